@@ -1,0 +1,17 @@
+# sallyport_layer(NAME LAYER... PRIVATE LIBRARY...) makes the static library sallyport_NAME from
+# src/NAME/*.cc. LAYERs are the layers that it may use; third-party libraries stay private to it.
+function(sallyport_layer name)
+  cmake_parse_arguments(ARG "" "" "PRIVATE" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
+  set(layers ${ARG_UNPARSED_ARGUMENTS})
+  list(TRANSFORM layers PREPEND sallyport_)
+  if(sources)
+    add_library(sallyport_${name} STATIC ${sources})
+    target_include_directories(sallyport_${name} PUBLIC ${CMAKE_SOURCE_DIR}/include PRIVATE ${CMAKE_SOURCE_DIR}/src/${name})
+    target_link_libraries(sallyport_${name} PUBLIC ${layers} PRIVATE sallyport_warnings ${ARG_PRIVATE})
+  else()
+    add_library(sallyport_${name} INTERFACE)
+    target_include_directories(sallyport_${name} INTERFACE ${CMAKE_SOURCE_DIR}/include)
+    target_link_libraries(sallyport_${name} INTERFACE ${layers})
+  endif()
+endfunction()

@@ -1,0 +1,29 @@
+// FlowKey names a flow: client first, as far as that is known.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+
+#include "sallyport/core/ip_address.h"
+#include "sallyport/core/protocol.h"
+
+namespace sallyport {
+
+struct Endpoint {
+  IpAddress address;
+  std::uint16_t port = 0;  // ICMP: 0.
+
+  friend constexpr auto operator<=>(const Endpoint&, const Endpoint&) = default;
+};
+
+struct FlowKey {
+  Transport transport = Transport::kOther;
+  std::uint8_t ip_protocol = 0;  // IANA number; tells the flows of Transport::kOther apart.
+  Endpoint client;
+  Endpoint server;
+
+  FlowKey reversed() const { return {transport, ip_protocol, server, client}; }
+  friend constexpr auto operator<=>(const FlowKey&, const FlowKey&) = default;
+};
+
+}  // namespace sallyport

@@ -1,0 +1,65 @@
+// Every bound of the inspector, with its reason. What happens at a bound is a Reason (core/reason.h),
+// fails closed in enforce mode, and has a row in docs/limits.md.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "sallyport/core/time.h"
+
+namespace sallyport {
+
+// --- TLS -------------------------------------------------------------------------------------------
+inline constexpr std::size_t kTlsPlaintextMax = 16'384;    // RFC 8446 §5.1
+inline constexpr std::size_t kClientHelloMax = 16'384;     // Real ones stay below 3 kB, post-quantum included.
+inline constexpr std::size_t kTlsRecordsPerHelloMax = 512;  // One-byte records are a game, not a client.
+
+// --- Streams ---------------------------------------------------------------------------------------
+// A window keeps the bytes being judged and, behind them, those that were judged and could be
+// retransmitted. A power of two, so that a stream offset maps to its place by a mask.
+inline constexpr std::size_t kStreamWindowSize = 32'768;
+// What may be ahead of the judged bytes: one full ClientHello over several records with their headers.
+inline constexpr std::size_t kStreamAheadMax = kClientHelloMax + 5 * kTlsRecordsPerHelloMax;
+static_assert((kStreamWindowSize & (kStreamWindowSize - 1)) == 0);
+static_assert(kStreamAheadMax < kStreamWindowSize, "undecided bytes must fit beside some history");
+inline constexpr std::size_t kStreamRangesMax = 32;  // Islands of out-of-order bytes in one stream.
+
+// --- HTTP ------------------------------------------------------------------------------------------
+inline constexpr std::size_t kHttpHeadMax = 16'384;  // nginx and Apache stop at 8 kB a line by default.
+inline constexpr std::size_t kHttpFieldsMax = 128;
+inline constexpr std::size_t kHttpChunkLineMax = 256;
+
+// --- DNS -------------------------------------------------------------------------------------------
+inline constexpr std::size_t kDnsRecordsMax = 256;      // Records read from one message.
+inline constexpr std::size_t kDnsPointersMax = 64;      // Compression jumps in one name.
+inline constexpr std::size_t kDnsQueryMax = 4'096;      // A query over TCP.
+
+// --- SSH -------------------------------------------------------------------------------------------
+inline constexpr std::size_t kSshIdentificationMax = 255;  // RFC 4253 §4.2, CR LF included.
+
+// --- QUIC ------------------------------------------------------------------------------------------
+inline constexpr std::size_t kQuicConnectionIdMax = 20;     // RFC 9000 §17.2
+inline constexpr std::size_t kQuicInitialsPerFlowMax = 32;  // Datagrams held until the hello is whole.
+inline constexpr std::size_t kQuicFramesPerPacketMax = 512;
+
+// --- Held packets ----------------------------------------------------------------------------------
+// A hello in one-byte segments must still fit in one flow's share (R14).
+inline constexpr std::size_t kHeldPacketsPerFlow = 2'048;
+inline constexpr std::size_t kHeldPacketsPerWorker = 8'192;
+inline constexpr std::size_t kQueueLengthMax = 16'384;  // NFQA_CFG_QUEUE_MAXLEN of each queue.
+static_assert(kHeldPacketsPerWorker * 2 <= kQueueLengthMax, "held packets must leave room in the queue");
+inline constexpr Duration kHoldTimeout = std::chrono::seconds(5);
+
+// --- Flows -----------------------------------------------------------------------------------------
+inline constexpr std::size_t kFlowsPerWorker = 65'536;
+inline constexpr std::size_t kStreamWindowsPerWorker = 8'192;  // Flows with undecided or history bytes.
+inline constexpr Duration kTcpUndecidedTimeout = std::chrono::seconds(60);   // SYN seen, nothing else.
+inline constexpr Duration kTcpIdleTimeout = std::chrono::hours(2);
+inline constexpr Duration kUdpIdleTimeout = std::chrono::seconds(300);  // Longer than conntrack's 120 s.
+inline constexpr Duration kDeniedFlowTimeout = std::chrono::seconds(30);
+
+// --- Names and logs --------------------------------------------------------------------------------
+inline constexpr std::size_t kNamesPerFlow = 8;  // Distinct names remembered for events.
+
+}  // namespace sallyport

@@ -1,0 +1,34 @@
+// Packet is what a source of packets (a queue, a capture) hands to the inspector.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "sallyport/core/bytes.h"
+
+namespace sallyport {
+
+// PacketId names a packet within its source: the NFQUEUE packet id, or the frame number of a capture.
+using PacketId = std::uint64_t;
+
+// Origin says which way a packet goes, where its source knows it.
+enum class Origin : std::uint8_t {
+  kUnknown,   // A capture: the first packet's sender is the client until the bytes say otherwise.
+  kOriginal,  // From the side that is inspected (conntrack's ORIGINAL direction).
+  kReply,
+};
+
+struct Packet {
+  PacketId id = 0;
+  ByteSpan bytes;             // From the IP header on. Borrowed for the call.
+  std::uint32_t wire_size = 0;  // Length of the packet before capture truncation; >= bytes.size().
+  Origin origin = Origin::kUnknown;
+  // The transport checksum is not final (offload); it must not be verified (R18).
+  bool checksum_pending = false;
+  std::string_view in_interface;  // Empty when there is none or it is not known.
+  std::optional<std::uint32_t> uid;  // Owner of the local socket, if any.
+  std::optional<std::uint32_t> gid;
+};
+
+}  // namespace sallyport

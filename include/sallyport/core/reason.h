@@ -1,0 +1,111 @@
+// Reason is the closed list of why a packet or flow got its verdict. Each value has a log word, a
+// counter (by its index) and a row in docs/decisions.md; a test compares the list with the page.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace sallyport {
+
+enum class Reason : std::uint8_t {
+  kNotEvaluated,
+  // The flow goes on.
+  kRuleAllows,
+  kDefaultAllows,
+  kConnecting,
+  kNeedMoreData,
+  kAwaitingServer,
+  kNoPayload,
+  kFlowAllowed,
+  kReply,
+  // The policy says no.
+  kRuleDenies,
+  kNameNotAllowed,
+  kAddressNotAllowed,
+  kProtocolNotAllowed,
+  kUnknownProtocol,
+  kNoName,
+  kFlowDenied,
+  // The bytes are not acceptable.
+  kMalformed,
+  kAmbiguous,
+  kTooLong,
+  kUnsupportedVersion,
+  kNameInvalid,
+  kRetransmissionDiffers,
+  kHelloChanged,
+  kStaleSegment,
+  kUrgentData,
+  kPayloadNotExpected,
+  kQuicShortHeader,
+  kQuicInitialUndecryptable,
+  kTrailingData,
+  // The packet cannot be judged.
+  kMidstream,
+  kReplyWithoutFlow,
+  kUnparsablePacket,
+  kFragment,
+  kTruncated,
+  kTransportNotAllowed,
+  // A bound was reached.
+  kHoldTimeout,
+  kHoldLimit,
+  kStreamLimit,
+  kFlowTableFull,
+};
+inline constexpr std::size_t kReasonCount = static_cast<std::size_t>(Reason::kFlowTableFull) + 1;
+
+struct ReasonInfo {
+  std::string_view word;  // In events, metrics and transcripts.
+  std::string_view text;  // For people.
+};
+
+inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
+    {"not_evaluated", "the packet was not judged; it is dropped"},
+    {"rule_allows", "an allow rule matches and no deny rule does"},
+    {"default_allows", "no rule matches and the default is to allow"},
+    {"connecting", "a connection attempt that some rule may allow once its name is seen"},
+    {"need_more_data", "the message that carries the name is not complete yet; the packet is held"},
+    {"awaiting_server", "allowed; the kernel takes over once the server has acknowledged the judged bytes"},
+    {"no_payload", "a segment without payload says nothing and may pass"},
+    {"flow_allowed", "the flow was allowed earlier"},
+    {"reply", "a packet of the server's direction"},
+    {"rule_denies", "a deny rule matches"},
+    {"name_not_allowed", "no rule allows this name with this protocol and port"},
+    {"address_not_allowed", "no rule allows this address and port"},
+    {"protocol_not_allowed", "no rule allows this protocol to this destination"},
+    {"unknown_protocol", "the bytes are no known protocol and no rule allows the address for any"},
+    {"no_name", "the message carries no name and no rule allows the address"},
+    {"flow_denied", "the flow was denied earlier"},
+    {"malformed", "the message breaks its standard"},
+    {"ambiguous", "two readers could read the message differently"},
+    {"too_long", "the message is longer than any honest one"},
+    {"unsupported_version", "a protocol version that is not read"},
+    {"name_invalid", "the name is not a host name in any canonical form"},
+    {"retransmission_differs", "a segment repeats judged bytes with other content"},
+    {"hello_changed", "the second ClientHello names another server than the first"},
+    {"stale_segment", "a segment from before the bytes that are remembered; it is dropped"},
+    {"urgent_data", "urgent data in a flow that is not judged yet"},
+    {"payload_not_expected", "payload in a segment that must carry none"},
+    {"quic_short_header", "a short header packet of a connection whose Initial was not seen"},
+    {"quic_initial_undecryptable", "an Initial packet that its own keys do not open"},
+    {"trailing_data", "bytes behind the end of the message"},
+    {"midstream", "payload of a connection whose beginning was not seen"},
+    {"reply_without_flow", "a server's packet for a flow that is not known"},
+    {"unparsable_packet", "not a well-formed IP packet with a known transport"},
+    {"fragment", "an IP fragment that was not reassembled"},
+    {"truncated", "the packet was cut before it was judged"},
+    {"transport_not_allowed", "an IP protocol that no rule allows"},
+    {"hold_timeout", "the rest of the message did not come in time"},
+    {"hold_limit", "too many packets are held"},
+    {"stream_limit", "too many undecided streams or too many gaps in one"},
+    {"flow_table_full", "too many flows"},
+}};
+
+constexpr std::string_view to_string(Reason reason) {
+  return kReasonInfo[static_cast<std::size_t>(reason)].word;
+}
+
+}  // namespace sallyport

@@ -1,0 +1,135 @@
+// Inspector is the whole of the firewall's judgement: packets in, decisions out. It reads no clock,
+// opens no socket, logs nothing and takes all its memory in the constructor. The live queue and the
+// replay feed the same class. One thread owns an Inspector and is its only caller.
+#pragma once
+
+#include <atomic>
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "sallyport/core/decision.h"
+#include "sallyport/core/flow_key.h"
+#include "sallyport/core/limits.h"
+#include "sallyport/core/packet.h"
+#include "sallyport/core/time.h"
+#include "sallyport/policy/policy.h"
+
+namespace sallyport::engine {
+
+struct InspectorOptions {
+  std::size_t flows = kFlowsPerWorker;
+  std::size_t stream_windows = kStreamWindowsPerWorker;
+  std::size_t held_packets = kHeldPacketsPerWorker;
+  // Overrides the policy's own mode.
+  std::optional<policy::Mode> mode;
+  // Keep reading a flow for its details after it was decided (replay: the packets are there anyway).
+  // Never changes a verdict.
+  bool read_details = false;
+};
+
+// Release answers for a packet that was held. Releases of one flow come in the order of arrival and
+// must be carried out before the decision of the packet that caused them.
+struct Release {
+  PacketId id = 0;
+  Decision decision;
+};
+
+enum class FlowVerdict : std::uint8_t { kPending, kAllow, kDeny };
+
+constexpr std::string_view to_string(FlowVerdict verdict) {
+  switch (verdict) {
+    case FlowVerdict::kPending: return "pending";
+    case FlowVerdict::kAllow: return "allow";
+    case FlowVerdict::kDeny: return "deny";
+  }
+  return "pending";
+}
+
+// Detail names a fact that a flow's bytes gave beside protocol and name. The words are the keys of the
+// JSON rows.
+enum class Detail : std::uint8_t {
+  kAlpn, kTlsVersion, kEch, kJa3, kJa4,
+  kQuicVersion,
+  kHttpMethod, kHttpTarget, kUserAgent,
+  kClientBanner, kServerBanner, kHassh, kHasshServer, kHostKeyType, kHostKeySha256,
+  kQueryType, kAnswer,
+};
+constexpr std::string_view to_string(Detail detail) {
+  constexpr std::string_view kWords[] = {"alpn", "tls_version", "ech", "ja3", "ja4", "quic_version",
+                                         "http_method", "http_target", "user_agent", "client_banner",
+                                         "server_banner", "hassh", "hassh_server", "hostkey_type",
+                                         "hostkey_sha256", "query_type", "answer"};
+  return kWords[static_cast<std::size_t>(detail)];
+}
+
+// FlowEvent tells what became known of a flow during one call. A flow gets one kVerdict event when it
+// is decided, and a further one each time the verdict turns (an allowed flow that goes bad).
+struct FlowEvent {
+  enum class Kind : std::uint8_t {
+    kName,     // text: one name (canonical host name, IP literal, or DNS name with \DDD escapes).
+    kDetail,   // detail and text.
+    kVerdict,  // verdict, reason, rule; text: the name that decided, or empty.
+    kEnd,      // The flow is forgotten: closed, timed out or evicted. verdict is the last one.
+  };
+  Kind kind = Kind::kVerdict;
+  std::uint64_t flow = 0;  // Unique within the inspector.
+  FlowKey key;
+  Timestamp opened;
+  Timestamp time;
+  std::optional<std::uint32_t> uid;
+  policy::ScopeSet scopes = 0;
+  Protocol protocol = Protocol::kUnknown;
+  FlowVerdict verdict = FlowVerdict::kPending;
+  Reason reason = Reason::kNotEvaluated;
+  RuleId rule = kNoRule;
+  Detail detail = Detail::kAlpn;
+  std::string_view text;  // Valid until the next call of the inspector.
+};
+
+// Counters are written by the owning thread alone and may be read by any (relaxed: figures, not order).
+struct Counters {
+  std::array<std::atomic<std::uint64_t>, kReasonCount> packets_by_reason{};
+  std::array<std::atomic<std::uint64_t>, 3> packets_by_verdict{};  // Index: Verdict.
+  std::array<std::atomic<std::uint64_t>, 3> flows_by_verdict{};    // Index: FlowVerdict.
+  std::array<std::atomic<std::uint64_t>, kProtocolCount> flows_by_protocol{};
+  std::atomic<std::uint64_t> flows_opened{0};
+  std::atomic<std::uint64_t> flows_active{0};
+  std::atomic<std::uint64_t> packets_held{0};  // At this moment.
+};
+
+class Inspector {
+ public:
+  explicit Inspector(const InspectorOptions& options);
+  ~Inspector();
+  Inspector(const Inspector&) = delete;
+  Inspector& operator=(const Inspector&) = delete;
+
+  // inspect judges one packet. Never throws, never allocates in the steady state.
+  Decision inspect(const Packet& packet, const policy::Policy& policy, Timestamp now);
+
+  // expire ends what has timed out by `now`; its releases answer for packets held too long. Live: call
+  // it a few times a second. Bounded work per call.
+  void expire(const policy::Policy& policy, Timestamp now);
+
+  // finish ends every flow: the end of a capture, or the worker's stop. Packets still held are dropped.
+  void finish(const policy::Policy& policy, Timestamp now);
+
+  // releases and events of the last call of inspect, expire or finish; valid until the next.
+  std::span<const Release> releases() const;
+  std::span<const FlowEvent> events() const;
+
+  // flow_of_last_packet returns the number of the flow that the last inspected packet belongs to, if any.
+  std::optional<std::uint64_t> flow_of_last_packet() const;
+
+  const Counters& counters() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sallyport::engine
