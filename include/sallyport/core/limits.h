@@ -49,7 +49,7 @@ inline constexpr std::size_t kHeldPacketsPerFlow = 2'048;
 inline constexpr std::size_t kHeldPacketsPerWorker = 8'192;
 inline constexpr std::size_t kQueueLengthMax = 16'384;  // NFQA_CFG_QUEUE_MAXLEN of each queue.
 static_assert(kHeldPacketsPerWorker * 2 <= kQueueLengthMax, "held packets must leave room in the queue");
-inline constexpr Duration kHoldTimeout = std::chrono::seconds(5);
+inline constexpr Duration kHoldTime = std::chrono::seconds(5);
 
 // --- Flows -----------------------------------------------------------------------------------------
 inline constexpr std::size_t kFlowsPerWorker = 65'536;
