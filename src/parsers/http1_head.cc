@@ -86,15 +86,11 @@ Fault parse_request_line(std::string_view line, HttpRequestHead& head) {
   const std::string_view rest = line.substr(first + 1);
   const std::size_t second = rest.find(' ');
   head.target = rest.substr(0, second);
-  if (second == std::string_view::npos) {
-    return head.target.empty() ? Fault::kMalformed : Fault::kVersion;  // HTTP/0.9
-  }
-  const std::string_view version = rest.substr(second + 1);
   // RFC 9112 §3: lenient readers split at any white space, so more of it moves the target.
-  if (head.target.empty() || version.find_first_of(" \t") != std::string_view::npos ||
-      head.target.find('\t') != std::string_view::npos) {
-    return Fault::kAmbiguous;
-  }
+  if (head.target.empty() || line.find('\t') != std::string_view::npos) return Fault::kAmbiguous;
+  if (second == std::string_view::npos) return Fault::kVersion;  // HTTP/0.9
+  const std::string_view version = rest.substr(second + 1);
+  if (version.find(' ') != std::string_view::npos) return Fault::kAmbiguous;
   const Fault fault = parse_version(version, head);
   return fault == Fault::kNone ? parse_target(head) : fault;
 }
