@@ -7,7 +7,9 @@
 
 namespace sallyport::parsers {
 
-void md5(ByteSpan data, std::array<std::uint8_t, 16>& out) { md5(std::span<const ByteSpan>(&data, 1), out); }
+void md5(ByteSpan data, std::array<std::uint8_t, 16>& out) {
+  md5(std::span<const ByteSpan>(&data, 1), out);
+}
 
 void md5(std::span<const ByteSpan> parts, std::array<std::uint8_t, 16>& out) {
   static_assert(MD5_DIGEST_LENGTH == 16);

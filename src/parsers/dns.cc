@@ -84,7 +84,8 @@ std::expected<DnsMessage, ParseError> parse_dns_message(ByteSpan bytes) {
   DnsWire walk = read_questions(message, offset);
   message.records_offset = offset;
   if (walk == DnsWire::kOk) walk = read_records(message, offset, DnsSection::kAnswer, header.answer_count);
-  if (walk == DnsWire::kOk) walk = read_records(message, offset, DnsSection::kAuthority, header.authority_count);
+  if (walk == DnsWire::kOk)
+    walk = read_records(message, offset, DnsSection::kAuthority, header.authority_count);
   if (walk == DnsWire::kOk) {
     walk = read_records(message, offset, DnsSection::kAdditional, header.additional_count);
   }

@@ -8,7 +8,7 @@
 namespace sallyport::parsers {
 namespace {
 
-constexpr std::size_t kQuestionsMax = 32;   // mDNS asks several at once; everything else asks one.
+constexpr std::size_t kQuestionsMax = 32;    // mDNS asks several at once; everything else asks one.
 constexpr std::size_t kQuestionSizeMin = 5;  // The root, type and class.
 constexpr std::size_t kRecordSizeMin = 11;
 
@@ -20,7 +20,8 @@ bool flags_are_sane(const DnsHeader& header) {
 }
 
 bool counts_are_sane(const DnsHeader& header) {
-  const std::size_t records = std::size_t{header.answer_count} + header.authority_count + header.additional_count;
+  const std::size_t records =
+      std::size_t{header.answer_count} + header.authority_count + header.additional_count;
   if (header.question_count > kQuestionsMax || records > kDnsRecordsMax) return false;
   if (!header.is_response) {
     // RFC 1035 §6.4: an inverse query has an answer in place of a question.
@@ -34,11 +35,13 @@ bool class_is_known(std::uint16_t dns_class) {
   constexpr std::uint16_t kMulticastBit = 0x8000;  // RFC 6762 §5.4, §10.2
   switch (dns_class & ~kMulticastBit) {
     case kDnsClassIn:
-    case 3:              // CHAOS
-    case 4:              // HESIOD
-    case 254:            // NONE (RFC 2136 §1.3)
-    case 255: return true;  // ANY
-    default: return false;
+    case 3:    // CHAOS
+    case 4:    // HESIOD
+    case 254:  // NONE (RFC 2136 §1.3)
+    case 255:
+      return true;  // ANY
+    default:
+      return false;
   }
 }
 
@@ -47,11 +50,12 @@ bool is_netbios_name(const DnsName& name) {
   constexpr std::size_t kEncodedSize = 32;
   const std::string_view text = name.text();
   const std::string_view label = text.substr(0, text.find('.'));
-  return label.size() == kEncodedSize && label.find_first_not_of("abcdefghijklmnop") == std::string_view::npos;
+  return label.size() == kEncodedSize &&
+         label.find_first_not_of("abcdefghijklmnop") == std::string_view::npos;
 }
 
 bool is_netbios(const DnsName& name, std::uint16_t type) {
-  constexpr std::uint16_t kNb = 32;      // RFC 1002 §4.2.1.2
+  constexpr std::uint16_t kNb = 32;  // RFC 1002 §4.2.1.2
   constexpr std::uint16_t kNbStat = 33;
   return (type == kNb || type == kNbStat) && is_netbios_name(name);
 }
@@ -74,7 +78,9 @@ bool record_is_sane(const DnsRecord& record) {
          !is_netbios(record.name, record.type);
 }
 
-Likeness on_failure(DnsWire result) { return result == DnsWire::kShort ? Likeness::kMaybe : Likeness::kNo; }
+Likeness on_failure(DnsWire result) {
+  return result == DnsWire::kShort ? Likeness::kMaybe : Likeness::kNo;
+}
 
 }  // namespace
 
@@ -95,7 +101,8 @@ Likeness looks_like_dns(ByteSpan message) {
     }
     if (!question_is_sane(question)) return Likeness::kNo;
   }
-  const std::size_t records = std::size_t{header.answer_count} + header.authority_count + header.additional_count;
+  const std::size_t records =
+      std::size_t{header.answer_count} + header.authority_count + header.additional_count;
   DnsRecord record;
   for (std::size_t i = 0; i < records; ++i) {
     if (const DnsWire result = read_dns_record(message, offset, record); result != DnsWire::kOk) {
@@ -117,7 +124,8 @@ Likeness looks_like_dns_tcp(ByteSpan stream, std::size_t message_max) {
   const bool whole = in.size() >= length;
   const ByteSpan message = in.rest().first(whole ? length : in.size());
 
-  // What is not there yet is filled in as a query's most usual header, so that each byte is judged as it comes.
+  // What is not there yet is filled in as a query's most usual header, so that each byte is judged as it
+  // comes.
   std::array<std::uint8_t, kDnsHeaderSize> start = {0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0};
   for (std::size_t i = 0; i < std::min(message.size(), start.size()); ++i) start[i] = message[i];
   DnsHeader header;

@@ -11,23 +11,30 @@ std::optional<std::size_t> bytes_before_target(std::uint16_t type) {
     case kDnsTypeNs:
     case kDnsTypeCname:
     case kDnsTypePtr:
-    case kDnsTypeDname: return 0;
-    case kDnsTypeMx:     // RFC 1035 §3.3.9: preference.
-    case kDnsTypeSvcb:   // RFC 9460 §2.2: priority.
-    case kDnsTypeHttps: return 2;
-    case kDnsTypeSrv: return 6;  // RFC 2782: priority, weight, port.
-    default: return std::nullopt;
+    case kDnsTypeDname:
+      return 0;
+    case kDnsTypeMx:    // RFC 1035 §3.3.9: preference.
+    case kDnsTypeSvcb:  // RFC 9460 §2.2: priority.
+    case kDnsTypeHttps:
+      return 2;
+    case kDnsTypeSrv:
+      return 6;  // RFC 2782: priority, weight, port.
+    default:
+      return std::nullopt;
   }
 }
 
-bool is_service_binding(std::uint16_t type) { return type == kDnsTypeSvcb || type == kDnsTypeHttps; }
+bool is_service_binding(std::uint16_t type) {
+  return type == kDnsTypeSvcb || type == kDnsTypeHttps;
+}
 
 // read_target reads the name at `skip` octets into the data; `behind` is what follows it there. A name may
 // borrow from earlier in the message, but may not run beyond the data.
 bool read_target(const DnsMessage& message, const DnsRecord& record, std::size_t skip, DnsName& out,
                  ByteSpan& behind) {
   const std::size_t end = record.rdata_offset + record.rdata.size();
-  if (record.rdata_offset > message.bytes.size() || record.rdata.size() > message.bytes.size() - record.rdata_offset) {
+  if (record.rdata_offset > message.bytes.size() ||
+      record.rdata.size() > message.bytes.size() - record.rdata_offset) {
     return false;
   }
   if (skip > record.rdata.size()) return false;

@@ -13,7 +13,9 @@ constexpr bool is_host_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-void append(DnsName& name, char c) { name.chars[name.size++] = c; }
+void append(DnsName& name, char c) {
+  name.chars[name.size++] = c;
+}
 
 // append_label adds a dot, where one is due, and the label in presentation form (RFC 4343 §2.1). The caller
 // has checked that the name stays within kDnsNameWireMax, so the text stays within kDnsNameTextMax.
@@ -45,7 +47,8 @@ DnsWire read_dns_header(ByteSpan message, std::size_t& offset, DnsHeader& out) {
   ByteReader in(message);
   std::uint16_t flags = 0;
   if (!in.read_u16(out.id) || !in.read_u16(flags) || !in.read_u16(out.question_count) ||
-      !in.read_u16(out.answer_count) || !in.read_u16(out.authority_count) || !in.read_u16(out.additional_count)) {
+      !in.read_u16(out.answer_count) || !in.read_u16(out.authority_count) ||
+      !in.read_u16(out.additional_count)) {
     return DnsWire::kShort;
   }
   out.is_response = (flags & 0x8000) != 0;

@@ -99,7 +99,8 @@ SshIdentification read_ssh_identification(ByteSpan stream, bool from_server) {
   result.framing = line.framing;
   if (line.framing != Framing::kComplete) return result;
   result.consumed = stream.size() - text.size() + line.consumed;
-  if (!line.text.starts_with(kPrefix) || !split_identification(line.text, result) || result.software.empty()) {
+  if (!line.text.starts_with(kPrefix) || !split_identification(line.text, result) ||
+      result.software.empty()) {
     result.framing = Framing::kMalformed;
   } else if (result.protocol_version != "2.0" && result.protocol_version != "1.99") {  // RFC 4253 §5.1
     result.framing = Framing::kMalformed;

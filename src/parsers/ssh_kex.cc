@@ -33,14 +33,14 @@ bool contains_name(std::string_view list, std::string_view name) {
 
 // is_marker tells the entries of the list that announce something and are no method.
 bool is_marker(std::string_view name) {
-  return name.starts_with("ext-info-") ||    // RFC 8308 §2.1
-         name.starts_with("kex-strict-");    // OpenSSH PROTOCOL §1.9
+  return name.starts_with("ext-info-") ||  // RFC 8308 §2.1
+         name.starts_with("kex-strict-");  // OpenSSH PROTOCOL §1.9
 }
 
 HexMd5 joined_md5(std::string_view kex, std::string_view encryption, std::string_view mac,
                   std::string_view compression) {
   const ByteSpan semicolon = as_bytes_of(";");
-  const std::array<ByteSpan, 7> parts = {as_bytes_of(kex), semicolon,        as_bytes_of(encryption), semicolon,
+  const std::array<ByteSpan, 7> parts = {as_bytes_of(kex), semicolon, as_bytes_of(encryption), semicolon,
                                          as_bytes_of(mac), semicolon, as_bytes_of(compression)};
   std::array<std::uint8_t, 16> digest;
   md5(parts, digest);
@@ -68,12 +68,13 @@ std::expected<SshKexInit, ParseError> parse_ssh_kexinit(ByteSpan payload) {
   if (!in.read_u8(type) || type != kSshMsgKexInit || !in.read_bytes(16, init.cookie) ||
       !read_name_list(in, init.kex_algorithms) || !read_name_list(in, init.server_host_key_algorithms) ||
       !read_name_list(in, init.encryption_client_to_server) ||
-      !read_name_list(in, init.encryption_server_to_client) || !read_name_list(in, init.mac_client_to_server) ||
-      !read_name_list(in, init.mac_server_to_client) || !read_name_list(in, init.compression_client_to_server) ||
+      !read_name_list(in, init.encryption_server_to_client) ||
+      !read_name_list(in, init.mac_client_to_server) || !read_name_list(in, init.mac_server_to_client) ||
+      !read_name_list(in, init.compression_client_to_server) ||
       !read_name_list(in, init.compression_server_to_client) ||
       !read_name_list(in, init.languages_client_to_server) ||
-      !read_name_list(in, init.languages_server_to_client) || !in.read_u8(follows) || !in.read_u32(reserved) ||
-      !in.empty()) {
+      !read_name_list(in, init.languages_server_to_client) || !in.read_u8(follows) ||
+      !in.read_u32(reserved) || !in.empty()) {
     return std::unexpected(ParseError::kMalformed);
   }
   init.first_kex_packet_follows = follows != 0;
@@ -108,7 +109,8 @@ std::optional<ByteSpan> ssh_host_key(const SshPacket& packet, std::string_view k
       kex_method.starts_with("rsa")) {
     return std::nullopt;
   }
-  if (packet.type != (is_group_exchange(kex_method) ? kSshMsgKexGexReply : kSshMsgKexReply)) return std::nullopt;
+  if (packet.type != (is_group_exchange(kex_method) ? kSshMsgKexGexReply : kSshMsgKexReply))
+    return std::nullopt;
   ByteReader in(packet.payload);
   ByteReader host_key, server_share, signature;
   if (!in.skip(1) || !in.read_prefixed<4>(host_key) || !in.read_prefixed<4>(server_share) ||
