@@ -1,5 +1,6 @@
-// Drives an HttpRequestStream or an Http2RequestReader as the engine does: bytes arrive in pieces of any size, each kNeedMore
-// waits for the next piece, body bytes are skipped unseen. Writes down what came out as text.
+// Drives an HttpRequestStream or an Http2RequestReader as the engine does: bytes arrive in pieces of any
+// size, each kNeedMore waits for the next piece, body bytes are skipped unseen. Writes down what came out as
+// text.
 #pragma once
 
 #include <algorithm>
@@ -58,9 +59,12 @@ class BasicHttpDriver {
         broken_ |= result.consumed == 0 && result.body_bytes == 0;
         skip_ = result.body_bytes;
         break;
-      case Step::kMalformed: return stop("malformed");
-      case Step::kTooLong: return stop("too long");
-      case Step::kAmbiguous: return stop("ambiguous");
+      case Step::kMalformed:
+        return stop("malformed");
+      case Step::kTooLong:
+        return stop("too long");
+      case Step::kAmbiguous:
+        return stop("ambiguous");
     }
     if (stopped_) return false;
     pending_.erase(0, result.consumed);

@@ -7,15 +7,11 @@
 #include <memory>
 
 #include "sallyport/core/bytes.h"
+#include "sallyport/core/limits.h"
 #include "sallyport/parsers/http1.h"
 #include "sallyport/parsers/likeness.h"
 
 namespace sallyport::parsers {
-
-inline constexpr std::size_t kHttp2FrameMax = 16'384;      // RFC 9113 §4.2: of frames that carry fields.
-inline constexpr std::size_t kHttp2FieldsMax = 64;
-inline constexpr std::size_t kHttp2FieldListMax = 16'384;  // RFC 9113 §6.5.2: 32 more for each field.
-inline constexpr std::size_t kHttp2ContinuationsMax = 16;  // Of one block; many of them are an attack.
 
 // looks_like_http2 compares with the client preface (RFC 9113 §3.4): kYes when all of it is there.
 Likeness looks_like_http2(ByteSpan stream);
