@@ -25,7 +25,7 @@ constexpr std::string_view to_string(Backend backend) {
 class RuleInstaller {
  public:
   // open chooses the backend: iptables-nft, or iptables-legacy where only that has rules. Fails with a message
-  // when neither can be used (not root, not installed).
+  // when neither is installed.
   static std::expected<RuleInstaller, std::string> open();
 
   Backend backend() const { return backend_; }
