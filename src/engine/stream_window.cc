@@ -23,18 +23,17 @@ std::uint64_t StreamWindow::received_end() const {
 
 StreamWindow::PutResult StreamWindow::put(std::uint64_t offset, ByteSpan bytes) {
   const std::uint64_t end = offset + bytes.size();
-  if (offset < history_floor_) return {Put::kStale, offset};
+  if (offset < history_floor_) return {Put::kStale, offset, false};
   if (offset < base_) {
     const std::size_t behind = static_cast<std::size_t>(std::min(end, base_) - offset);
-    if (!matches_history(offset, bytes.first(behind))) return {Put::kConflict, offset};
+    if (!matches_history(offset, bytes.first(behind))) return {Put::kConflict, offset, false};
     bytes = bytes.subspan(behind);
     offset += behind;
   }
-  if (bytes.empty()) return {Put::kOk, end};
-  if (offset - base_ >= kStreamAheadMax) return {Put::kTooFar, offset};
+  if (bytes.empty()) return {Put::kOk, end, false};
+  if (offset - base_ >= kStreamAheadMax) return {Put::kTooFar, offset, false};
   bytes = bytes.first(std::min<std::size_t>(bytes.size(), kStreamAheadMax - static_cast<std::size_t>(offset - base_)));
-  const Put put = store_ahead(offset, bytes);
-  return {put, put == Put::kOk ? offset + bytes.size() : offset};
+  return store_ahead(offset, bytes);
 }
 
 bool StreamWindow::matches_history(std::uint64_t offset, ByteSpan bytes) const {
@@ -53,9 +52,9 @@ bool StreamWindow::matches_history(std::uint64_t offset, ByteSpan bytes) const {
   return true;
 }
 
-StreamWindow::Put StreamWindow::store_ahead(std::uint64_t offset, ByteSpan bytes) {
+StreamWindow::PutResult StreamWindow::store_ahead(std::uint64_t offset, ByteSpan bytes) {
   const std::uint64_t end = offset + bytes.size();
-  if (!make_room(static_cast<std::size_t>(end - base_))) return Put::kTooFar;
+  if (!make_room(static_cast<std::size_t>(end - base_))) return {Put::kTooFar, offset, false};
   // Bytes known already must be the same.
   std::size_t first = received_count_;  // Ranges [first, last) touch or overlap the new one.
   std::size_t last = received_count_;
@@ -72,10 +71,11 @@ StreamWindow::Put StreamWindow::store_ahead(std::uint64_t offset, ByteSpan bytes
     const std::uint64_t to = std::min(range.end, end);
     if (from < to && std::memcmp(ahead() + (from - base_), bytes.data() + (from - offset),
                                  static_cast<std::size_t>(to - from)) != 0) {
-      return Put::kConflict;
+      return {Put::kConflict, offset, false};
     }
   }
-  if (first == last && received_count_ == kStreamRangesMax) return Put::kTooManyRanges;
+  if (first == last && received_count_ == kStreamRangesMax) return {Put::kTooManyRanges, offset, false};
+  const bool known = first < last && received_[first].begin <= offset && received_[first].end >= end;
   std::memcpy(ahead() + (offset - base_), bytes.data(), bytes.size());
   Range merged{offset, end};
   for (std::size_t i = first; i < last; ++i) {
@@ -91,7 +91,7 @@ StreamWindow::Put StreamWindow::store_ahead(std::uint64_t offset, ByteSpan bytes
     received_count_ -= last - first - 1;
   }
   received_[first] = merged;
-  return Put::kOk;
+  return {Put::kOk, end, !known};
 }
 
 bool StreamWindow::make_room(std::size_t ahead_end) {

@@ -29,6 +29,7 @@ class StreamWindow {
   struct PutResult {
     Put put = Put::kOk;
     std::uint64_t stored_end = 0;  // The bytes before this offset are stored, known or free.
+    bool fresh = false;            // Some byte ahead of the base had not been received before.
   };
 
   // reset makes the window empty with its base at `offset`.
@@ -56,7 +57,7 @@ class StreamWindow {
   };
 
   bool matches_history(std::uint64_t offset, ByteSpan bytes) const;
-  Put store_ahead(std::uint64_t offset, ByteSpan bytes);
+  PutResult store_ahead(std::uint64_t offset, ByteSpan bytes);
   bool make_room(std::size_t ahead_end);
   void evict_history(std::size_t length);
   std::uint8_t* ahead() { return storage_ + history_size_; }

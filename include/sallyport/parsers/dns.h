@@ -49,18 +49,18 @@ inline constexpr std::uint16_t kDnsClassIn = 1;
 
 // Values of DnsHeader::opcode.
 inline constexpr std::uint8_t kDnsOpcodeQuery = 0;
-inline constexpr std::uint8_t kDnsOpcodeIquery = 1;   // RFC 3425: obsolete.
+inline constexpr std::uint8_t kDnsOpcodeIquery = 1;  // RFC 3425: obsolete.
 inline constexpr std::uint8_t kDnsOpcodeStatus = 2;
-inline constexpr std::uint8_t kDnsOpcodeNotify = 4;   // RFC 1996
-inline constexpr std::uint8_t kDnsOpcodeUpdate = 5;   // RFC 2136
-inline constexpr std::uint8_t kDnsOpcodeDso = 6;      // RFC 8490: no sections; TLVs follow the header.
+inline constexpr std::uint8_t kDnsOpcodeNotify = 4;  // RFC 1996
+inline constexpr std::uint8_t kDnsOpcodeUpdate = 5;  // RFC 2136
+inline constexpr std::uint8_t kDnsOpcodeDso = 6;     // RFC 8490: no sections; TLVs follow the header.
 
 // DnsName is a domain name in presentation form without the final dot, ASCII letters in lower case. Octets
 // outside 0x21..0x7e are written \DDD, a dot or backslash inside a label \. and \\. The root is ".".
 struct DnsName {
   std::array<char, kDnsNameTextMax> chars;  // Only the first `size` are set.
   std::uint16_t size = 0;
-  std::uint8_t labels = 0;    // Without the root.
+  std::uint8_t labels = 0;  // Without the root.
   // Every label is of letters, digits, hyphen and underscore, and it is not the root. DomainName::parse
   // takes such a text, unless it ends like an IPv4 address.
   bool is_host_name = false;

@@ -26,7 +26,8 @@ inline constexpr std::size_t kSshPacketMax = 35'000;  // RFC 4253 §6.1, all fie
 inline constexpr std::uint8_t kSshMsgDisconnect = 1;
 inline constexpr std::uint8_t kSshMsgKexInit = 20;
 inline constexpr std::uint8_t kSshMsgNewKeys = 21;
-inline constexpr std::uint8_t kSshMsgKexReply = 31;     // KEXDH_REPLY (RFC 4253 §8), KEX_ECDH_REPLY (RFC 5656 §4).
+inline constexpr std::uint8_t kSshMsgKexReply =
+    31;  // KEXDH_REPLY (RFC 4253 §8), KEX_ECDH_REPLY (RFC 5656 §4).
 inline constexpr std::uint8_t kSshMsgKexGexReply = 33;  // RFC 4419 §5
 
 // looks_like_ssh tells whether a stream begins with "SSH-". A server's stream may begin with other lines:

@@ -45,7 +45,7 @@ struct TlsRecord {
   Framing framing = Framing::kNeedMore;  // kComplete: the header is whole; the payload may not be.
   std::uint8_t content_type = 0;
   std::uint16_t version = 0;
-  std::size_t payload_size = 0;  // At most kTlsPlaintextMax + 256 (RFC 8446 §5.2).
+  std::size_t payload_size = 0;  // At most 2^14 + 2048 (RFC 5246 §6.2.3; TLS 1.3 stays below).
   std::size_t size() const { return kTlsRecordHeaderSize + payload_size; }
 };
 
