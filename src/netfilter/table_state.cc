@@ -27,7 +27,8 @@ bool enters_ours(std::string_view rule) {
 }
 
 void read_created(std::string_view rule, Created& created) {
-  const std::string_view note = rule.substr(rule.rfind(' ') + 1);
+  std::string_view note = rule.substr(rule.rfind(' ') + 1);
+  if (note.size() > 2 && note.front() == '"' && note.back() == '"') note = note.substr(1, note.size() - 2);
   constexpr std::string_view kChain = "chain:";
   if (note == "table") created.table = true;
   if (note.starts_with(kChain)) created.base_chains.emplace_back(note.substr(kChain.size()));
