@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,7 +134,3 @@ class Capture:
 
     def stop(self) -> None:
         self.process.stop()
-
-
-def now() -> float:
-    return time.time()

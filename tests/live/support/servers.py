@@ -1,6 +1,6 @@
 """Real servers in the server's namespace: nginx, OpenSSH, dnsmasq, ngtcp2, and sinks that record what they get.
 
-Names:  allowed.test, www.allowed.test, other.test, denied.test -> server address 0
+Names:  allowed.test, www.allowed.test, other.test, denied.test, blocked.test -> server address 0
         second.test                                             -> server address 1
 """
 
@@ -12,7 +12,8 @@ from pathlib import Path
 
 from .proc import Process, must
 
-NAMES = {"allowed.test": 0, "www.allowed.test": 0, "other.test": 0, "denied.test": 0, "second.test": 1}
+NAMES = {"allowed.test": 0, "www.allowed.test": 0, "other.test": 0, "denied.test": 0, "blocked.test": 0,
+         "second.test": 1}
 
 TLS_PORT, ODD_TLS_PORT, RETRY_TLS_PORT, TLS12_PORT = 443, 4711, 4433, 4712
 HTTP_PORT, ODD_HTTP_PORT = 80, 8081
