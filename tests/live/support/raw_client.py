@@ -2,7 +2,8 @@
 
 Runs inside the client's namespace. The first line of standard input is a JSON object:
   transport (tcp|udp), address, port, source_port (0: any), data (hex), piece (bytes a send, 0: all),
-  gap_ms (pause between two sends), read (seconds to wait for an answer), mark (SO_MARK), ttl, then (hex: sent after an answer)
+  datagrams (hex, sent one by one before data), gap_ms (pause between two sends), read (seconds to wait for an answer), mark (SO_MARK), ttl, then
+  (list of hex: each is sent after an answer)
 """
 
 import errno
@@ -41,6 +42,8 @@ def main() -> int:
 
 def converse(client: socket.socket, request: dict, answer: dict) -> None:
     data = bytes.fromhex(request["data"])
+    for datagram in request.get("datagrams", []):
+        answer["sent"] += client.send(bytes.fromhex(datagram))
     piece = request.get("piece") or max(1, len(data))
     for offset in range(0, len(data), piece):
         answer["sent"] += client.send(data[offset:offset + piece])

@@ -75,7 +75,7 @@ daemon off; worker_processes 1; pid {self.root}/nginx.pid; error_log {self.root}
 events {{ worker_connections 256; }}
 http {{
   access_log off; default_type text/plain; root {self.www}; client_max_body_size 0;{temporary}
-  ssl_certificate {self.cert}; ssl_certificate_key {self.key};
+  ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {self.cert}; ssl_certificate_key {self.key};
   server {{{listens} server_name _; location = /bulk {{ }} location / {{ return 200 "vhost $ssl_server_name\\n"; }} }}
   server {{{plain} server_name _; location = /bulk {{ }} location / {{ return 200 "vhost $host\\n"; }} }}{special}
 }}
