@@ -46,7 +46,7 @@ def allow(to: str, protocols: str, ports: str = "", more: str = "") -> str:
 class Sallyport:
     """Use as a context manager; `with Sallyport(bed, policy) as firewall:` is ready inside the block."""
 
-    def __init__(self, bed, policy: str, *arguments: str, name: str = "sallyport", ready: bool = True):
+    def __init__(self, bed, policy: str, *arguments: str, name: str = "sallyport", ready: bool = True, json_lines: bool = True):
         self.bed = bed
         self.policy_path: Path = bed.scratch / f"{name}.toml"
         self.policy_path.write_text(policy)
@@ -55,6 +55,7 @@ class Sallyport:
         self.arguments = arguments
         self.name = name
         self._wait = ready
+        self._format = ["--json"] if json_lines else []
 
     def __enter__(self) -> "Sallyport":
         self.start()
@@ -65,8 +66,8 @@ class Sallyport:
         self.remove_rules()
 
     def start(self) -> None:
-        self.process = self.bed.spawn("firewall", self.name, [binary(), "run", "--policy", str(self.policy_path), "--json",
-                                                             *self.arguments])
+        self.process = self.bed.spawn("firewall", self.name, [binary(), "run", "--policy", str(self.policy_path),
+                                                             *self._format, *self.arguments])
         if not self._wait:
             return
 
