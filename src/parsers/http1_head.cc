@@ -42,7 +42,8 @@ Fault parse_version(std::string_view text, HttpRequestHead& head) {
 Fault parse_absolute_target(HttpRequestHead& head) {
   head.target_form = HttpTargetForm::kAbsolute;
   const std::size_t colon = head.target.find("://");
-  if (colon == std::string_view::npos || colon == 0 || !is_alpha(head.target.front())) return Fault::kMalformed;
+  if (colon == std::string_view::npos || colon == 0 || !is_alpha(head.target.front()))
+    return Fault::kMalformed;
   for (const char c : head.target.substr(0, colon)) {
     if (!is_alpha(c) && !is_digit(c) && c != '+' && c != '-' && c != '.') return Fault::kMalformed;
   }
@@ -149,7 +150,8 @@ Fault parse_known_field(std::string_view name, std::string_view value, FieldCoun
         if (++counts.transfer_encodings > 1 || value != "chunked") return Fault::kAmbiguous;
       }
       break;
-    default: break;
+    default:
+      break;
   }
   return Fault::kNone;
 }
@@ -262,9 +264,14 @@ HttpRequestHead parse_http_request_head(ByteSpan stream, std::size_t scan_from) 
     }
   }
   switch (scan.framing) {
-    case Framing::kNeedMore: return HttpRequestHead{};
-    case Framing::kMalformed: refuse(scan.ambiguous ? Fault::kAmbiguous : Fault::kMalformed, text, head); break;
-    case Framing::kTooLong: refuse(Fault::kTooLong, text, head); break;
+    case Framing::kNeedMore:
+      return HttpRequestHead{};
+    case Framing::kMalformed:
+      refuse(scan.ambiguous ? Fault::kAmbiguous : Fault::kMalformed, text, head);
+      break;
+    case Framing::kTooLong:
+      refuse(Fault::kTooLong, text, head);
+      break;
     case Framing::kComplete: {
       const Fault fault = parse_fields(text.substr(line_end + 1, scan.length - line_end - 1), head);
       if (fault == Fault::kNone) {

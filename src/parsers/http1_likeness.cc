@@ -9,8 +9,8 @@ namespace {
 
 // Methods of RFC 9110 §9.3 and RFC 5789, and those of WebDAV that are used without a browser.
 constexpr std::array<std::string_view, 17> kKnownMethods = {
-    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
-    "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT"};
+    "GET",      "HEAD",      "POST",  "PUT",  "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+    "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE",   "LOCK",    "UNLOCK",  "REPORT"};
 
 // A method that is not known must show its version within this; text of other protocols has line ends.
 constexpr std::size_t kUnknownTargetMax = 2'048;

@@ -10,7 +10,8 @@ static_assert(std::is_trivially_copyable_v<HttpRequestStream> && sizeof(HttpRequ
 
 HttpRequestStream::Result HttpRequestStream::next(ByteSpan structural) {
   switch (state_) {
-    case State::kHead: return next_head(structural);
+    case State::kHead:
+      return next_head(structural);
     case State::kLengthBody: {
       Result result;
       result.step = Step::kBodyBytes;
@@ -18,11 +19,16 @@ HttpRequestStream::Result HttpRequestStream::next(ByteSpan structural) {
       finish_message();
       return result;
     }
-    case State::kChunkHead: return next_chunk_head(structural);
-    case State::kChunkEnd: return next_chunk_end(structural);
-    case State::kTrailers: return next_trailers(structural);
-    case State::kAwaitingSwitch: return {};
-    case State::kFailed: return refuse(failure_);
+    case State::kChunkHead:
+      return next_chunk_head(structural);
+    case State::kChunkEnd:
+      return next_chunk_end(structural);
+    case State::kTrailers:
+      return next_trailers(structural);
+    case State::kAwaitingSwitch:
+      return {};
+    case State::kFailed:
+      return refuse(failure_);
   }
   std::unreachable();
 }
@@ -34,7 +40,9 @@ void HttpRequestStream::resume_http() {
 HttpRequestStream::Result HttpRequestStream::next_head(ByteSpan structural) {
   const HttpRequestHead head = parse_http_request_head(structural, scanned_);
   switch (head.framing) {
-    case Framing::kNeedMore: scanned_ = static_cast<std::uint32_t>(structural.size()); return {};
+    case Framing::kNeedMore:
+      scanned_ = static_cast<std::uint32_t>(structural.size());
+      return {};
     case Framing::kTooLong: {
       Result result = refuse(Step::kTooLong);
       result.head = head;
@@ -45,7 +53,8 @@ HttpRequestStream::Result HttpRequestStream::next_head(ByteSpan structural) {
       result.head = head;
       return result;
     }
-    case Framing::kComplete: break;
+    case Framing::kComplete:
+      break;
   }
   scanned_ = 0;
   switch_after_body_ = head.upgrade || head.connect;
@@ -63,10 +72,14 @@ HttpRequestStream::Result HttpRequestStream::next_head(ByteSpan structural) {
 HttpRequestStream::Result HttpRequestStream::next_chunk_head(ByteSpan structural) {
   const HttpChunkHead head = parse_http_chunk_head(structural);
   switch (head.framing) {
-    case Framing::kNeedMore: return {};
-    case Framing::kMalformed: return refuse(Step::kMalformed);
-    case Framing::kTooLong: return refuse(Step::kTooLong);
-    case Framing::kComplete: break;
+    case Framing::kNeedMore:
+      return {};
+    case Framing::kMalformed:
+      return refuse(Step::kMalformed);
+    case Framing::kTooLong:
+      return refuse(Step::kTooLong);
+    case Framing::kComplete:
+      break;
   }
   state_ = head.size > 0 ? State::kChunkEnd : State::kTrailers;
   return {Step::kBodyBytes, head.head_length, head.size, {}};
@@ -83,10 +96,15 @@ HttpRequestStream::Result HttpRequestStream::next_chunk_end(ByteSpan structural)
 HttpRequestStream::Result HttpRequestStream::next_trailers(ByteSpan structural) {
   const HttpTrailers trailers = parse_http_trailers(structural, scanned_);
   switch (trailers.framing) {
-    case Framing::kNeedMore: scanned_ = static_cast<std::uint32_t>(structural.size()); return {};
-    case Framing::kMalformed: return refuse(Step::kMalformed);
-    case Framing::kTooLong: return refuse(Step::kTooLong);
-    case Framing::kComplete: break;
+    case Framing::kNeedMore:
+      scanned_ = static_cast<std::uint32_t>(structural.size());
+      return {};
+    case Framing::kMalformed:
+      return refuse(Step::kMalformed);
+    case Framing::kTooLong:
+      return refuse(Step::kTooLong);
+    case Framing::kComplete:
+      break;
   }
   scanned_ = 0;
   finish_message();

@@ -8,11 +8,21 @@
 
 namespace sallyport::parsers {
 
-constexpr bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
-constexpr char to_lower(char c) { return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
-constexpr bool is_alpha(char c) { return to_lower(c) >= 'a' && to_lower(c) <= 'z'; }
-constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
+constexpr bool is_upper(char c) {
+  return c >= 'A' && c <= 'Z';
+}
+constexpr bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+constexpr char to_lower(char c) {
+  return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c;
+}
+constexpr bool is_alpha(char c) {
+  return to_lower(c) >= 'a' && to_lower(c) <= 'z';
+}
+constexpr bool is_blank(char c) {
+  return c == ' ' || c == '\t';
+}
 
 namespace http_text_internal {
 constexpr std::array<bool, 256> make_token_table() {
@@ -39,7 +49,9 @@ constexpr bool is_token(std::string_view text) {
 }
 
 // is_visible tells VCHAR of RFC 5234: printable ASCII without the space.
-constexpr bool is_visible(char c) { return c > ' ' && c < '\x7f'; }
+constexpr bool is_visible(char c) {
+  return c > ' ' && c < '\x7f';
+}
 
 constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;

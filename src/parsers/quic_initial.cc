@@ -1,7 +1,12 @@
 // Initial keys and packets. The only user of OpenSSL's ciphers here; digests of fingerprints have their
 // own file.
+//
+// SHA-256 goes by the low-level functions, which OpenSSL 3 calls deprecated: its EVP layer takes memory
+// for every digest, and there are eighteen of them in a set of keys.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 
 #include <algorithm>
 #include <limits>
@@ -75,10 +80,78 @@ std::uint64_t full_packet_number(std::uint64_t truncated, std::size_t size,
   const std::uint64_t window = std::uint64_t{1} << (8 * size);
   const std::uint64_t expected = *largest + 1;
   const std::uint64_t candidate = (expected & ~(window - 1)) | truncated;
-  if (candidate + window / 2 <= expected && candidate < (std::uint64_t{1} << 62) - window)
+  if (candidate + window / 2 <= expected && candidate < (std::uint64_t{1} << 62) - window) {
     return candidate + window;
+  }
   if (candidate > expected + window / 2 && candidate >= window) return candidate - window;
   return candidate;
+}
+
+// HMAC-SHA-256 (RFC 2104) under one key of at most a block; the padded key is hashed once.
+class HmacKey {
+ public:
+  explicit HmacKey(ByteSpan key) {
+    std::array<std::uint8_t, kHashBlockSize> inner;
+    std::array<std::uint8_t, kHashBlockSize> outer;
+    inner.fill(0x36);
+    outer.fill(0x5c);
+    for (std::size_t i = 0; i < std::min(key.size(), kHashBlockSize); ++i) {
+      inner[i] ^= key[i];
+      outer[i] ^= key[i];
+    }
+    good_ = SHA256_Init(&inner_) == 1 && SHA256_Update(&inner_, inner.data(), inner.size()) == 1 &&
+            SHA256_Init(&outer_) == 1 && SHA256_Update(&outer_, outer.data(), outer.size()) == 1;
+  }
+
+  bool sign(ByteSpan data, Hash& out) const {
+    SHA256_CTX inner = inner_;
+    SHA256_CTX outer = outer_;
+    Hash digest;
+    return good_ && SHA256_Update(&inner, data.data(), data.size()) == 1 &&
+           SHA256_Final(digest.data(), &inner) == 1 &&
+           SHA256_Update(&outer, digest.data(), digest.size()) == 1 && SHA256_Final(out.data(), &outer) == 1;
+  }
+
+ private:
+  SHA256_CTX inner_;
+  SHA256_CTX outer_;
+  bool good_ = false;
+};
+
+// HKDF-Expand-Label (RFC 8446 §7.1) with an empty context and at most one block of output.
+bool expand_label(const HmacKey& secret, std::string_view label, std::span<std::uint8_t> out) {
+  constexpr std::string_view kPrefix = "tls13 ";
+  std::array<std::uint8_t, 32> info{};
+  std::size_t size = 0;
+  const auto put = [&](std::size_t byte) { info[size++] = static_cast<std::uint8_t>(byte); };
+  put(0);
+  put(out.size());
+  put(kPrefix.size() + label.size());
+  for (const char c : kPrefix) put(static_cast<std::uint8_t>(c));
+  for (const char c : label) put(static_cast<std::uint8_t>(c));
+  put(0);  // Context.
+  put(1);  // T(1), RFC 5869 §2.3.
+  Hash block;
+  if (!secret.sign(ByteSpan(info).first(size), block)) return false;
+  std::copy_n(block.begin(), out.size(), out.begin());
+  return true;
+}
+
+bool derive_side(const InitialParameters& parameters, const HmacKey& initial_secret, std::string_view label,
+                 std::span<std::uint8_t> key, std::span<std::uint8_t> iv, std::span<std::uint8_t> hp) {
+  Hash bytes;
+  if (!expand_label(initial_secret, label, bytes)) return false;
+  const HmacKey secret(bytes);
+  return expand_label(secret, parameters.key_label, key) && expand_label(secret, parameters.iv_label, iv) &&
+         expand_label(secret, parameters.hp_label, hp);
+}
+
+bool derive_keys(const InitialParameters& parameters, ByteSpan client_dcid, QuicInitialKeys& out) {
+  Hash bytes;
+  if (!HmacKey(parameters.salt).sign(client_dcid, bytes)) return false;  // HKDF-Extract
+  const HmacKey secret(bytes);
+  return derive_side(parameters, secret, "client in", out.client_key, out.client_iv, out.client_hp) &&
+         derive_side(parameters, secret, "server in", out.server_key, out.server_iv, out.server_hp);
 }
 
 int size_as_int(ByteSpan bytes) {
@@ -90,25 +163,14 @@ int size_as_int(ByteSpan bytes) {
 class QuicInitialOpener::Impl {
  public:
   Impl()
-      : sha256_(EVP_MD_fetch(nullptr, "SHA256", nullptr)),
-        aead_(EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr)),
+      : aead_(EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr)),
         block_(EVP_CIPHER_fetch(nullptr, "AES-128-ECB", nullptr)),
-        digest_(EVP_MD_CTX_new()),
         opener_(EVP_CIPHER_CTX_new()),
         masker_(EVP_CIPHER_CTX_new()),
         plaintext_(kDatagramMax) {
-    usable_ = sha256_ && aead_ && block_ && digest_ && opener_ && masker_ &&
-              EVP_DigestInit_ex2(digest_.get(), sha256_.get(), nullptr) == 1 &&
+    usable_ = aead_ && block_ && opener_ && masker_ &&
               EVP_DecryptInit_ex2(opener_.get(), aead_.get(), nullptr, nullptr, nullptr) == 1 &&
               EVP_EncryptInit_ex2(masker_.get(), block_.get(), nullptr, nullptr, nullptr) == 1;
-  }
-
-  bool derive(const InitialParameters& parameters, ByteSpan client_dcid, QuicInitialKeys& out) {
-    Hash initial_secret;
-    if (!usable_ || !hmac(parameters.salt, client_dcid, initial_secret)) return false;  // HKDF-Extract
-    return derive_side(parameters, initial_secret, "client in", out.client_key, out.client_iv,
-                       out.client_hp) &&
-           derive_side(parameters, initial_secret, "server in", out.server_key, out.server_iv, out.server_hp);
   }
 
   std::optional<QuicPlaintext> open(std::span<const std::uint8_t, 16> key,
@@ -145,55 +207,6 @@ class QuicInitialOpener::Impl {
   }
 
  private:
-  bool hash(std::span<const ByteSpan> parts, Hash& out) {
-    if (EVP_DigestInit_ex2(digest_.get(), nullptr, nullptr) != 1) return false;
-    for (const ByteSpan part : parts) {
-      if (EVP_DigestUpdate(digest_.get(), part.data(), part.size()) != 1) return false;
-    }
-    return EVP_DigestFinal_ex(digest_.get(), out.data(), nullptr) == 1;
-  }
-
-  // HMAC (RFC 2104) by hand: the library's own takes memory for each key. Keys are at most one block.
-  bool hmac(ByteSpan key, ByteSpan data, Hash& out) {
-    std::array<std::uint8_t, kHashBlockSize> inner;
-    std::array<std::uint8_t, kHashBlockSize> outer;
-    inner.fill(0x36);
-    outer.fill(0x5c);
-    for (std::size_t i = 0; i < key.size(); ++i) {
-      inner[i] ^= key[i];
-      outer[i] ^= key[i];
-    }
-    Hash digest;
-    return hash(std::array<ByteSpan, 2>{inner, data}, digest) &&
-           hash(std::array<ByteSpan, 2>{outer, digest}, out);
-  }
-
-  // HKDF-Expand-Label (RFC 8446 §7.1) with an empty context and at most one block of output.
-  bool expand_label(const Hash& secret, std::string_view label, std::span<std::uint8_t> out) {
-    constexpr std::string_view kPrefix = "tls13 ";
-    std::array<std::uint8_t, 32> info{};
-    std::size_t size = 0;
-    const auto put = [&](std::size_t byte) { info[size++] = static_cast<std::uint8_t>(byte); };
-    put(0);
-    put(out.size());
-    put(kPrefix.size() + label.size());
-    for (const char c : kPrefix) put(static_cast<std::uint8_t>(c));
-    for (const char c : label) put(static_cast<std::uint8_t>(c));
-    put(0);  // Context.
-    put(1);  // T(1), RFC 5869 §2.3.
-    Hash block;
-    if (!hmac(secret, ByteSpan(info).first(size), block)) return false;
-    std::copy_n(block.begin(), out.size(), out.begin());
-    return true;
-  }
-
-  bool derive_side(const InitialParameters& parameters, const Hash& initial_secret, std::string_view label,
-                   std::span<std::uint8_t> key, std::span<std::uint8_t> iv, std::span<std::uint8_t> hp) {
-    Hash secret;
-    return expand_label(initial_secret, label, secret) && expand_label(secret, parameters.key_label, key) &&
-           expand_label(secret, parameters.iv_label, iv) && expand_label(secret, parameters.hp_label, hp);
-  }
-
   bool header_mask(std::span<const std::uint8_t, 16> hp, ByteSpan sample,
                    std::array<std::uint8_t, 16>& mask) {
     int written = 0;
@@ -231,10 +244,8 @@ class QuicInitialOpener::Impl {
       Free(pointer);
     }
   };
-  std::unique_ptr<EVP_MD, Deleter<EVP_MD_free>> sha256_;
   std::unique_ptr<EVP_CIPHER, Deleter<EVP_CIPHER_free>> aead_;
   std::unique_ptr<EVP_CIPHER, Deleter<EVP_CIPHER_free>> block_;
-  std::unique_ptr<EVP_MD_CTX, Deleter<EVP_MD_CTX_free>> digest_;
   std::unique_ptr<EVP_CIPHER_CTX, Deleter<EVP_CIPHER_CTX_free>> opener_;
   std::unique_ptr<EVP_CIPHER_CTX, Deleter<EVP_CIPHER_CTX_free>> masker_;
   std::vector<std::uint8_t> plaintext_;
@@ -248,7 +259,7 @@ bool QuicInitialOpener::derive(std::uint32_t version, ByteSpan client_dcid, Quic
   const InitialParameters* parameters = parameters_of(version);
   if (parameters == nullptr || client_dcid.size() > kQuicConnectionIdMax) return false;
   out.version = version;
-  return impl_->derive(*parameters, client_dcid, out);
+  return derive_keys(*parameters, client_dcid, out);
 }
 
 std::optional<QuicPlaintext> QuicInitialOpener::open(const QuicInitialKeys& keys, bool from_client,

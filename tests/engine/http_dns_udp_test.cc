@@ -128,7 +128,9 @@ TEST_F(HttpTest, JudgesTheTunnelInsideConnect) {
     fw.server(tcp.server_data("HTTP/1.1 200 Connection established\r\n\r\n"));
     const auto hello = fw.client(tcp.client_data(ClientHelloBuilder::typical(good ? "good.example" : "evil.example").record()));
     EXPECT_EQ(hello.decision.verdict, good ? Verdict::kAccept : Verdict::kDrop);
-    if (good) EXPECT_EQ(fw.server(tcp.server_data(server_hello(false))).decision.mark, FlowMark::kAllow);
+    if (good) {
+      EXPECT_EQ(fw.server(tcp.server_data(server_hello(false))).decision.mark, FlowMark::kAllow);
+    }
   }
 }
 
@@ -167,7 +169,9 @@ TEST_F(UdpTest, HoldsQuicDatagramsUntilTheHelloIsWholeInAnyOrder) {
       Outcome last;
       for (std::size_t i = 0; i < datagrams.size(); ++i) {
         last = fw.client(PacketBuilder::udp(kClient, quic_server_).payload(ByteSpan(datagrams[i])).build());
-        if (i + 1 < datagrams.size()) EXPECT_EQ(last.decision.verdict, Verdict::kHold);
+        if (i + 1 < datagrams.size()) {
+          EXPECT_EQ(last.decision.verdict, Verdict::kHold);
+        }
       }
       EXPECT_EQ(last.releases.size(), datagrams.size() - 1);
       EXPECT_EQ(last.decision.verdict, good ? Verdict::kAccept : Verdict::kDrop);

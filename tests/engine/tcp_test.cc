@@ -163,7 +163,9 @@ TEST_F(TcpTest, SameVerdictHoweverTheHelloIsDelivered) {
     payload_accepted = fw.accepted() - 1;
     ASSERT_FALSE(fw.verdicts().empty()) << round;
     EXPECT_EQ(fw.verdicts()[0].verdict, good ? FlowVerdict::kAllow : FlowVerdict::kDeny) << round;
-    if (!good) EXPECT_EQ(payload_accepted, 0U) << round;
+    if (!good) {
+      EXPECT_EQ(payload_accepted, 0U) << round;
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 // The first byte seeds the cuts, the rest is a client's stream. Whole and in pieces, the stream must
 // give the same requests; the recogniser must agree with the parser.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -21,8 +22,7 @@ void check_head(ByteSpan stream) {
   const HttpRequestHead head = parse_http_request_head(stream);
   require(head.framing != Framing::kComplete ||
           (head.head_length <= stream.size() && (head.host || head.minor_version == 0)));
-  // What is refused at its first bytes is never a request of upper-case method.
-  if (head.framing == Framing::kComplete && head.method == "GET") {
+  if (head.framing == Framing::kComplete && head.method == "GET" && head.target.starts_with('/')) {
     require(looks_like_http1(stream) == Likeness::kYes);
   }
   (void)parse_http_response_head(stream);

@@ -169,7 +169,8 @@ TEST(HttpRequestStreamTest, ABodyOfAnyLengthNeedsNoBytesToBeNamed) {
 
 TEST(HttpRequestStreamTest, WaitsForTheAnswerToConnect) {
   HttpStreamDriver driver;
-  driver.feed("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\nGET /next HTTP/1.1\r\nHost: b\r\n\r\n");
+  driver.feed(
+      "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\nGET /next HTTP/1.1\r\nHost: b\r\n\r\n");
   EXPECT_TRUE(driver.stream.awaiting_switch());
   EXPECT_EQ(driver.log(), "CONNECT a.example a.example:443\n");
   driver.stream.resume_http();
@@ -179,8 +180,8 @@ TEST(HttpRequestStreamTest, WaitsForTheAnswerToConnect) {
 }
 
 TEST(HttpRequestStreamTest, WaitsForTheAnswerToUpgradeBehindTheBody) {
-  for (const std::string_view body : {"Content-Length: 3\r\n\r\nabc",
-                                      "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"}) {
+  for (const std::string_view body :
+       {"Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"}) {
     HttpStreamDriver driver;
     driver.feed("POST /p HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n" +
                 std::string(body) + "PRI * HTTP/2.0\r\n");

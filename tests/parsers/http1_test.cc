@@ -128,8 +128,8 @@ TEST(HttpRequestHeadTest, ConnectNamesItsTarget) {
   EXPECT_EQ(parsed.head.name_authority()->port, 443);
   EXPECT_TRUE(Parsed(request("Host: b.example\r\n", "CONNECT a.example:443 HTTP/1.1")).head.ambiguous);
   EXPECT_TRUE(Parsed(request("Host: a.example:1\r\n", "CONNECT a.example:443 HTTP/1.1")).head.ambiguous);
-  for (const std::string_view line : {"CONNECT a.example HTTP/1.1", "CONNECT / HTTP/1.1", "CONNECT * HTTP/1.1",
-                                      "CONNECT http://a.example:443/ HTTP/1.1"}) {
+  for (const std::string_view line : {"CONNECT a.example HTTP/1.1", "CONNECT / HTTP/1.1",
+                                      "CONNECT * HTTP/1.1", "CONNECT http://a.example:443/ HTTP/1.1"}) {
     EXPECT_EQ(Parsed(request("Host: a.example\r\n", line)).head.framing, Framing::kMalformed) << line;
   }
   const Parsed with_body(
@@ -154,7 +154,8 @@ TEST(HttpRequestHeadTest, OnlyHttp10MayLackHost) {
 }
 
 TEST(HttpRequestHeadTest, ReadsBodyAndSwitchFields) {
-  const Parsed length(request("Host: a\r\nContent-Length: 12\r\nExpect: 100-Continue\r\n", "POST / HTTP/1.1"));
+  const Parsed length(
+      request("Host: a\r\nContent-Length: 12\r\nExpect: 100-Continue\r\n", "POST / HTTP/1.1"));
   ASSERT_EQ(length.head.framing, Framing::kComplete);
   EXPECT_EQ(length.head.body, HttpBody::kLength);
   EXPECT_EQ(length.head.content_length, 12U);
@@ -185,7 +186,8 @@ std::vector<Refusal> smuggling_table() {
       {"CL.TE", post + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n", true},
       {"TE.CL", post + "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n", true},
       {"TE.TE", post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", true},
-      {"TE.TE with an unknown coding", post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n", true},
+      {"TE.TE with an unknown coding", post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n",
+       true},
       {"coding list", post + "Transfer-Encoding: gzip, chunked\r\n\r\n", true},
       {"unknown coding", post + "Transfer-Encoding: xchunked\r\n\r\n", true},
       {"coding in upper case", post + "Transfer-Encoding: Chunked\r\n\r\n", true},
@@ -275,12 +277,11 @@ TEST(HttpRequestHeadTest, EqualContentLengthsAreOneLength) {
 }
 
 TEST(HttpRequestHeadTest, ARefusedHeadStillNamesItsFirstHost) {
-  for (const std::string_view text :
-       {"GET /x HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n",
-        "GET /x HTTP/1.1\nHost: a.example\n\n",
-        "GET /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: +1\r\n\r\n",
-        "GET /x HTTP/1.1\r\nX : 1\r\nHost : a.example\r\n\r\n",
-        "GET /x HTTP/1.1\r\n X: 1\r\nhost: a.example\r\n\r\n"}) {
+  for (const std::string_view text : {"GET /x HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n",
+                                      "GET /x HTTP/1.1\nHost: a.example\n\n",
+                                      "GET /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: +1\r\n\r\n",
+                                      "GET /x HTTP/1.1\r\nX : 1\r\nHost : a.example\r\n\r\n",
+                                      "GET /x HTTP/1.1\r\n X: 1\r\nhost: a.example\r\n\r\n"}) {
     const Parsed parsed(text);
     EXPECT_EQ(parsed.head.framing, Framing::kMalformed) << text;
     EXPECT_EQ(parsed.head.method, "GET") << text;
@@ -340,10 +341,40 @@ TEST(HttpAuthorityTest, ReadsHostsAndPorts) {
 }
 
 TEST(HttpAuthorityTest, RefusesWhatIsNoHost) {
-  for (const std::string_view text :
-       {"", ":80", "a:", "a:0", "a:080", "a:65536", "a:99999", "a:100000", "a:8o", "a:-1", "a:80:80", "u@a",
-        "a/b", "a b", "a\tb", "a,b", "a%41", "a\\b", "a?b", "a#b", "a\"", "<a>", "\xc3\xa4", "[::1", "::1",
-        "[::1]x", "[::1]:", "[::1%25eth0]", "[fe80::1%eth0]", "[v1.a]", "[192.0.2.1]", "[]", "]", "[a]"}) {
+  for (const std::string_view text : {"",
+                                      ":80",
+                                      "a:",
+                                      "a:0",
+                                      "a:080",
+                                      "a:65536",
+                                      "a:99999",
+                                      "a:100000",
+                                      "a:8o",
+                                      "a:-1",
+                                      "a:80:80",
+                                      "u@a",
+                                      "a/b",
+                                      "a b",
+                                      "a\tb",
+                                      "a,b",
+                                      "a%41",
+                                      "a\\b",
+                                      "a?b",
+                                      "a#b",
+                                      "a\"",
+                                      "<a>",
+                                      "\xc3\xa4",
+                                      "[::1",
+                                      "::1",
+                                      "[::1]x",
+                                      "[::1]:",
+                                      "[::1%25eth0]",
+                                      "[fe80::1%eth0]",
+                                      "[v1.a]",
+                                      "[192.0.2.1]",
+                                      "[]",
+                                      "]",
+                                      "[a]"}) {
     EXPECT_FALSE(parse_http_authority(text)) << text;
   }
   EXPECT_FALSE(parse_http_authority(std::string_view("a\0b", 3)));
@@ -396,8 +427,8 @@ TEST(HttpLikenessTest, TellsRequestsFromOtherText) {
 
 TEST(HttpLikenessTest, AnAnswerOtherThanMaybeIsFinal) {
   for (const std::string_view text :
-       {"GET http://a/ HTTP/1.1\r\n", "BREW pot HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET key\r\n",
-        "OPTIONS sip:a SIP/2.0\r\n", "\r\nHEAD / HTTP/1.0\r\n\r\n"}) {
+       {"GET http://a/ HTTP/1.1\r\n", "BREW pot HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GET key\r\n", "OPTIONS sip:a SIP/2.0\r\n", "\r\nHEAD / HTTP/1.0\r\n\r\n"}) {
     Likeness before = Likeness::kMaybe;
     for (std::size_t length = 0; length <= text.size(); ++length) {
       const Likeness now = looks_like_http1(Block(text.substr(0, length)).span());
@@ -424,9 +455,9 @@ TEST(HttpResponseHeadTest, ReadsStatusAndLength) {
 
 TEST(HttpResponseHeadTest, RefusesWhatIsNoStatusLine) {
   for (const std::string_view text :
-       {"HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 099 x\r\n\r\n",
-        "HTTP/1.1 600 x\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n", "HTTP/1.1 200 OK\n\n", "HTTP/1.1 2x0 OK\r\n\r\n",
-        "SSH-2.0-x\r\n"}) {
+       {"HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1 099 x\r\n\r\n", "HTTP/1.1 600 x\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n", "HTTP/1.1 200 OK\n\n",
+        "HTTP/1.1 2x0 OK\r\n\r\n", "SSH-2.0-x\r\n"}) {
     EXPECT_EQ(parse_http_response_head(Block(text).span()).framing, Framing::kMalformed) << text;
   }
   EXPECT_EQ(looks_like_http1_response(as_bytes_of("HTTP/1.1 2")), Likeness::kYes);

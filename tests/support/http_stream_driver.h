@@ -1,5 +1,6 @@
-// Drives an HttpRequestStream as the engine does: bytes arrive in pieces of any size, each kNeedMore
-// waits for the next piece, body bytes are skipped unseen. Writes down what came out as text.
+// Drives an HttpRequestStream or an Http2RequestReader as the engine does: bytes arrive in pieces of any
+// size, each kNeedMore waits for the next piece, body bytes are skipped unseen. Writes down what came out as
+// text.
 #pragma once
 
 #include <algorithm>
@@ -10,12 +11,14 @@
 #include <vector>
 
 #include "sallyport/parsers/http1.h"
+#include "sallyport/parsers/http2.h"
 
 namespace sallyport::test {
 
-class HttpStreamDriver {
+template <typename Stream>
+class BasicHttpDriver {
  public:
-  using Step = parsers::HttpRequestStream::Step;
+  using Step = typename Stream::Step;
 
   // feed adds the next piece of the stream and runs as far as it goes.
   void feed(std::string_view piece) {
@@ -38,10 +41,10 @@ class HttpStreamDriver {
   // broken tells that a result broke the contract of the header.
   bool broken() const { return broken_; }
 
-  parsers::HttpRequestStream stream;
+  Stream stream;
 
  private:
-  bool take(const parsers::HttpRequestStream::Result& result) {
+  bool take(const typename Stream::Result& result) {
     if (result.consumed > pending_.size()) broken_ = stopped_ = true;
     switch (result.step) {
       case Step::kNeedMore:
@@ -56,9 +59,12 @@ class HttpStreamDriver {
         broken_ |= result.consumed == 0 && result.body_bytes == 0;
         skip_ = result.body_bytes;
         break;
-      case Step::kMalformed: return stop("malformed");
-      case Step::kTooLong: return stop("too long");
-      case Step::kAmbiguous: return stop("ambiguous");
+      case Step::kMalformed:
+        return stop("malformed");
+      case Step::kTooLong:
+        return stop("too long");
+      case Step::kAmbiguous:
+        return stop("ambiguous");
     }
     if (stopped_) return false;
     pending_.erase(0, result.consumed);
@@ -89,5 +95,8 @@ class HttpStreamDriver {
   bool stopped_ = false;
   bool broken_ = false;
 };
+
+using HttpStreamDriver = BasicHttpDriver<parsers::HttpRequestStream>;
+using Http2Driver = BasicHttpDriver<parsers::Http2RequestReader>;
 
 }  // namespace sallyport::test

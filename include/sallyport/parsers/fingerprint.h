@@ -17,8 +17,8 @@ using Ja4Text = std::array<char, 36>;  // t13d1516h2_8daaf6152771_02713d6af862
 
 enum class HelloTransport : std::uint8_t { kTcp, kQuic };
 
-// Fingerprinter owns reused digest contexts: one per worker, one thread at a time. It allocates in its
-// constructor only. A digest that the crypto library does not offer (MD5 in FIPS mode) gives false.
+// Fingerprinter owns a work buffer, allocated in its constructor: one per worker, one thread at a time.
+// Both functions answer false only if the crypto library fails; `out` is then worthless.
 class Fingerprinter {
  public:
   Fingerprinter();
@@ -35,10 +35,10 @@ class Fingerprinter {
   std::unique_ptr<Impl> impl_;
 };
 
-inline std::string_view as_text(const Ja3Text& text) {
+inline std::string_view text_of(const Ja3Text& text) {
   return {text.data(), text.size()};
 }
-inline std::string_view as_text(const Ja4Text& text) {
+inline std::string_view text_of(const Ja4Text& text) {
   return {text.data(), text.size()};
 }
 

@@ -15,8 +15,6 @@
 
 namespace sallyport::parsers {
 
-inline constexpr std::size_t kHttpMethodMax = 24;  // UPDATEREDIRECTREF (RFC 4437) has 17.
-
 // looks_like_http1 tells whether a client's first bytes are an HTTP/1.x request line: known methods by
 // their first bytes, other upper-case methods only when the line goes on to " HTTP/1.". HTTP/0.9
 // ("GET /x" and a line end) counts as HTTP, so that it is refused by name. kNo is final: no
@@ -62,10 +60,12 @@ struct HttpRequestHead {
   std::optional<HttpAuthority> host;       // The Host field. Absent only in HTTP/1.0.
   std::optional<HttpAuthority> authority;  // Of the absolute form or of CONNECT; agrees with `host`.
   HttpBody body = HttpBody::kNone;
-  std::uint64_t content_length = 0;  // With kLength.
-  bool upgrade = false;  // An Upgrade field: the server may switch, whatever Connection says.
+  std::uint64_t content_length = 0;   // With kLength.
+  bool upgrade = false;               // An Upgrade field: the server may switch, whatever Connection says.
   std::string_view upgrade_protocol;  // The field as sent ("websocket"); the first one of several.
   bool connect = false;
+  // The client may wait for 100 before it sends the body. The body is due whatever the server answers,
+  // unless the connection ends (RFC 9110 §10.1.1).
   bool expect_continue = false;
 
   // name_authority returns what the request is for: the target's authority if it has one, else Host
@@ -137,7 +137,13 @@ class HttpRequestStream {
 
  private:
   enum class State : std::uint8_t {
-    kHead, kLengthBody, kChunkHead, kChunkEnd, kTrailers, kAwaitingSwitch, kFailed,
+    kHead,
+    kLengthBody,
+    kChunkHead,
+    kChunkEnd,
+    kTrailers,
+    kAwaitingSwitch,
+    kFailed,
   };
 
   Result next_head(ByteSpan structural);
@@ -150,8 +156,8 @@ class HttpRequestStream {
   State state_ = State::kHead;
   Step failure_ = Step::kMalformed;  // With kFailed.
   bool switch_after_body_ = false;
-  std::uint32_t scanned_ = 0;        // Length of the structural prefix that was seen and is incomplete.
-  std::uint64_t body_left_ = 0;      // With kLengthBody.
+  std::uint32_t scanned_ = 0;    // Length of the structural prefix that was seen and is incomplete.
+  std::uint64_t body_left_ = 0;  // With kLengthBody.
 };
 
 }  // namespace sallyport::parsers

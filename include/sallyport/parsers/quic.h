@@ -91,9 +91,9 @@ struct QuicPlaintext {
   std::uint64_t packet_number = 0;
 };
 
-// QuicInitialOpener derives Initial keys and opens Initial packets. It owns reused cipher and digest
-// contexts and one plaintext buffer, all allocated in the constructor: one per worker, one thread at a
-// time.
+// QuicInitialOpener derives Initial keys and opens Initial packets. It owns reused cipher contexts and one
+// plaintext buffer, allocated in the constructor; no call allocates, the crypto library included. One per
+// worker, one thread at a time.
 class QuicInitialOpener {
  public:
   QuicInitialOpener();

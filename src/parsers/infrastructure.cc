@@ -1,0 +1,222 @@
+// Datagrams: time, addresses, management, logs, discovery.
+#include "sallyport/parsers/infrastructure.h"
+
+#include <array>
+
+#include "ber.h"
+#include "recogniser_text.h"
+
+namespace sallyport::parsers {
+namespace {
+
+bool all_zero(ByteSpan bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t byte) { return byte == 0; });
+}
+
+constexpr unsigned be16(ByteSpan bytes, std::size_t at) {
+  return bytes[at] * 256U + bytes[at + 1];
+}
+
+bool is_dhcpv4(ByteSpan datagram) {
+  constexpr std::size_t kFixedSize = 236;  // RFC 2131 §2
+  constexpr std::array<std::uint8_t, 4> kCookie = {99, 130, 83, 99};
+  constexpr std::uint8_t kHardwareAddressMax = 16;
+  if (datagram.size() < kFixedSize + 4 + 3 || (datagram[0] != 1 && datagram[0] != 2) ||
+      datagram[2] > kHardwareAddressMax ||
+      !std::equal(kCookie.begin(), kCookie.end(), datagram.begin() + 236)) {
+    return false;
+  }
+  constexpr std::uint8_t kPad = 0;
+  constexpr std::uint8_t kMessageType = 53;  // RFC 2132 §9.6
+  constexpr std::uint8_t kEnd = 255;
+  ByteReader in(datagram.subspan(kFixedSize + 4));
+  std::uint8_t code = 0;
+  while (in.read_u8(code) && code != kEnd) {
+    ByteReader value;
+    if (code == kPad) continue;
+    if (!in.read_prefixed<1>(value)) return false;
+    if (code == kMessageType) return value.size() == 1 && value.rest()[0] >= 1 && value.rest()[0] <= 18;
+  }
+  return false;
+}
+
+// is_dhcpv6 needs a client or server identifier (or, from a relay, a relayed message) and options that end
+// where the datagram does: the header alone is four bytes.
+bool is_dhcpv6(ByteSpan datagram) {
+  constexpr std::uint8_t kRelayForward = 12, kRelayReply = 13;  // RFC 8415 §7.3
+  constexpr std::uint16_t kClientId = 1, kServerId = 2, kRelayMessage = 9;
+  constexpr std::uint16_t kOptionMax = 160;
+  ByteReader in(datagram);
+  std::uint8_t type = 0;
+  if (!in.read_u8(type) || type == 0 || type > kRelayReply) return false;
+  const bool relayed = type == kRelayForward || type == kRelayReply;
+  if (!in.skip(relayed ? 1 + 2 * 16 : 3)) return false;
+  bool identified = false;
+  while (!in.empty()) {
+    std::uint16_t code = 0;
+    ByteReader value;
+    if (!in.read_u16(code) || code == 0 || code > kOptionMax || !in.read_prefixed<2>(value)) return false;
+    std::uint16_t duid_type = 0;  // RFC 8415 §11: 1 to 4.
+    const bool is_id = (code == kClientId || code == kServerId) && value.read_u16(duid_type) &&
+                       duid_type >= 1 && duid_type <= 4 && value.size() >= 4;
+    identified = identified || (relayed ? code == kRelayMessage : is_id);
+  }
+  return identified;
+}
+
+bool is_snmp_pdu(ByteReader pdu, std::uint8_t tag) {
+  constexpr std::uint8_t kTrapV1 = 0xa4;
+  constexpr std::uint8_t kOid = 0x06;
+  ByteReader field;
+  if (tag == kTrapV1) return read_ber(pdu, kOid, field);
+  ByteReader bindings;
+  return read_ber(pdu, kBerInteger, field) && read_ber(pdu, kBerInteger, field) &&
+         read_ber(pdu, kBerInteger, field) && read_ber(pdu, kBerSequence, bindings) && pdu.empty();
+}
+
+// is_netbios_wire_name takes a first-level encoded name (RFC 1001 §14.1) at the beginning of `bytes`.
+bool is_netbios_wire_name(ByteSpan bytes) {
+  constexpr std::size_t kEncodedSize = 32;
+  return bytes.size() >= kEncodedSize + 2 && bytes[0] == kEncodedSize &&
+         std::all_of(bytes.begin() + 1, bytes.begin() + 1 + kEncodedSize,
+                     [](std::uint8_t byte) { return byte >= 'A' && byte <= 'P'; });
+}
+
+bool is_netbios_name_service(ByteSpan datagram) {
+  constexpr std::size_t kHeaderSize = 12;
+  if (datagram.size() < kHeaderSize + 34 + 4) return false;
+  const unsigned opcode = datagram[2] >> 3 & 0xfU;
+  const bool known_opcode = opcode == 0 || (opcode >= 5 && opcode <= 9);  // RFC 1002 §4.2.1.1
+  if (!known_opcode || be16(datagram, 4) > 1 || be16(datagram, 6) > 1 || be16(datagram, 8) > 1 ||
+      be16(datagram, 10) > 1 || !is_netbios_wire_name(datagram.subspan(kHeaderSize))) {
+    return false;
+  }
+  ByteReader in(datagram.subspan(kHeaderSize + 33));
+  std::uint8_t scope = 0;
+  std::uint16_t type = 0;
+  std::uint16_t name_class = 0;
+  while (in.read_u8(scope) && scope != 0) {
+    if (scope > 63 || !in.skip(scope)) return false;
+  }
+  return in.read_u16(type) && (type == 32 || type == 33) && in.read_u16(name_class) && name_class == 1;
+}
+
+bool is_netbios_datagram(ByteSpan datagram) {
+  constexpr std::size_t kHeaderSize = 14;  // RFC 1002 §4.4.1, with length and offset.
+  constexpr unsigned kPort = 138;
+  if (datagram.size() < kHeaderSize + 2 * 34) return false;
+  const std::uint8_t type = datagram[0];
+  return type >= 0x10 && type <= 0x12 && (datagram[1] & 0xf0) == 0 && be16(datagram, 8) == kPort &&
+         is_netbios_wire_name(datagram.subspan(kHeaderSize));
+}
+
+// looks_like_http_datagram takes HTTP's form over UDP, which SSDP and BitTorrent's local discovery share.
+bool is_http_datagram(ByteSpan datagram, std::string_view start, std::string_view field) {
+  const std::string_view text = as_text(datagram);
+  return text.starts_with(start) && is_printable_text(text) && contains_ignoring_case(text, field);
+}
+
+}  // namespace
+
+Likeness looks_like_ntp(ByteSpan datagram) {
+  constexpr std::size_t kHeaderSize = 48;
+  constexpr std::size_t kSizeMax = 1'024;  // Extension fields and a MAC.
+  if (datagram.size() < kHeaderSize || datagram.size() > kSizeMax || datagram.size() % 4 != 0)
+    return Likeness::kNo;
+  const unsigned version = datagram[0] >> 3 & 7U;
+  const unsigned mode = datagram[0] & 7U;
+  if (version < 1 || version > 4 || mode < 1 || mode > 5) return Likeness::kNo;
+  constexpr unsigned kClient = 3;
+  // A simple client may leave all else empty (RFC 4330 §5).
+  if (mode == kClient && datagram.size() == kHeaderSize && all_zero(datagram.subspan(1)))
+    return Likeness::kYes;
+  const unsigned stratum = datagram[1];
+  const auto poll = static_cast<std::int8_t>(datagram[2]);
+  const auto precision = static_cast<std::int8_t>(datagram[3]);
+  constexpr unsigned kSecondsMax = 64;  // Root delay and dispersion, whole seconds.
+  const bool plausible = stratum <= 16 && poll >= -6 && poll <= 17 && precision >= -32 && precision <= 0 &&
+                         be16(datagram, 4) <= kSecondsMax && be16(datagram, 8) <= kSecondsMax;
+  return yes_if(plausible && !all_zero(datagram.subspan(40, 8)));  // The time of sending.
+}
+
+Likeness looks_like_dhcp(ByteSpan datagram) {
+  return yes_if(is_dhcpv4(datagram) || is_dhcpv6(datagram));
+}
+
+Likeness looks_like_snmp(ByteSpan datagram) {
+  constexpr std::uint8_t kVersion1 = 0, kVersion2c = 1, kVersion3 = 3;
+  ByteReader in(datagram);
+  ByteReader message, version, part;
+  if (!read_ber(in, kBerSequence, message) || !in.empty() || !read_ber(message, kBerInteger, version) ||
+      version.size() != 1) {
+    return Likeness::kNo;
+  }
+  if (version.rest()[0] == kVersion3) {  // RFC 3412 §6: global data, security parameters, scoped PDU.
+    ByteReader id, flags;
+    return yes_if(read_ber(message, kBerSequence, part) && read_ber(part, kBerInteger, id) &&
+                  read_ber(part, kBerInteger, id) && read_ber(part, kBerOctetString, flags) &&
+                  flags.size() == 1 && read_ber(message, kBerOctetString, part) && !message.empty());
+  }
+  if ((version.rest()[0] != kVersion1 && version.rest()[0] != kVersion2c) ||
+      !read_ber(message, kBerOctetString, part) || message.empty()) {
+    return Likeness::kNo;
+  }
+  constexpr std::uint8_t kFirstPdu = 0xa0, kLastPdu = 0xa8;  // RFC 1157 §4.1, RFC 3416 §3
+  const std::uint8_t tag = message.rest()[0];
+  ByteReader pdu;
+  return yes_if(tag >= kFirstPdu && tag <= kLastPdu && read_ber(message, tag, pdu) && message.empty() &&
+                is_snmp_pdu(pdu, tag));
+}
+
+Likeness looks_like_syslog(ByteSpan datagram) {
+  const std::string_view text = as_text(datagram);
+  const std::size_t end = text.substr(0, 5).find('>');
+  if (!text.starts_with('<') || end == std::string_view::npos || end < 2) return Likeness::kNo;
+  const std::string_view digits = text.substr(1, end - 1);
+  if (!std::all_of(digits.begin(), digits.end(), is_digit) || (digits.size() > 1 && digits[0] == '0')) {
+    return Likeness::kNo;
+  }
+  unsigned priority = 0;
+  for (const char digit : digits) priority = priority * 10 + static_cast<unsigned>(digit - '0');
+  if (priority > 191) return Likeness::kNo;  // RFC 5424 §6.2.1
+  std::string_view rest = text.substr(end + 1);
+  while (rest.ends_with('\0')) rest.remove_suffix(1);
+  constexpr std::size_t kMessageMin = 8;
+  return yes_if(rest.size() >= kMessageMin && is_printable_text(rest) && rest[0] != '<');
+}
+
+Likeness looks_like_netbios(ByteSpan datagram) {
+  return yes_if(is_netbios_name_service(datagram) || is_netbios_datagram(datagram));
+}
+
+Likeness looks_like_ssdp(ByteSpan datagram) {
+  return yes_if(is_http_datagram(datagram, "M-SEARCH * HTTP/1.1\r\n", "\nST:") ||
+                is_http_datagram(datagram, "NOTIFY * HTTP/1.1\r\n", "\nNTS:") ||
+                is_http_datagram(datagram, "HTTP/1.1 200 OK\r\n", "\nUSN:"));
+}
+
+Likeness looks_like_bittorrent_udp(ByteSpan datagram) {
+  const std::string_view text = as_text(datagram);
+  // BEP 5: a dictionary with sorted keys that begins with the arguments or the answer and their node id.
+  for (const std::string_view start : {"d1:ad2:id20:", "d1:rd2:id20:", "d2:ip6:", "d1:eli2"}) {
+    if (text.starts_with(start) && text.ends_with('e') && text.find("1:y1:") != std::string_view::npos) {
+      return Likeness::kYes;
+    }
+  }
+  // BEP 15: the first request to a tracker.
+  constexpr std::array<std::uint8_t, 12> kTrackerConnect = {0,    0,    4, 0x17, 0x27, 0x10,
+                                                            0x19, 0x80, 0, 0,    0,    0};
+  if (datagram.size() == 16 && std::equal(kTrackerConnect.begin(), kTrackerConnect.end(), datagram.begin())) {
+    return Likeness::kYes;
+  }
+  // BEP 29: a SYN of version 1, which acknowledges nothing.
+  constexpr std::size_t kUtpHeaderSize = 20;
+  if (datagram.size() == kUtpHeaderSize && datagram[0] == 0x41 && datagram[1] == 0 &&
+      all_zero(datagram.subspan(8, 4)) && all_zero(datagram.subspan(18, 2)) &&
+      !all_zero(datagram.subspan(4, 4))) {
+    return Likeness::kYes;
+  }
+  return yes_if(is_http_datagram(datagram, "BT-SEARCH * HTTP/1.1\r\n", "\nInfohash:"));
+}
+
+}  // namespace sallyport::parsers

@@ -1,0 +1,211 @@
+#include "sallyport/parsers/realtime.h"
+
+#include <algorithm>
+
+#include "recogniser_text.h"
+
+namespace sallyport::parsers {
+namespace {
+
+constexpr std::size_t kStunHeaderSize = 20;
+constexpr std::uint32_t kStunCookie = 0x2112a442;  // RFC 8489 §5
+
+struct StunHeader {
+  std::uint16_t type = 0;
+  std::uint16_t length = 0;
+  std::uint32_t cookie = 0;
+};
+
+bool read_stun_header(ByteReader& in, StunHeader& out) {
+  return in.read_u16(out.type) && in.read_u16(out.length) && in.read_u32(out.cookie) && in.skip(12);
+}
+
+// method_of takes the class bits out of a message type (RFC 8489 §5).
+constexpr unsigned method_of(std::uint16_t type) {
+  return (type & 0x000fU) | (type & 0x00e0U) >> 1 | (type & 0x3e00U) >> 2;
+}
+
+// attributes_fill tells whether attributes, each padded to four bytes, end where the message does.
+bool attributes_fill(ByteReader in, bool only_known) {
+  while (!in.empty()) {
+    std::uint16_t type = 0;
+    std::uint16_t length = 0;
+    if (!in.read_u16(type) || !in.read_u16(length)) return false;
+    constexpr std::uint16_t kRfc3489Last = 0x000b;
+    constexpr std::uint16_t kXorMappedAddress = 0x8020;
+    if (only_known && !(type >= 1 && type <= kRfc3489Last) && type != kXorMappedAddress) return false;
+    if (!in.skip(length)) return false;
+    const std::size_t padding = (4 - length % 4U) % 4U;
+    if (!in.skip(std::min(padding, in.size()))) return false;
+  }
+  return true;
+}
+
+// is_dtls_version takes 1.0, 1.2 (also the record version of 1.3) and the form before 1.0 that VPNs use.
+bool is_dtls_version(std::uint16_t version) {
+  return version == 0xfeff || version == 0xfefd || version == 0x0100;
+}
+
+struct DtlsHandshake {
+  std::uint8_t type = 0;
+  std::uint32_t length = 0;
+  std::uint32_t fragment_offset = 0;
+  ByteSpan fragment;
+};
+
+// read_dtls_handshake reads the first record of a datagram (RFC 6347 §4.1) and in it the first message, which
+// must be of the beginning of a handshake (§4.2.2): epoch 0, one of the first messages.
+bool read_dtls_handshake(ByteSpan datagram, DtlsHandshake& out) {
+  constexpr std::uint8_t kHandshake = 22;
+  ByteReader in(datagram);
+  std::uint8_t content_type = 0;
+  std::uint16_t version = 0;
+  std::uint16_t epoch = 0;
+  ByteReader record;
+  if (!in.read_u8(content_type) || content_type != kHandshake || !in.read_u16(version) ||
+      !is_dtls_version(version) || !in.read_u16(epoch) || epoch != 0 || !in.skip(6) ||
+      !in.read_prefixed<2>(record)) {
+    return false;
+  }
+  std::uint16_t message_seq = 0;
+  std::uint32_t fragment_length = 0;
+  constexpr std::uint16_t kFirstMessagesMax = 16;
+  return record.read_u8(out.type) && record.read_u24(out.length) && record.read_u16(message_seq) &&
+         message_seq <= kFirstMessagesMax && record.read_u24(out.fragment_offset) &&
+         record.read_u24(fragment_length) && record.read_bytes(fragment_length, out.fragment) &&
+         out.fragment_offset <= out.length && fragment_length <= out.length - out.fragment_offset;
+}
+
+// read_server_name reads the server_name extension's data (RFC 6066 §3): one name of type host_name.
+bool read_server_name(ByteReader data, std::optional<std::string_view>& out) {
+  constexpr std::uint8_t kHostName = 0;
+  ByteReader list, name;
+  std::uint8_t name_type = 0;
+  if (!data.read_prefixed<2>(list) || !data.empty() || !list.read_u8(name_type) || name_type != kHostName ||
+      !list.read_prefixed<2>(name) || !list.empty() || name.empty()) {
+    return false;
+  }
+  out = as_text(name.rest());
+  return out->find('\0') == std::string_view::npos;
+}
+
+bool read_extensions(ByteReader in, DtlsClientHello& hello) {
+  constexpr std::uint16_t kServerName = 0;
+  while (!in.empty()) {
+    std::uint16_t type = 0;
+    ByteReader data;
+    if (!in.read_u16(type) || !in.read_prefixed<2>(data)) return false;
+    if (type == kServerName && (hello.server_name || !read_server_name(data, hello.server_name)))
+      return false;
+  }
+  return true;
+}
+
+// is_rtcp takes a compound packet: a report first, lengths that fill the datagram (RFC 3550 §6.1).
+bool is_rtcp(ByteSpan datagram) {
+  ByteReader in(datagram);
+  for (bool first = true; !in.empty(); first = false) {
+    std::uint8_t flags = 0;
+    std::uint8_t type = 0;
+    std::uint16_t words = 0;
+    if (!in.read_u8(flags) || flags >> 6 != 2 || !in.read_u8(type) || !in.read_u16(words)) return false;
+    const bool report = type == 200 || type == 201;
+    if (type < 200 || type > 207 || (first && !report) || !in.skip(std::size_t{words} * 4)) return false;
+  }
+  return datagram.size() >= 8;
+}
+
+struct RtpHeader {
+  std::uint8_t payload_type = 0;
+  std::uint16_t sequence = 0;
+  std::uint32_t timestamp = 0;
+  std::uint32_t source = 0;
+};
+
+bool read_rtp_header(ByteSpan datagram, RtpHeader& out) {
+  ByteReader in(datagram);
+  std::uint8_t flags = 0;
+  std::uint8_t marker_and_type = 0;
+  if (!in.read_u8(flags) || flags >> 6 != 2 || !in.read_u8(marker_and_type) || !in.read_u16(out.sequence) ||
+      !in.read_u32(out.timestamp) || !in.read_u32(out.source) || !in.skip(std::size_t{4} * (flags & 0x0f))) {
+    return false;
+  }
+  out.payload_type = marker_and_type & 0x7f;
+  const bool known_type = out.payload_type <= 34 || out.payload_type >= 96;  // RFC 3551 §6
+  return known_type && out.source != 0 && !in.empty();
+}
+
+}  // namespace
+
+Likeness looks_like_stun(ByteSpan datagram) {
+  ByteReader in(datagram);
+  StunHeader header;
+  if (!read_stun_header(in, header) || header.type >> 14 != 0 || header.length != in.size() ||
+      header.length % 4 != 0) {
+    return Likeness::kNo;
+  }
+  if (header.cookie == kStunCookie) return yes_if(method_of(header.type) != 0 && attributes_fill(in, false));
+  const bool binding = header.type == 0x0001 || header.type == 0x0101 || header.type == 0x0111;
+  const bool shared_secret = header.type == 0x0002 || header.type == 0x0102 || header.type == 0x0112;
+  const auto id = datagram.subspan(4, 16);
+  const bool has_id = std::any_of(id.begin(), id.end(), [](std::uint8_t byte) { return byte != 0; });
+  return yes_if((binding || shared_secret) && has_id && attributes_fill(in, true));
+}
+
+Likeness looks_like_stun_tcp(ByteSpan stream) {
+  if (!stream.empty() && stream[0] >> 6 != 0) return Likeness::kNo;
+  ByteReader in(stream);
+  StunHeader header;
+  if (!in.read_u16(header.type) || !in.read_u16(header.length)) return Likeness::kMaybe;
+  if (header.length % 4 != 0 || method_of(header.type) == 0 || method_of(header.type) > 0x00ff)
+    return Likeness::kNo;
+  if (!in.read_u32(header.cookie)) return Likeness::kMaybe;
+  return yes_if(header.cookie == kStunCookie);
+}
+
+Likeness looks_like_dtls(ByteSpan datagram) {
+  constexpr std::uint8_t kHelloRequest = 0, kClientHello = 1, kServerHello = 2, kHelloVerifyRequest = 3;
+  DtlsHandshake handshake;
+  if (!read_dtls_handshake(datagram, handshake)) return Likeness::kNo;
+  return yes_if(handshake.type == kClientHello || handshake.type == kServerHello ||
+                handshake.type == kHelloVerifyRequest ||
+                (handshake.type == kHelloRequest && handshake.length == 0));
+}
+
+std::expected<DtlsClientHello, ParseError> parse_dtls_client_hello(ByteSpan datagram) {
+  constexpr std::uint8_t kClientHello = 1;
+  DtlsHandshake handshake;
+  if (!read_dtls_handshake(datagram, handshake)) return std::unexpected(ParseError::kMalformed);
+  if (handshake.type != kClientHello || handshake.fragment.size() != handshake.length) {
+    return std::unexpected(ParseError::kUnsupported);
+  }
+  ByteReader in(handshake.fragment);
+  DtlsClientHello hello;
+  ByteReader session_id, cookie, cipher_suites, compression_methods, extensions;
+  if (!in.skip(2 + 32) || !in.read_prefixed<1>(session_id) || !in.read_prefixed<1>(cookie) ||
+      !in.read_prefixed<2>(cipher_suites) || !in.read_prefixed<1>(compression_methods)) {
+    return std::unexpected(ParseError::kMalformed);
+  }
+  hello.has_cookie = !cookie.empty();
+  if (in.empty()) return hello;  // RFC 5246 §7.4.1.2: extensions may be absent.
+  if (!in.read_prefixed<2>(extensions) || !in.empty() || !read_extensions(extensions, hello)) {
+    return std::unexpected(ParseError::kMalformed);
+  }
+  return hello;
+}
+
+Likeness looks_like_rtp(ByteSpan first, ByteSpan second) {
+  if (is_rtcp(first)) return Likeness::kYes;
+  RtpHeader a;
+  RtpHeader b;
+  if (!read_rtp_header(first, a)) return Likeness::kNo;
+  if (second.empty()) return Likeness::kMaybe;
+  constexpr std::uint16_t kStepMax = 16;        // Some loss.
+  constexpr std::uint32_t kTicksMax = 900'000;  // Ten seconds of video.
+  if (!read_rtp_header(second, b)) return Likeness::kNo;
+  const auto step = static_cast<std::uint16_t>(b.sequence - a.sequence);
+  return yes_if(a.source == b.source && a.payload_type == b.payload_type && step >= 1 && step <= kStepMax &&
+                b.timestamp - a.timestamp <= kTicksMax);
+}
+
+}  // namespace sallyport::parsers
