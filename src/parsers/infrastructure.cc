@@ -118,6 +118,26 @@ bool is_http_datagram(ByteSpan datagram, std::string_view start, std::string_vie
   return text.starts_with(start) && is_printable_text(text) && contains_ignoring_case(text, field);
 }
 
+// ntp_times_agree compares when the other side was last heard with when that was said and when this is sent
+// (RFC 5905 §7.3): two of the three are not farther apart than the longest poll interval, even when a clock
+// was set in between. Before anything was heard, both of its times are zero.
+bool ntp_times_agree(ByteSpan datagram) {
+  constexpr std::int64_t kPollMax = 1 << 17;  // Seconds.
+  constexpr std::size_t kOriginAt = 24;
+  ByteReader in(datagram.subspan(kOriginAt));
+  std::uint32_t origin = 0;
+  std::uint32_t received = 0;
+  std::uint32_t sent = 0;
+  if (!in.read_u32(origin) || !in.skip(4) || !in.read_u32(received) || !in.skip(4) || !in.read_u32(sent))
+    return false;
+  if (sent == 0) return false;
+  if (all_zero(datagram.subspan(kOriginAt, 16))) return true;
+  const auto close = [](std::int64_t a, std::int64_t b) {
+    return a != 0 && b != 0 && a - b <= kPollMax && b - a <= kPollMax;
+  };
+  return close(origin, received) || close(received, sent);
+}
+
 }  // namespace
 
 Likeness looks_like_ntp(ByteSpan datagram) {
@@ -138,7 +158,7 @@ Likeness looks_like_ntp(ByteSpan datagram) {
   // A simple client may leave all times empty (RFC 4330 §5); everyone else tells the time of sending.
   const bool empty_client =
       mode == kClient && datagram.size() == kHeaderSize && all_zero(datagram.subspan(4));
-  return yes_if(plausible && (empty_client || !all_zero(datagram.subspan(40, 8))));
+  return yes_if(plausible && (empty_client || ntp_times_agree(datagram)));
 }
 
 Likeness looks_like_dhcp(ByteSpan datagram) {
