@@ -49,7 +49,7 @@ struct Decision {
   RuleId rule = kNoRule;
   // Set when the verdict is about more than this packet: kAllow and the deny values end the flow's
   // inspection, kWatch asks for both directions. Never kPass or kInjected.
-  std::optional<FlowMark> mark;
+  std::optional<FlowMark> mark = std::nullopt;
 };
 static_assert(Decision{}.verdict == Verdict::kDrop, "an unfinished decision must not leak a packet");
 

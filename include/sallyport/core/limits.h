@@ -29,6 +29,15 @@ inline constexpr std::size_t kStreamRangesMax = 32;  // Islands of out-of-order 
 inline constexpr std::size_t kHttpHeadMax = 16'384;  // nginx and Apache stop at 8 kB a line by default.
 inline constexpr std::size_t kHttpFieldsMax = 128;
 inline constexpr std::size_t kHttpChunkLineMax = 256;
+inline constexpr std::size_t kHttpMethodMax = 24;  // UPDATEREDIRECTREF (RFC 4437) has 17.
+inline constexpr std::size_t kHttp2FrameMax = 16'384;      // RFC 9113 §4.2: of frames that carry fields.
+inline constexpr std::size_t kHttp2FieldsMax = 64;
+inline constexpr std::size_t kHttp2FieldListMax = 16'384;  // RFC 9113 §6.5.2: 32 more for each field.
+inline constexpr std::size_t kHttp2ContinuationsMax = 16;  // Of one block; many of them are an attack.
+static_assert(kHttp2FrameMax + 9 <= kStreamAheadMax, "a HEADERS frame must fit before it is judged");
+static_assert(kHttpHeadMax + 2 <= kStreamAheadMax, "a head and the empty line before it, too");
+
+inline constexpr std::size_t kHttp2ReadersPerWorker = 128;  // Plaintext HTTP/2 connections at a time, 90 kB each.
 
 // --- DNS -------------------------------------------------------------------------------------------
 inline constexpr std::size_t kDnsRecordsMax = 256;      // Records read from one message.
@@ -49,7 +58,7 @@ inline constexpr std::size_t kHeldPacketsPerFlow = 2'048;
 inline constexpr std::size_t kHeldPacketsPerWorker = 8'192;
 inline constexpr std::size_t kQueueLengthMax = 16'384;  // NFQA_CFG_QUEUE_MAXLEN of each queue.
 static_assert(kHeldPacketsPerWorker * 2 <= kQueueLengthMax, "held packets must leave room in the queue");
-inline constexpr Duration kHoldTimeout = std::chrono::seconds(5);
+inline constexpr Duration kHoldTime = std::chrono::seconds(5);
 
 // --- Flows -----------------------------------------------------------------------------------------
 inline constexpr std::size_t kFlowsPerWorker = 65'536;
@@ -61,5 +70,21 @@ inline constexpr Duration kDeniedFlowTimeout = std::chrono::seconds(30);
 
 // --- Names and logs --------------------------------------------------------------------------------
 inline constexpr std::size_t kNamesPerFlow = 8;  // Distinct names remembered for events.
+
+// --- Policy ----------------------------------------------------------------------------------------
+// An operator writes a policy, so these bound mistakes and generated lists rather than attacks.
+inline constexpr std::size_t kPolicyFileMax = 256u << 20;     // About eight million names.
+inline constexpr std::size_t kPolicyTargetsMax = 16'000'000;  // Entries of all `to` lists together.
+inline constexpr std::size_t kPolicyRulesMax = 10'000;
+inline constexpr std::size_t kPolicyPortsPerRuleMax = 256;      // Entries of one `ports` list.
+inline constexpr std::size_t kPolicyPortRangesMax = 16'384;     // Of all rules; bounds the early table.
+inline constexpr std::size_t kPolicyScopeEntriesMax = 4'096;    // Of all scopes.
+inline constexpr std::size_t kPolicyIncludesMax = 256;          // Files and presets of one policy.
+inline constexpr std::size_t kPolicyIncludeDepthMax = 8;
+inline constexpr std::size_t kPolicyProblemsMax = 1'000;        // Reported; the rest is counted.
+inline constexpr std::size_t kPolicyKeyPartsMax = 16;           // Of one dotted key; the parser recurses.
+inline constexpr std::size_t kPolicyTextMax = 128;              // Octets of a rule's or scope's name.
+// Look-ups spent on finding allow rules that a deny rule covers; past it such rules go unreported.
+inline constexpr std::size_t kPolicyCoverLookupsMax = 4'000'000;
 
 }  // namespace sallyport

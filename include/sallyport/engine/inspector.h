@@ -26,6 +26,8 @@ struct InspectorOptions {
   std::size_t held_packets = kHeldPacketsPerWorker;
   // Overrides the policy's own mode.
   std::optional<policy::Mode> mode;
+  // Key of the flow table's hash: random where a workload chooses the addresses and ports.
+  std::array<std::uint64_t, 2> hash_key{};
   // Keep reading a flow for its details after it was decided (replay: the packets are there anyway).
   // Never changes a verdict.
   bool read_details = false;

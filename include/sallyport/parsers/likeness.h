@@ -1,4 +1,4 @@
-// Likeness is what a recogniser answers over the first bytes of a stream or datagram.
+// Likeness is what a recogniser answers about the first bytes of a stream or datagram.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 namespace sallyport::parsers {
 
 enum class Likeness : std::uint8_t {
-  kNo,
+  kNo,     // No continuation can make it this protocol.
   kMaybe,  // A valid prefix, too short to tell.
   kYes,
 };

@@ -17,6 +17,7 @@
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/protocol.h"
 #include "sallyport/core/time.h"
+#include "sallyport/policy/problem.h"
 
 namespace sallyport::policy {
 
@@ -84,7 +85,7 @@ struct EarlyResult {
 // RuleInfo is a rule as its operator wrote it, for reports.
 struct RuleInfo {
   std::string name;
-  std::string file;  // As named on the command line or in `include`.
+  std::string file;  // As named on the command line, "preset:NAME", or the path of an included file.
   unsigned line = 0;
   Action action = Action::kAllow;
   std::optional<Refuse> refuse;
@@ -114,6 +115,8 @@ class Policy {
   Refuse refuse_of(RuleId rule) const;
   // fingerprint returns a hash of everything that decides a verdict; equal policies have equal ones.
   std::uint64_t fingerprint() const;
+  // warnings returns what is allowed but doubtful, sorted by file and line.
+  const std::vector<Problem>& warnings() const;
 
  private:
   friend class PolicyBuilder;

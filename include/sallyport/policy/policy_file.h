@@ -9,18 +9,9 @@
 #include <vector>
 
 #include "sallyport/policy/policy.h"
+#include "sallyport/policy/problem.h"
 
 namespace sallyport::policy {
-
-// Problem is one thing wrong with a policy: where, what was expected, and a suggestion if there is one.
-struct Problem {
-  std::string file;
-  unsigned line = 0;    // From 1; 0 when the file as a whole is meant.
-  unsigned column = 0;  // From 1.
-  std::string message;  // "rules[3].prot: unknown key; did you mean \"protocols\"?"
-
-  std::string to_string() const;  // "file:line:column: message"
-};
 
 using LoadResult = std::expected<std::shared_ptr<const Policy>, std::vector<Problem>>;
 
@@ -28,7 +19,8 @@ using LoadResult = std::expected<std::shared_ptr<const Policy>, std::vector<Prob
 // names relative to the including file).
 LoadResult load_policy_file(const std::filesystem::path& path);
 
-// load_policy_text does the same for text that is not a file; `name` stands in messages.
+// load_policy_text does the same for text that is not a file; `name` stands in messages. Such a text may
+// include presets but no files: it has no folder that a relative name could start from.
 LoadResult load_policy_text(std::string_view text, std::string_view name);
 
 // embedded_policy returns the policy that is used when none is given: observe, default deny, no rules.

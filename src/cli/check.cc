@@ -1,0 +1,77 @@
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "sallyport/policy/policy_file.h"
+
+namespace sallyport::cli {
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  sallyport check policy.toml              all problems at once, with file:line:column
+  sallyport check --json /etc/sallyport/*.toml
+
+Exit codes: 0 every policy is well-formed, 2 at least one is not.)";
+
+struct CheckOptions {
+  std::vector<std::string> files;
+  bool json = false;
+};
+
+std::string plural(std::size_t count, const char* what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
+nlohmann::ordered_json to_json(const policy::Problem& problem) {
+  return {{"file", problem.file}, {"line", problem.line}, {"column", problem.column}, {"message", problem.message}};
+}
+
+void print_json(const std::string& file, const policy::LoadResult& result) {
+  nlohmann::ordered_json object = {{"file", file}, {"ok", result.has_value()}};
+  if (result) {
+    object["rules"] = (*result)->rules().size();
+    object["scopes"] = (*result)->scope_names().size();
+  } else {
+    object["problems"] = nlohmann::ordered_json::array();
+    for (const policy::Problem& problem : result.error()) object["problems"].push_back(to_json(problem));
+  }
+  std::puts(object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+}
+
+void print_text(const std::string& file, const policy::LoadResult& result) {
+  if (result) {
+    const policy::Policy& policy = **result;
+    std::printf("%s: ok, %s, %s\n", file.c_str(), plural(policy.rules().size(), "rule").c_str(),
+                plural(policy.scope_names().size(), "scope").c_str());
+    return;
+  }
+  for (const policy::Problem& problem : result.error()) std::fprintf(stderr, "%s\n", problem.to_string().c_str());
+}
+
+int run_check(const CheckOptions& options) {
+  int exit_code = kExitOk;
+  for (const std::string& file : options.files) {
+    const policy::LoadResult result = policy::load_policy_file(file);
+    options.json ? print_json(file, result) : print_text(file, result);
+    if (!result) exit_code = kExitUsage;
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+void add_check_command(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<CheckOptions>();
+  CLI::App* command = app.add_subcommand("check", "Read policy files and report every problem in them");
+  command->add_option("FILE", options->files, "Policy files (TOML)")->required();
+  command->add_flag("--json", options->json, "One JSON object per file");
+  command->footer(kExamples);
+  command->callback([options, &exit_code] { exit_code = run_check(*options); });
+}
+
+}  // namespace sallyport::cli

@@ -1,0 +1,22 @@
+// The commands of the program. Each add_ function adds one subcommand to `app`; when it is chosen and the
+// arguments are good, it runs and stores the program's exit code in `exit_code`, which must outlive `app`.
+// Exit codes of every command: 0 done, 1 it ran and the answer is no, 2 wrong use or a bad policy.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace sallyport::cli {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitNo = 1;
+inline constexpr int kExitUsage = 2;
+
+void add_check_command(CLI::App& app, int& exit_code);
+void add_replay_command(CLI::App& app, int& exit_code);
+void add_rules_command(CLI::App& app, int& exit_code);
+void add_run_command(CLI::App& app, int& exit_code);
+void add_status_command(CLI::App& app, int& exit_code);
+
+}  // namespace sallyport::cli

@@ -1,0 +1,60 @@
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "commands.h"
+
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  sudo sallyport run                               watch this host, stop nothing
+  sudo sallyport run --policy policy.toml          enforce
+  sallyport check policy.toml                      is the policy well-formed?
+  sallyport replay --policy policy.toml day.pcap   what would it have said of this traffic?
+
+Each command has its own: sallyport COMMAND --help)";
+
+// Wrong use is answered in one line, whatever the argument held.
+int usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  std::string text = error.what();
+  std::ranges::replace_if(text, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
+  const auto chosen = app.get_subcommands();
+  const std::string command = chosen.empty() ? "" : " " + chosen.front()->get_name();
+  std::fprintf(stderr, "sallyport%s: %s (see sallyport%s --help)\n", command.c_str(), text.c_str(),
+               command.c_str());
+  return sallyport::cli::kExitUsage;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  int exit_code = sallyport::cli::kExitOk;
+  try {
+    CLI::App app{"Sallyport decides by name what this host may talk to.", "sallyport"};
+    app.set_version_flag("--version", "sallyport " SALLYPORT_VERSION);
+    app.require_subcommand(1);
+    app.footer(kExamples);
+    sallyport::cli::add_run_command(app, exit_code);
+    sallyport::cli::add_status_command(app, exit_code);
+    sallyport::cli::add_rules_command(app, exit_code);
+    sallyport::cli::add_check_command(app, exit_code);
+    sallyport::cli::add_replay_command(app, exit_code);
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      // Help and version come as exceptions as well; CLI11 prints them.
+      return error.get_exit_code() == 0 ? app.exit(error) : usage_error(app, error);
+    }
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "sallyport: %s\n", error.what());
+    return sallyport::cli::kExitNo;
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    std::fprintf(stderr, "sallyport: cannot write the output\n");
+    return sallyport::cli::kExitNo;
+  }
+  return exit_code;
+}

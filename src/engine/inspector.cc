@@ -1,0 +1,381 @@
+#include "sallyport/engine/inspector.h"
+
+#include <algorithm>
+
+#include "inspector_impl.h"
+
+namespace sallyport::engine {
+namespace {
+
+constexpr std::size_t kEventsPerCall = 512;       // Room for one packet's events; more are not reported.
+constexpr std::size_t kTextsPerCall = 256 * 1024;
+constexpr std::size_t kFlowsExpiredPerCall = 128;  // Bounds the work and the events of one expire().
+
+Duration timeout_of(AgeClass age) {
+  switch (age) {
+    case AgeClass::kUndecidedTcp: return kTcpUndecidedTimeout;
+    case AgeClass::kTcp: return kTcpIdleTimeout;
+    case AgeClass::kUdp: return kUdpIdleTimeout;
+    case AgeClass::kDenied: return kDeniedFlowTimeout;
+    case AgeClass::kFinal: return kTcpIdleTimeout;
+    case AgeClass::kCount: break;
+  }
+  return Duration::zero();
+}
+
+}  // namespace
+
+Inspector::Impl::Impl(const InspectorOptions& options)
+    : options_(options),
+      table_(options.flows, options.hash_key),
+      windows_(options.stream_windows),
+      held_(options.held_packets),
+      http2_readers_(kHttp2ReadersPerWorker) {
+  releases.reserve(options.held_packets);
+  events.reserve(kEventsPerCall);
+  texts_.reserve(kTextsPerCall);
+}
+
+void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
+  releases.clear();
+  events.clear();
+  texts_.clear();
+  last_flow.reset();
+  policy_ = &policy;
+  now_ = now;
+}
+
+Decision Inspector::Impl::inspect(const Packet& packet, const policy::Policy& policy, Timestamp now) {
+  begin_call(policy, now);
+  const Decision decision = as_enforced(inspect_packet(packet));
+  for (Release& release : releases) {
+    release.decision = as_enforced(release.decision);
+    increment(counters.packets_by_verdict[static_cast<std::size_t>(release.decision.verdict)]);
+  }
+  increment(counters.packets_by_reason[static_cast<std::size_t>(decision.reason)]);
+  increment(counters.packets_by_verdict[static_cast<std::size_t>(decision.verdict)]);
+  counters.packets_held.store(held_.in_use(), std::memory_order_relaxed);
+  counters.flows_active.store(table_.size(), std::memory_order_relaxed);
+  return decision;
+}
+
+Decision Inspector::Impl::inspect_packet(const Packet& packet) {
+  const auto ip = parsers::parse_ip_packet(packet.bytes, packet.wire_size);
+  if (!ip) {
+    const bool fragment = ip.error() == parsers::IpPacketError::kFragment;
+    return {.reason = fragment ? Reason::kFragment : Reason::kUnparsablePacket};
+  }
+  switch (ip->transport) {
+    case Transport::kTcp: return tcp(packet, *ip);
+    case Transport::kUdp: return udp(packet, *ip);
+    case Transport::kIcmp:
+    case Transport::kIcmpv6:
+    case Transport::kOther: return other_transport(packet, *ip);
+  }
+  return {};
+}
+
+Decision Inspector::Impl::other_transport(const Packet& packet, const parsers::IpPacket& ip) {
+  const FlowKey key{ip.transport, ip.ip_protocol, {ip.source, 0}, {ip.destination, 0}};
+  Flow* flow = table_.find(key);
+  const bool fresh = flow == nullptr;
+  if (fresh) flow = open_flow(packet, key);
+  if (flow == nullptr) return {.reason = Reason::kFlowTableFull};
+  last_flow = flow->number;
+  touch(*flow);
+  if (fresh && policy_->defaults().action == policy::Action::kAllow) allow_flow(*flow, Reason::kDefaultAllows, kNoRule);
+  if (flow->state == FlowState::kJudged) return {Verdict::kAccept, flow->reason, kNoRule, FlowMark::kAllow};
+  return fresh ? deny_flow(*flow, Reason::kTransportNotAllowed) : denied(*flow);
+}
+
+// as_enforced turns the judgement into what is done: in observe mode everything goes at once, and a flow
+// that would have been denied is handed to the kernel like an allowed one.
+Decision Inspector::Impl::as_enforced(Decision decision) {
+  if (!observing()) return decision;
+  decision.verdict = Verdict::kAccept;
+  if (decision.mark && *decision.mark != FlowMark::kWatch) decision.mark = FlowMark::kAllow;
+  return decision;
+}
+
+bool Inspector::Impl::observing() const {
+  return options_.mode.value_or(policy_->defaults().mode) == policy::Mode::kObserve;
+}
+
+bool Inspector::Impl::shadow(const Flow& flow) const {
+  if (flow.state == FlowState::kDenied) return true;
+  // QUIC's long header packets are judged for the whole life of the tuple (R5).
+  return flow.state == FlowState::kFinal && flow.stage != Protocol::kQuic;
+}
+
+Flow* Inspector::Impl::open_flow(const Packet& packet, const FlowKey& key) {
+  if (table_.full()) {
+    Flow* victim = table_.eviction_candidate();
+    if (victim == nullptr) return nullptr;
+    close_flow(*victim);
+  }
+  Flow& flow = table_.open(key);
+  flow.number = next_number_++;
+  flow.opened = flow.last_seen = now_;
+  flow.uid = packet.uid;
+  flow.scopes = policy_->scopes_of({key.client.address, packet.in_interface, packet.uid});
+  increment(counters.flows_opened);
+  return &flow;
+}
+
+void Inspector::Impl::close_flow(Flow& flow) {
+  drop_held(flow, flow.verdict == FlowVerdict::kDeny ? Reason::kFlowDenied : Reason::kHoldTimeout);
+  if (flow.verdict == FlowVerdict::kPending) increment(counters.flows_by_verdict[0]);
+  increment(counters.flows_by_protocol[static_cast<std::size_t>(flow.protocol)]);
+  report(flow, FlowEvent::Kind::kEnd, flow.has_name ? flow.name.text() : std::string_view{});
+  windows_.release(flow.client);
+  windows_.release(flow.server);
+  windows_.release(flow.ssh_client);
+  http2_readers_.release(flow.http2);
+  table_.close(flow);
+}
+
+void Inspector::Impl::touch(Flow& flow) {
+  flow.last_seen = now_;
+  AgeClass age = AgeClass::kUdp;
+  if (flow.state == FlowState::kDenied) {
+    age = AgeClass::kDenied;
+  } else if (flow.key.transport == Transport::kTcp) {
+    age = flow.state == FlowState::kUndecided ? AgeClass::kUndecidedTcp
+          : flow.state == FlowState::kFinal   ? AgeClass::kFinal
+                                              : AgeClass::kTcp;
+  }
+  table_.touch(flow, age);
+}
+
+void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
+  if (flow.state == FlowState::kUndecided) flow.state = FlowState::kJudged;
+  if (flow.verdict == FlowVerdict::kAllow) return;
+  flow.verdict = FlowVerdict::kAllow;
+  flow.reason = reason;
+  flow.rule = rule;
+  increment(counters.flows_by_verdict[static_cast<std::size_t>(FlowVerdict::kAllow)]);
+  report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});
+}
+
+Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
+  if (shadow(flow)) return denied(flow);
+  flow.state = FlowState::kDenied;
+  flow.verdict = FlowVerdict::kDeny;
+  flow.reason = reason;
+  flow.rule = rule;
+  drop_held(flow, reason);
+  give_back_windows(flow);
+  touch(flow);
+  increment(counters.flows_by_verdict[static_cast<std::size_t>(FlowVerdict::kDeny)]);
+  report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});
+  return refusal_of(flow);
+}
+
+Decision Inspector::Impl::denied(const Flow& flow) const {
+  FlowMark mark = flow.key.transport == Transport::kTcp ? FlowMark::kReset : FlowMark::kIcmp;
+  if (policy_->refuse_of(flow.rule) == policy::Refuse::kDrop) mark = FlowMark::kSilent;
+  return {Verdict::kDrop, Reason::kFlowDenied, flow.rule, mark};
+}
+
+Decision Inspector::Impl::refusal_of(const Flow& flow) const {
+  Decision decision = denied(flow);
+  decision.reason = flow.reason;
+  return decision;
+}
+
+void Inspector::Impl::refuse(Flow& flow, Reason reason) {
+  if (!shadow(flow)) deny_flow(flow, reason);
+}
+
+bool Inspector::Impl::judge_early(Flow& flow) {
+  const policy::EarlyResult early = policy_->match_early(flow.scopes, flow.key.transport, flow.key.server.address,
+                                                         flow.key.server.port, now_);
+  // An observer wants to see the name that the flow would have been for.
+  if (observing() || early.match == policy::EarlyMatch::kUndecided) return false;
+  if (early.match == policy::EarlyMatch::kAllow) {
+    allow_flow(flow, early.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, early.rule);
+  } else {
+    deny_flow(flow, early.rule == kNoRule ? Reason::kAddressNotAllowed : Reason::kRuleDenies, early.rule);
+  }
+  return true;
+}
+
+bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& claim) {
+  if (!claim.text.empty()) report_name(flow, claim.name != nullptr ? claim.name->text() : claim.text);
+  if (shadow(flow)) return true;
+  if (claim.name != nullptr) {
+    flow.name = *claim.name;
+    flow.has_name = true;
+  }
+  if (claim.invalid) {
+    deny_flow(flow, Reason::kNameInvalid);
+    return false;
+  }
+  const policy::PolicyMatch match = policy_->match({.scopes = flow.scopes,
+                                                    .transport = flow.key.transport,
+                                                    .protocol = protocol,
+                                                    .destination = flow.key.server.address,
+                                                    .port = flow.key.server.port,
+                                                    .name = claim.name,
+                                                    .now = now_});
+  if (match.action == policy::Action::kAllow && flow.midstream) {
+    // Only an address rule could have allowed what was sent before; match_early has said that none does.
+    deny_flow(flow, Reason::kMidstream);
+    return false;
+  }
+  if (match.action == policy::Action::kAllow) {
+    allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
+    return true;
+  }
+  Reason reason = Reason::kRuleDenies;
+  if (match.rule == kNoRule) {
+    reason = claim.name != nullptr             ? Reason::kNameNotAllowed
+             : protocol == Protocol::kUnknown  ? Reason::kUnknownProtocol
+             : claim.text.empty()              ? Reason::kNoName
+                                               : Reason::kAddressNotAllowed;
+    if (protocol == Protocol::kSsh) reason = Reason::kAddressNotAllowed;
+  }
+  deny_flow(flow, reason, match.rule);
+  return false;
+}
+
+Decision Inspector::Impl::hold(Flow& flow, const Packet& packet, std::uint64_t end) {
+  if (observing()) return {Verdict::kHold, Reason::kNeedMoreData};  // as_enforced lets it go.
+  if (flow.held.count >= kHeldPacketsPerFlow || !held_.push(flow.held, packet.id, end)) {
+    return deny_flow(flow, Reason::kHoldLimit);
+  }
+  if (flow.held.count == 1) {
+    flow.hold_deadline = now_ + kHoldTime;
+    table_.start_holding(flow);
+  }
+  return {Verdict::kHold, Reason::kNeedMoreData};
+}
+
+void Inspector::Impl::release_held(Flow& flow, std::uint64_t up_to) {
+  if (flow.held.count == 0) return;
+  held_.take_if(
+      flow.held, [up_to](const HeldPackets::Node& node) { return node.end <= up_to; },
+      [&](const HeldPackets::Node& node) { releases.push_back({node.id, pass(flow, flow.reason)}); });
+  if (flow.held.count == 0) table_.stop_holding(flow);
+}
+
+void Inspector::Impl::drop_held(Flow& flow, Reason reason) {
+  if (flow.held.count == 0) return;
+  held_.take_if(
+      flow.held, [](const HeldPackets::Node&) { return true; },
+      [&](const HeldPackets::Node& node) { releases.push_back({node.id, {Verdict::kDrop, reason, flow.rule, {}}}); });
+  table_.stop_holding(flow);
+}
+
+void Inspector::Impl::give_back_windows(Flow& flow) {
+  if (options_.read_details) return;  // They are read on; close_flow gives them back.
+  windows_.release(flow.client);
+  windows_.release(flow.server);
+  http2_readers_.release(flow.http2);
+}
+
+void Inspector::Impl::expire(const policy::Policy& policy, Timestamp now) {
+  begin_call(policy, now);
+  std::size_t budget = kFlowsExpiredPerCall;
+  while (budget-- > 0) {
+    Flow* flow = table_.oldest_holding();
+    if (flow == nullptr || flow->hold_deadline > now) break;
+    expire_holding(*flow);
+  }
+  for (std::size_t i = 0; i < static_cast<std::size_t>(AgeClass::kCount) && budget > 0; ++i) {
+    const AgeClass age = static_cast<AgeClass>(i);
+    for (Flow* flow = table_.oldest(age); flow != nullptr && flow->last_seen + timeout_of(age) <= now && budget-- > 0;
+         flow = table_.oldest(age)) {
+      close_flow(*flow);
+      if (budget == 0) break;
+    }
+  }
+  for (Release& release : releases) release.decision = as_enforced(release.decision);
+  counters.packets_held.store(held_.in_use(), std::memory_order_relaxed);
+  counters.flows_active.store(table_.size(), std::memory_order_relaxed);
+}
+
+// expire_holding ends a wait for bytes that did not come. Bytes that could still have become some protocol
+// are then no known one, which an address rule may allow (a client that speaks first and little).
+void Inspector::Impl::expire_holding(Flow& flow) {
+  if (flow.key.transport == Transport::kTcp && !flow.stage_known && flow.client != nullptr &&
+      !flow.client->contiguous().empty()) {
+    flow.stage_known = true;
+    read_client_stream(flow);
+    if (flow.state == FlowState::kDenied) return;
+    release_held(flow, flow.client == nullptr ? UINT64_MAX : flow.client->base());
+    if (flow.held.count == 0) return;
+  }
+  // The last held packet carries the refusal, the others are dropped before it.
+  const std::uint32_t count = flow.held.count;
+  deny_flow(flow, Reason::kHoldTimeout);
+  if (count != 0 && !releases.empty()) {
+    releases.back().decision = denied(flow);
+    releases.back().decision.reason = Reason::kHoldTimeout;
+  }
+}
+
+void Inspector::Impl::finish(const policy::Policy& policy, Timestamp now) {
+  begin_call(policy, now);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(AgeClass::kCount); ++i) {
+    while (Flow* flow = table_.oldest(static_cast<AgeClass>(i))) close_flow(*flow);
+  }
+  for (Release& release : releases) release.decision = as_enforced(release.decision);
+}
+
+void Inspector::Impl::set_protocol(Flow& flow, Protocol protocol) {
+  flow.stage = protocol;
+  flow.stage_known = true;
+  if (flow.protocol == Protocol::kUnknown) flow.protocol = protocol;
+}
+
+void Inspector::Impl::report_name(Flow& flow, std::string_view text) {
+  report(flow, FlowEvent::Kind::kName, text);
+}
+
+void Inspector::Impl::report_detail(Flow& flow, Detail detail, std::string_view text) {
+  if (!text.empty()) report(flow, FlowEvent::Kind::kDetail, text).detail = detail;
+}
+
+FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::string_view text) {
+  // finish() reports every flow there is; a packet's events are few, and details are what may be lost.
+  if (events.size() == events.capacity() && kind != FlowEvent::Kind::kEnd && kind != FlowEvent::Kind::kVerdict) {
+    events.pop_back();
+  }
+  FlowEvent& event = events.emplace_back();
+  event.kind = kind;
+  event.flow = flow.number;
+  event.key = flow.key;
+  event.opened = flow.opened;
+  event.time = now_;
+  event.uid = flow.uid;
+  event.scopes = flow.scopes;
+  event.protocol = flow.protocol;
+  event.verdict = flow.verdict;
+  event.reason = flow.reason;
+  event.rule = flow.rule;
+  event.text = keep(text);
+  return event;
+}
+
+std::string_view Inspector::Impl::keep(std::string_view text) {
+  text = text.substr(0, texts_.capacity() - texts_.size());  // Never beyond: earlier views must stay valid.
+  const std::size_t position = texts_.size();
+  texts_.insert(texts_.end(), text.begin(), text.end());
+  return {texts_.data() + position, text.size()};
+}
+
+Inspector::Inspector(const InspectorOptions& options) : impl_(std::make_unique<Impl>(options)) {}
+Inspector::~Inspector() = default;
+
+Decision Inspector::inspect(const Packet& packet, const policy::Policy& policy, Timestamp now) {
+  return impl_->inspect(packet, policy, now);
+}
+void Inspector::expire(const policy::Policy& policy, Timestamp now) { impl_->expire(policy, now); }
+void Inspector::finish(const policy::Policy& policy, Timestamp now) { impl_->finish(policy, now); }
+std::span<const Release> Inspector::releases() const { return impl_->releases; }
+std::span<const FlowEvent> Inspector::events() const { return impl_->events; }
+std::optional<std::uint64_t> Inspector::flow_of_last_packet() const { return impl_->last_flow; }
+const Counters& Inspector::counters() const { return impl_->counters; }
+
+}  // namespace sallyport::engine

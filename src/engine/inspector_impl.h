@@ -1,0 +1,147 @@
+// The parts of the inspector. inspector.cc holds the entry points, time-outs and reports; tcp.cc and
+// udp.cc the two transports; judge_*.cc one protocol each. All of them work on one Flow at a time.
+#pragma once
+
+#include <array>
+#include <string_view>
+#include <vector>
+
+#include "flow_table.h"
+#include "pools.h"
+#include "sallyport/engine/inspector.h"
+#include "sallyport/parsers/client_hello.h"
+#include "sallyport/parsers/dns.h"
+#include "sallyport/parsers/fingerprint.h"
+#include "sallyport/parsers/http1.h"
+#include "sallyport/parsers/ip_packet.h"
+#include "sallyport/parsers/quic.h"
+#include "sallyport/parsers/tls_handshake.h"
+
+namespace sallyport::engine {
+
+// NameClaim is the name that a message says it is for, as far as it says one.
+struct NameClaim {
+  std::string_view text;  // As sent, for reports; empty when there is none.
+  const DomainName* name = nullptr;  // Canonical, or null.
+  bool invalid = false;   // Text that is no host name and no IP literal.
+};
+
+class Inspector::Impl {
+ public:
+  explicit Impl(const InspectorOptions& options);
+
+  Decision inspect(const Packet& packet, const policy::Policy& policy, Timestamp now);
+  void expire(const policy::Policy& policy, Timestamp now);
+  void finish(const policy::Policy& policy, Timestamp now);
+
+  std::vector<Release> releases;
+  std::vector<FlowEvent> events;
+  std::optional<std::uint64_t> last_flow;
+  Counters counters;
+
+ private:
+  // inspector.cc -------------------------------------------------------------------------------------
+  void begin_call(const policy::Policy& policy, Timestamp now);
+  Decision inspect_packet(const Packet& packet);
+  Decision other_transport(const Packet& packet, const parsers::IpPacket& ip);
+  Decision as_enforced(Decision decision);
+  Flow* open_flow(const Packet& packet, const FlowKey& key);
+  void close_flow(Flow& flow);
+  void touch(Flow& flow);
+  bool observing() const;
+  void expire_holding(Flow& flow);
+
+  // A flow's verdict. allow_flow and deny_flow tell it once (and again when it turns).
+  void allow_flow(Flow& flow, Reason reason, RuleId rule);
+  Decision deny_flow(Flow& flow, Reason reason, RuleId rule = kNoRule);
+  // denied answers a packet of a denied flow; refusal_of the packet that the verdict is about.
+  Decision denied(const Flow& flow) const;
+  Decision refusal_of(const Flow& flow) const;
+  // judge asks the policy for one claim. True: allowed; false: the flow is denied now. In a shadow reading
+  // (the flow is decided, and read on for details) it only reports the name and answers true.
+  bool judge(Flow& flow, Protocol protocol, const NameClaim& claim);
+  bool judge_early(Flow& flow);
+  void refuse(Flow& flow, Reason reason);
+  bool shadow(const Flow& flow) const;
+  void set_protocol(Flow& flow, Protocol protocol);
+  void report_name(Flow& flow, std::string_view text);
+  void report_detail(Flow& flow, Detail detail, std::string_view text);
+  FlowEvent& report(const Flow& flow, FlowEvent::Kind kind, std::string_view text);
+  std::string_view keep(std::string_view text);
+
+  // Held packets.
+  Decision hold(Flow& flow, const Packet& packet, std::uint64_t end);
+  void release_held(Flow& flow, std::uint64_t up_to);
+  void drop_held(Flow& flow, Reason reason);
+  void give_back_windows(Flow& flow);
+
+  // tcp.cc -------------------------------------------------------------------------------------------
+  Decision tcp(const Packet& packet, const parsers::IpPacket& ip);
+  Decision tcp_syn(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  Decision tcp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  Decision tcp_from_server(Flow& flow, const parsers::IpPacket& ip);
+  Decision client_payload(Flow& flow, const Packet& packet, ByteSpan payload, std::uint64_t offset);
+  bool may_begin_anew(const Flow& flow, const Packet& packet) const;
+  Decision pass(const Flow& flow, Reason reason) const;
+  void become_final(Flow& flow);
+  static std::uint64_t judged_end(const Flow& flow);
+  void read_client_stream(Flow& flow);
+  void read_stage(Flow& flow);
+  void read_server_stream(Flow& flow, const parsers::IpPacket& ip);
+  void finish_if_acknowledged(Flow& flow);
+  bool detect_stage(Flow& flow);
+
+  // judge_tls.cc, judge_http.cc, judge_dns.cc, judge_ssh.cc -------------------------------------------
+  void read_tls(Flow& flow);
+  bool read_tls_hello(Flow& flow);
+  void skip_tls_records(Flow& flow);
+  void read_tls_server(Flow& flow);
+  void report_hello(Flow& flow, const parsers::ClientHello& hello, bool quic);
+  static NameClaim claim_of(const parsers::ClientHello& hello, DomainName& storage);
+  bool same_name(const Flow& flow, const parsers::ClientHello& hello) const;
+  void read_http(Flow& flow);
+  void read_http2(Flow& flow);
+  bool judge_request(Flow& flow, const parsers::HttpRequestHead& head);
+  void refuse_request(Flow& flow, parsers::HttpRequestStream::Step step, const parsers::HttpRequestHead& head);
+  void read_http_server(Flow& flow);
+  void read_dns_stream(Flow& flow);
+  bool judge_dns(Flow& flow, ByteSpan message);
+  void report_dns(Flow& flow, ByteSpan message);
+  void read_ssh(Flow& flow);
+  void read_ssh_details(Flow& flow);
+  void read_opaque(Flow& flow, Protocol protocol);
+
+  // udp.cc -------------------------------------------------------------------------------------------
+  Decision udp(const Packet& packet, const parsers::IpPacket& ip);
+  Decision udp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  Decision udp_from_server(Flow& flow, const parsers::IpPacket& ip);
+  Decision quic_datagram(Flow& flow, const Packet& packet, ByteSpan datagram);
+  enum class QuicRead : std::uint8_t { kIncomplete, kJudged, kDropPacket, kDenied };
+  QuicRead read_quic_packet(Flow& flow, const parsers::QuicLongHeader& header);
+  bool open_initial(Flow& flow, const parsers::QuicLongHeader& header, parsers::QuicPlaintext& plaintext);
+  QuicRead read_crypto_stream(Flow& flow);
+  Decision dns_datagram(Flow& flow, const parsers::IpPacket& ip);
+  Decision opaque_datagram(Flow& flow);
+
+  const InspectorOptions options_;
+  FlowTable table_;
+  WindowPool windows_;
+  HeldPackets held_;
+  Http2Pool http2_readers_;
+  parsers::QuicInitialOpener quic_opener_;
+  parsers::Fingerprinter fingerprinter_;
+  std::array<std::uint8_t, parsers::kTlsScratchSize> scratch_{};
+  std::uint64_t next_number_ = 0;
+
+  // Of the current call.
+  const policy::Policy* policy_ = nullptr;
+  Timestamp now_;
+  std::vector<char> texts_;  // What the events' texts point into.
+};
+
+// increment adds to a counter that only this thread writes: no lock prefix on the packet path.
+inline void increment(std::atomic<std::uint64_t>& counter) {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+}  // namespace sallyport::engine

@@ -1,0 +1,159 @@
+// HTTP/1.x: each request of a connection is judged, for as long as the connection is plaintext HTTP (R5).
+// The kernel gets the flow only when the protocol ends: behind a WebSocket upgrade that the server took.
+#include <algorithm>
+
+#include "inspector_impl.h"
+
+namespace sallyport::engine {
+namespace {
+
+constexpr unsigned kSwitchingProtocols = 101;  // RFC 9110 §15.2.2
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+Reason reason_of(parsers::HttpRequestStream::Step step, const parsers::HttpRequestHead& head) {
+  using Step = parsers::HttpRequestStream::Step;
+  if (head.unsupported_version) return Reason::kUnsupportedVersion;
+  return step == Step::kTooLong ? Reason::kTooLong : step == Step::kAmbiguous ? Reason::kAmbiguous : Reason::kMalformed;
+}
+
+NameClaim request_claim(const parsers::HttpRequestHead& head, DomainName& storage) {
+  const parsers::HttpAuthority* authority = head.name_authority();
+  if (authority == nullptr) return {};
+  if (authority->is_ip_literal) return {authority->host, nullptr, false};
+  const auto name = DomainName::parse(authority->host);
+  if (!name) return {authority->host, nullptr, true};
+  storage = *name;
+  return {authority->host, &storage, false};
+}
+
+}  // namespace
+
+void Inspector::Impl::read_http(Flow& flow) {
+  using Step = parsers::HttpRequestStream::Step;
+  if (flow.http_phase == HttpPhase::kWebSocket) return flow.client->skip(flow.client->contiguous().size());
+  while (flow.client != nullptr && flow.state != FlowState::kFinal) {
+    if (flow.http.awaiting_switch()) {
+      if (flow.http_phase == HttpPhase::kAwaitingSwitch) return;
+      // Not the first request: the server's stream was not followed, so its answer cannot be told from the
+      // answers before it. Should it switch, what follows is no HTTP request and is refused.
+      flow.http.resume_http();
+    }
+    const auto result = flow.http.next(flow.client->contiguous());
+    switch (result.step) {
+      case Step::kNeedMore:
+        return;
+      case Step::kRequest:
+        if (!judge_request(flow, result.head)) return;
+        flow.client->consume(result.consumed);
+        break;
+      case Step::kBodyBytes:
+        flow.client->consume(result.consumed);
+        flow.client->skip(result.body_bytes);
+        break;
+      case Step::kMalformed:
+      case Step::kTooLong:
+      case Step::kAmbiguous:
+        return refuse_request(flow, result.step, result.head);
+    }
+  }
+}
+
+void Inspector::Impl::refuse_request(Flow& flow, parsers::HttpRequestStream::Step step,
+                                     const parsers::HttpRequestHead& head) {
+  DomainName name;
+  const NameClaim claim = request_claim(head, name);
+  if (!claim.text.empty()) report_name(flow, claim.name != nullptr ? claim.name->text() : claim.text);
+  refuse(flow, reason_of(step, head));
+  // Nothing behind it can be told apart; a reader of details stops here.
+  if (flow.client != nullptr) flow.client->skip(flow.client->contiguous().size());
+}
+
+// read_http2 judges each request of a connection with prior knowledge, or of one switched to h2c.
+void Inspector::Impl::read_http2(Flow& flow) {
+  using Step = parsers::HttpRequestStream::Step;
+  if (flow.http2 == nullptr) flow.http2 = http2_readers_.acquire(flow.protocol == Protocol::kHttp);
+  if (flow.http2 == nullptr) return refuse(flow, Reason::kStreamLimit);
+  while (flow.client != nullptr && flow.http2 != nullptr) {
+    const auto result = flow.http2->next(flow.client->contiguous());
+    switch (result.step) {
+      case Step::kNeedMore:
+        return;
+      case Step::kRequest:
+        if (!judge_request(flow, result.head)) return;
+        flow.client->consume(result.consumed);
+        break;
+      case Step::kBodyBytes:
+        flow.client->consume(result.consumed);
+        flow.client->skip(result.body_bytes);
+        break;
+      case Step::kMalformed:
+      case Step::kTooLong:
+      case Step::kAmbiguous:
+        return refuse_request(flow, result.step, result.head);
+    }
+  }
+}
+
+bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& head) {
+  const bool first = flow.http_requests++ == 0;
+  if (first) {
+    report_detail(flow, Detail::kHttpMethod, head.method);
+    report_detail(flow, Detail::kHttpTarget, head.target);
+    report_detail(flow, Detail::kUserAgent, head.user_agent);
+  }
+  DomainName name;
+  if (!judge(flow, Protocol::kHttp, request_claim(head, name))) return false;
+  if (flow.stage == Protocol::kHttp2) {
+    if (!head.connect || shadow(flow)) return true;
+    deny_flow(flow, Reason::kProtocolNotAllowed);  // A tunnel inside one stream of many is not followed.
+    return false;
+  }
+  if (head.connect && !first && !shadow(flow)) {
+    // The tunnel's beginning could not be found in a server stream that was not followed.
+    deny_flow(flow, Reason::kAmbiguous);
+    return false;
+  }
+  if (first && (head.connect || head.upgrade)) {
+    flow.http_phase = HttpPhase::kAwaitingSwitch;
+    flow.http_connect = head.connect;
+    flow.http_websocket = equals_ignoring_case(head.upgrade_protocol, "websocket");
+    flow.watch = true;
+  }
+  return true;
+}
+
+// read_http_server waits for the answer to an upgrade or CONNECT, and tells what the client's next bytes are.
+void Inspector::Impl::read_http_server(Flow& flow) {
+  if (flow.http_phase != HttpPhase::kAwaitingSwitch || flow.client == nullptr) return;
+  while (flow.http.awaiting_switch() || flow.http_phase == HttpPhase::kAwaitingSwitch) {
+    const auto response = parsers::parse_http_response_head(flow.server->contiguous());
+    if (response.framing != Framing::kComplete) return;
+    flow.server->consume(response.head_length);
+    if (response.status < 200 && response.status != kSwitchingProtocols) continue;  // Interim, RFC 9110 §15.2.
+    const bool switched = flow.http_connect ? response.status < 300 : response.status == kSwitchingProtocols;
+    flow.http_phase = HttpPhase::kRequests;
+    if (!switched) {
+      flow.http.resume_http();
+    } else if (flow.http_websocket && !flow.http_connect) {
+      flow.http_phase = HttpPhase::kWebSocket;
+      flow.final_after = flow.client->base();
+    } else {
+      // A tunnel: its bytes are judged like those of a connection of their own.
+      flow.stage = Protocol::kUnknown;
+      flow.stage_known = false;
+      flow.final_after = 0;
+      flow.tls_phase = TlsPhase::kFirstHello;
+      windows_.release(flow.server);
+      flow.server_base_known = false;
+    }
+    break;
+  }
+  read_client_stream(flow);
+  if (flow.client != nullptr && flow.state == FlowState::kJudged) release_held(flow, flow.client->base());
+}
+
+}  // namespace sallyport::engine

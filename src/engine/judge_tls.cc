@@ -1,0 +1,129 @@
+// TLS over TCP: the first ClientHello, the server's first flight, and the second ClientHello that a
+// HelloRetryRequest asks for (RFC 8446 §4.1.4). The kernel gets the flow only after a ServerHello (R5).
+#include "inspector_impl.h"
+#include "sallyport/parsers/server_flight.h"
+
+namespace sallyport::engine {
+
+using parsers::kTlsHandshake;
+
+void Inspector::Impl::read_tls(Flow& flow) {
+  if (flow.tls_phase == TlsPhase::kFirstHello && !read_tls_hello(flow)) return;
+  if (flow.tls_phase == TlsPhase::kServerFlight || flow.tls_phase == TlsPhase::kSecondServerFlight) {
+    skip_tls_records(flow);
+    return;
+  }
+  if (flow.tls_phase == TlsPhase::kSecondHello) {
+    skip_tls_records(flow);
+    if (!flow.client->contiguous().empty()) read_tls_hello(flow);
+  }
+}
+
+// read_tls_hello reads a first or second hello. True: it was whole and is allowed.
+bool Inspector::Impl::read_tls_hello(Flow& flow) {
+  const ByteSpan stream = flow.client->contiguous();
+  if (parsers::looks_like_sslv2_hello(stream)) {
+    refuse(flow, Reason::kUnsupportedVersion);
+    return false;
+  }
+  const parsers::TlsMessage message = parsers::read_tls_handshake_message(stream, scratch_);
+  if (message.framing == Framing::kNeedMore) return false;
+  if (message.framing != Framing::kComplete || message.type != parsers::kTlsClientHello || message.trailing != 0) {
+    refuse(flow, message.framing == Framing::kTooLong ? Reason::kTooLong
+                 : message.trailing != 0              ? Reason::kTrailingData
+                                                      : Reason::kMalformed);
+    return false;
+  }
+  const auto hello = parsers::parse_client_hello(message.body);
+  if (!hello || hello->ech_kind == parsers::EchKind::kInner) {
+    refuse(flow, Reason::kMalformed);
+    return false;
+  }
+  const bool first = flow.tls_phase == TlsPhase::kFirstHello;
+  if (first) {
+    report_hello(flow, *hello, false);
+    DomainName name;
+    if (!judge(flow, Protocol::kTls, claim_of(*hello, name))) return false;
+  } else if (!same_name(flow, *hello)) {
+    refuse(flow, Reason::kHelloChanged);
+    return false;
+  }
+  flow.client->consume(message.consumed);
+  flow.final_after = flow.client->base();
+  flow.watch = true;
+  flow.tls_phase = first ? TlsPhase::kServerFlight : TlsPhase::kSecondServerFlight;
+  return true;
+}
+
+NameClaim Inspector::Impl::claim_of(const parsers::ClientHello& hello, DomainName& storage) {
+  if (!hello.server_name) return {};
+  const auto name = DomainName::parse(*hello.server_name);
+  if (!name) return {*hello.server_name, nullptr, true};
+  storage = *name;
+  return {*hello.server_name, &storage, false};
+}
+
+bool Inspector::Impl::same_name(const Flow& flow, const parsers::ClientHello& hello) const {
+  if (!hello.server_name) return !flow.has_name;
+  const auto name = DomainName::parse(*hello.server_name);
+  return name && flow.has_name && *name == flow.name;
+}
+
+// skip_tls_records lets go what names nothing: early data, ChangeCipherSpec and alerts. A handshake
+// record stays, held, until the server's flight says what it is.
+void Inspector::Impl::skip_tls_records(Flow& flow) {
+  while (true) {
+    const parsers::TlsRecord record = parsers::read_tls_record(flow.client->contiguous());
+    if (record.framing == Framing::kNeedMore) return;
+    if (record.framing != Framing::kComplete) return refuse(flow, Reason::kMalformed);
+    if (record.content_type == kTlsHandshake) return;
+    flow.client->skip(record.size());
+  }
+}
+
+void Inspector::Impl::read_tls_server(Flow& flow) {
+  if (flow.server_flight_done) return;
+  if (flow.tls_phase == TlsPhase::kSecondServerFlight && !flow.hello_retry_read) {
+    const parsers::TlsMessage retry = parsers::read_tls_handshake_message(flow.server->contiguous(), scratch_);
+    if (retry.framing != Framing::kComplete) return;
+    flow.server->consume(retry.consumed);
+    flow.hello_retry_read = true;
+  }
+  if (flow.tls_phase == TlsPhase::kSecondServerFlight) {
+    const ByteSpan rest = flow.server->contiguous();
+    const std::size_t change_cipher_spec = parsers::skip_change_cipher_spec(rest);
+    if (change_cipher_spec != 0) flow.server->consume(change_cipher_spec);
+  }
+  switch (parsers::read_server_flight(flow.server->contiguous()).kind) {
+    case parsers::ServerFlight::kNeedMore:
+    case parsers::ServerFlight::kAlert:
+      return;
+    case parsers::ServerFlight::kNotTls:
+      return;  // Not handed over: what the client sends next stays under judgement.
+    case parsers::ServerFlight::kServerHello:
+      flow.server_flight_done = true;
+      return;
+    case parsers::ServerFlight::kHelloRetryRequest:
+      if (flow.tls_phase == TlsPhase::kSecondServerFlight) return refuse(flow, Reason::kMalformed);
+      if (flow.tls_phase == TlsPhase::kServerFlight) flow.tls_phase = TlsPhase::kSecondHello;
+      read_client_stream(flow);  // The second hello may be here already.
+      if (flow.client != nullptr && flow.state == FlowState::kJudged) release_held(flow, flow.client->base());
+      return;
+  }
+}
+
+void Inspector::Impl::report_hello(Flow& flow, const parsers::ClientHello& hello, bool quic) {
+  constexpr int kAlpnMax = 16;
+  parsers::AlpnReader alpn(hello.alpn_list);
+  std::string_view protocol;
+  for (int i = 0; i < kAlpnMax && alpn.next(protocol); ++i) report_detail(flow, Detail::kAlpn, protocol);
+  if (hello.ech) report_detail(flow, Detail::kEch, "outer");
+  if (!options_.read_details) return;  // Fingerprints cost two digests; the live path does not use them.
+  parsers::Ja3Text ja3;
+  if (fingerprinter_.ja3(hello, ja3)) report_detail(flow, Detail::kJa3, parsers::text_of(ja3));
+  parsers::Ja4Text ja4;
+  const auto transport = quic ? parsers::HelloTransport::kQuic : parsers::HelloTransport::kTcp;
+  if (fingerprinter_.ja4(hello, transport, ja4)) report_detail(flow, Detail::kJa4, parsers::text_of(ja4));
+}
+
+}  // namespace sallyport::engine

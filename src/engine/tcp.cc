@@ -1,0 +1,288 @@
+// TCP: which bytes of the client's stream may leave, and when the kernel may take the flow over.
+//
+// A segment of the client is accepted when all its bytes are judged (its end is not beyond the base of the
+// client's window), else it is held. An allowed flow becomes final when the server has acknowledged the
+// bytes that were judged (R4): until then a retransmission with other content is seen and denied.
+#include <algorithm>
+
+#include "detector.h"
+#include "inspector_impl.h"
+
+namespace sallyport::engine {
+namespace {
+
+// offset_of unwraps a sequence number to the stream offset nearest to `near`. Negative: before the stream.
+std::int64_t offset_of(std::uint32_t sequence, std::uint32_t base, std::uint64_t near) {
+  const std::uint32_t near_sequence = base + static_cast<std::uint32_t>(near);
+  return static_cast<std::int64_t>(near) + static_cast<std::int32_t>(sequence - near_sequence);
+}
+
+// client_is_source tells who opened a connection whose beginning a capture may lack.
+bool client_is_source(const Packet& packet, const parsers::IpPacket& ip) {
+  if (packet.origin != Origin::kUnknown) return packet.origin == Origin::kOriginal;
+  if (ip.tcp.syn) return !ip.tcp.ack;
+  if (!ip.payload.empty()) {
+    if (looks_like_server(ip.payload)) return false;
+    if (looks_like_client(ip.payload)) return true;
+  }
+  constexpr std::uint16_t kFirstUserPort = 1024;  // RFC 6335 §6: system ports
+  return !(ip.source_port < kFirstUserPort && ip.destination_port >= kFirstUserPort);
+}
+
+}  // namespace
+
+Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip) {
+  const Endpoint source{ip.source, ip.source_port};
+  const Endpoint destination{ip.destination, ip.destination_port};
+  FlowKey key{Transport::kTcp, ip.ip_protocol, source, destination};
+  Flow* flow = table_.find(key);
+  const bool opens = ip.tcp.syn && !ip.tcp.ack;
+  if (flow != nullptr && opens &&
+      !(flow->syn_seen && flow->key.client == source && flow->client_base == ip.tcp.sequence + 1)) {
+    if (!may_begin_anew(*flow, packet)) return {.reason = Reason::kStaleSegment};
+    close_flow(*flow);
+    flow = nullptr;
+  }
+  if (flow == nullptr) {
+    if (packet.origin == Origin::kReply) return {.reason = Reason::kReplyWithoutFlow};
+    if (!client_is_source(packet, ip)) key = key.reversed();
+    flow = open_flow(packet, key);
+    if (flow == nullptr) return {.reason = Reason::kFlowTableFull};
+  }
+  last_flow = flow->number;
+  touch(*flow);
+  const bool from_client = flow->key.client == source;
+  if ((packet.origin == Origin::kOriginal && !from_client) || (packet.origin == Origin::kReply && from_client)) {
+    return {.reason = Reason::kMidstream};  // The kernel and we do not mean the same connection.
+  }
+  if (ip.truncated && flow->state == FlowState::kUndecided) {
+    flow->truncated = true;
+    flow->reason = Reason::kTruncated;
+    if (from_client && flow->client == nullptr && !ip.payload.empty()) set_protocol(*flow, detect_prefix(ip.payload));
+  }
+  if (flow->truncated) return {.reason = Reason::kTruncated};
+  if (!from_client) return tcp_from_server(*flow, ip);
+  return opens ? tcp_syn(*flow, packet, ip) : tcp_from_client(*flow, packet, ip);
+}
+
+// may_begin_anew tells whether a SYN on the tuple of a known flow begins another connection. A SYN into a
+// living connection does not: the server answers it with an ACK and goes on (RFC 9293 §3.10.7.4), so the
+// judgement must go on too.
+bool Inspector::Impl::may_begin_anew(const Flow& flow, const Packet& packet) const {
+  if (packet.origin == Origin::kUnknown || flow.closing || flow.state == FlowState::kFinal ||
+      flow.state == FlowState::kDenied) {
+    return true;
+  }
+  return flow.client == nullptr || flow.client->base() == 0;  // Nothing of it has left yet.
+}
+
+Decision Inspector::Impl::pass(const Flow& flow, Reason reason) const {
+  Decision decision{Verdict::kAccept, reason, flow.rule, {}};
+  if (flow.state == FlowState::kFinal) {
+    decision.mark = FlowMark::kAllow;
+  } else if (flow.watch) {
+    decision.mark = FlowMark::kWatch;
+  }
+  return decision;
+}
+
+Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
+  if (flow.state == FlowState::kDenied) return denied(flow);
+  if (flow.state == FlowState::kFinal) return pass(flow, Reason::kFlowAllowed);
+  flow.syn_seen = flow.client_base_known = true;
+  flow.midstream = false;
+  flow.client_base = ip.tcp.sequence + 1;
+  if (flow.state == FlowState::kUndecided && judge_early(flow)) {
+    if (flow.state == FlowState::kDenied) return refusal_of(flow);
+    become_final(flow);
+    return pass(flow, flow.reason);
+  }
+  if (ip.tcp.rst || ip.tcp.fin) return deny_flow(flow, Reason::kMalformed);
+  if (!ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);  // TCP Fast Open, RFC 7413.
+  return pass(flow, Reason::kConnecting);
+}
+
+Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
+  if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
+  if (flow.state == FlowState::kFinal && !options_.read_details) return pass(flow, Reason::kFlowAllowed);
+  if (ip.tcp.rst || ip.tcp.fin) flow.closing = true;
+  if (ip.payload.empty()) {
+    return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kNoPayload);
+  }
+  if (ip.tcp.rst) return {.reason = Reason::kPayloadNotExpected};
+  if (ip.tcp.urg && !shadow(flow)) return deny_flow(flow, Reason::kUrgentData);
+  if (!flow.client_base_known) {
+    flow.client_base_known = flow.midstream = true;
+    flow.client_base = ip.tcp.sequence;
+    if (flow.state == FlowState::kUndecided && judge_early(flow)) {
+      if (flow.state == FlowState::kDenied) return refusal_of(flow);
+      become_final(flow);
+      return pass(flow, flow.reason);
+    }
+  }
+  if (!flow.server_base_known && ip.tcp.ack) {
+    flow.server_base_known = true;
+    flow.server_base = ip.tcp.acknowledgment;
+  }
+  const std::uint64_t near = flow.client == nullptr ? 0 : flow.client->base();
+  const std::int64_t offset = offset_of(ip.tcp.sequence, flow.client_base, near);
+  if (offset < 0) return shadow(flow) ? pass(flow, Reason::kFlowAllowed) : Decision{.reason = Reason::kStaleSegment};
+  return client_payload(flow, packet, ip.payload, static_cast<std::uint64_t>(offset));
+}
+
+// client_payload puts a segment into the stream and reads on, as often as reading makes room: a segment
+// may be larger than the window (segmentation offload).
+Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteSpan payload, std::uint64_t offset) {
+  const bool decided = shadow(flow);
+  const auto decided_answer = [&] {
+    return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kFlowAllowed);
+  };
+  if (flow.client == nullptr) flow.client = windows_.acquire(0);
+  if (flow.client == nullptr) return decided ? decided_answer() : deny_flow(flow, Reason::kStreamLimit);
+  if (options_.read_details && flow.stage != Protocol::kTls && flow.stage != Protocol::kHttp) {
+    if (flow.ssh_client == nullptr) flow.ssh_client = windows_.acquire(0);
+    if (flow.ssh_client != nullptr) (void)flow.ssh_client->put(offset, payload);
+  }
+  const std::uint64_t end = offset + payload.size();
+  std::uint64_t stored = offset;
+  bool fresh = false;
+  while (stored < end) {
+    const auto result = flow.client->put(stored, payload.subspan(static_cast<std::size_t>(stored - offset)));
+    fresh = fresh || result.fresh;
+    if (decided && result.put != StreamWindow::Put::kOk) return decided_answer();
+    if (result.put == StreamWindow::Put::kConflict) return deny_flow(flow, Reason::kRetransmissionDiffers);
+    if (result.put == StreamWindow::Put::kStale) return {.reason = Reason::kStaleSegment};
+    const bool progress = result.put == StreamWindow::Put::kOk && result.stored_end > stored;
+    stored = progress ? result.stored_end : stored;
+    if (!progress) break;
+    read_client_stream(flow);
+    if (flow.client == nullptr || (shadow(flow) && !decided)) break;  // Decided now.
+  }
+  if (decided) return decided_answer();
+  if (flow.state == FlowState::kDenied) return refusal_of(flow);
+  const std::uint64_t judged = judged_end(flow);
+  release_held(flow, judged);
+  if (end <= judged) return pass(flow, flow.watch ? Reason::kAwaitingServer : flow.reason);
+  if (stored < end) return {.reason = Reason::kStreamLimit};  // Not remembered: TCP sends it again.
+  // The same bytes are held already, and will leave when they are judged.
+  if (!fresh && flow.held.count != 0) return {.reason = Reason::kNeedMoreData};
+  return hold(flow, packet, end);
+}
+
+// judged_end returns the client offset up to which bytes may leave.
+std::uint64_t Inspector::Impl::judged_end(const Flow& flow) {
+  if (flow.state == FlowState::kFinal || flow.client == nullptr) return UINT64_MAX;
+  // An HTTP/2 connection has no name before its first request, though its frames are read already.
+  if (flow.stage == Protocol::kHttp2 && flow.http_requests == 0) return 0;
+  return flow.client->base();
+}
+
+void Inspector::Impl::become_final(Flow& flow) {
+  flow.state = FlowState::kFinal;
+  give_back_windows(flow);
+  touch(flow);
+}
+
+// read_client_stream reads as much as the contiguous bytes allow. A stage may end (a CONNECT tunnel, an
+// upgrade) and another protocol begin behind it.
+void Inspector::Impl::read_client_stream(Flow& flow) {
+  constexpr int kStagesPerCall = 4;
+  for (int stage = 0; stage < kStagesPerCall; ++stage) {
+    if (flow.client == nullptr) return;
+    if (!flow.stage_known && !detect_stage(flow)) return;
+    const Protocol protocol = flow.stage;
+    read_stage(flow);
+    if (flow.stage_known && flow.stage == protocol) return;
+  }
+}
+
+bool Inspector::Impl::detect_stage(Flow& flow) {
+  const ByteSpan bytes = flow.client->contiguous();
+  if (bytes.empty()) return false;
+  const Detection detection = detect_stream(bytes);
+  if (!detection.known) return false;
+  set_protocol(flow, detection.protocol);
+  return true;
+}
+
+void Inspector::Impl::read_stage(Flow& flow) {
+  switch (flow.stage) {
+    case Protocol::kTls: return read_tls(flow);
+    case Protocol::kHttp: return read_http(flow);
+    case Protocol::kHttp2: return read_http2(flow);
+    case Protocol::kDns: return read_dns_stream(flow);
+    case Protocol::kSsh: return read_ssh(flow);
+    default: return read_opaque(flow, flow.stage);
+  }
+}
+
+// read_opaque judges bytes of a protocol that carries no name, or of none that is known: by address alone.
+void Inspector::Impl::read_opaque(Flow& flow, Protocol protocol) {
+  const std::size_t length = flow.client->contiguous().size();
+  if (flow.final_after == 0) {
+    if (!judge(flow, protocol, {})) return;
+    flow.client->consume(length);
+    flow.final_after = flow.client->base();
+    flow.watch = true;
+    return;
+  }
+  flow.client->skip(length);
+}
+
+Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& ip) {
+  if (ip.tcp.rst || ip.tcp.fin) flow.closing = true;
+  if (ip.tcp.ack && !flow.client_base_known) {
+    // The client's first byte that the server has not seen yet; of a SYN-ACK: the byte behind the SYN.
+    flow.client_base_known = true;
+    flow.client_base = ip.tcp.acknowledgment;
+    flow.midstream = !ip.tcp.syn;
+  }
+  if (ip.tcp.syn) {
+    flow.server_base_known = true;
+    flow.server_base = ip.tcp.sequence + 1;
+    return pass(flow, Reason::kReply);
+  }
+  if (ip.tcp.ack && flow.client != nullptr) {
+    const std::int64_t offset = offset_of(ip.tcp.acknowledgment, flow.client_base, flow.client->base());
+    if (offset > 0) flow.acknowledged = std::max(flow.acknowledged, static_cast<std::uint64_t>(offset));
+  }
+  if (!ip.payload.empty()) read_server_stream(flow, ip);
+  finish_if_acknowledged(flow);
+  if (flow.state == FlowState::kDenied) return denied(flow);
+  return pass(flow, Reason::kReply);
+}
+
+void Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip) {
+  const bool wanted = options_.read_details || (flow.watch && flow.state == FlowState::kJudged);
+  if (!wanted) return;
+  if (!flow.server_base_known) {
+    flow.server_base_known = true;
+    flow.server_base = ip.tcp.sequence;
+  }
+  if (flow.server == nullptr) flow.server = windows_.acquire(0);
+  if (flow.server == nullptr) return;  // The flow stays in the queue; it is not handed over unread.
+  const std::int64_t offset = offset_of(ip.tcp.sequence, flow.server_base, flow.server->base());
+  if (offset < 0) return;
+  (void)flow.server->put(static_cast<std::uint64_t>(offset), ip.payload);
+  switch (flow.stage) {
+    case Protocol::kTls: return read_tls_server(flow);
+    case Protocol::kHttp: return read_http_server(flow);
+    case Protocol::kSsh: return read_ssh_details(flow);
+    default: break;
+  }
+  if (!flow.stage_known && options_.read_details) {
+    // A server that speaks first: for the report only, as the live queue does not see it.
+    const ByteSpan client = flow.client == nullptr ? ByteSpan{} : flow.client->contiguous();
+    const Protocol protocol = detect_server(client, flow.server->contiguous());
+    if (protocol != Protocol::kUnknown) flow.protocol = protocol;
+  }
+}
+
+void Inspector::Impl::finish_if_acknowledged(Flow& flow) {
+  if (flow.state != FlowState::kJudged || flow.final_after == 0 || flow.acknowledged < flow.final_after) return;
+  if (flow.stage == Protocol::kTls && !flow.server_flight_done) return;
+  release_held(flow, UINT64_MAX);
+  become_final(flow);
+}
+
+}  // namespace sallyport::engine

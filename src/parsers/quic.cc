@@ -1,0 +1,192 @@
+#include "sallyport/parsers/quic.h"
+
+namespace sallyport::parsers {
+namespace {
+
+constexpr std::uint8_t kLongHeader = 0x80;  // RFC 8999 §5.1
+constexpr std::uint8_t kFixedBit = 0x40;    // RFC 9000 §17.2
+constexpr std::size_t kRetryIntegrityTagSize = 16;
+// Header protection samples 16 bytes from 4 behind the start of the packet number (RFC 9001 §5.4.2).
+constexpr std::size_t kProtectedMin = 4 + 16;
+
+// Long packet types, RFC 9000 §17.2 and RFC 9369 §3.2.
+QuicPacketType packet_type(std::uint32_t version, std::uint8_t first_byte) {
+  const unsigned bits = (first_byte >> 4) & 3u;
+  // Version:                                  1 and drafts                  2
+  constexpr QuicPacketType kTypes[4][2] = {{QuicPacketType::kInitial, QuicPacketType::kRetry},
+                                           {QuicPacketType::kZeroRtt, QuicPacketType::kInitial},
+                                           {QuicPacketType::kHandshake, QuicPacketType::kZeroRtt},
+                                           {QuicPacketType::kRetry, QuicPacketType::kHandshake}};
+  return kTypes[bits][version == kQuicV2 ? 1 : 0];
+}
+
+bool read_connection_ids(ByteReader& in, QuicLongHeader& header) {
+  ByteReader destination;
+  ByteReader source;
+  if (!in.read_prefixed<1>(destination) || !in.read_prefixed<1>(source)) return false;
+  header.destination_connection_id = destination.rest();
+  header.source_connection_id = source.rest();
+  return true;
+}
+
+bool read_retry(ByteReader& in, QuicLongHeader& header) {
+  if (in.size() < kRetryIntegrityTagSize) return false;
+  header.token = in.rest().first(in.size() - kRetryIntegrityTagSize);
+  return in.skip(in.size());
+}
+
+// What Initial, 0-RTT and Handshake packets share: [token], Length, packet number, payload.
+bool read_protected(ByteReader& in, ByteSpan datagram, QuicLongHeader& header) {
+  std::uint64_t length = 0;
+  if (header.type == QuicPacketType::kInitial &&
+      (!read_quic_varint(in, length) || length > in.size() ||
+       !in.read_bytes(static_cast<std::size_t>(length), header.token))) {
+    return false;
+  }
+  if (!read_quic_varint(in, length) || length > in.size() || length < kProtectedMin) return false;
+  header.packet_number_offset = datagram.size() - in.size();
+  return in.skip(static_cast<std::size_t>(length));
+}
+
+constexpr std::uint64_t kFramePadding = 0x00;
+constexpr std::uint64_t kFramePing = 0x01;
+constexpr std::uint64_t kFrameAck = 0x02;
+constexpr std::uint64_t kFrameAckEcn = 0x03;
+constexpr std::uint64_t kFrameCrypto = 0x06;
+constexpr std::uint64_t kFrameConnectionClose = 0x1c;
+constexpr std::uint64_t kVarintMax = (std::uint64_t{1} << 62) - 1;
+
+// RFC 9000 §19.3; the reader is behind the type. Each range takes two bytes or more, so that the loop
+// ends with the packet whatever the count says.
+bool skip_ack(ByteReader& in, bool ecn) {
+  std::uint64_t ignored = 0;
+  std::uint64_t ranges = 0;
+  if (!read_quic_varint(in, ignored) || !read_quic_varint(in, ignored) || !read_quic_varint(in, ranges) ||
+      !read_quic_varint(in, ignored) || ranges > in.size() / 2) {
+    return false;
+  }
+  for (std::uint64_t i = 0; i < ranges; ++i) {
+    if (!read_quic_varint(in, ignored) || !read_quic_varint(in, ignored)) return false;
+  }
+  if (!ecn) return true;
+  return read_quic_varint(in, ignored) && read_quic_varint(in, ignored) && read_quic_varint(in, ignored);
+}
+
+// RFC 9000 §19.19: error code, frame type, reason phrase.
+bool skip_connection_close(ByteReader& in) {
+  std::uint64_t value = 0;
+  if (!read_quic_varint(in, value) || !read_quic_varint(in, value) || !read_quic_varint(in, value))
+    return false;
+  return value <= in.size() && in.skip(static_cast<std::size_t>(value));
+}
+
+bool read_crypto(ByteReader& in, QuicFrame& frame) {
+  std::uint64_t length = 0;
+  if (!read_quic_varint(in, frame.offset) || !read_quic_varint(in, length)) return false;
+  if (length > in.size() || frame.offset > kVarintMax - length) return false;
+  frame.kind = QuicFrame::Kind::kCrypto;
+  return in.read_bytes(static_cast<std::size_t>(length), frame.data);
+}
+
+bool is_gquic_version(ByteSpan version) {
+  const bool digits = version[2] >= '0' && version[2] <= '9' && version[3] >= '0' && version[3] <= '9';
+  return (version[0] == 'Q' || version[0] == 'T') && version[1] == '0' && digits;
+}
+
+}  // namespace
+
+bool read_quic_varint(ByteReader& in, std::uint64_t& out) {
+  if (in.empty()) return false;
+  const ByteSpan rest = in.rest();
+  const std::size_t size = std::size_t{1} << (rest[0] >> 6);
+  if (!in.skip(size)) return false;
+  std::uint64_t value = rest[0] & 0x3f;
+  for (std::size_t i = 1; i < size; ++i) value = value << 8 | rest[i];
+  out = value;
+  return true;
+}
+
+Likeness looks_like_quic(ByteSpan datagram) {
+  ByteReader in(datagram);
+  std::uint8_t first = 0;
+  std::uint32_t version = 0;
+  if (!in.read_u8(first) || !in.read_u32(version)) return Likeness::kNo;
+  if ((first & kLongHeader) == 0 || (first & kFixedBit) == 0) return Likeness::kNo;
+  if (quic_version_is_known(version)) return Likeness::kYes;
+  const bool provokes = quic_version_is_reserved(version) && datagram.size() >= kQuicMinInitialDatagram;
+  return provokes ? Likeness::kYes : Likeness::kNo;
+}
+
+bool looks_like_gquic(ByteSpan datagram) {
+  // Q046 and later: a long header. Before: public flags (version, 8-byte connection id), id, version.
+  constexpr std::size_t kLongVersion = 1;
+  constexpr std::size_t kPublicVersion = 9;
+  if (datagram.size() < kPublicVersion + 4) return false;
+  if ((datagram[0] & kLongHeader) != 0) return is_gquic_version(datagram.subspan(kLongVersion, 4));
+  return (datagram[0] & 0x09) == 0x09 && is_gquic_version(datagram.subspan(kPublicVersion, 4));
+}
+
+std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagram_rest) {
+  if (!has_quic_long_header(datagram_rest)) return std::unexpected(ParseError::kUnsupported);
+  ByteReader in(datagram_rest);
+  QuicLongHeader header;
+  std::uint8_t first = 0;
+  if (!in.read_u8(first) || !in.read_u32(header.version) || !read_connection_ids(in, header)) {
+    return std::unexpected(ParseError::kMalformed);
+  }
+  header.packet = datagram_rest;
+  if (!quic_version_is_known(header.version)) {
+    header.type = header.version == kQuicVersionNegotiation ? QuicPacketType::kVersionNegotiation
+                                                            : QuicPacketType::kUnknownVersion;
+    return header;
+  }
+  if ((first & kFixedBit) == 0 || header.destination_connection_id.size() > kQuicConnectionIdMax ||
+      header.source_connection_id.size() > kQuicConnectionIdMax) {
+    return std::unexpected(ParseError::kMalformed);
+  }
+  header.type = packet_type(header.version, first);
+  const bool whole = header.type == QuicPacketType::kRetry ? read_retry(in, header)
+                                                           : read_protected(in, datagram_rest, header);
+  if (!whole) return std::unexpected(ParseError::kMalformed);
+  header.packet = datagram_rest.first(datagram_rest.size() - in.size());
+  return header;
+}
+
+bool QuicFrameReader::skip_body(std::uint64_t type, QuicFrame& frame) {
+  frame.kind = QuicFrame::Kind::kOther;
+  switch (type) {
+    case kFramePadding:
+      while (!rest_.empty() && rest_.rest()[0] == kFramePadding) rest_.skip(1);
+      return true;
+    case kFramePing:
+      return true;
+    case kFrameAck:
+      return skip_ack(rest_, false);
+    case kFrameAckEcn:
+      return skip_ack(rest_, true);
+    case kFrameCrypto:
+      return read_crypto(rest_, frame);
+    case kFrameConnectionClose:
+      return skip_connection_close(rest_);
+    default:
+      return false;  // RFC 9000 §12.4, table 3: nothing else is allowed in an Initial packet.
+  }
+}
+
+QuicFrame QuicFrameReader::next() {
+  QuicFrame frame;
+  if (!malformed_ && rest_.empty() && count_ != 0) return frame;
+  const std::size_t before = rest_.size();
+  std::uint64_t type = 0;
+  // RFC 9000 §12.4: a packet without frames, or a type in a longer form than needed, is a violation.
+  // All types that are allowed take one byte.
+  if (malformed_ || count_ == kQuicFramesPerPacketMax || !read_quic_varint(rest_, type) ||
+      before - rest_.size() != 1 || !skip_body(type, frame)) {
+    malformed_ = true;
+    return {.kind = QuicFrame::Kind::kMalformed, .offset = 0, .data = {}};
+  }
+  ++count_;
+  return frame;
+}
+
+}  // namespace sallyport::parsers

@@ -1,0 +1,90 @@
+// CompiledRules is what a Policy consists of: rules, and the tables that find them. Immutable once built;
+// any thread may read it.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "name_arena.h"
+#include "name_hash.h"
+#include "name_port_table.h"
+#include "prefix_map.h"
+#include "rule.h"
+#include "rule_chains.h"
+#include "sallyport/policy/policy.h"
+
+namespace sallyport::policy {
+
+// ScopeTable maps what is known of a flow's owner to the scopes that it is in.
+struct ScopeTable {
+  PrefixMap<ScopeSet> sources;
+  absl::flat_hash_map<std::string, ScopeSet, NameHash, NameEqual> interfaces;
+  absl::flat_hash_map<std::uint32_t, ScopeSet> users;
+
+  ScopeSet scopes_of(const ScopeFacts& facts) const;
+};
+
+class CompiledRules {
+ public:
+  using NameMap = absl::flat_hash_map<std::string_view, RuleChains::Head, NameHash, NameEqual>;
+
+  Defaults defaults;
+  Deploy deploy;
+  std::vector<RuleInfo> infos;
+  std::vector<std::string> scope_names;
+  std::vector<Problem> warnings;
+  std::uint64_t fingerprint = 0;
+
+  std::vector<RuleTerms> rules;
+  ScopeTable scopes;
+
+  NameArena arena;
+  RuleChains chains;
+  NameMap exact_names;
+  NameMap suffixes;  // Key "x": rules for all names below x.
+  std::size_t suffix_length_max = 0;
+  PrefixMap<RuleChains::Head> prefixes;
+  RuleChains::Head any = RuleChains::kEmpty;
+  NamePortTable name_ports;
+
+  PolicyMatch match(const FlowQuery& query) const;
+  EarlyResult match_early(ScopeSet flow_scopes, Transport transport, const IpAddress& destination,
+                          std::uint16_t port, Timestamp now) const;
+
+  // visit_below calls `visitor(RuleId)` for each rule for all names below x, where x is `name`'s parent or
+  // above it.
+  template <typename Visitor>
+  void visit_below(std::string_view name, Visitor&& visitor) const {
+    if (suffixes.empty()) return;
+    for (std::string_view x = DomainName::parent(name); !x.empty(); x = DomainName::parent(x)) {
+      if (x.size() > suffix_length_max) continue;
+      const auto found = suffixes.find(x);
+      if (found != suffixes.end()) chains.visit(found->second, visitor);
+    }
+  }
+  template <typename Visitor>
+  void visit_name(std::string_view name, Visitor&& visitor) const {
+    const auto found = exact_names.find(name);
+    if (found != exact_names.end()) chains.visit(found->second, visitor);
+    visit_below(name, visitor);
+  }
+  template <typename Visitor>
+  void visit_address(const IpAddress& address, Visitor&& visitor) const {
+    prefixes.visit(address, [&](RuleChains::Head head) { chains.visit(head, visitor); });
+    chains.visit(any, visitor);
+  }
+};
+
+// matches_at tells whether a rule is about one of `protocols` at `port`.
+bool matches_at(const RuleTerms& rule, RuleProtocols protocols, std::uint16_t port);
+
+// in_force tells whether a rule is for a flow of these scopes at this time.
+inline bool in_force(const RuleTerms& rule, ScopeSet scopes, Timestamp now) {
+  return (rule.scopes == 0 || (rule.scopes & scopes) != 0) && now < rule.expires;
+}
+
+}  // namespace sallyport::policy

@@ -1,0 +1,55 @@
+// NamePortTable answers, before any byte of a flow is seen, whether a rule that goes by name could match
+// it at all: by port, transport, scope and time. It errs on the side of "could".
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "rule.h"
+
+namespace sallyport::policy {
+
+class NamePortTable {
+ public:
+  NamePortTable();
+
+  // build takes the terms of every rule that has a name among its targets.
+  void build(std::span<const RuleTerms* const> rules);
+
+  bool could_match(Action action, Transport transport, std::uint16_t port, ScopeSet scopes,
+                   Timestamp now) const;
+
+ private:
+  struct Slot {
+    ScopeSet scopes = 0;
+    bool every_flow = false;
+    Timestamp until = Timestamp::min();  // When the last of its rules expires.
+  };
+  struct Segment {
+    std::uint16_t first = 0;
+    std::array<Slot, 4> slots;  // slot_index
+  };
+  static std::size_t slot_index(Action action, Transport transport) {
+    return (action == Action::kAllow ? 2u : 0u) + (transport == Transport::kUdp ? 1u : 0u);
+  }
+
+  void add(const RuleTerms& rule, PortRange range, RuleProtocols protocols);
+
+  std::vector<Segment> segments_;  // Sorted by `first`; the first begins at port 0.
+};
+
+// port_ranges_of calls `visitor(PortRange, RuleProtocols)` for each range of ports with the protocols that
+// the rule is about there.
+template <typename Visitor>
+void port_ranges_of(const RuleTerms& rule, Visitor&& visitor) {
+  for (const PortRange& range : rule.ports) visitor(range, rule.protocols);
+  if (!rule.ports.empty()) return;
+  for (const std::uint16_t port : kHomePorts) {
+    const RuleProtocols protocols = rule.protocols & protocols_at_home(port);
+    if (protocols != 0) visitor(PortRange{port, port}, protocols);
+  }
+}
+
+}  // namespace sallyport::policy

@@ -1,0 +1,238 @@
+#include "sallyport/policy/policy_file.h"
+
+#include <algorithm>
+#include <deque>
+#include <fstream>
+#include <optional>
+#include <system_error>
+
+#include "diagnostics.h"
+#include "embedded_texts.h"
+#include "policy_builder.h"
+#include "reader.h"
+#include "rule_reader.h"
+#include "sallyport/core/limits.h"
+#include "section_reader.h"
+#include "toml_document.h"
+
+namespace sallyport::policy {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPresetPrefix = "preset:";
+
+// Source is one text of a policy. `identity` tells two spellings of one file to be the same.
+struct Source {
+  std::string name;
+  std::string identity;
+  std::optional<fs::path> folder;  // Where relative includes start; a text that is not a file has none.
+  std::optional<TomlDocument> document;
+};
+
+std::expected<std::string, std::string> read_file(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (error) return std::unexpected("cannot be read: " + error.message());
+  // A device or pipe could block for ever or never end.
+  if (!fs::is_regular_file(status)) return std::unexpected("not a regular file");
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::unexpected("cannot be opened");
+  std::string text;
+  const auto size = fs::file_size(path, error);
+  if (!error && size > kPolicyFileMax)
+    return std::unexpected("larger than " + std::to_string(kPolicyFileMax >> 20) + " MiB");
+  text.resize(error ? 0 : static_cast<std::size_t>(size));
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (file.bad()) return std::unexpected("cannot be read");
+  return text;
+}
+
+std::string identity_of(const fs::path& path) {
+  std::error_code error;
+  const fs::path canonical = fs::weakly_canonical(path, error);
+  return (error ? path : canonical).string();
+}
+
+class Loader {
+ public:
+  LoadResult load_text(std::string_view text, std::string name, std::optional<fs::path> folder,
+                       std::string identity) {
+    sources_.push_back({std::move(name), std::move(identity), std::move(folder), std::nullopt});
+    open_.push_back(sources_.front().identity);
+    read_source(0, text);
+    read_sections();
+    if (diagnostics_.failed()) {
+      // The sound rules are compared although nothing will be loaded, so that one run shows all there is to
+      // mend.
+      compile_rules();
+      return std::unexpected(diagnostics_.take_errors());
+    }
+    return build();
+  }
+
+ private:
+  Reader reader_of(const Source& source) { return Reader(source.name, diagnostics_); }
+
+  // read_source parses a text and, depth first, what it includes.
+  void read_source(std::size_t index, std::string_view text) {
+    auto document = TomlDocument::parse(text);
+    if (!document) {
+      diagnostics_.error(sources_[index].name, document.error().position, document.error().message);
+      return;
+    }
+    sources_[index].document = std::move(*document);
+    const Value& root = sources_[index].document->root();
+    const Reader reader = reader_of(sources_[index]);
+    reader.check_keys(root, "", "");
+    check_version(reader, root);
+    const auto* include = root.find("include");
+    if (include == nullptr) return;
+    for (const Value& item : one_or_many(include->value)) {
+      if (const auto name = reader.string(item, "include")) read_include(reader, index, item.position, *name);
+    }
+  }
+
+  static void check_version(const Reader& reader, const Value& root) {
+    const auto* version = root.find("version");
+    if (version == nullptr) {
+      reader.error({1, 1}, "version", "required; begin the file with version = 1");
+    } else if (version->value.kind != Value::Kind::kInteger || version->value.integer != 1) {
+      reader.error(version->value.position, "version", "expected 1, the only version there is");
+    }
+  }
+
+  void read_include(const Reader& reader, std::size_t parent, Position position, std::string_view name) {
+    const auto fail = [&](const std::string& why) {
+      reader.error(position, "include", quote(name) + ": " + why);
+    };
+    if (name.empty() || name.find('\0') != std::string_view::npos)
+      return fail("expected \"preset:NAME\" or a file");
+    Source source;
+    std::string text;
+    if (name.starts_with(kPresetPrefix)) {
+      const auto preset = find_preset(name.substr(kPresetPrefix.size()));
+      if (!preset) return fail("no such preset" + suggest_preset(name.substr(kPresetPrefix.size())));
+      source.name = source.identity = name;
+      text = preset->text;
+    } else {
+      const fs::path path(name);
+      const auto& folder = sources_[parent].folder;
+      if (path.is_absolute()) return fail("expected a path relative to this file");
+      if (!folder) return fail("a policy that is not a file can include presets only");
+      const fs::path full = *folder / path;
+      source = {full.string(), identity_of(full), full.parent_path(), std::nullopt};
+    }
+    if (std::find(open_.begin(), open_.end(), source.identity) != open_.end())
+      return fail("a file that includes itself");
+    const auto known = [&](const Source& other) { return other.identity == source.identity; };
+    if (std::any_of(sources_.begin(), sources_.end(), known))
+      return;  // Two ways to one file: its rules count once.
+    if (open_.size() > kPolicyIncludeDepthMax)
+      return fail("includes are nested deeper than " + std::to_string(kPolicyIncludeDepthMax));
+    if (sources_.size() > kPolicyIncludesMax)
+      return fail("a policy includes at most " + std::to_string(kPolicyIncludesMax) + " files");
+    if (source.folder) {
+      auto content = read_file(source.name);
+      if (!content) return fail(content.error());
+      text = std::move(*content);
+    }
+    open_.push_back(source.identity);
+    sources_.push_back(std::move(source));
+    read_source(sources_.size() - 1, text);
+    open_.pop_back();
+  }
+
+  static std::optional<Preset> find_preset(std::string_view name) {
+    for (const Preset& preset : presets()) {
+      if (preset.name == name) return preset;
+    }
+    return std::nullopt;
+  }
+
+  static std::string suggest_preset(std::string_view name) {
+    std::vector<std::string_view> names;
+    for (const Preset& preset : presets()) names.push_back(preset.name);
+    const std::string near = did_you_mean(name, names);
+    return near.empty() ? "; there are " + one_of(names) : near;
+  }
+
+  void read_sections() {
+    for (std::size_t i = 0; i < sources_.size(); ++i) {
+      if (!sources_[i].document) continue;
+      const Value& root = sources_[i].document->root();
+      const Reader reader = reader_of(sources_[i]);
+      for (const std::string_view key : {"defaults", "deploy"}) {
+        const auto* entry = root.find(key);
+        if (entry == nullptr) continue;
+        if (i != 0) {
+          reader.error(entry->position, key, "an included file may hold only rules and scopes");
+        } else if (key == "defaults") {
+          read_defaults(reader, entry->value, builder_.rules().defaults);
+        } else {
+          read_deploy(reader, entry->value, builder_.rules().deploy);
+        }
+      }
+      if (const auto* scopes = root.find("scopes")) scopes_.read(reader, scopes->value);
+    }
+    read_rules();
+  }
+
+  void read_rules() {
+    RuleReader rule_reader(builder_.rules().arena, scopes_.names());
+    for (const Source& source : sources_) {
+      if (!source.document) continue;
+      const auto* rules = source.document->root().find("rules");
+      if (rules != nullptr) rule_reader.read(reader_of(source), rules->value, drafts_);
+    }
+  }
+
+  void compile_rules() {
+    const auto hashes = scopes_.finish(builder_.rules());
+    builder_.add_rules(drafts_, hashes);
+    builder_.report_redundant_rules(drafts_, diagnostics_);
+  }
+
+  LoadResult build() {
+    sources_.clear();  // The documents are large; the drafts have what is needed.
+    compile_rules();
+    if (diagnostics_.failed()) return std::unexpected(diagnostics_.take_errors());
+    return builder_.finish(diagnostics_.take_warnings());
+  }
+
+  Diagnostics diagnostics_;
+  PolicyBuilder builder_;
+  ScopeReader scopes_;
+  std::deque<Source> sources_;     // In the order of their rules: a file before what it includes.
+  std::vector<std::string> open_;  // Identities from the first file to the one being read.
+  std::vector<RuleDraft> drafts_;
+};
+
+}  // namespace
+
+LoadResult load_policy_file(const fs::path& path) {
+  const auto text = read_file(path);
+  if (!text) return std::unexpected(std::vector<Problem>{{path.string(), 0, 0, text.error()}});
+  return Loader().load_text(*text, path.string(), path.parent_path(), identity_of(path));
+}
+
+LoadResult load_policy_text(std::string_view text, std::string_view name) {
+  if (text.size() > kPolicyFileMax) {
+    return std::unexpected(std::vector<Problem>{
+        {std::string(name), 0, 0, "larger than " + std::to_string(kPolicyFileMax >> 20) + " MiB"}});
+  }
+  return Loader().load_text(text, std::string(name), std::nullopt, std::string());
+}
+
+std::shared_ptr<const Policy> embedded_policy() {
+  static const LoadResult policy = load_policy_text(kEmbeddedPolicy, "embedded");
+  return policy.value();  // A test loads it; it cannot fail in a program that was tested.
+}
+
+const std::vector<Preset>& presets() {
+  static const std::vector<Preset> list(kPresets.begin(), kPresets.end());
+  return list;
+}
+
+}  // namespace sallyport::policy

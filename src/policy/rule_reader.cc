@@ -1,0 +1,311 @@
+#include "rule_reader.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "idna.h"
+#include "public_suffix.h"
+#include "sallyport/core/limits.h"
+#include "target_text.h"
+
+namespace sallyport::policy {
+namespace {
+
+constexpr std::array<std::string_view, 2> kActions = {"deny", "allow"};
+constexpr std::array<std::string_view, 2> kRefusals = {"reset", "drop"};
+constexpr std::array<std::string_view, 1> kSpeak = {"speak"};
+
+// Words of `protocols` that are known and stand for nothing yet.
+std::vector<std::string_view> later_protocols() {
+  std::vector<std::string_view> words = {"icmp", "icmpv6", "sctp", "gre", "esp"};
+  for (const std::string_view word : kProtocolNames) {
+    const bool usable =
+        std::find(kRuleProtocolNames.begin(), kRuleProtocolNames.end(), word) != kRuleProtocolNames.end();
+    if (!usable && word != to_string(Protocol::kUnknown)) words.push_back(word);
+  }
+  return words;
+}
+
+std::optional<std::uint16_t> parse_port(std::string_view text) {
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (error != std::errc{} || end != text.data() + text.size() || port == 0) return std::nullopt;
+  return port;
+}
+
+std::optional<PortRange> parse_ports(const Value& value) {
+  if (value.kind == Value::Kind::kInteger) {
+    if (value.integer < 1 || value.integer > 65'535) return std::nullopt;
+    const auto port = static_cast<std::uint16_t>(value.integer);
+    return PortRange{port, port};
+  }
+  if (value.kind != Value::Kind::kString) return std::nullopt;
+  if (value.text == "any") return PortRange{0, 65'535};
+  const std::size_t dash = value.text.find('-');
+  const auto first = parse_port(value.text.substr(0, dash));
+  const auto last = dash == std::string_view::npos ? first : parse_port(value.text.substr(dash + 1));
+  if (!first || !last || *first > *last) return std::nullopt;
+  return PortRange{*first, *last};
+}
+
+// merge sorts ranges and joins those that overlap or touch.
+void merge(std::vector<PortRange>& ranges) {
+  std::sort(ranges.begin(), ranges.end());
+  std::vector<PortRange> merged;
+  for (const PortRange& range : ranges) {
+    if (!merged.empty() && range.first <= merged.back().last + 1) {
+      merged.back().last = std::max(merged.back().last, range.last);
+    } else {
+      merged.push_back(range);
+    }
+  }
+  ranges = std::move(merged);
+}
+
+}  // namespace
+
+RuleReader::RuleReader(NameArena& arena, std::span<const std::string> scope_names)
+    : arena_(arena), scope_names_(scope_names.begin(), scope_names.end()) {}
+
+void RuleReader::Frame::error(Position position, std::string_view key, std::string_view message) {
+  failed = true;
+  reader.error(position, path(key), message);
+}
+
+void RuleReader::read(const Reader& reader, const Value& list, std::vector<RuleDraft>& out) {
+  if (list.kind != Value::Kind::kArray) {
+    reader.error(list.position, "rules", "expected a list of tables; begin each rule with [[rules]]");
+    return;
+  }
+  for (std::size_t i = 0; i < list.children->items.size(); ++i) {
+    const Value& item = list.children->items[i];
+    RuleDraft draft;
+    draft.path = "rules[" + std::to_string(i) + "]";
+    if (++rules_ > kPolicyRulesMax) {
+      reader.error(item.position, draft.path,
+                   "a policy has at most " + std::to_string(kPolicyRulesMax) + " rules");
+      return;
+    }
+    if (!reader.is_table(item, draft.path)) continue;
+    draft.info.file = reader.file();
+    draft.info.line = item.position.line;
+    draft.position = item.position;
+    Frame frame{reader, item, draft};
+    read_rule(frame);
+    if (!frame.failed) out.push_back(std::move(draft));
+  }
+}
+
+void RuleReader::read_rule(Frame& frame) {
+  frame.reader.check_keys(frame.table, "rules", frame.draft.path);
+  read_targets(frame);
+  read_protocols(frame);
+  read_ports(frame);
+  read_scopes(frame);
+  read_words(frame);
+  read_expiry(frame);
+  if (!frame.failed) check_combination(frame);
+}
+
+void RuleReader::read_targets(Frame& frame) {
+  const auto* entry = frame.table.find("to");
+  if (entry == nullptr) {
+    frame.error(frame.table.position, "to",
+                "required: names, \"*.below\", \".apex-and-below\", prefixes or \"any\"");
+    return;
+  }
+  const auto items = one_or_many(entry->value);
+  if (items.empty()) {
+    frame.error(entry->value.position, "to",
+                "an empty list matches no flow; say \"any\" for every destination");
+    return;
+  }
+  if (items.size() > kPolicyTargetsMax - targets_) {
+    frame.error(entry->value.position, "to",
+                "a policy has at most " + std::to_string(kPolicyTargetsMax) + " targets");
+    return;
+  }
+  targets_ += items.size();
+  const std::string path = frame.path("to");
+  frame.draft.names.reserve(items.size());
+  for (const Value& item : items) read_target(frame, item, path);
+  if (frame.draft.any && items.size() > 1)
+    frame.error(entry->value.position, "to", "\"any\" already covers the rest of the list");
+}
+
+void RuleReader::read_target(Frame& frame, const Value& value, const std::string& path) {
+  const auto text = frame.reader.string(value, path);
+  if (!text) {
+    frame.failed = true;
+    return;
+  }
+  if (*text == "any") {
+    frame.draft.any = true;
+  } else if (looks_like_address(*text)) {
+    const auto prefix = parse_prefix(*text);
+    if (prefix) {
+      frame.draft.prefixes.push_back(*prefix);
+    } else {
+      frame.error(value.position, "to", quote(*text) + ": " + prefix.error());
+    }
+  } else {
+    read_name(frame, value, path);
+  }
+}
+
+void RuleReader::read_name(Frame& frame, const Value& value, const std::string& path) {
+  const auto target = parse_name_target(value.text);
+  if (!target) {
+    frame.error(value.position, "to", quote(value.text) + ": " + target.error());
+    return;
+  }
+  if (target->form != NameForm::kExact) {
+    switch (public_suffix_of(target->name)) {
+      case PublicSuffix::kNo:
+        break;
+      case PublicSuffix::kRegistry:
+        frame.error(value.position, "to",
+                    quote(value.text) + ": " + quote(target->name.text()) +
+                        " is a public suffix: anyone may register a name below it");
+        return;
+      case PublicSuffix::kPrivate:
+        frame.reader.warning(value.position, path,
+                             quote(value.text) + ": anyone may become a customer of " +
+                                 quote(target->name.text()) + " and get a name below it");
+        break;
+    }
+  }
+  frame.draft.names.push_back({arena_.store(target->name.text()), target->form});
+}
+
+void RuleReader::read_protocols(Frame& frame) {
+  const auto* entry = frame.table.find("protocols");
+  if (entry == nullptr) return;
+  static const std::vector<std::string_view> later = later_protocols();
+  frame.draft.terms.protocols = 0;
+  const auto items = one_or_many(entry->value);
+  if (items.empty()) frame.error(entry->value.position, "protocols", "an empty list matches no flow");
+  for (const Value& item : items) {
+    const auto index = frame.reader.word(item, frame.path("protocols"), kRuleProtocolNames, later);
+    if (index) {
+      frame.draft.terms.protocols |= static_cast<RuleProtocols>(1u << *index);
+    } else {
+      frame.failed = true;
+    }
+  }
+}
+
+void RuleReader::read_ports(Frame& frame) {
+  const auto* entry = frame.table.find("ports");
+  if (entry == nullptr) return;
+  const auto items = one_or_many(entry->value);
+  if (items.empty())
+    frame.error(entry->value.position, "ports", "an empty list matches no flow; say \"any\" for every port");
+  if (items.size() > kPolicyPortsPerRuleMax) {
+    frame.error(entry->value.position, "ports",
+                "a rule has at most " + std::to_string(kPolicyPortsPerRuleMax) + " ports and ranges");
+    return;
+  }
+  std::vector<PortRange>& ranges = frame.draft.terms.ports;
+  for (const Value& item : items) {
+    const auto range = parse_ports(item);
+    if (!range) {
+      const std::string shown = item.kind == Value::Kind::kString    ? quote(item.text)
+                                : item.kind == Value::Kind::kInteger ? std::to_string(item.integer)
+                                                                     : std::string(kind_name(item.kind));
+      frame.error(item.position, "ports",
+                  shown + ": expected a port from 1 to 65535, a range \"first-last\", or \"any\"");
+    } else if (range->first == 0 && items.size() > 1) {
+      frame.error(item.position, "ports", "\"any\" already covers the rest of the list");
+    } else {
+      ranges.push_back(*range);
+    }
+  }
+  merge(ranges);
+  port_ranges_ += ranges.size();
+  if (port_ranges_ > kPolicyPortRangesMax) {
+    frame.error(
+        entry->value.position, "ports",
+        "the rules of a policy have at most " + std::to_string(kPolicyPortRangesMax) + " port ranges");
+  }
+}
+
+void RuleReader::read_scopes(Frame& frame) {
+  const auto* entry = frame.table.find("scope");
+  if (entry == nullptr) return;
+  const auto items = one_or_many(entry->value);
+  if (items.empty())
+    frame.error(entry->value.position, "scope",
+                "an empty list matches no flow; leave \"scope\" out for every flow");
+  for (const Value& item : items) {
+    const auto name = frame.reader.string(item, frame.path("scope"));
+    if (!name) {
+      frame.failed = true;
+      continue;
+    }
+    const auto found = std::find(scope_names_.begin(), scope_names_.end(), *name);
+    if (found == scope_names_.end()) {
+      frame.error(item.position, "scope",
+                  quote(*name) + ": no such scope" + did_you_mean(*name, scope_names_));
+    } else {
+      frame.draft.terms.scopes |= ScopeSet{1} << (found - scope_names_.begin());
+    }
+  }
+}
+
+void RuleReader::read_words(Frame& frame) {
+  const Reader& reader = frame.reader;
+  if (const auto* entry = frame.table.find("action")) {
+    const auto index = reader.word(entry->value, frame.path("action"), kActions);
+    frame.failed |= !index;
+    if (index) frame.draft.terms.action = static_cast<Action>(*index);
+  }
+  frame.draft.info.action = frame.draft.terms.action;
+  if (const auto* entry = frame.table.find("refuse")) {
+    const auto index = reader.word(entry->value, frame.path("refuse"), kRefusals, kSpeak);
+    frame.failed |= !index;
+    if (index) frame.draft.info.refuse = *index == 0 ? Refuse::kReset : Refuse::kDrop;
+  }
+  if (const auto* entry = frame.table.find("name")) {
+    const auto name = reader.label(entry->value, frame.path("name"));
+    frame.failed |= !name;
+    if (name) frame.draft.info.name = *name;
+  }
+}
+
+void RuleReader::read_expiry(Frame& frame) {
+  const auto* entry = frame.table.find("expires");
+  if (entry == nullptr) return;
+  const Value& value = entry->value;
+  if (value.kind == Value::Kind::kOffsetDateTime) {
+    frame.draft.terms.expires = Timestamp(std::chrono::nanoseconds(value.integer));
+  } else if (value.kind == Value::Kind::kLocalDateTime) {
+    frame.error(value.position, "expires",
+                "a date and time without an offset means another moment on another host; add one, as in "
+                "2027-01-01T00:00:00Z");
+  } else {
+    frame.error(value.position, "expires",
+                "expected a date and time with offset, such as 2027-01-01T00:00:00Z, got " +
+                    std::string(kind_name(value.kind)));
+  }
+}
+
+void RuleReader::check_combination(Frame& frame) {
+  const RuleTerms& terms = frame.draft.terms;
+  for (std::size_t i = 0; i < kRuleProtocolNames.size(); ++i) {
+    const auto bit = static_cast<RuleProtocols>(1u << i);
+    if ((terms.protocols & bit) == 0) continue;
+    const std::string word(kRuleProtocolNames[i]);
+    if (!frame.draft.names.empty() && (bit & kNamedProtocols) == 0) {
+      frame.error(frame.table.find("to")->value.position, "to",
+                  "names for " + word + " need address bindings: not supported yet; use an address");
+    }
+    if (terms.ports.empty() && (bit & kTransportProtocols) != 0) {
+      frame.error(frame.table.find("protocols")->value.position, "protocols",
+                  word + " has no port of its own: \"ports\" is required; say \"any\" for every port");
+    }
+  }
+}
+
+}  // namespace sallyport::policy

@@ -1,0 +1,239 @@
+#include "section_reader.h"
+
+#include <pwd.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <charconv>
+#include <limits>
+
+#include "sallyport/core/limits.h"
+#include "stable_hash.h"
+#include "target_text.h"
+
+namespace sallyport::policy {
+namespace {
+
+constexpr std::array<std::string_view, 2> kActions = {"deny", "allow"};
+constexpr std::array<std::string_view, 2> kModes = {"enforce", "observe"};
+constexpr std::array<std::string_view, 2> kRefusals = {"reset", "drop"};
+constexpr std::array<std::string_view, 1> kSpeak = {"speak"};
+constexpr std::array<std::string_view, 1> kExisting = {"judge"};
+constexpr std::array<std::string_view, 2> kExistingLater = {"allow", "kill"};
+constexpr std::array<std::string_view, 3> kHooks = {"output", "forward", "both"};
+constexpr std::array<std::string_view, 2> kOnExit = {"closed", "open"};
+constexpr std::int64_t kQueuesMax = 64;
+
+void read_hooks(const Reader& reader, const Value& value, Deploy& out) {
+  const std::string path = "deploy.hooks";
+  out.hook_output = out.hook_forward = false;
+  const auto items = one_or_many(value);
+  if (items.empty()) reader.error(value.position, path, "expected at least one of " + one_of(kHooks));
+  for (const Value& item : items) {
+    const auto index = reader.word(item, path, kHooks);
+    if (!index) continue;
+    out.hook_output |= *index != 1;
+    out.hook_forward |= *index != 0;
+  }
+}
+
+void read_queues(const Reader& reader, const Value& value, Deploy& out) {
+  if (value.kind == Value::Kind::kString && value.text == "auto") return;
+  if (value.kind == Value::Kind::kInteger && value.integer >= 1 && value.integer <= kQueuesMax) {
+    out.queues = static_cast<unsigned>(value.integer);
+    return;
+  }
+  reader.error(value.position, "deploy.queues", "expected \"auto\" or an integer from 1 to 64");
+}
+
+void read_mask(const Reader& reader, const Value& value, Deploy& out) {
+  const auto mask = static_cast<std::uint64_t>(value.integer);
+  if (value.kind == Value::Kind::kInteger && mask <= 0xffffffffu && std::popcount(mask) == 8 &&
+      mask >> std::countr_zero(mask) == 0xff) {
+    out.ct_mark_mask = static_cast<std::uint32_t>(mask);
+    return;
+  }
+  reader.error(value.position, "deploy.ct_mark_mask", "expected 8 contiguous bits of 32, such as 0xff000000");
+}
+
+void read_control(const Reader& reader, const Value& value, Deploy& out) {
+  const auto text = reader.string(value, "deploy.control");
+  if (!text) return;
+  if (text->starts_with('/') && text->find('\0') == std::string_view::npos &&
+      text->size() < sizeof(sockaddr_un::sun_path)) {
+    out.control = *text;
+    return;
+  }
+  reader.error(value.position, "deploy.control",
+               quote(*text) + ": expected an absolute path of at most " +
+                   std::to_string(sizeof(sockaddr_un::sun_path) - 1) + " octets");
+}
+
+constexpr std::uint32_t kNoUser = std::numeric_limits<std::uint32_t>::max();  // (uid_t)-1
+
+// user_id returns the number of a user of this host, or the number that the text is.
+std::optional<std::uint32_t> user_id(std::string_view name) {
+  passwd entry{};
+  passwd* found = nullptr;
+  std::vector<char> buffer(16'384);
+  const std::string text(name);
+  if (getpwnam_r(text.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+    std::uint32_t number = kNoUser;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (error != std::errc{} || end != name.data() + name.size() || number == kNoUser) return std::nullopt;
+    return number;
+  }
+  return found->pw_uid;
+}
+
+}  // namespace
+
+void read_defaults(const Reader& reader, const Value& table, Defaults& out) {
+  if (!reader.is_table(table, "defaults")) return;
+  reader.check_keys(table, "defaults", "defaults");
+  if (const auto* entry = table.find("action")) {
+    if (const auto index = reader.word(entry->value, "defaults.action", kActions))
+      out.action = static_cast<Action>(*index);
+  }
+  if (const auto* entry = table.find("mode")) {
+    if (const auto index = reader.word(entry->value, "defaults.mode", kModes))
+      out.mode = static_cast<Mode>(*index);
+  }
+  if (const auto* entry = table.find("refuse")) {
+    if (const auto index = reader.word(entry->value, "defaults.refuse", kRefusals, kSpeak)) {
+      out.refuse = *index == 0 ? Refuse::kReset : Refuse::kDrop;
+    }
+  }
+  if (const auto* entry = table.find("existing")) {
+    (void)reader.word(entry->value, "defaults.existing", kExisting, kExistingLater);
+  }
+}
+
+void read_deploy(const Reader& reader, const Value& table, Deploy& out) {
+  if (!reader.is_table(table, "deploy")) return;
+  reader.check_keys(table, "deploy", "deploy");
+  const auto* hooks = table.find("hooks");
+  const auto* inside = table.find("inside");
+  if (hooks != nullptr) read_hooks(reader, hooks->value, out);
+  if (inside != nullptr) {
+    for (const Value& item : one_or_many(inside->value)) {
+      const auto name = reader.interface(item, "deploy.inside");
+      if (name && std::find(out.inside.begin(), out.inside.end(), *name) == out.inside.end())
+        out.inside.emplace_back(*name);
+    }
+  }
+  if (out.hook_forward && (inside == nullptr || one_or_many(inside->value).empty())) {
+    reader.error(hooks->value.position, "deploy.hooks",
+                 "the forward hook needs \"inside\": the interfaces of the workloads, such as [\"docker0\"]");
+  }
+  if (const auto* entry = table.find("queues")) read_queues(reader, entry->value, out);
+  if (const auto* entry = table.find("on_exit")) {
+    if (const auto index = reader.word(entry->value, "deploy.on_exit", kOnExit))
+      out.on_exit = static_cast<OnExit>(*index);
+  }
+  if (const auto* entry = table.find("ct_mark_mask")) read_mask(reader, entry->value, out);
+  if (const auto* entry = table.find("control")) read_control(reader, entry->value, out);
+}
+
+void ScopeReader::read(const Reader& reader, const Value& table) {
+  if (!reader.is_table(table, "scopes")) return;
+  for (const Value::Entry& entry : table.children->entries) {
+    const std::string path = "scopes." + std::string(entry.key.substr(0, kPolicyTextMax));
+    const bool plain = !entry.key.empty() && entry.key.size() <= kPolicyTextMax &&
+                       std::all_of(entry.key.begin(), entry.key.end(), [](char c) {
+                         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                                c == '_' || c == '-';
+                       });
+    if (!plain) {
+      reader.error(entry.position, "scopes",
+                   quote(entry.key) + ": a scope's name has letters, digits, \"-\" and \"_\"");
+    } else if (std::find(names_.begin(), names_.end(), entry.key) != names_.end()) {
+      reader.error(entry.position, path, "another file of this policy has a scope of this name");
+    } else if (names_.size() == kScopesMax) {
+      reader.error(entry.position, path, "a policy has at most 64 scopes");
+    } else if (reader.is_table(entry.value, path)) {
+      names_.emplace_back(entry.key);
+      hashes_.push_back(stable_hash(entry.key));
+      read_scope(reader, entry.value, path);
+    }
+  }
+}
+
+void ScopeReader::read_scope(const Reader& reader, const Value& table, const std::string& path) {
+  reader.check_keys(table, "scopes.NAME", path);
+  bool empty = true;
+  const auto each = [&](std::string_view key, auto&& read) {
+    const auto* entry = table.find(key);
+    if (entry == nullptr) return;
+    for (const Value& item : one_or_many(entry->value)) {
+      empty = false;
+      if (++entries_ == kPolicyScopeEntriesMax + 1) {
+        reader.error(
+            item.position, path,
+            "the scopes of a policy have at most " + std::to_string(kPolicyScopeEntriesMax) + " entries");
+      }
+      if (entries_ <= kPolicyScopeEntriesMax) read(item, join(path, key));
+    }
+  };
+  const ScopeSet bit = ScopeSet{1} << (names_.size() - 1);
+  each("sources", [&](const Value& item, const std::string& at) { read_source(reader, item, at); });
+  each("users", [&](const Value& item, const std::string& at) { read_user(reader, item, at); });
+  each("interfaces", [&](const Value& item, const std::string& at) {
+    const auto name = reader.interface(item, at);
+    if (!name) return;
+    table_.interfaces[std::string(*name)] |= bit;
+    note("interface", *name);
+  });
+  // A cgroup is known and reported as not supported yet; the scope is not empty then.
+  if (empty && table.find("cgroups") == nullptr) {
+    reader.error(table.position, path,
+                 "an empty scope matches no flow; expected \"sources\", \"interfaces\" or \"users\"");
+  }
+}
+
+void ScopeReader::read_source(const Reader& reader, const Value& value, const std::string& path) {
+  const auto text = reader.string(value, path);
+  if (!text) return;
+  const auto prefix = parse_prefix(*text);
+  if (!prefix) {
+    reader.error(value.position, path, quote(*text) + ": " + prefix.error());
+    return;
+  }
+  table_.sources[*prefix] |= ScopeSet{1} << (names_.size() - 1);
+  note("source", prefix->to_string());
+}
+
+void ScopeReader::read_user(const Reader& reader, const Value& value, const std::string& path) {
+  std::optional<std::uint32_t> uid;
+  if (value.kind == Value::Kind::kInteger) {
+    if (value.integer >= 0 && value.integer < kNoUser) {
+      uid = static_cast<std::uint32_t>(value.integer);
+    } else {
+      reader.error(value.position, path, "expected a user number from 0 to 4294967294");
+    }
+  } else if (value.kind == Value::Kind::kString) {
+    if (value.text.size() <= kPolicyTextMax && value.text.find('\0') == std::string_view::npos)
+      uid = user_id(value.text);
+    if (!uid) reader.error(value.position, path, quote(value.text) + ": this host has no such user");
+  } else {
+    reader.error(value.position, path,
+                 "expected a user name or number, got " + std::string(kind_name(value.kind)));
+  }
+  if (!uid) return;
+  table_.users[*uid] |= ScopeSet{1} << (names_.size() - 1);
+  note("user", std::to_string(*uid));
+}
+
+void ScopeReader::note(std::string_view kind, std::string_view text) {
+  hashes_.back() += stable_hash(text, stable_hash(kind));
+}
+
+std::vector<std::uint64_t> ScopeReader::finish(CompiledRules& out) {
+  out.scope_names = std::move(names_);
+  out.scopes = std::move(table_);
+  return std::move(hashes_);
+}
+
+}  // namespace sallyport::policy

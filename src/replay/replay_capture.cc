@@ -1,0 +1,144 @@
+#include <algorithm>
+#include <chrono>
+
+#include "checksum_offload.h"
+#include "sallyport/pcap/capture_reader.h"
+#include "sallyport/pcap/fragments.h"
+#include "sallyport/pcap/link_layer.h"
+#include "sallyport/replay/json_rows.h"
+#include "sallyport/replay/replay.h"
+
+namespace sallyport::replay {
+namespace {
+
+constexpr Duration kExpireInterval = std::chrono::milliseconds(100);
+// A gap of hours between two frames costs no more calls than this; what timed out in it ends in the first
+// of them that comes later.
+constexpr std::int64_t kExpireCallsPerFrame = 64;
+
+// Replayer is one capture on its way through the inspector.
+class Replayer {
+ public:
+  Replayer(const ReplayOptions& options, engine::Inspector& inspector)
+      : policy_(*options.policy), inspector_(inspector), transcript_(options.frames) {}
+
+  void frame(const pcap::Frame& frame, CaptureResult& result) {
+    transcript_.begin_frame(frame.number, frame.time);
+    advance(frame.time);
+    const auto ip = pcap::find_ip(frame.link_type, frame.bytes, frame.wire_length);
+    if (ip) return packet(*ip, frame.number);
+    ++result.without_packet[to_string(ip.error())];
+    transcript_.without_packet(to_string(ip.error()));
+  }
+
+  void finish(CaptureResult& result) {
+    inspector_.finish(policy_, now_);
+    record();
+    while (fragments_.take_expired(Timestamp::max(), expired_)) transcript_.fragments_end(expired_, Verdict::kDrop);
+    result.flows = transcript_.take_flows();
+    result.frames = transcript_.take_frames();
+  }
+
+ private:
+  // advance moves the inspector's clock, which never goes back whatever the capture's does.
+  void advance(Timestamp time) {
+    if (!started_) {
+      now_ = expired_at_ = time;
+      started_ = true;
+    }
+    now_ = std::max(now_, time);
+    const Duration step = std::max(kExpireInterval, (now_ - expired_at_) / kExpireCallsPerFrame);
+    while (now_ - expired_at_ >= step) {
+      expired_at_ += step;
+      inspector_.expire(policy_, expired_at_);
+      record();
+    }
+    while (fragments_.take_expired(now_, expired_)) transcript_.fragments_end(expired_, Verdict::kDrop);
+  }
+
+  void packet(const pcap::IpSpan& ip, PacketId id) {
+    const pcap::FragmentResult whole = fragments_.add(ip.bytes, ip.wire_size, id, now_);
+    switch (whole.outcome) {
+      case pcap::FragmentOutcome::kKept: return transcript_.fragment_kept();
+      case pcap::FragmentOutcome::kIgnored: return transcript_.fragment_dropped();
+      case pcap::FragmentOutcome::kRefused:
+        transcript_.fragment_dropped();
+        return transcript_.fragments_end(whole.earlier, Verdict::kDrop);
+      case pcap::FragmentOutcome::kNotAFragment: return inspect(ip.bytes, ip.wire_size, id, {});
+      case pcap::FragmentOutcome::kComplete:
+        return inspect(whole.packet, static_cast<std::uint32_t>(whole.packet.size()), id, whole.earlier);
+    }
+  }
+
+  void inspect(ByteSpan bytes, std::uint32_t wire_size, PacketId id, std::span<const PacketId> fragments) {
+    Packet packet;
+    packet.id = id;
+    packet.bytes = bytes;
+    packet.wire_size = wire_size;
+    packet.checksum_pending = checksum_left_to_hardware(bytes);
+    const Decision decision = inspector_.inspect(packet, policy_, now_);
+    transcript_.releases(inspector_.releases());
+    transcript_.packet(decision, inspector_.flow_of_last_packet(), wire_size, fragments);
+    transcript_.events(inspector_.events());
+  }
+
+  void record() {
+    transcript_.releases(inspector_.releases());
+    transcript_.events(inspector_.events());
+  }
+
+  const policy::Policy& policy_;
+  engine::Inspector& inspector_;
+  Transcript transcript_;
+  pcap::FragmentTable fragments_;
+  std::vector<PacketId> expired_;
+  bool started_ = false;
+  Timestamp now_;
+  Timestamp expired_at_;
+};
+
+void render(const ReplayOptions& options, CaptureResult& result) {
+  const std::string file = result.file.string();
+  const LocateRule locate = [&](RuleId rule) { return options.policy->location(rule); };
+  for (const FlowRow& row : result.flows) append_flow_json(row, file, locate, result.flow_json);
+  for (const FrameRow& row : result.frames) append_frame_json(row, file, result.frame_json);
+  result.flows.clear();
+  result.frames.clear();
+}
+
+}  // namespace
+
+CaptureResult replay_capture(const std::filesystem::path& file, const ReplayOptions& options,
+                             std::atomic<std::uint64_t>& bytes_read) {
+  CaptureResult result;
+  result.file = file;
+  auto reader = pcap::CaptureReader::open(file);
+  if (!reader) {
+    result.error = reader.error();
+    return result;
+  }
+  engine::InspectorOptions inspector_options;
+  inspector_options.mode = options.mode;
+  inspector_options.read_details = true;
+  engine::Inspector inspector(inspector_options);
+  Replayer replayer(options, inspector);
+  pcap::Frame frame;
+  std::uint64_t counted = 0;
+  while (reader->next(frame)) {
+    replayer.frame(frame, result);
+    ++result.frames_read;
+    const std::uint64_t position = reader->position();
+    if (position != counted) bytes_read.fetch_add(position - counted, std::memory_order_relaxed);
+    counted = position;
+  }
+  replayer.finish(result);
+  result.error = reader->error();
+  const auto unknown = result.without_packet.find(to_string(pcap::LinkError::kUnknownLinkType));
+  if (!result.error && unknown != result.without_packet.end()) {
+    result.error = "link type " + std::to_string(frame.link_type) + " is not supported";
+  }
+  if (options.json) render(options, result);
+  return result;
+}
+
+}  // namespace sallyport::replay

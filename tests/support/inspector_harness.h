@@ -1,0 +1,119 @@
+// InspectorHarness feeds packets to an inspector under a policy written in the test, and remembers what
+// came of them.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sallyport/engine/inspector.h"
+#include "sallyport/policy/policy_file.h"
+#include "support/packet_builder.h"
+
+namespace sallyport::test {
+
+struct Outcome {
+  Decision decision;
+  std::vector<engine::Release> releases;
+};
+
+struct SeenVerdict {
+  engine::FlowVerdict verdict;
+  Reason reason;
+  Protocol protocol;
+  std::string name;
+};
+
+class InspectorHarness {
+ public:
+  explicit InspectorHarness(const std::string& policy_text, engine::InspectorOptions options = small_options())
+      : inspector_(options) {
+    const auto loaded = policy::load_policy_text(policy_text, "test.toml");
+    if (!loaded) {
+      for (const auto& problem : loaded.error()) ADD_FAILURE() << problem.to_string();
+      std::abort();
+    }
+    policy_ = *loaded;
+  }
+
+  static engine::InspectorOptions small_options() {
+    engine::InspectorOptions options;
+    options.flows = 256;
+    options.stream_windows = 128;
+    options.held_packets = 4'096;
+    return options;
+  }
+
+  // The packets of a live queue: the client's are ORIGINAL, the server's REPLY.
+  Outcome client(const std::vector<std::uint8_t>& bytes) { return feed(bytes, Origin::kOriginal); }
+  Outcome server(const std::vector<std::uint8_t>& bytes) { return feed(bytes, Origin::kReply); }
+
+  Outcome feed(const std::vector<std::uint8_t>& bytes, Origin origin, std::size_t wire_size = 0) {
+    // An exact heap block, so that a read too far is seen.
+    const std::vector<std::uint8_t> exact(bytes);
+    Packet packet;
+    packet.id = ++last_id_;
+    packet.bytes = exact;
+    packet.wire_size = static_cast<std::uint32_t>(wire_size == 0 ? exact.size() : wire_size);
+    packet.origin = origin;
+    now_ += std::chrono::milliseconds(1);
+    Outcome outcome{inspector_.inspect(packet, *policy_, now_), {}};
+    collect(outcome);
+    fates_[packet.id] = outcome.decision.verdict;
+    return outcome;
+  }
+
+  Outcome wait(Duration duration) {
+    now_ += duration;
+    inspector_.expire(*policy_, now_);
+    Outcome outcome;
+    collect(outcome);
+    return outcome;
+  }
+
+  const std::vector<SeenVerdict>& verdicts() const { return verdicts_; }
+  const std::vector<std::string>& names() const { return names_; }
+  std::string detail(engine::Detail detail) const {
+    const auto found = details_.find(detail);
+    return found == details_.end() ? "" : found->second;
+  }
+  // accepted tells how many of the packets fed so far were let go, at once or later.
+  std::size_t accepted() const {
+    std::size_t count = 0;
+    for (const auto& [id, verdict] : fates_) count += verdict == Verdict::kAccept ? 1U : 0U;
+    return count;
+  }
+  engine::Inspector& inspector() { return inspector_; }
+  const policy::Policy& policy() const { return *policy_; }
+  Timestamp now() const { return now_; }
+
+ private:
+  void collect(Outcome& outcome) {
+    outcome.releases.assign(inspector_.releases().begin(), inspector_.releases().end());
+    for (const engine::Release& release : outcome.releases) {
+      EXPECT_EQ(fates_[release.id], Verdict::kHold) << "a packet that was not held is released";
+      fates_[release.id] = release.decision.verdict;
+    }
+    for (const engine::FlowEvent& event : inspector_.events()) {
+      if (event.kind == engine::FlowEvent::Kind::kVerdict) {
+        verdicts_.push_back({event.verdict, event.reason, event.protocol, std::string(event.text)});
+      }
+      if (event.kind == engine::FlowEvent::Kind::kName) names_.emplace_back(event.text);
+      if (event.kind == engine::FlowEvent::Kind::kDetail) details_.emplace(event.detail, event.text);
+    }
+  }
+
+  engine::Inspector inspector_;
+  std::shared_ptr<const policy::Policy> policy_;
+  Timestamp now_{std::chrono::seconds(1'800'000'000)};
+  PacketId last_id_ = 0;
+  std::map<PacketId, Verdict> fates_;
+  std::vector<SeenVerdict> verdicts_;
+  std::vector<std::string> names_;
+  std::map<engine::Detail, std::string> details_;
+};
+
+}  // namespace sallyport::test
