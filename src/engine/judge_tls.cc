@@ -120,10 +120,10 @@ void Inspector::Impl::report_hello(Flow& flow, const parsers::ClientHello& hello
   if (hello.ech) report_detail(flow, Detail::kEch, "outer");
   if (!options_.read_details) return;  // Fingerprints cost two digests; the live path does not use them.
   parsers::Ja3Text ja3;
-  if (fingerprinter_.ja3(hello, ja3)) report_detail(flow, Detail::kJa3, parsers::as_text(ja3));
+  if (fingerprinter_.ja3(hello, ja3)) report_detail(flow, Detail::kJa3, parsers::text_of(ja3));
   parsers::Ja4Text ja4;
   const auto transport = quic ? parsers::HelloTransport::kQuic : parsers::HelloTransport::kTcp;
-  if (fingerprinter_.ja4(hello, transport, ja4)) report_detail(flow, Detail::kJa4, parsers::as_text(ja4));
+  if (fingerprinter_.ja4(hello, transport, ja4)) report_detail(flow, Detail::kJa4, parsers::text_of(ja4));
 }
 
 }  // namespace sallyport::engine
