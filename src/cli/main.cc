@@ -10,6 +10,8 @@
 namespace {
 
 constexpr const char* kExamples = R"(Examples:
+  sudo sallyport run                               watch this host, stop nothing
+  sudo sallyport run --policy policy.toml          enforce
   sallyport check policy.toml                      is the policy well-formed?
   sallyport replay --policy policy.toml day.pcap   what would it have said of this traffic?
 
@@ -37,6 +39,9 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version", "sallyport " SALLYPORT_VERSION);
     app.require_subcommand(1);
     app.footer(kExamples);
+    sallyport::cli::add_run_command(app, exit_code);
+    sallyport::cli::add_status_command(app, exit_code);
+    sallyport::cli::add_rules_command(app, exit_code);
     sallyport::cli::add_check_command(app, exit_code);
     sallyport::cli::add_replay_command(app, exit_code);
     try {

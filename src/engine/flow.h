@@ -35,6 +35,7 @@ enum class TlsPhase : std::uint8_t {
 enum class HttpPhase : std::uint8_t {
   kRequests,
   kAwaitingSwitch,  // Upgrade or CONNECT: the server's answer decides what the bytes are.
+  kWebSocket,       // The server switched; the bytes are its own affair.
 };
 
 struct QuicState {

@@ -36,6 +36,7 @@ NameClaim request_claim(const parsers::HttpRequestHead& head, DomainName& storag
 
 void Inspector::Impl::read_http(Flow& flow) {
   using Step = parsers::HttpRequestStream::Step;
+  if (flow.http_phase == HttpPhase::kWebSocket) return flow.client->skip(flow.client->contiguous().size());
   while (flow.client != nullptr && flow.state != FlowState::kFinal) {
     if (flow.http.awaiting_switch()) {
       if (flow.http_phase == HttpPhase::kAwaitingSwitch) return;
@@ -63,7 +64,7 @@ void Inspector::Impl::read_http(Flow& flow) {
         if (!claim.text.empty()) report_name(flow, claim.text);
         refuse(flow, reason_of(result));
         // Nothing behind it can be told apart; a reader of details stops here.
-        flow.client->skip(flow.client->contiguous().size());
+        if (flow.client != nullptr) flow.client->skip(flow.client->contiguous().size());
         return;
       }
     }
@@ -106,7 +107,8 @@ void Inspector::Impl::read_http_server(Flow& flow) {
     if (!switched) {
       flow.http.resume_http();
     } else if (flow.http_websocket && !flow.http_connect) {
-      flow.final_after = std::max<std::uint64_t>(flow.client->base(), 1);
+      flow.http_phase = HttpPhase::kWebSocket;
+      flow.final_after = flow.client->base();
     } else {
       // A tunnel: its bytes are judged like those of a connection of their own.
       flow.stage = Protocol::kUnknown;

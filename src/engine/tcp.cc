@@ -37,8 +37,9 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   FlowKey key{Transport::kTcp, ip.ip_protocol, source, destination};
   Flow* flow = table_.find(key);
   const bool opens = ip.tcp.syn && !ip.tcp.ack;
-  if (flow != nullptr && opens && may_begin_anew(*flow, packet) &&
+  if (flow != nullptr && opens &&
       !(flow->syn_seen && flow->key.client == source && flow->client_base == ip.tcp.sequence + 1)) {
+    if (!may_begin_anew(*flow, packet)) return {.reason = Reason::kStaleSegment};
     close_flow(*flow);
     flow = nullptr;
   }

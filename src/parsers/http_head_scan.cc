@@ -7,21 +7,25 @@
 namespace sallyport::parsers {
 namespace {
 
-constexpr bool is_refused_control(std::uint8_t byte) {
-  return (byte < 0x20 && byte != '\t' && byte != '\r') || byte == 0x7f;
-}
+// is_plain tells bytes that may stand anywhere in a line; obs-text of RFC 9110 §5.5 is among them.
+constexpr bool is_plain(std::uint8_t byte) { return (byte >= 0x20 && byte != 0x7f) || byte == '\t'; }
 
 }  // namespace
 
 HttpHeadScan scan_http_head(ByteSpan stream, std::size_t from) {
   const std::size_t limit = std::min(stream.size(), kHttpHeadMax);
-  for (std::size_t i = std::min(from, limit); i < limit; ++i) {
+  const std::size_t begin = std::min(from, limit);
+  bool after_return = begin > 0 && stream[begin - 1] == '\r';
+  for (std::size_t i = begin; i < limit; ++i) {
     const std::uint8_t byte = stream[i];
-    const bool after_return = i > 0 && stream[i - 1] == '\r';
-    if (byte == '\n' && after_return) {
+    if (!after_return && is_plain(byte)) continue;
+    if (byte == '\r' && !after_return) {
+      after_return = true;
+    } else if (byte == '\n' && after_return) {
       const bool blank = i == 1 || stream[i - 2] == '\n';
       if (blank) return {Framing::kComplete, false, i + 1};
-    } else if (byte == '\n' || after_return || is_refused_control(byte)) {
+      after_return = false;
+    } else {
       return {Framing::kMalformed, byte == '\n' || after_return || byte == 0, i};
     }
   }

@@ -126,9 +126,13 @@ void Redundancy::visit_covering(const RuleDraft& draft, std::size_t target, Visi
 bool Redundancy::targets_covered(RuleId allow, RuleId deny) {
   const RuleDraft& draft = drafts_[allow];
   for (std::size_t target = 0; target < target_count(draft); ++target) {
-    if (++lookups_ > kPolicyCoverLookupsMax) return false;
+    if (lookups_ > kPolicyCoverLookupsMax) return false;
     bool covered = false;
-    visit_covering(draft, target, [&](RuleId id) { covered |= id == deny; });
+    ++lookups_;
+    visit_covering(draft, target, [&](RuleId id) {
+      ++lookups_;
+      covered |= id == deny;
+    });
     if (!covered) return false;
   }
   return true;
@@ -138,7 +142,9 @@ void Redundancy::report_covered_rules() {
   for (RuleId id = 0; id < drafts_.size(); ++id) {
     if (drafts_[id].terms.action != Action::kAllow) continue;
     std::vector<RuleId> candidates;
+    if (lookups_ > kPolicyCoverLookupsMax) return;
     visit_covering(drafts_[id], 0, [&](RuleId other) {
+      ++lookups_;
       const RuleTerms& terms = drafts_[other].terms;
       if (terms.action == Action::kDeny && terms_covered(drafts_[id].terms, terms))
         candidates.push_back(other);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <charconv>
 #include <limits>
 
 #include "sallyport/core/limits.h"
@@ -70,14 +71,19 @@ void read_control(const Reader& reader, const Value& value, Deploy& out) {
                    std::to_string(sizeof(sockaddr_un::sun_path) - 1) + " octets");
 }
 
-// user_id returns the number of a user of this host.
+constexpr std::uint32_t kNoUser = std::numeric_limits<std::uint32_t>::max();  // (uid_t)-1
+
+// user_id returns the number of a user of this host, or the number that the text is.
 std::optional<std::uint32_t> user_id(std::string_view name) {
   passwd entry{};
   passwd* found = nullptr;
   std::vector<char> buffer(16'384);
   const std::string text(name);
   if (getpwnam_r(text.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
-    return std::nullopt;
+    std::uint32_t number = kNoUser;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (error != std::errc{} || end != name.data() + name.size() || number == kNoUser) return std::nullopt;
+    return number;
   }
   return found->pw_uid;
 }
@@ -202,8 +208,7 @@ void ScopeReader::read_source(const Reader& reader, const Value& value, const st
 void ScopeReader::read_user(const Reader& reader, const Value& value, const std::string& path) {
   std::optional<std::uint32_t> uid;
   if (value.kind == Value::Kind::kInteger) {
-    // The last number is (uid_t)-1: no user.
-    if (value.integer >= 0 && value.integer < std::numeric_limits<std::uint32_t>::max()) {
+    if (value.integer >= 0 && value.integer < kNoUser) {
       uid = static_cast<std::uint32_t>(value.integer);
     } else {
       reader.error(value.position, path, "expected a user number from 0 to 4294967294");

@@ -83,6 +83,6 @@ inline constexpr std::size_t kPolicyProblemsMax = 1'000;        // Reported; the
 inline constexpr std::size_t kPolicyKeyPartsMax = 16;           // Of one dotted key; the parser recurses.
 inline constexpr std::size_t kPolicyTextMax = 128;              // Octets of a rule's or scope's name.
 // Look-ups spent on finding allow rules that a deny rule covers; past it such rules go unreported.
-inline constexpr std::size_t kPolicyCoverLookupsMax = 8'000'000;
+inline constexpr std::size_t kPolicyCoverLookupsMax = 4'000'000;
 
 }  // namespace sallyport

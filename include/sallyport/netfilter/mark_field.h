@@ -1,0 +1,62 @@
+// MarkField encodes a verdict in eight bits of the 32-bit packet mark or ct mark: the high three bits are
+// the FlowMark, the low five the generation of the policy that gave it. Bits outside of the field belong
+// to others (routing, VPNs, Kubernetes) and are never changed.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <optional>
+
+#include "sallyport/core/decision.h"
+
+namespace sallyport::netfilter {
+
+// Generation tells verdicts of different policies apart: a ct mark of another generation is judged again.
+// 0 is observe mode, whose marks must mean nothing to a later enforcing run; 1 to 31 come from the policy.
+using Generation = std::uint8_t;
+inline constexpr Generation kObserveGeneration = 0;
+
+// generation_of maps a policy's fingerprint to 1..31, so a restart with the same policy keeps the flows
+// that it allowed. One changed policy in 31 gets the generation of its predecessor.
+constexpr Generation generation_of(std::uint64_t fingerprint) {
+  return static_cast<Generation>(1 + fingerprint % 31);
+}
+
+class MarkField {
+ public:
+  constexpr MarkField() = default;  // 0xff000000
+
+  // from_mask takes a mask of eight contiguous bits; any other gives nullopt.
+  static constexpr std::optional<MarkField> from_mask(std::uint32_t mask) {
+    if (mask == 0) return std::nullopt;
+    const int shift = std::countr_zero(mask);
+    if (mask >> shift != 0xff) return std::nullopt;
+    return MarkField(static_cast<unsigned>(shift));
+  }
+
+  // mask covers the whole field, verdict_mask its three verdict bits.
+  constexpr std::uint32_t mask() const { return std::uint32_t{0xff} << shift_; }
+  constexpr std::uint32_t verdict_mask() const { return std::uint32_t{0xe0} << shift_; }
+
+  constexpr std::uint32_t encode(FlowMark verdict, Generation generation) const {
+    return (static_cast<std::uint32_t>(verdict) << 5 | (generation & 0x1fU)) << shift_;
+  }
+  constexpr FlowMark verdict_of(std::uint32_t mark) const {
+    return static_cast<FlowMark>((mark >> shift_ >> 5) & 0x7U);
+  }
+  constexpr Generation generation_in(std::uint32_t mark) const {
+    return static_cast<Generation>((mark >> shift_) & 0x1fU);
+  }
+  // replace returns `mark` with the field set and every foreign bit kept.
+  constexpr std::uint32_t replace(std::uint32_t mark, FlowMark verdict, Generation generation) const {
+    return (mark & ~mask()) | encode(verdict, generation);
+  }
+
+  friend constexpr bool operator==(const MarkField&, const MarkField&) = default;
+
+ private:
+  constexpr explicit MarkField(unsigned shift) : shift_(shift) {}
+  unsigned shift_ = 24;
+};
+
+}  // namespace sallyport::netfilter

@@ -1,0 +1,74 @@
+// QueueWorker is one NFQUEUE queue, one thread and one Inspector: it reads packets in batches, asks the
+// inspector, and sends the verdicts in the order of arrival. Nothing on the packet's path allocates, locks
+// or logs.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sallyport/engine/inspector.h"
+#include "sallyport/netfilter/existing_flows.h"
+#include "sallyport/netfilter/mark_field.h"
+#include "sallyport/policy/policy.h"
+
+namespace sallyport::netfilter {
+
+// EventHandler gets each FlowEvent on the worker's thread. It must not block, allocate or throw.
+using EventHandler = std::function<void(const engine::FlowEvent&)>;
+
+struct WorkerOptions {
+  std::uint16_t queue = 0;
+  // Observing: every packet passes whatever the inspector says, and those that find the queue full pass.
+  bool observe = false;
+  MarkField mark;
+  Generation generation = 1;
+  std::vector<std::string> inside;  // Interfaces whose packets are of the original direction when forwarded.
+  engine::InspectorOptions inspector;
+};
+
+// WorkerCounters are written by the worker alone and may be read by any thread.
+struct WorkerCounters {
+  std::atomic<std::uint64_t> packets{0};
+  std::atomic<std::uint64_t> held{0};            // Holds begun, in all.
+  std::atomic<std::uint64_t> truncated{0};
+  std::atomic<std::uint64_t> existing{0};        // Packets of connections that were there before us.
+  std::atomic<std::uint64_t> repeat_loops{0};    // Packets that circled (docs/netfilter.md) and were stopped.
+  std::atomic<std::uint64_t> no_buffer{0};       // ENOBUFS: the kernel lost packets for want of buffer space.
+  std::atomic<std::uint64_t> receive_errors{0};
+  std::atomic<std::uint64_t> verdict_errors{0};  // Verdicts that the kernel refused (the packet was gone).
+};
+
+class QueueWorker {
+ public:
+  // open binds the queue; the policy must stay the same for the worker's life. Fails with a message.
+  static std::expected<std::unique_ptr<QueueWorker>, std::string> open(
+      const WorkerOptions& options, std::shared_ptr<const policy::Policy> policy, EventHandler on_event);
+  // The destructor stops the thread and unbinds the queue: packets that still wait in it are lost.
+  ~QueueWorker();
+  QueueWorker(const QueueWorker&) = delete;
+  QueueWorker& operator=(const QueueWorker&) = delete;
+
+  void start();
+  // stop answers what is in the queue, ends every flow, and joins the thread. The queue stays bound.
+  void stop();
+
+  // set_existing publishes a snapshot; callable from another thread, before and after start.
+  void set_existing(std::shared_ptr<const ExistingFlows> flows);
+
+  const WorkerCounters& counters() const;
+  const engine::Counters& inspector_counters() const;
+  // has_conntrack tells whether the kernel sends conntrack facts with the packets.
+  bool has_conntrack() const;
+
+ private:
+  class Impl;
+  explicit QueueWorker(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sallyport::netfilter

@@ -1,0 +1,77 @@
+// The firewall's rules as text for iptables-restore: pure functions, no kernel. docs/netfilter.md draws the
+// layout and gives the reasons.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sallyport/netfilter/mark_field.h"
+#include "sallyport/policy/policy.h"
+
+namespace sallyport::netfilter {
+
+enum class Family : std::uint8_t { kIpv4, kIpv6 };
+inline constexpr Family kFamilies[] = {Family::kIpv4, Family::kIpv6};
+
+// kChainPrefix begins the name of every chain that is ours; nothing else is ever flushed or deleted.
+inline constexpr std::string_view kChainPrefix = "SALLYPORT-";
+
+// RulePlan is everything that the rules depend on.
+struct RulePlan {
+  policy::Mode mode = policy::Mode::kEnforce;
+  bool output = true;   // Inspect what this host sends.
+  bool forward = false;  // Inspect what it forwards for the interfaces of `inside`.
+  std::vector<std::string> inside;
+  MarkField mark;
+  Generation generation = 1;  // kObserveGeneration in observe mode.
+  unsigned queues = 1;        // Queues 0 to queues - 1; at least 1.
+};
+
+// plan_rules makes the plan of a policy. Fails with a message when the policy's mark mask is not eight
+// contiguous bits, or when the forward hook has no inside interface.
+std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, policy::Mode mode, unsigned queues);
+
+// Created names what iptables-nft made for us on the way and removal must take back. It is kept in the
+// kernel itself, as comments in the chain SALLYPORT-CREATED, so that any later process can read it.
+struct Created {
+  bool table = false;
+  std::vector<std::string> base_chains;  // "OUTPUT"
+};
+
+// TableState is what is ours in one table now: the leftovers of a daemon that was killed, or the rules
+// that are to be removed.
+struct TableState {
+  std::string table;                // "filter"
+  std::vector<std::string> jumps;   // Rules of foreign chains that enter ours, as "OUTPUT -j SALLYPORT-OUT".
+  std::vector<std::string> chains;  // Ours.
+  Created created;
+
+  bool empty() const { return jumps.empty() && chains.empty(); }
+};
+
+// read_table_states reads the output of iptables-save; one entry for each table in which something is ours.
+std::vector<TableState> read_table_states(std::string_view save_output);
+
+// has_rules tells whether the output of iptables-save holds any rule, own chain, or policy beside ACCEPT.
+bool has_rules(std::string_view save_output);
+
+// restore_text returns what iptables-restore --noflush must be fed to put the plan in force: one
+// transaction for each table, which replaces what `present` lists and leaves exactly one jump per hook.
+// The `created` of its entries is recorded beside the rules.
+std::string restore_text(const RulePlan& plan, Family family, std::span<const TableState> present = {});
+
+// removal_text returns the text that removes what `present` lists and nothing else.
+std::string removal_text(std::span<const TableState> present);
+
+// TableUse names the base chains of one table that a plan hooks.
+struct TableUse {
+  std::string_view table;
+  std::vector<std::string_view> base_chains;
+};
+std::vector<TableUse> tables_of(const RulePlan& plan);
+
+}  // namespace sallyport::netfilter

@@ -1,0 +1,214 @@
+#include "sallyport/daemon/daemon.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <expected>
+#include <thread>
+
+#include "control_server.h"
+#include "event_log.h"
+#include "notify.h"
+#include "sallyport/netfilter/rule_installer.h"
+#include "status_report.h"
+
+namespace sallyport::daemon {
+namespace {
+
+constexpr unsigned kQueuesMax = 64;
+using Outcome = std::expected<void, std::string>;
+
+void say(const std::string& text) {
+  const std::string line = "sallyport: " + text + '\n';
+  (void)!::write(STDERR_FILENO, line.data(), line.size());
+}
+
+bool may_colour() { return ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr; }
+
+// Daemon owns everything of one run. The order of members is the order of construction; shut_down takes things
+// apart in the order that the mode asks for.
+class Daemon {
+ public:
+  explicit Daemon(const DaemonOptions& options)
+      : options_(options),
+        policy_(options.policy),
+        mode_(options.mode.value_or(policy_->defaults().mode)),
+        queues_(queue_count(*policy_, options.queues)),
+        log_(queues_, EventFormatter(*policy_, mode_, options.json, !options.json && may_colour())) {}
+
+  int run() {
+    block_signals();
+    if (const Outcome started = start(); !started) {
+      say(started.error());
+      undo_start();
+      return 1;
+    }
+    announce();
+    const int signal = wait_for_end();
+    notify_service_manager("STOPPING=1");
+    return shut_down(signal);
+  }
+
+ private:
+  bool observing() const { return mode_ == policy::Mode::kObserve; }
+
+  void block_signals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // Inherited by every thread made later.
+    (void)std::signal(SIGPIPE, SIG_IGN);
+    signal_fd_ = ::signalfd(-1, &signals, SFD_CLOEXEC);
+  }
+
+  Outcome start() {
+    const std::expected<netfilter::RulePlan, std::string> plan = netfilter::plan_rules(*policy_, mode_, queues_);
+    if (!plan) return std::unexpected(plan.error());
+    if (const Outcome opened = open_workers(*plan); !opened) return opened;
+    auto control = ControlServer::open(options_.control.value_or(policy_->deploy().control),
+                                       [this](std::string_view command) { return answer(command); });
+    if (!control) return std::unexpected(control.error());
+    control_ = std::move(*control);
+    log_.start();
+    publish_existing_flows();
+    for (const auto& worker : workers_) worker->start();
+    if (!options_.install_rules) return {};
+    if (const Outcome installed = install(*plan); !installed) return installed;
+    // Connections that came in while the rules were on their way are in this second snapshot.
+    publish_existing_flows();
+    return {};
+  }
+
+  Outcome open_workers(const netfilter::RulePlan& plan) {
+    for (unsigned i = 0; i < queues_; ++i) {
+      netfilter::WorkerOptions worker;
+      worker.queue = static_cast<std::uint16_t>(i);
+      worker.observe = observing();
+      worker.mark = plan.mark;
+      worker.generation = plan.generation;
+      worker.inside = plan.inside;
+      worker.inspector.mode = mode_;
+      auto opened = netfilter::QueueWorker::open(
+          worker, policy_, [this, i](const engine::FlowEvent& event) { log_.add(i, event); });
+      if (!opened) return std::unexpected(opened.error());
+      workers_.push_back(std::move(*opened));
+    }
+    return {};
+  }
+
+  // Without the snapshot, existing incoming connections could be cut: say so, but start.
+  void publish_existing_flows() {
+    if (observing() || !policy_->deploy().hook_output) return;
+    const auto sockets = netfilter::list_tcp_sockets();
+    if (!sockets) {
+      say("existing connections are not known: " + sockets.error());
+      return;
+    }
+    const auto flows = std::make_shared<const netfilter::ExistingFlows>(*sockets);
+    for (const auto& worker : workers_) worker->set_existing(flows);
+  }
+
+  Outcome install(const netfilter::RulePlan& plan) {
+    auto installer = netfilter::RuleInstaller::open();
+    if (!installer) return std::unexpected(installer.error());
+    const std::expected<bool, std::string> present = installer->present();
+    if (!present) return std::unexpected(present.error());
+    installer_ = *installer;
+    rules_were_there_ = *present;
+    touched_rules_ = true;
+    return installer_->apply(plan);
+  }
+
+  // undo_start leaves the kernel as it was found: rules of an earlier enforcing run stay closed.
+  void undo_start() {
+    if (touched_rules_ && !rules_were_there_) {
+      if (const auto removed = installer_->remove(); !removed) say(removed.error());
+    }
+    stop_workers();
+  }
+
+  void announce() {
+    const std::string summary = "sallyport: " + std::string(observing() ? "observing" : "enforcing") + "; policy " +
+                                options_.policy_name + "; " + std::to_string(queues_) +
+                                (queues_ == 1 ? " queue" : " queues") + (options_.install_rules ? "" : "; no rules") +
+                                "; ready\n";
+    // Standard output carries nothing but rows when a program reads it.
+    (void)!::write(options_.json ? STDERR_FILENO : STDOUT_FILENO, summary.data(), summary.size());
+    notify_service_manager("READY=1\nSTATUS=" + summary);
+  }
+
+  int wait_for_end() {
+    pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {control_->fd(), POLLIN, 0}};
+    for (;;) {
+      if (::poll(fds, 2, -1) < 0) continue;
+      if ((fds[1].revents & POLLIN) != 0) control_->serve();
+      signalfd_siginfo info{};
+      if ((fds[0].revents & POLLIN) != 0 && ::read(signal_fd_, &info, sizeof info) == sizeof info) {
+        return static_cast<int>(info.ssi_signo);
+      }
+    }
+  }
+
+  int shut_down(int signal) {
+    const bool closed = !observing() && signal != SIGINT && policy_->deploy().on_exit == policy::OnExit::kClosed;
+    int exit_code = 0;
+    if (touched_rules_ && closed) {
+      say("the rules stay and nothing new passes; to remove them: sallyport rules remove");
+    } else if (touched_rules_) {
+      // First the rules, then the queues: nothing may be sent to a queue that nobody reads.
+      if (const auto removed = installer_->remove(); !removed) {
+        say(removed.error());
+        exit_code = 1;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));  // Packets between rule and queue arrive.
+    }
+    stop_workers();
+    return exit_code;
+  }
+
+  void stop_workers() {
+    for (const auto& worker : workers_) worker->stop();
+  }
+
+  std::string answer(std::string_view command) const {
+    if (command != "status") return R"({"error":"unknown command; there is: status"})";
+    StatusFacts facts;
+    facts.version = options_.version;
+    facts.mode = mode_;
+    facts.policy_name = options_.policy_name;
+    if (touched_rules_) facts.backend = to_string(installer_->backend());
+    facts.uptime = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+    facts.events_lost = log_.dropped();
+    return status_report(facts, workers_);
+  }
+
+  const DaemonOptions& options_;
+  std::shared_ptr<const policy::Policy> policy_;
+  policy::Mode mode_;
+  unsigned queues_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  int signal_fd_ = -1;
+  EventLog log_;  // Outlives the workers, which write to it.
+  Workers workers_;
+  std::unique_ptr<ControlServer> control_;
+  std::optional<netfilter::RuleInstaller> installer_;
+  bool rules_were_there_ = false;
+  bool touched_rules_ = false;
+};
+
+}  // namespace
+
+unsigned queue_count(const policy::Policy& policy, std::optional<unsigned> override_count) {
+  const unsigned cores = std::max(std::thread::hardware_concurrency(), 1U);
+  const unsigned wanted = override_count ? *override_count : policy.deploy().queues.value_or(cores);
+  return std::clamp(wanted, 1U, kQueuesMax);
+}
+
+int run_daemon(const DaemonOptions& options) { return Daemon(options).run(); }
+
+}  // namespace sallyport::daemon

@@ -1,0 +1,127 @@
+#include "event_line.h"
+
+#include <pwd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+namespace sallyport::daemon {
+namespace {
+
+constexpr std::string_view kGreen = "\x1b[32m";
+constexpr std::string_view kRed = "\x1b[31m";
+constexpr std::string_view kYellow = "\x1b[33m";
+constexpr std::string_view kPlain = "\x1b[0m";
+
+// clock_text returns the local time of day with milliseconds.
+std::string clock_text(Timestamp time) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(time - seconds).count();
+  const std::time_t wall = seconds.time_since_epoch().count();
+  std::tm local{};
+  (void)::localtime_r(&wall, &local);
+  std::array<char, 32> text{};
+  const std::size_t size = std::strftime(text.data(), text.size(), "%H:%M:%S", &local);
+  std::array<char, 8> fraction{};
+  std::snprintf(fraction.data(), fraction.size(), ".%03d", static_cast<int>(milliseconds));
+  return std::string(text.data(), size) + fraction.data();
+}
+
+std::string padded(std::string text, std::size_t width) {
+  if (text.size() < width) text.append(width - text.size(), ' ');
+  return text;
+}
+
+std::string endpoint_text(const Endpoint& endpoint, Transport transport) {
+  std::string text = endpoint.address.is_v6() ? '[' + endpoint.address.to_string() + ']' : endpoint.address.to_string();
+  if (transport == Transport::kTcp || transport == Transport::kUdp) text += ':' + std::to_string(endpoint.port);
+  return text;
+}
+
+// protocol_text returns the protocol, or the transport where the bytes are no known protocol.
+std::string protocol_text(const EventRecord& record) {
+  if (record.protocol != Protocol::kUnknown) return std::string(to_string(record.protocol));
+  return std::string(to_string(record.key.transport));
+}
+
+}  // namespace
+
+std::string escaped(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte == '\\') {
+      out += "\\\\";
+    } else if (byte > 0x20 && byte < 0x7f) {
+      out += c;
+    } else {
+      out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 0xf]};
+    }
+  }
+  return out;
+}
+
+const std::string& EventFormatter::user_name(std::uint32_t uid) {
+  constexpr std::size_t kUsersMax = 4'096;  // A container can use any number of uids.
+  if (const auto found = users_.find(uid); found != users_.end()) return found->second;
+  if (users_.size() >= kUsersMax) users_.clear();
+  std::vector<char> buffer(16'384);
+  passwd entry{};
+  passwd* found = nullptr;
+  std::string name = std::to_string(uid);
+  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) name = entry.pw_name;
+  return users_.emplace(uid, escaped(name)).first->second;
+}
+
+std::string EventFormatter::line(const EventRecord& record) {
+  return json_ ? json_line(record) : text_line(record);
+}
+
+std::string EventFormatter::text_line(const EventRecord& record) {
+  const bool denied = record.verdict == engine::FlowVerdict::kDeny;
+  const bool observing = mode_ == policy::Mode::kObserve;
+  std::string verdict(denied ? (observing ? "would deny" : "deny") : "allow");
+  if (colour_) {
+    const std::string_view colour = !denied ? kGreen : observing ? kYellow : kRed;
+    verdict = std::string(colour) + verdict + std::string(kPlain);
+  }
+  std::string why(to_string(record.reason));
+  if (record.rule != kNoRule) why += ", " + escaped(policy_.location(record.rule));
+  const std::string who = record.uid ? user_name(*record.uid) : record.key.client.address.to_string();
+  const std::string name = record.name_size == 0 ? "-" : escaped(record.name());
+  return clock_text(record.time) + "  " + padded(who, 10) + "  " + padded(protocol_text(record), 5) + "  " +
+         padded(name, 32) + "  " + padded(endpoint_text(record.key.server, record.key.transport), 21) + "  " + verdict +
+         " (" + why + ")\n";
+}
+
+std::string EventFormatter::json_line(const EventRecord& record) {
+  nlohmann::ordered_json row;
+  row["time"] = static_cast<double>(std::chrono::floor<std::chrono::microseconds>(record.time).time_since_epoch().count()) / 1e6;
+  row["proto"] = to_string(record.key.transport);
+  row["src"] = record.key.client.address.to_string();
+  row["sport"] = record.key.client.port;
+  row["dst"] = record.key.server.address.to_string();
+  row["dport"] = record.key.server.port;
+  if (record.uid) {
+    row["uid"] = *record.uid;
+    row["user"] = user_name(*record.uid);
+  }
+  row["protocol"] = to_string(record.protocol);
+  if (record.name_size == 0) {
+    row["name"] = nullptr;
+  } else {
+    row["name"] = escaped(record.name());
+  }
+  row["verdict"] = to_string(record.verdict);
+  row["reason"] = to_string(record.reason);
+  row["rule"] = policy_.location(record.rule);
+  row["mode"] = mode_ == policy::Mode::kObserve ? "observe" : "enforce";
+  return row.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + '\n';
+}
+
+}  // namespace sallyport::daemon

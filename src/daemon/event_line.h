@@ -1,0 +1,38 @@
+// A decided flow as a line of text: for people, or JSON. Whatever the network said is escaped.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "event_record.h"
+#include "sallyport/policy/policy.h"
+
+namespace sallyport::daemon {
+
+// escaped returns `text` with everything but visible ASCII as \xNN, and the backslash doubled.
+std::string escaped(std::string_view text);
+
+class EventFormatter {
+ public:
+  EventFormatter(const policy::Policy& policy, policy::Mode mode, bool json, bool colour)
+      : policy_(policy), mode_(mode), json_(json), colour_(colour) {}
+
+  // line returns the line with its newline.
+  std::string line(const EventRecord& record);
+
+ private:
+  std::string text_line(const EventRecord& record);
+  std::string json_line(const EventRecord& record);
+  // user_name looks a uid up once; the number stands for one that has no name.
+  const std::string& user_name(std::uint32_t uid);
+
+  const policy::Policy& policy_;
+  policy::Mode mode_;
+  bool json_;
+  bool colour_;
+  std::unordered_map<std::uint32_t, std::string> users_;
+};
+
+}  // namespace sallyport::daemon

@@ -1,0 +1,82 @@
+#include "event_log.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <utility>
+
+namespace sallyport::daemon {
+namespace {
+
+constexpr std::size_t kRingCapacity = 4'096;
+constexpr std::chrono::milliseconds kIdle{40};
+
+}  // namespace
+
+EventLog::EventLog(unsigned workers, EventFormatter formatter) : formatter_(std::move(formatter)) {
+  for (unsigned i = 0; i < workers; ++i) rings_.push_back(std::make_unique<SpscRing<EventRecord>>(kRingCapacity));
+}
+
+EventLog::~EventLog() {
+  stopping_.store(true);
+  if (thread_.joinable()) thread_.join();
+}
+
+void EventLog::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void EventLog::add(unsigned worker, const engine::FlowEvent& event) {
+  if (event.kind != engine::FlowEvent::Kind::kVerdict || event.verdict == engine::FlowVerdict::kPending) return;
+  if (!rings_[worker]->push(EventRecord::of(event))) dropped_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void EventLog::run() {
+  while (!stopping_.load()) {
+    if (!write_pending()) std::this_thread::sleep_for(kIdle);
+  }
+  while (!broken_ && write_pending()) {
+  }
+}
+
+bool EventLog::write_pending() {
+  std::string text;
+  EventRecord record;
+  for (const auto& ring : rings_) {
+    constexpr int kPerTurn = 256;  // No worker keeps the others waiting.
+    for (int i = 0; i < kPerTurn && ring->pop(record); ++i) text += formatter_.line(record);
+  }
+  if (const std::uint64_t lost = dropped(); lost != reported_) {
+    const std::string note = "sallyport: " + std::to_string(lost - reported_) + " events lost: the log is too slow\n";
+    (void)!::write(STDERR_FILENO, note.data(), note.size());
+    reported_ = lost;
+  }
+  if (text.empty()) return false;
+  return write(text);
+}
+
+bool EventLog::write(std::string_view text) {
+  auto give_up = std::chrono::steady_clock::time_point::max();
+  while (!text.empty() && !broken_) {
+    if (stopping_.load() && give_up == std::chrono::steady_clock::time_point::max()) {
+      give_up = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    }
+    if (std::chrono::steady_clock::now() >= give_up) {
+      broken_ = true;
+      break;
+    }
+    pollfd out{STDOUT_FILENO, POLLOUT, 0};
+    if (::poll(&out, 1, 100) <= 0) continue;
+    // A pipe that polls as writable takes PIPE_BUF bytes without blocking.
+    const ssize_t written = ::write(STDOUT_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+    if (written < 0 && errno != EINTR && errno != EAGAIN) broken_ = true;
+    if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return !broken_;
+}
+
+}  // namespace sallyport::daemon

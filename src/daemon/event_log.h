@@ -1,0 +1,46 @@
+// EventLog carries decided flows from the workers to standard output: a bounded ring per worker and one
+// thread that writes. A slow or blocked reader costs events, which are counted, and nothing else.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "event_line.h"
+#include "spsc_ring.h"
+
+namespace sallyport::daemon {
+
+class EventLog {
+ public:
+  EventLog(unsigned workers, EventFormatter formatter);
+  // The destructor writes what is there, for at most a second, and joins the thread.
+  ~EventLog();
+  EventLog(const EventLog&) = delete;
+  EventLog& operator=(const EventLog&) = delete;
+
+  void start();
+  // add is for the thread of worker `worker` alone; never blocks.
+  void add(unsigned worker, const engine::FlowEvent& event);
+  // dropped returns how many events were lost.
+  std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+
+ private:
+  void run();
+  bool write_pending();
+  // write writes to standard output without ever blocking longer than a stop may take.
+  bool write(std::string_view text);
+
+  EventFormatter formatter_;
+  std::vector<std::unique_ptr<SpscRing<EventRecord>>> rings_;
+  std::atomic<std::uint64_t> dropped_{0};
+  std::uint64_t reported_ = 0;
+  std::atomic<bool> stopping_{false};
+  bool broken_ = false;  // Nobody reads any more.
+  std::thread thread_;
+};
+
+}  // namespace sallyport::daemon

@@ -1,0 +1,45 @@
+// EventRecord is a decided flow on its way from a worker to the log: a copy of fixed size, since the
+// event's own text is valid only during the worker's call.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+#include "sallyport/engine/inspector.h"
+
+namespace sallyport::daemon {
+
+struct EventRecord {
+  Timestamp time;
+  FlowKey key;
+  std::optional<std::uint32_t> uid;
+  Protocol protocol = Protocol::kUnknown;
+  engine::FlowVerdict verdict = engine::FlowVerdict::kPending;
+  Reason reason = Reason::kNotEvaluated;
+  RuleId rule = kNoRule;
+  std::uint16_t name_size = 0;
+  std::array<char, 256> name_text;
+
+  std::string_view name() const { return {name_text.data(), name_size}; }
+
+  static EventRecord of(const engine::FlowEvent& event) {
+    EventRecord record;
+    record.time = event.time;
+    record.key = event.key;
+    record.uid = event.uid;
+    record.protocol = event.protocol;
+    record.verdict = event.verdict;
+    record.reason = event.reason;
+    record.rule = event.rule;
+    const std::size_t size = std::min(event.text.size(), record.name_text.size());
+    std::memcpy(record.name_text.data(), event.text.data(), size);
+    record.name_size = static_cast<std::uint16_t>(size);
+    return record;
+  }
+};
+
+}  // namespace sallyport::daemon

@@ -1,0 +1,91 @@
+#include "status_report.h"
+
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "sallyport/netfilter/queue_stats.h"
+
+namespace sallyport::daemon {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// sum adds up a counter array of all workers, as {word: figure}.
+template <typename Array, typename Word>
+Json sum(const Workers& workers, Array engine::Counters::*array, Word word) {
+  Json group = Json::object();
+  const std::size_t size = (workers.empty() ? Array{} : Array{}).size();
+  for (std::size_t i = 0; i < size; ++i) {
+    std::uint64_t total = 0;
+    for (const auto& worker : workers) {
+      total += (worker->inspector_counters().*array)[i].load(std::memory_order_relaxed);
+    }
+    if (total != 0) group[std::string(word(i))] = total;
+  }
+  return group;
+}
+
+std::uint64_t sum(const Workers& workers, std::atomic<std::uint64_t> engine::Counters::*counter) {
+  std::uint64_t total = 0;
+  for (const auto& worker : workers) total += (worker->inspector_counters().*counter).load(std::memory_order_relaxed);
+  return total;
+}
+
+Json worker_report(std::size_t index, const netfilter::QueueWorker& worker) {
+  const netfilter::WorkerCounters& counters = worker.counters();
+  const auto figure = [](const std::atomic<std::uint64_t>& counter) { return counter.load(std::memory_order_relaxed); };
+  return {{"queue", index},
+          {"packets", figure(counters.packets)},
+          {"holds", figure(counters.held)},
+          {"truncated", figure(counters.truncated)},
+          {"existing_flow_packets", figure(counters.existing)},
+          {"repeat_loops", figure(counters.repeat_loops)},
+          {"no_buffer", figure(counters.no_buffer)},
+          {"receive_errors", figure(counters.receive_errors)},
+          {"verdict_errors", figure(counters.verdict_errors)}};
+}
+
+// queue_reports tells what the kernel counts for our queues.
+Json queue_reports(std::size_t workers) {
+  Json queues = Json::array();
+  for (const netfilter::QueueStats& stats : netfilter::read_queue_stats()) {
+    if (stats.queue >= workers) continue;
+    queues.push_back({{"queue", stats.queue},
+                      {"waiting", stats.waiting},
+                      {"queue_dropped", stats.queue_dropped},
+                      {"user_dropped", stats.user_dropped},
+                      {"packets", stats.last_id}});
+  }
+  return queues;
+}
+
+}  // namespace
+
+std::string status_report(const StatusFacts& facts, const Workers& workers) {
+  Json report;
+  report["version"] = facts.version;
+  report["pid"] = ::getpid();
+  report["mode"] = facts.mode == policy::Mode::kObserve ? "observe" : "enforce";
+  report["policy"] = facts.policy_name;
+  report["uptime_s"] = facts.uptime.count();
+  report["rules"] = facts.backend.empty() ? Json(nullptr) : Json(facts.backend);
+  report["flows_opened"] = sum(workers, &engine::Counters::flows_opened);
+  report["flows_active"] = sum(workers, &engine::Counters::flows_active);
+  report["held"] = sum(workers, &engine::Counters::packets_held);
+  report["flows"] = sum(workers, &engine::Counters::flows_by_verdict,
+                        [](std::size_t i) { return to_string(static_cast<engine::FlowVerdict>(i)); });
+  report["protocols"] = sum(workers, &engine::Counters::flows_by_protocol,
+                            [](std::size_t i) { return to_string(static_cast<Protocol>(i)); });
+  report["packets"] = sum(workers, &engine::Counters::packets_by_verdict,
+                          [](std::size_t i) { return to_string(static_cast<Verdict>(i)); });
+  report["reasons"] = sum(workers, &engine::Counters::packets_by_reason,
+                          [](std::size_t i) { return to_string(static_cast<Reason>(i)); });
+  report["events_lost"] = facts.events_lost;
+  report["workers"] = Json::array();
+  for (std::size_t i = 0; i < workers.size(); ++i) report["workers"].push_back(worker_report(i, *workers[i]));
+  report["queues"] = queue_reports(workers.size());
+  return report.dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
+}  // namespace sallyport::daemon

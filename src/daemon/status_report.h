@@ -1,0 +1,28 @@
+// The answer to the control socket's "status".
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sallyport/netfilter/queue_worker.h"
+#include "sallyport/policy/policy.h"
+
+namespace sallyport::daemon {
+
+struct StatusFacts {
+  std::string version;
+  policy::Mode mode = policy::Mode::kEnforce;
+  std::string policy_name;
+  std::string backend;  // Empty: the rules are not ours to manage.
+  std::chrono::seconds uptime{0};
+  std::uint64_t events_lost = 0;
+};
+
+using Workers = std::vector<std::unique_ptr<netfilter::QueueWorker>>;
+
+// status_report returns one line of JSON. Counters that are zero are left out of the groups.
+std::string status_report(const StatusFacts& facts, const Workers& workers);
+
+}  // namespace sallyport::daemon

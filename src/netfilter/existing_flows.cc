@@ -1,0 +1,156 @@
+#include "sallyport/netfilter/existing_flows.h"
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+namespace sallyport::netfilter {
+namespace {
+
+constexpr std::uint32_t state_bit(unsigned state) { return std::uint32_t{1} << state; }
+constexpr std::uint32_t kStates = state_bit(TCP_ESTABLISHED) | state_bit(TCP_FIN_WAIT1) | state_bit(TCP_FIN_WAIT2) |
+                                  state_bit(TCP_TIME_WAIT) | state_bit(TCP_CLOSE_WAIT) | state_bit(TCP_LAST_ACK) |
+                                  state_bit(TCP_CLOSING) | state_bit(TCP_LISTEN);
+
+IpAddress address_of(std::uint8_t family, const std::uint32_t (&words)[4]) {
+  std::array<std::uint8_t, 16> bytes;
+  std::memcpy(bytes.data(), words, bytes.size());
+  const std::size_t size = family == AF_INET ? 4 : 16;
+  return IpAddress::from_bytes(ByteSpan(bytes).first(size)).value_or(IpAddress()).unmapped();
+}
+
+int read_socket(const nlmsghdr* message, void* data) {
+  auto& sockets = *static_cast<std::vector<TcpSocket>*>(data);
+  if (mnl_nlmsg_get_payload_len(message) < sizeof(inet_diag_msg)) return MNL_CB_OK;
+  inet_diag_msg entry;
+  std::memcpy(&entry, mnl_nlmsg_get_payload(message), sizeof entry);
+  TcpSocket socket;
+  socket.local = {address_of(entry.idiag_family, entry.id.idiag_src), ntohs(entry.id.idiag_sport)};
+  socket.remote = {address_of(entry.idiag_family, entry.id.idiag_dst), ntohs(entry.id.idiag_dport)};
+  socket.listening = entry.idiag_state == TCP_LISTEN;
+  sockets.push_back(socket);
+  return MNL_CB_OK;
+}
+
+std::expected<void, std::string> list_family(mnl_socket* socket, std::uint8_t family, std::vector<TcpSocket>& sockets) {
+  std::array<char, 256> request{};
+  nlmsghdr* message = mnl_nlmsg_put_header(request.data());
+  message->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+  message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  message->nlmsg_seq = family;
+  auto* body = static_cast<inet_diag_req_v2*>(mnl_nlmsg_put_extra_header(message, sizeof(inet_diag_req_v2)));
+  body->sdiag_family = family;
+  body->sdiag_protocol = IPPROTO_TCP;
+  body->idiag_states = kStates;
+  if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0) {
+    return std::unexpected(std::string("sock_diag: ") + std::strerror(errno));
+  }
+  std::vector<char> buffer(65'536);
+  for (;;) {
+    const ssize_t got = mnl_socket_recvfrom(socket, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return std::unexpected(std::string("sock_diag: ") + std::strerror(errno));
+    const int more = mnl_cb_run(buffer.data(), static_cast<std::size_t>(got), family,
+                                mnl_socket_get_portid(socket), read_socket, &sockets);
+    if (more < 0) return std::unexpected(std::string("sock_diag: ") + std::strerror(errno));
+    if (more == MNL_CB_STOP) return {};
+  }
+}
+
+}  // namespace
+
+std::expected<std::vector<TcpSocket>, std::string> list_tcp_sockets() {
+  const std::unique_ptr<mnl_socket, int (*)(mnl_socket*)> socket(mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC),
+                                                                 mnl_socket_close);
+  if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
+    return std::unexpected(std::string("sock_diag: ") + std::strerror(errno));
+  }
+  std::vector<TcpSocket> sockets;
+  for (const std::uint8_t family : {std::uint8_t{AF_INET}, std::uint8_t{AF_INET6}}) {
+    const std::expected<void, std::string> listed = list_family(socket.get(), family, sockets);
+    if (!listed) return std::unexpected(listed.error());
+  }
+  return sockets;
+}
+
+ExistingFlows::ExistingFlows(const std::vector<TcpSocket>& sockets) {
+  const auto any = [](const IpAddress& address) {
+    return std::ranges::all_of(address.bytes(), [](std::uint8_t byte) { return byte == 0; });
+  };
+  std::vector<Endpoint> listeners;
+  for (const TcpSocket& socket : sockets) {
+    if (socket.listening) listeners.push_back(socket.local);
+  }
+  for (const TcpSocket& socket : sockets) {
+    if (socket.listening) continue;
+    // A listener on [::] takes IPv4 too (RFC 3493 §5.3); whether it does is not told, so it is believed.
+    const auto accepts = [&](const Endpoint& listener) {
+      return listener.port == socket.local.port && (any(listener.address) || listener.address == socket.local.address);
+    };
+    if (std::ranges::any_of(listeners, accepts)) flows_.push_back({socket.local, socket.remote});
+  }
+  std::ranges::sort(flows_);
+  ended_ = std::make_unique<std::atomic<bool>[]>(flows_.size());
+}
+
+namespace {
+
+struct TcpHead {
+  Endpoint source;
+  Endpoint destination;
+  bool syn = false;
+};
+
+// read_tcp_head reads the addresses, ports and SYN flag of a TCP packet; IPv6 only without extension
+// headers, which the kernel's own TCP does not use.
+std::optional<TcpHead> read_tcp_head(ByteSpan packet) {
+  if (packet.empty()) return std::nullopt;
+  const unsigned version = packet[0] >> 4;
+  if (version != 4 && version != 6) return std::nullopt;
+  const std::size_t header_size = version == 4 ? std::size_t{4} * (packet[0] & 0x0fU) : 40;
+  ByteReader in(packet);
+  ByteSpan header;
+  if (header_size < 20 || !in.read_bytes(header_size, header)) return std::nullopt;
+  if ((version == 4 ? header[9] : header[6]) != IPPROTO_TCP) return std::nullopt;
+  const std::size_t address_size = version == 4 ? 4 : 16;
+  const ByteSpan addresses = header.subspan(version == 4 ? 12 : 8, 2 * address_size);
+  const std::optional<IpAddress> source = IpAddress::from_bytes(addresses.first(address_size));
+  const std::optional<IpAddress> destination = IpAddress::from_bytes(addresses.last(address_size));
+  TcpHead head;
+  constexpr std::size_t kBetweenPortsAndFlags = 9;
+  std::uint8_t flags = 0;
+  if (!source || !destination || !in.read_u16(head.source.port) || !in.read_u16(head.destination.port) ||
+      !in.skip(kBetweenPortsAndFlags) || !in.read_u8(flags)) {
+    return std::nullopt;
+  }
+  head.source.address = *source;
+  head.destination.address = *destination;
+  head.syn = (flags & TH_SYN) != 0;
+  return head;
+}
+
+}  // namespace
+
+bool ExistingFlows::admit(ByteSpan packet) const {
+  if (flows_.empty()) return false;
+  const std::optional<TcpHead> head = read_tcp_head(packet);
+  if (!head) return false;
+  const Flow flow{head->source, head->destination};
+  const auto found = std::ranges::lower_bound(flows_, flow);
+  if (found == flows_.end() || *found != flow) return false;
+  std::atomic<bool>& ended = ended_[static_cast<std::size_t>(found - flows_.begin())];
+  if (head->syn) ended.store(true, std::memory_order_relaxed);
+  return !ended.load(std::memory_order_relaxed);
+}
+
+}  // namespace sallyport::netfilter

@@ -1,0 +1,259 @@
+#include "sallyport/netfilter/queue_worker.h"
+
+#include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <random>
+#include <thread>
+
+#include "file_descriptor.h"
+#include "held_marks.h"
+#include "interface_names.h"
+#include "queue_message.h"
+#include "queue_socket.h"
+#include "repeat_guard.h"
+
+namespace sallyport::netfilter {
+namespace {
+
+constexpr std::chrono::milliseconds kExpireInterval{50};
+
+std::chrono::nanoseconds monotonic_now() { return std::chrono::steady_clock::now().time_since_epoch(); }
+
+void count(std::atomic<std::uint64_t>& counter) {
+  // One writer: a plain add is enough, and cheaper than a locked one.
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+}  // namespace
+
+class QueueWorker::Impl {
+ public:
+  Impl(const WorkerOptions& options, std::shared_ptr<const policy::Policy> policy, EventHandler on_event,
+       QueueSocket socket)
+      : options_(options),
+        policy_(std::move(policy)),
+        on_event_(std::move(on_event)),
+        socket_(std::move(socket)),
+        stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+        inspector_(options.inspector),
+        repeat_guard_(random_seed()),
+        // The wall clock is read once: later steps of it must not expire or prolong anything.
+        wall_offset_(std::chrono::system_clock::now().time_since_epoch() - monotonic_now()) {}
+
+  void start() {
+    thread_ = std::thread([this] { run(); });
+    const std::string name = "queue " + std::to_string(options_.queue);
+    (void)pthread_setname_np(thread_.native_handle(), name.c_str());
+  }
+
+  void stop() {
+    if (!thread_.joinable()) return;
+    const std::uint64_t one = 1;
+    (void)!::write(stop_.get(), &one, sizeof one);
+    thread_.join();
+  }
+
+  void set_existing(std::shared_ptr<const ExistingFlows> flows) {
+    snapshots_.push_back(std::move(flows));  // Kept for good: the worker may still read the former one.
+    existing_.store(snapshots_.back().get(), std::memory_order_release);
+  }
+
+  const WorkerCounters& counters() const { return counters_; }
+  const engine::Counters& inspector_counters() const { return inspector_.counters(); }
+  bool has_conntrack() const { return socket_.has_conntrack(); }
+
+ private:
+  Timestamp timestamp(std::chrono::nanoseconds now) const { return Timestamp(now + wall_offset_); }
+
+  void run() {
+    std::chrono::nanoseconds last_expire = monotonic_now();
+    pollfd fds[2] = {{socket_.fd(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
+    bool stopping = false;
+    while (!stopping) {
+      (void)::poll(fds, 2, static_cast<int>(kExpireInterval.count()));
+      stopping = (fds[1].revents & POLLIN) != 0;
+      constexpr int kBatchesPerTurn = 32;  // Then time passes for expire and stop, under any load.
+      for (int i = 0; i < kBatchesPerTurn && read_batch(); ++i) {
+      }
+      const std::chrono::nanoseconds now = monotonic_now();
+      if (now - last_expire >= kExpireInterval) {
+        last_expire = now;
+        inspector_.expire(*policy_, timestamp(now));
+        carry_out_releases();
+        emit_events();
+        flush();
+      }
+    }
+    drain();
+  }
+
+  // drain answers what came in while we were told to stop, then gives up what is held.
+  void drain() {
+    constexpr int kBatchesMax = 1024;
+    for (int i = 0; i < kBatchesMax && read_batch(); ++i) {
+    }
+    inspector_.finish(*policy_, timestamp(monotonic_now()));
+    carry_out_releases();
+    emit_events();
+    flush();
+  }
+
+  // read_batch handles one batch; gives false when nothing was there.
+  bool read_batch() {
+    const int got = socket_.receive();
+    if (got <= 0) {
+      note_receive_error(-got);
+      return false;
+    }
+    const std::chrono::nanoseconds now = monotonic_now();
+    const ExistingFlows* existing = existing_.load(std::memory_order_acquire);
+    for (int i = 0; i < got; ++i) {
+      const std::span<const std::uint8_t> bytes = socket_.message(i);
+      int left = static_cast<int>(bytes.size());
+      const auto* message = reinterpret_cast<const nlmsghdr*>(bytes.data());
+      for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) handle(*message, existing, now);
+    }
+    flush();
+    return true;
+  }
+
+  void note_receive_error(int error) {
+    if (error == 0 || error == EINTR) return;
+    count(error == ENOBUFS ? counters_.no_buffer : counters_.receive_errors);
+  }
+
+  void flush() {
+    if (!socket_.flush()) count(counters_.verdict_errors);
+  }
+
+  void handle(const nlmsghdr& message, const ExistingFlows* existing, std::chrono::nanoseconds now) {
+    if (message.nlmsg_type == NLMSG_ERROR) {
+      count(counters_.verdict_errors);
+      return;
+    }
+    const std::optional<QueuedPacket> queued = decode_packet(message);
+    if (!queued) return;
+    count(counters_.packets);
+    if (queued->wire_size > queued->bytes.size()) count(counters_.truncated);
+    if (repeat_guard_.stuck(queued->bytes, now)) {
+      // The rules send this packet round in circles. Accepting ends the circle, and only an observer may.
+      count(counters_.repeat_loops);
+      give_verdict(queued->id, {static_cast<std::uint32_t>(options_.observe ? NF_ACCEPT : NF_DROP), {}});
+      return;
+    }
+    if (existing != nullptr && queued->hook == NF_INET_LOCAL_OUT && existing->admit(queued->bytes)) {
+      count(counters_.existing);
+      give_verdict(queued->id, map({Verdict::kAccept, Reason::kFlowAllowed, kNoRule, FlowMark::kAllow}, queued->mark));
+      return;
+    }
+    judge(*queued, now);
+  }
+
+  void judge(const QueuedPacket& queued, std::chrono::nanoseconds now) {
+    Packet packet;
+    packet.id = queued.id;
+    packet.bytes = queued.bytes;
+    packet.wire_size = queued.wire_size;
+    packet.checksum_pending = queued.checksum_pending;
+    packet.in_interface = interfaces_.name_of(queued.in_interface, now);
+    packet.origin = origin_of(queued.hook, packet.in_interface);
+    packet.uid = queued.uid;
+    packet.gid = queued.gid;
+    const Decision decision = inspector_.inspect(packet, *policy_, timestamp(now));
+    carry_out_releases();
+    if (decision.verdict == Verdict::kHold && !options_.observe) {
+      count(counters_.held);
+      held_marks_.put(queued.id, queued.mark & ~options_.mark.mask());
+    } else {
+      give_verdict(queued.id, map(decision, queued.mark));
+    }
+    emit_events();
+  }
+
+  Origin origin_of(std::uint8_t hook, std::string_view in_interface) const {
+    switch (hook) {
+      case NF_INET_LOCAL_OUT: return Origin::kOriginal;
+      case NF_INET_LOCAL_IN: return Origin::kReply;
+      case NF_INET_FORWARD: return is_inside(in_interface) ? Origin::kOriginal : Origin::kReply;
+      default: return Origin::kUnknown;
+    }
+  }
+
+  // is_inside follows iptables: a name that ends in + stands for all that begin so.
+  bool is_inside(std::string_view name) const {
+    return std::ranges::any_of(options_.inside, [&](std::string_view inside) {
+      if (inside.ends_with('+')) return name.starts_with(inside.substr(0, inside.size() - 1));
+      return name == inside;
+    });
+  }
+
+  KernelVerdict map(const Decision& decision, std::uint32_t packet_mark) const {
+    return kernel_verdict(decision, options_.observe, options_.mark, options_.generation, packet_mark);
+  }
+
+  void carry_out_releases() {
+    for (const engine::Release& release : inspector_.releases()) {
+      if (options_.observe) continue;  // Its packet was not held.
+      const auto id = static_cast<std::uint32_t>(release.id);
+      give_verdict(id, map(release.decision, held_marks_.take(id)));
+    }
+  }
+
+  void emit_events() {
+    if (!on_event_) return;
+    for (const engine::FlowEvent& event : inspector_.events()) on_event_(event);
+  }
+
+  void give_verdict(std::uint32_t id, const KernelVerdict& verdict) {
+    if (!socket_.add_verdict(id, verdict)) count(counters_.verdict_errors);
+  }
+
+  WorkerOptions options_;
+  std::shared_ptr<const policy::Policy> policy_;
+  EventHandler on_event_;
+  QueueSocket socket_;
+  FileDescriptor stop_;
+  engine::Inspector inspector_;
+  RepeatGuard repeat_guard_;
+  HeldMarks held_marks_;
+  InterfaceNames interfaces_;
+  std::chrono::nanoseconds wall_offset_;
+  std::vector<std::shared_ptr<const ExistingFlows>> snapshots_;
+  std::atomic<const ExistingFlows*> existing_{nullptr};
+  WorkerCounters counters_;
+  std::thread thread_;
+};
+
+std::expected<std::unique_ptr<QueueWorker>, std::string> QueueWorker::open(
+    const WorkerOptions& options, std::shared_ptr<const policy::Policy> policy, EventHandler on_event) {
+  std::expected<QueueSocket, std::string> socket = QueueSocket::open(options.queue, options.observe);
+  if (!socket) return std::unexpected(socket.error());
+  auto impl = std::make_unique<Impl>(options, std::move(policy), std::move(on_event), std::move(*socket));
+  return std::unique_ptr<QueueWorker>(new QueueWorker(std::move(impl)));
+}
+
+QueueWorker::QueueWorker(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+QueueWorker::~QueueWorker() { impl_->stop(); }
+
+void QueueWorker::start() { impl_->start(); }
+void QueueWorker::stop() { impl_->stop(); }
+void QueueWorker::set_existing(std::shared_ptr<const ExistingFlows> flows) { impl_->set_existing(std::move(flows)); }
+const WorkerCounters& QueueWorker::counters() const { return impl_->counters(); }
+const engine::Counters& QueueWorker::inspector_counters() const { return impl_->inspector_counters(); }
+bool QueueWorker::has_conntrack() const { return impl_->has_conntrack(); }
+
+}  // namespace sallyport::netfilter

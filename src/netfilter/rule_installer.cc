@@ -1,0 +1,182 @@
+#include "sallyport/netfilter/rule_installer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "command.h"
+#include "nft_objects.h"
+
+namespace sallyport::netfilter {
+namespace {
+
+std::string program(Backend backend, Family family, std::string_view action) {
+  std::string name = family == Family::kIpv4 ? "iptables" : "ip6tables";
+  name += backend == Backend::kNft ? "-nft" : "-legacy";
+  return name + '-' + std::string(action);
+}
+
+// message makes one line of what a program said.
+std::string message(const std::string& name, const CommandResult& result) {
+  std::string text = result.errors.empty() ? "exit code " + std::to_string(result.exit_code) : result.errors;
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  std::ranges::replace(text, '\n', ';');
+  return name + ": " + text;
+}
+
+// legacy_tables tells whether iptables-legacy has any table loaded here; reading the file loads none.
+bool legacy_tables() {
+  for (const char* path : {"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"}) {
+    std::ifstream names(path);
+    std::string line;
+    if (std::getline(names, line)) return true;
+  }
+  return false;
+}
+
+bool backend_has_rules(Backend backend, Family family) {
+  const std::expected<CommandResult, std::string> saved = run_command({program(backend, family, "save")});
+  return saved && saved->exit_code == 0 && has_rules(saved->output);
+}
+
+bool backend_has_rules(Backend backend) {
+  return backend_has_rules(backend, Family::kIpv4) || backend_has_rules(backend, Family::kIpv6);
+}
+
+// add_created completes `states` with what the plan will make iptables-nft create.
+void add_created(std::vector<TableState>& states, const RulePlan& plan, const NftObjects& objects) {
+  for (const TableUse& use : tables_of(plan)) {
+    auto state = std::ranges::find(states, use.table, &TableState::table);
+    if (state == states.end()) {
+      states.push_back({});
+      state = states.end() - 1;
+      state->table = use.table;
+    }
+    if (!objects.tables.contains(state->table)) state->created.table = true;
+    for (const std::string_view chain : use.base_chains) {
+      const std::string name(chain);
+      if (objects.chains.contains({state->table, name})) continue;
+      if (std::ranges::find(state->created.base_chains, name) == state->created.base_chains.end()) {
+        state->created.base_chains.push_back(name);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::expected<RuleInstaller, std::string> RuleInstaller::open() {
+  RuleInstaller installer;
+  installer.has_ipv6_ = ::access("/proc/net/if_inet6", F_OK) == 0;
+  const bool have_nft = !find_program(program(Backend::kNft, Family::kIpv4, "restore")).empty();
+  const bool have_legacy = !find_program(program(Backend::kLegacy, Family::kIpv4, "restore")).empty();
+  if (!have_nft && !have_legacy) return std::unexpected("iptables is not installed");
+  installer.backend_ = have_nft ? Backend::kNft : Backend::kLegacy;
+  if (have_nft && have_legacy && legacy_tables() && backend_has_rules(Backend::kLegacy) &&
+      !backend_has_rules(Backend::kNft)) {
+    installer.backend_ = Backend::kLegacy;
+  }
+  return installer;
+}
+
+std::expected<std::string, std::string> RuleInstaller::save(Family family) const {
+  const std::string name = program(backend_, family, "save");
+  std::expected<CommandResult, std::string> result = run_command({name});
+  if (!result) return std::unexpected(result.error());
+  if (result->exit_code != 0) return std::unexpected(message(name, *result));
+  return std::move(result->output);
+}
+
+std::expected<void, std::string> RuleInstaller::restore(Family family, const std::string& text) const {
+  if (text.empty()) return {};
+  const std::string name = program(backend_, family, "restore");
+  std::vector<std::string> command = {name, "--noflush"};
+  if (backend_ == Backend::kLegacy) command.insert(command.end(), {"-w", "10"});
+  const std::expected<CommandResult, std::string> result = run_command(command, text);
+  if (!result) return std::unexpected(result.error());
+  if (result->exit_code != 0) return std::unexpected(message(name, *result));
+  return {};
+}
+
+std::expected<bool, std::string> RuleInstaller::present() const {
+  for (const Family family : kFamilies) {
+    if (family == Family::kIpv6 && !has_ipv6_) continue;
+    const std::expected<std::string, std::string> saved = save(family);
+    if (!saved) return std::unexpected(saved.error());
+    if (!read_table_states(*saved).empty()) return true;
+  }
+  return false;
+}
+
+std::expected<void, std::string> RuleInstaller::apply(const RulePlan& plan) const {
+  for (const Family family : kFamilies) {
+    if (family == Family::kIpv6 && !has_ipv6_) continue;
+    const std::expected<std::string, std::string> saved = save(family);
+    if (!saved) return std::unexpected(saved.error());
+    std::vector<TableState> states = read_table_states(*saved);
+    if (backend_ == Backend::kNft) {
+      // Without nft nothing is recorded, and removal leaves empty tables behind: no reason to fail.
+      const std::expected<NftObjects, std::string> objects = list_nft_objects(family);
+      if (objects) add_created(states, plan, *objects);
+    }
+    const std::expected<void, std::string> restored = restore(family, restore_text(plan, family, states));
+    if (!restored) return restored;
+  }
+  return verify(plan);
+}
+
+std::expected<bool, std::string> RuleInstaller::remove_family(Family family) const {
+  const std::expected<std::string, std::string> saved = save(family);
+  if (!saved) return std::unexpected(saved.error());
+  const std::vector<TableState> states = read_table_states(*saved);
+  if (states.empty()) return false;
+  const std::expected<void, std::string> restored = restore(family, removal_text(states));
+  if (!restored) return std::unexpected(restored.error());
+  if (backend_ != Backend::kNft) return true;
+  for (const TableState& state : states) {
+    const std::expected<void, std::string> removed = remove_created(family, state);
+    if (!removed) return std::unexpected("the rules are removed, but not an empty table: " + removed.error());
+  }
+  return true;
+}
+
+std::expected<bool, std::string> RuleInstaller::remove() const {
+  bool any = false;
+  std::string errors;
+  for (const Family family : kFamilies) {  // One family's failure does not keep the other's rules.
+    if (family == Family::kIpv6 && !has_ipv6_) continue;
+    const std::expected<bool, std::string> removed = remove_family(family);
+    if (removed) {
+      any = any || *removed;
+    } else {
+      errors += (errors.empty() ? "" : "; ") + removed.error();
+    }
+  }
+  if (!errors.empty()) return std::unexpected(errors);
+  return any;
+}
+
+std::expected<void, std::string> RuleInstaller::verify(const RulePlan& plan) const {
+  for (const Family family : kFamilies) {
+    if (family == Family::kIpv6 && !has_ipv6_) continue;
+    const std::expected<std::string, std::string> saved = save(family);
+    if (!saved) return std::unexpected(saved.error());
+    const std::vector<TableState> states = read_table_states(*saved);
+    for (const TableUse& use : tables_of(plan)) {
+      const auto state = std::ranges::find(states, use.table, &TableState::table);
+      for (const std::string_view chain : use.base_chains) {
+        const auto enters = [&](const std::string& jump) { return jump.starts_with(std::string(chain) + ' '); };
+        const auto jumps = state == states.end() ? 0 : std::ranges::count_if(state->jumps, enters);
+        if (jumps != 1) {
+          return std::unexpected(program(backend_, family, "save") + ": " + std::to_string(jumps) +
+                                 " jumps in " + std::string(use.table) + ' ' + std::string(chain) +
+                                 " where one should be");
+        }
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace sallyport::netfilter

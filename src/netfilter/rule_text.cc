@@ -1,0 +1,350 @@
+#include "sallyport/netfilter/rule_text.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <utility>
+
+#include "packet_filters.h"
+
+namespace sallyport::netfilter {
+namespace {
+
+// TableText is one table's part of a plan.
+struct TableText {
+  std::string table;
+  std::vector<std::string> chains;
+  std::vector<std::string> rules;  // "SALLYPORT-OUT -o lo -j RETURN"
+  std::vector<std::string> jumps;  // "OUTPUT -j SALLYPORT-OUT"; each is inserted as its chain's first rule.
+};
+
+constexpr std::array kDenyMarks = {FlowMark::kReset, FlowMark::kSilent, FlowMark::kIcmp};
+
+std::string hex(std::uint32_t value) {
+  char text[11];
+  std::snprintf(text, sizeof text, "0x%x", value);
+  return text;
+}
+
+// RuleWriter writes the rules of one family; its functions append to the table that they are given.
+class RuleWriter {
+ public:
+  RuleWriter(const RulePlan& plan, Family family) : plan_(plan), family_(family) {}
+
+  std::vector<TableText> tables() const {
+    std::vector<TableText> tables = {mangle()};
+    TableText filter = this->filter();
+    if (!filter.jumps.empty()) tables.push_back(std::move(filter));
+    return tables;
+  }
+
+ private:
+  bool enforce() const { return plan_.mode == policy::Mode::kEnforce; }
+  bool v6() const { return family_ == Family::kIpv6; }
+
+  // packet_verdict matches packets that come back from the queue with this verdict.
+  std::string packet_verdict(FlowMark verdict) const {
+    return "-m mark --mark " + hex(plan_.mark.encode(verdict, 0)) + '/' + hex(plan_.mark.verdict_mask());
+  }
+  // flow_verdict matches flows that this policy, and no earlier one, gave this verdict.
+  std::string flow_verdict(FlowMark verdict) const {
+    return "-m connmark --mark " + hex(plan_.mark.encode(verdict, plan_.generation)) + '/' +
+           hex(plan_.mark.mask());
+  }
+  std::string marked(std::uint32_t mask) const { return "-m mark ! --mark 0x0/" + hex(mask); }
+  std::string clear_mark() const { return "-j MARK --set-xmark 0x0/" + hex(plan_.mark.mask()); }
+
+  std::string queue() const {
+    std::string target = "-j NFQUEUE ";
+    target += plan_.queues == 1 ? "--queue-num 0" : "--queue-balance 0:" + std::to_string(plan_.queues - 1);
+    if (!enforce()) target += " --queue-bypass";
+    return target;
+  }
+
+  // add_verdict: what happens to a packet that comes back from the queue. Its verdict is saved to the ct
+  // mark and taken off the packet, so that later rules and routing see the packet as it was.
+  void add_verdict(TableText& t, std::string_view deny_chain) const {
+    const std::string save = hex(plan_.mark.mask());
+    t.chains.emplace_back("SALLYPORT-VERDICT");
+    t.rules.push_back("SALLYPORT-VERDICT -m mark ! --mark " + hex(plan_.mark.encode(FlowMark::kPass, 0)) + '/' +
+                      hex(plan_.mark.verdict_mask()) + " -j CONNMARK --save-mark --nfmask " + save +
+                      " --ctmask " + save);
+    if (!deny_chain.empty()) {
+      for (const FlowMark verdict : kDenyMarks) {
+        t.rules.push_back("SALLYPORT-VERDICT " + packet_verdict(verdict) + " -g SALLYPORT-DENIED");
+      }
+      t.chains.emplace_back("SALLYPORT-DENIED");
+      t.rules.push_back("SALLYPORT-DENIED " + clear_mark());
+      t.rules.push_back("SALLYPORT-DENIED -g " + std::string(deny_chain));
+    }
+    t.rules.push_back("SALLYPORT-VERDICT " + clear_mark());
+  }
+
+  // add_eval: the original direction of a TCP or UDP flow. TCP flows that are allowed do not come here.
+  void add_eval(TableText& t, const std::string& when_denied) const {
+    t.chains.emplace_back("SALLYPORT-EVAL");
+    t.rules.push_back("SALLYPORT-EVAL -p udp " + flow_verdict(FlowMark::kAllow) + " -g SALLYPORT-UDP");
+    if (enforce()) {
+      for (const FlowMark verdict : kDenyMarks) {
+        t.rules.push_back("SALLYPORT-EVAL " + flow_verdict(verdict) + ' ' + when_denied);
+      }
+    }
+    t.rules.push_back(std::string("SALLYPORT-EVAL -m conntrack --ctstate INVALID,UNTRACKED -j ") +
+                      (enforce() ? "DROP" : "RETURN"));
+    t.rules.push_back("SALLYPORT-EVAL -p tcp -m conntrack --ctstate ESTABLISHED -m bpf --bytecode \"" +
+                      pure_ack_filter(family_) + "\" -j RETURN");
+    t.rules.push_back("SALLYPORT-EVAL " + queue());
+    // An allowed UDP flow: DNS is judged message by message, and a new QUIC connection may open on an old
+    // tuple.
+    t.chains.emplace_back("SALLYPORT-UDP");
+    t.rules.push_back("SALLYPORT-UDP -p udp -m udp --dport 53 " + queue());
+    t.rules.push_back("SALLYPORT-UDP -p udp -m bpf --bytecode \"" + long_header_filter(family_) + "\" " + queue());
+  }
+
+  // add_replies: the server's direction of flows that are watched or denied.
+  void add_replies(TableText& t, const std::string& chain) const {
+    for (const char* transport : {"tcp", "udp"}) {
+      t.rules.push_back(chain + " -p " + transport + " -m conntrack --ctdir REPLY " +
+                        flow_verdict(FlowMark::kWatch) + ' ' + queue());
+    }
+    if (!enforce()) return;
+    for (const FlowMark verdict : kDenyMarks) {
+      t.rules.push_back(chain + " -m conntrack --ctdir REPLY " + flow_verdict(verdict) + " -j DROP");
+    }
+  }
+
+  // add_reject answers for a packet of a denied flow; anything that reaches its end is dropped.
+  void add_reject(TableText& t, const std::string& chain) const {
+    t.chains.push_back(chain);
+    t.rules.push_back(chain + " -p tcp " + flow_verdict(FlowMark::kReset) + " -j REJECT --reject-with tcp-reset");
+    t.rules.push_back(chain + ' ' + flow_verdict(FlowMark::kIcmp) + " -j REJECT --reject-with " +
+                      (v6() ? "icmp6-adm-prohibited" : "icmp-admin-prohibited"));
+    t.rules.push_back(chain + " -j DROP");
+  }
+
+  // add_other: what this host sends that is neither TCP nor UDP. Of it passes what the kernel itself makes:
+  // no process owns the socket, so no uid matches. Neighbour discovery may also come from a process (a
+  // network manager), but only to this link.
+  void add_other(TableText& t) const {
+    const std::string chain = "SALLYPORT-OTHER";
+    t.chains.push_back(chain);
+    t.rules.push_back(chain + " -p " + (v6() ? "ipv6-icmp" : "icmp") +
+                      " -m owner ! --uid-owner 0-4294967294 -j RETURN");
+    if (v6()) {
+      for (const char* link : {"fe80::/10", "ff02::/16"}) {
+        for (const char* type : {"133", "134", "135", "136"}) {  // RFC 4861 §4.1 to §4.4
+          t.rules.push_back(chain + " -d " + link + " -p ipv6-icmp -m icmp6 --icmpv6-type " + type + " -j RETURN");
+        }
+      }
+    }
+    t.rules.push_back(chain + " -j DROP");
+  }
+
+  void add_output(TableText& t) const {
+    const std::string out = "SALLYPORT-OUT";
+    const std::string loopback = "SALLYPORT-LO";
+    t.chains.insert(t.chains.end(), {out, loopback});
+    t.rules.push_back(out + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
+    t.rules.push_back(out + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
+    t.rules.push_back(out + " -o lo -g " + loopback);
+    t.rules.push_back(out + " -m conntrack --ctdir REPLY -j RETURN");
+    t.rules.push_back(out + " -p tcp -g SALLYPORT-EVAL");
+    t.rules.push_back(out + " -p udp -g SALLYPORT-EVAL");
+    if (enforce()) t.rules.push_back(out + " -g SALLYPORT-OTHER");
+    for (const char* transport : {"udp", "tcp"}) {
+      t.rules.push_back(loopback + " -p " + transport + " -m " + transport +
+                        " --dport 53 -m conntrack --ctdir ORIGINAL -g SALLYPORT-EVAL");
+    }
+    t.jumps.push_back("OUTPUT -j " + out);
+  }
+
+  void add_input(TableText& t) const {
+    const std::string in = "SALLYPORT-IN";
+    const std::string loopback = "SALLYPORT-INLO";
+    t.chains.insert(t.chains.end(), {in, loopback});
+    t.rules.push_back(in + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
+    t.rules.push_back(in + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN");
+    t.rules.push_back(in + " -i lo -g " + loopback);
+    add_replies(t, in);
+    for (const char* transport : {"udp", "tcp"}) {
+      t.rules.push_back(loopback + " -p " + transport + " -m " + transport +
+                        " --sport 53 -m conntrack --ctdir REPLY " + flow_verdict(FlowMark::kWatch) + ' ' + queue());
+    }
+    t.jumps.push_back("INPUT -j " + in);
+  }
+
+  void add_forward(TableText& t) const {
+    const std::string forward = "SALLYPORT-FWD";
+    const std::string inside = "SALLYPORT-INSIDE";
+    t.chains.insert(t.chains.end(), {forward, inside});
+    t.rules.push_back(forward + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
+    t.rules.push_back(forward + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
+    add_replies(t, forward);
+    t.rules.push_back(forward + " -m conntrack --ctdir REPLY -j RETURN");
+    for (const std::string& name : plan_.inside) {
+      t.rules.push_back(forward + " -i " + name + " ! -o " + name + " -g " + inside);
+    }
+    t.rules.push_back(inside + " -p tcp -g SALLYPORT-EVAL");
+    t.rules.push_back(inside + " -p udp -g SALLYPORT-EVAL");
+    if (enforce()) t.rules.push_back(inside + " -j DROP");
+    t.jumps.push_back("FORWARD -j " + forward);
+  }
+
+  TableText mangle() const {
+    TableText t{"mangle", {"SALLYPORT-STRIP"}, {}, {}};
+    t.rules.push_back("SALLYPORT-STRIP " + clear_mark());
+    for (const char* hook : {"PREROUTING ", "OUTPUT "}) {
+      t.jumps.push_back(hook + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
+    }
+    if (plan_.forward) {
+      add_forward(t);
+      add_eval(t, "-j RETURN");  // filter FORWARD rejects.
+      add_verdict(t, {});
+    }
+    if (enforce()) {
+      t.chains.emplace_back("SALLYPORT-GUARD");
+      for (const FlowMark verdict : kDenyMarks) {
+        t.rules.push_back("SALLYPORT-GUARD -m conntrack --ctdir ORIGINAL " + flow_verdict(verdict) + " -j DROP");
+      }
+      t.jumps.emplace_back("POSTROUTING ! -o lo -j SALLYPORT-GUARD");
+    }
+    return t;
+  }
+
+  TableText filter() const {
+    TableText t{"filter", {}, {}, {}};
+    if (plan_.output) {
+      add_output(t);
+      add_input(t);
+      add_eval(t, "-g SALLYPORT-DENY");
+      add_verdict(t, enforce() ? "SALLYPORT-DENY" : "");
+      if (enforce()) {
+        add_other(t);
+        add_reject(t, "SALLYPORT-DENY");
+      }
+    }
+    if (plan_.forward && enforce()) {
+      t.chains.emplace_back("SALLYPORT-FWDENY");
+      for (const FlowMark verdict : kDenyMarks) {
+        t.rules.push_back("SALLYPORT-FWDENY -m conntrack --ctdir ORIGINAL " + flow_verdict(verdict) +
+                          " -g SALLYPORT-REJECT");
+      }
+      add_reject(t, "SALLYPORT-REJECT");
+      t.jumps.emplace_back("FORWARD -j SALLYPORT-FWDENY");
+    }
+    return t;
+  }
+
+  const RulePlan& plan_;
+  Family family_;
+};
+
+constexpr std::string_view kCreatedChain = "SALLYPORT-CREATED";
+
+void append_line(std::string& text, std::string_view a, std::string_view b = {}, std::string_view c = {}) {
+  text.append(a).append(b).append(c).push_back('\n');
+}
+
+std::string render(const TableText& t, const TableState& present) {
+  std::string text;
+  append_line(text, "*", t.table);
+  for (const std::string& jump : present.jumps) append_line(text, "-D ", jump);
+  const bool record = present.created.table || !present.created.base_chains.empty();
+  for (const std::string& chain : t.chains) append_line(text, ":", chain, " - [0:0]");
+  if (record) append_line(text, ":", kCreatedChain, " - [0:0]");
+  std::vector<std::string_view> stale;
+  for (const std::string& chain : present.chains) {
+    if (chain == kCreatedChain && record) continue;
+    if (std::ranges::find(t.chains, chain) == t.chains.end()) stale.push_back(chain);
+  }
+  for (const std::string_view chain : stale) append_line(text, "-F ", chain);
+  for (const std::string_view chain : stale) append_line(text, "-X ", chain);
+  for (const std::string& rule : t.rules) append_line(text, "-A ", rule);
+  if (present.created.table) append_line(text, "-A ", kCreatedChain, " -m comment --comment table");
+  for (const std::string& base : present.created.base_chains) {
+    append_line(text, "-A ", std::string(kCreatedChain) + " -m comment --comment chain:", base);
+  }
+  for (const std::string& jump : t.jumps) {
+    const std::size_t space = jump.find(' ');
+    append_line(text, "-I ", jump.substr(0, space) + " 1", std::string_view(jump).substr(space));
+  }
+  append_line(text, "COMMIT");
+  return text;
+}
+
+// is_interface_name keeps the restore text free of anything that could end a word.
+bool is_interface_name(std::string_view name) {
+  constexpr std::size_t kLengthMax = 15;  // IFNAMSIZ - 1
+  if (name.empty() || name.size() > kLengthMax || name.front() == '-') return false;
+  return std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("-_.:@+").contains(c);
+  });
+}
+
+}  // namespace
+
+std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, policy::Mode mode, unsigned queues) {
+  const policy::Deploy& deploy = policy.deploy();
+  const std::optional<MarkField> mark = MarkField::from_mask(deploy.ct_mark_mask);
+  if (!mark) return std::unexpected("deploy.ct_mark_mask must be eight contiguous bits");
+  if (deploy.hook_forward && deploy.inside.empty()) {
+    return std::unexpected("deploy.inside must name the workloads' interfaces when the forward hook is used");
+  }
+  if (!deploy.hook_forward && !deploy.hook_output) return std::unexpected("deploy.hooks names no hook");
+  for (const std::string& name : deploy.inside) {
+    if (!is_interface_name(name)) return std::unexpected("deploy.inside: not an interface name: " + name);
+  }
+  RulePlan plan;
+  plan.mode = mode;
+  plan.output = deploy.hook_output;
+  plan.forward = deploy.hook_forward;
+  plan.inside = deploy.inside;
+  plan.mark = *mark;
+  plan.generation = mode == policy::Mode::kObserve ? kObserveGeneration : generation_of(policy.fingerprint());
+  plan.queues = std::max(queues, 1U);
+  return plan;
+}
+
+std::string restore_text(const RulePlan& plan, Family family, std::span<const TableState> present) {
+  const std::vector<TableText> tables = RuleWriter(plan, family).tables();
+  std::string text;
+  for (const TableText& table : tables) {
+    const auto state = std::ranges::find(present, table.table, &TableState::table);
+    text += render(table, state == present.end() ? TableState{} : *state);
+  }
+  for (const TableState& state : present) {
+    if (std::ranges::find(tables, state.table, &TableText::table) == tables.end()) {
+      text += removal_text({&state, 1});
+    }
+  }
+  return text;
+}
+
+std::string removal_text(std::span<const TableState> present) {
+  std::string text;
+  for (const TableState& state : present) {
+    if (state.empty()) continue;
+    append_line(text, "*", state.table);
+    for (const std::string& jump : state.jumps) append_line(text, "-D ", jump);
+    for (const std::string& chain : state.chains) append_line(text, "-F ", chain);
+    for (const std::string& chain : state.chains) append_line(text, "-X ", chain);
+    append_line(text, "COMMIT");
+  }
+  return text;
+}
+
+std::vector<TableUse> tables_of(const RulePlan& plan) {
+  const bool enforce = plan.mode == policy::Mode::kEnforce;
+  TableUse mangle{"mangle", {"PREROUTING", "OUTPUT"}};
+  if (plan.forward) mangle.base_chains.push_back("FORWARD");
+  if (enforce) mangle.base_chains.push_back("POSTROUTING");
+  TableUse filter{"filter", {}};
+  if (plan.output) filter.base_chains = {"OUTPUT", "INPUT"};
+  if (plan.forward && enforce) filter.base_chains.push_back("FORWARD");
+  std::vector<TableUse> tables = {mangle};
+  if (!filter.base_chains.empty()) tables.push_back(filter);
+  return tables;
+}
+
+}  // namespace sallyport::netfilter

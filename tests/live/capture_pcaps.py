@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""capture_pcaps.py FOLDER [CASE...]: makes input.pcap of the case folders anew, with real clients and servers.
+
+There is no firewall: a capture shows what a client sends, and the replay says what would have become of it. Policy,
+expectation and README of a case are written by hand and stay.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from support import Capture, Servers, Testbed, skip_unless_possible
+from support.clients import Clients, http3_worked
+from support.hello import client_hello, quic_hello
+from support.quic_initial import V1, V2, hello_datagrams
+from test_dns import query
+from test_retransmission import attack
+
+BIG_ALPN = ",".join([f"padding-{i:03}-to-fill-the-hello-up" for i in range(50)] + ["http/1.1"])
+
+
+@dataclass
+class Lab:
+    bed: Testbed
+    servers: Servers
+    clients: Clients
+
+    def curl(self, url: str, *arguments: str, family: int = 4) -> None:
+        self.clients.curl(url, family, *arguments)
+
+    def raw(self, port: int, data: bytes, index: int = 0, family: int = 4, **options) -> dict:
+        return self.clients.raw(self.bed.server_address(family, index), port, data, read=options.pop("read", 0.5), **options)
+
+    def http3(self, name: str, *arguments: str, family: int = 4, works: bool = True) -> None:
+        result = self.clients.http3(name, family, 443, *arguments, seconds=2)
+        if http3_worked(result) != works:
+            raise RuntimeError(result.describe())
+
+    def quic(self, version: int, name: str, cuts: list[int], order: list[int] | None = None, post_quantum: bool = False) -> None:
+        scid = os.urandom(8)
+        datagrams = hello_datagrams(version, quic_hello(name, post_quantum, scid), scid, cuts, order)
+        self.raw(443, b"", transport="udp", datagrams=[datagram.hex() for datagram in datagrams])
+
+    def ping(self, family: int) -> None:
+        name, echo = ("AF_INET", b"\x08") if family == 4 else ("AF_INET6", b"\x80")
+        # The kernel fills in the ICMPv6 checksum; for ICMP it is made here.
+        body = echo + b"\0\0\0\x12\x34\0\x01" + b"ping"
+        if family == 4:
+            total = sum(body[i] << 8 | body[i + 1] for i in range(0, len(body), 2))
+            total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+            body = body[:2] + total.to_bytes(2, "big") + body[4:]
+        code = (f"import socket; s=socket.socket(socket.{name}, socket.SOCK_RAW, {1 if family == 4 else 58}); "
+                f"s.sendto({body!r}, ({self.bed.server_address(family)!r}, 0))")
+        self.bed.run("client", ["python3", "-c", code])
+
+
+def http(method: str, target: str, host: str, more: str = "", body: bytes = b"") -> bytes:
+    return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode() + body
+
+
+# Case -> what the client does, and the packets that are kept.
+CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
+    "tls-allowed": (lambda lab: lab.curl("https://allowed.test/"), "tcp port 443"),
+    "tls-denied": (lambda lab: lab.curl("https://denied.test/"), "tcp port 443"),
+    "tls-subdomain-by-wildcard": (lambda lab: lab.curl("https://www.allowed.test/"), "tcp port 443"),
+    "tls-deny-rule-wins": (lambda lab: lab.curl("https://denied.test/"), "tcp port 443"),
+    "tls-odd-port": (lambda lab: lab.curl("https://allowed.test:4711/"), "tcp port 4711"),
+    "tls-port-not-covered": (lambda lab: lab.curl("https://allowed.test:4711/"), "tcp port 4711"),
+    "tls-post-quantum": (lambda lab: lab.raw(443, client_hello("allowed.test", post_quantum=True)), "tcp port 443"),
+    "tls-long-hello-by-openssl": (lambda lab: lab.clients.s_client("allowed.test", 4, 443, "-alpn", BIG_ALPN), "tcp port 443"),
+    "tls-many-segments": (lambda lab: lab.raw(443, client_hello("allowed.test", post_quantum=True), piece=190, gap_ms=3), "tcp port 443"),
+    "tls-many-segments-denied": (lambda lab: lab.raw(443, client_hello("denied.test"), piece=1, gap_ms=1), "tcp port 443"),
+    "tls-hello-retry-request": (lambda lab: lab.curl("https://allowed.test:4433/"), "tcp port 4433"),
+    "tls12-only": (lambda lab: lab.curl("https://allowed.test:4712/", "--tls-max", "1.2"), "tcp port 4712"),
+    "tls-no-sni-denied": (lambda lab: lab.clients.s_client(None, 4, 443), "tcp port 443"),
+    "tls-no-sni-by-address": (lambda lab: lab.clients.s_client(None, 4, 443), "tcp port 443"),
+    "tls-retransmission-differs": (lambda lab: attack(lab.bed, "tls", 4, 1), "tcp port 443"),
+    "ipv6-tls": (lambda lab: lab.curl("https://allowed.test/", family=6), "tcp port 443"),
+    "quic-v1-allowed": (lambda lab: lab.http3("allowed.test"), "udp port 443"),
+    "quic-v1-denied": (lambda lab: lab.http3("denied.test"), "udp port 443"),
+    "quic-v2": (lambda lab: lab.quic(V2, "allowed.test", []), "udp port 443"),
+    "quic-v2-denied": (lambda lab: lab.quic(V2, "denied.test", []), "udp port 443"),
+    "quic-draft-version-denied": (lambda lab: lab.http3("allowed.test", "--version=v2draft", works=True), "udp port 443"),
+    "quic-hello-over-two-datagrams": (lambda lab: lab.quic(V1, "allowed.test", [1000], [1, 0], post_quantum=True), "udp port 443"),
+    "ipv6-quic": (lambda lab: lab.http3("allowed.test", family=6), "udp port 443"),
+    "http-allowed": (lambda lab: lab.curl("http://allowed.test/"), "tcp port 80"),
+    "http-denied": (lambda lab: lab.curl("http://denied.test/"), "tcp port 80"),
+    "http-keepalive-second-host-denied": (
+        lambda lab: lab.curl("http://allowed.test/", "--next", "-sS", "-H", "Host: denied.test", "http://allowed.test/second"), "tcp port 80"),
+    "http-pipelined": (lambda lab: lab.raw(80, http("GET", "/1", "allowed.test") + http("GET", "/2", "other.test")), "tcp port 80"),
+    "http-pipelined-second-denied": (
+        lambda lab: lab.raw(80, http("GET", "/1", "allowed.test") + http("GET", "/2", "denied.test")), "tcp port 80"),
+    "http-chunked-post": (
+        lambda lab: lab.curl("http://allowed.test/", "-H", "Transfer-Encoding: chunked", "-H", "Expect:", "-d", "field=" + "x" * 3000,
+                             "--next", "-sS", "http://allowed.test/after"), "tcp port 80"),
+    "http-absolute-form": (lambda lab: lab.curl("http://denied.test/", "-x", "http://allowed.test:80"), "tcp port 80"),
+    "http-connect": (lambda lab: lab.curl("https://denied.test/", "-x", "http://allowed.test:80"), "tcp port 80"),
+    "http-two-hosts": (lambda lab: lab.raw(80, http("GET", "/", "allowed.test", "Host: denied.test\r\n")), "tcp port 80"),
+    "http-on-tls-port": (lambda lab: lab.raw(443, http("GET", "/", "allowed.test")), "tcp port 443"),
+    "ssh-allowed-by-address": (lambda lab: lab.clients.ssh(lab.bed.server_address(4)), "tcp port 22"),
+    "ssh-denied": (lambda lab: lab.clients.ssh(lab.bed.server_address(4, 1)), "tcp port 22"),
+    "dns-udp-allowed": (lambda lab: lab.clients.dig("allowed.test", 4), "udp port 53"),
+    "dns-udp-denied": (lambda lab: lab.clients.dig("denied.test", 4), "udp port 53"),
+    "dns-tcp": (lambda lab: lab.clients.dig("allowed.test", 4, "+tcp"), "tcp port 53"),
+    "dns-tcp-second-query-denied": (
+        lambda lab: lab.raw(53, query("allowed.test", "tcp"), then=[query("denied.test", "tcp").hex()]), "tcp port 53"),
+    "tcp-plain-denied": (lambda lab: lab.raw(9000, b"no protocol that anybody knows\n"), "tcp port 9000"),
+    "tcp-plain-by-address": (lambda lab: lab.raw(9000, b"no protocol that anybody knows\n"), "tcp port 9000"),
+    "udp-plain-denied": (lambda lab: lab.raw(9000, b"a datagram of no known protocol", transport="udp"), "udp port 9000"),
+    "icmp-denied": (lambda lab: lab.ping(4), "icmp[icmptype] = icmp-echo or icmp[icmptype] = icmp-echoreply"),
+}
+
+
+def capture(lab: Lab, name: str, folder: Path) -> None:
+    action, expression = CASES[name]
+    # The attack's first flight is lost on the way to the server: only the client's side sees both.
+    where, interface = ("client", "east") if name == "tls-retransmission-differs" else ("server", "west")
+    recorded = Capture(lab.bed, where, interface, name, f"( {expression} ) or udp port 49999")
+    action(lab)
+    time.sleep(0.3)
+    recorded.flush()
+    recorded.process.stop()
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    # Written anew without the capture's own sentinel, and with the clock of the capture.
+    lab.bed.run(where, ["tcpdump", "-r", str(recorded.path), "-w", str(folder / name / "input.pcap"), "-Z", "root", expression])
+    size = (folder / name / "input.pcap").stat().st_size
+    print(f"{name}: {size} bytes", flush=True)
+    if size <= 24:
+        raise RuntimeError(f"{name}: nothing was captured")
+
+
+def main() -> int:
+    folder, names = Path(sys.argv[1]), sys.argv[2:] or sorted(CASES)
+    unknown = [name for name in names if name not in CASES]
+    if unknown:
+        print(f"unknown cases: {' '.join(unknown)}\nknown: {' '.join(sorted(CASES))}", file=sys.stderr)
+        return 2
+    skip_unless_possible(None, ("nginx", "dnsmasq", "sshd", "gtlsserver", "curl", "dig"))
+    with Testbed("host", hops=1) as bed, Servers(bed) as servers:
+        servers.start_web()
+        servers.start_ssh()
+        servers.start_dns()
+        servers.start_quic()
+        servers.start_sink()
+        lab = Lab(bed, servers, Clients(bed, servers))
+        for name in names:
+            capture(lab, name, folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Real clients in the client's namespace, and the raw one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .proc import Result
+
+RAW_CLIENT = Path(__file__).with_name("raw_client.py")
+
+
+def http3_worked(result: Result) -> bool:
+    """http3_worked says whether the page of 3 bytes came back."""
+    return "body 3 bytes" in result.out + result.err
+
+
+class Clients:
+    def __init__(self, bed, servers, timeout: float = 8.0):
+        self.bed = bed
+        self.servers = servers
+        self.timeout = timeout
+
+    def curl(self, url: str, family: int, *arguments: str, timeout: float | None = None, uid: int | None = None) -> Result:
+        limit = timeout or self.timeout
+        return self.bed.run("client", ["curl", "-sS", f"-{family}", "--cacert", str(self.servers.ca), "-m", str(limit), *arguments, url],
+                            limit + 5, uid)
+
+    def s_client(self, name: str | None, family: int, port: int, *arguments: str) -> Result:
+        server_name = ["-servername", name] if name else ["-noservername"]
+        address = self.bed.server_address(family)
+        target = f"[{address}]:{port}" if family == 6 else f"{address}:{port}"
+        request = f"GET / HTTP/1.0\r\nHost: {name}\r\n\r\n".encode()
+        return self.bed.run("client", ["openssl", "s_client", "-connect", target, *server_name, "-CAfile", str(self.servers.ca), "-quiet",
+                                       *arguments], self.timeout, stdin=request)
+
+    def http3(self, name: str, family: int, port: int = 443, *arguments: str, seconds: int = 3) -> Result:
+        """http3 asks ngtcp2's client for /; the body is in the output when it worked."""
+        address = self.bed.server_address(family)
+        return self.bed.run("client", ["gtlsclient", f"--sni={name}", "--exit-on-all-streams-close", f"--timeout={seconds}s",
+                                       f"--handshake-timeout={seconds}s", "--no-quic-dump", *arguments, address, str(port), f"https://{name}/"],
+                            seconds + 8)
+
+    def dig(self, name: str, family: int, *arguments: str, kind: str = "A") -> Result:
+        return self.bed.run("client", ["dig", "+tries=1", "+time=2", f"@{self.bed.server_address(family)}", *arguments, name, kind], self.timeout)
+
+    def ssh(self, address: str, command: str = "echo reached") -> Result:
+        return self.bed.run("client", self.servers.ssh_command(address, command), self.timeout + 4)
+
+    def raw(self, address: str, port: int, data: bytes, uid: int | None = None, timeout: float = 20.0, **options) -> dict:
+        request = {"address": address, "port": port, "data": data.hex(), **options}
+        result = self.bed.run("client", ["python3", str(RAW_CLIENT)], timeout, uid, stdin=json.dumps(request).encode() + b"\n")
+        if result.code != 0:
+            raise RuntimeError(result.describe())
+        return json.loads(result.out)

@@ -1,0 +1,176 @@
+"""Real servers in the server's namespace: nginx, OpenSSH, dnsmasq, ngtcp2, and sinks that record what they get.
+
+Names:  allowed.test, www.allowed.test, other.test, denied.test, blocked.test -> server address 0
+        second.test                                             -> server address 1
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from .proc import Process, must
+
+NAMES = {"allowed.test": 0, "www.allowed.test": 0, "other.test": 0, "denied.test": 0, "blocked.test": 0,
+         "second.test": 1}
+
+TLS_PORT, ODD_TLS_PORT, RETRY_TLS_PORT, TLS12_PORT = 443, 4711, 4433, 4712
+HTTP_PORT, ODD_HTTP_PORT = 80, 8081
+SSH_PORT, DNS_PORT, QUIC_PORT, ODD_QUIC_PORT = 22, 53, 443, 4434
+SINK_PORT, BULK_UPLOAD_PORT = 9000, 9443
+
+SINK = Path(__file__).with_name("sink.py")
+
+
+class Servers:
+    def __init__(self, bed):
+        self.bed = bed
+        self.root: Path = bed.scratch / "servers"
+        self.www = self.root / "www"
+        self.www.mkdir(parents=True)
+        self.root.chmod(0o755)
+        self.ca = bed.scratch / "ca.pem"
+        self.cert, self.key = self.root / "cert.pem", self.root / "key.pem"
+        self._made_run_sshd = False
+        bed.set_hosts(NAMES)
+        self._make_certificates()
+
+    def _make_certificates(self) -> None:
+        ca_key, request = self.root / "ca-key.pem", self.root / "request.pem"
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        must(["openssl", "req", "-x509", *curve, "-days", "2", "-subj", "/CN=throw-away test CA", "-keyout", str(ca_key), "-out",
+              str(self.ca), "-addext", "keyUsage=critical,keyCertSign"])
+        must(["openssl", "req", "-new", *curve, "-subj", "/CN=server.test", "-keyout", str(self.key), "-out", str(request)])
+        addresses = [self.bed.server_address(family, index) for family in (4, 6) for index in range(4)]
+        names = [f"DNS:{name}" for name in NAMES] + [f"IP:{address}" for address in addresses]
+        extensions = self.root / "extensions"
+        extensions.write_text("subjectAltName=" + ",".join(names) + "\n")
+        must(["openssl", "x509", "-req", "-in", str(request), "-CA", str(self.ca), "-CAkey", str(ca_key), "-CAcreateserial",
+              "-days", "2", "-extfile", str(extensions), "-out", str(self.cert)])
+        for readable in (self.ca, self.cert):
+            readable.chmod(0o644)
+
+    # --- nginx --------------------------------------------------------------------------------------
+
+    def start_web(self, bulk_bytes: int = 0) -> None:
+        """start_web starts nginx with TLS and HTTP vhosts that answer with their own name. With `bulk_bytes`, the path
+        /bulk is a file of that many zero bytes (sparse: it takes no room on the disk)."""
+        (self.www / "index.html").write_text("ok\n")
+        if bulk_bytes:
+            with open(self.www / "bulk", "wb") as file:
+                file.truncate(bulk_bytes)
+        listens = "".join(f" listen {port} ssl; listen [::]:{port} ssl;" for port in (TLS_PORT, ODD_TLS_PORT))
+        plain = "".join(f" listen {port}; listen [::]:{port};" for port in (HTTP_PORT, ODD_HTTP_PORT))
+        special = f"""
+  server {{ listen {RETRY_TLS_PORT} ssl; listen [::]:{RETRY_TLS_PORT} ssl; ssl_ecdh_curve secp384r1;
+    location / {{ return 200 "vhost $ssl_server_name\\n"; }} }}
+  server {{ listen {TLS12_PORT} ssl; listen [::]:{TLS12_PORT} ssl; ssl_protocols TLSv1.2;
+    location / {{ return 200 "vhost $ssl_server_name\\n"; }} }}"""
+        config = self.root / "nginx.conf"
+        temporary = "".join(f" {kind}_temp_path {self.root}/{kind};"
+                            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        config.write_text(f"""
+daemon off; worker_processes 1; pid {self.root}/nginx.pid; error_log {self.root}/nginx.log; user root;
+events {{ worker_connections 256; }}
+http {{
+  access_log off; default_type text/plain; root {self.www}; client_max_body_size 0;{temporary}
+  ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {self.cert}; ssl_certificate_key {self.key};
+  server {{{listens} server_name _; location = /bulk {{ }} location / {{ return 200 "vhost $ssl_server_name\\n"; }} }}
+  server {{{plain} server_name _; location = /bulk {{ }} location / {{ return 200 "vhost $host\\n"; }} }}{special}
+}}
+""")
+        self.bed.spawn("server", "nginx", ["nginx", "-c", str(config), "-e", f"{self.root}/nginx.log"])
+        for port in (TLS_PORT, ODD_TLS_PORT, RETRY_TLS_PORT, TLS12_PORT, HTTP_PORT, ODD_HTTP_PORT):
+            self.bed.wait_listening("server", "tcp", port)
+
+    # --- OpenSSH ------------------------------------------------------------------------------------
+
+    def start_ssh(self, port: int = SSH_PORT) -> None:
+        folder = self.root / "ssh"
+        folder.mkdir(mode=0o700)
+        for name in ("host", "user"):
+            must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)])
+        (folder / "authorized_keys").write_text((folder / "user.pub").read_text())
+        config = folder / "sshd_config"
+        config.write_text(f"""
+Port {port}
+HostKey {folder}/host
+AuthorizedKeysFile {folder}/authorized_keys
+PidFile none
+UsePAM no
+StrictModes no
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+""")
+        run_sshd = Path("/run/sshd")  # sshd insists on its privilege separation folder.
+        if not run_sshd.exists():
+            run_sshd.mkdir(mode=0o755)
+            self._made_run_sshd = True
+        self.bed.spawn("server", "sshd", ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)])
+        self.bed.wait_listening("server", "tcp", port)
+
+    def ssh_command(self, host: str, command: str, port: int = SSH_PORT) -> list[str]:
+        folder = self.root / "ssh"
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "ConnectTimeout=8", "LogLevel=ERROR",
+                   "GlobalKnownHostsFile=/dev/null"]
+        arguments = [word for option in options for word in ("-o", option)]
+        return ["ssh", "-F", "none", "-p", str(port), "-i", str(folder / "user"), *arguments, f"root@{host}", command]
+
+    # --- dnsmasq ------------------------------------------------------------------------------------
+
+    def start_dns(self) -> None:
+        """start_dns starts dnsmasq, which answers for every name below .test."""
+        addresses = [f"--address=/{name}/{self.bed.server_address(family, index)}"
+                     for name, index in {"test": 0, **NAMES}.items() for family in (4, 6)]
+        self.bed.spawn("server", "dnsmasq", ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+                                             "--user=root", "--pid-file=", "--log-facility=-", f"--port={DNS_PORT}", *addresses])
+        self.bed.wait_listening("server", "udp", DNS_PORT)
+        self.bed.wait_listening("server", "tcp", DNS_PORT)
+
+    # --- QUIC ---------------------------------------------------------------------------------------
+
+    def start_quic(self, ports: tuple[int, ...] = (QUIC_PORT, ODD_QUIC_PORT)) -> None:
+        """start_quic starts ngtcp2's HTTP/3 server, one for each port."""
+        (self.www / "index.html").write_text("ok\n")
+        for port in ports:
+            self.bed.spawn("server", f"gtlsserver-{port}", ["/usr/sbin/gtlsserver", "-q", "-d", str(self.www), "*", str(port),
+                                                           str(self.key), str(self.cert)])
+            self.bed.wait_listening("server", "udp", port)
+
+    # --- Sinks --------------------------------------------------------------------------------------
+
+    def start_sink(self, port: int = SINK_PORT) -> Process:
+        """start_sink listens on TCP and UDP, keeps what it gets, and answers each piece with `got N`."""
+        sink = self.bed.spawn("server", f"sink-{port}", ["python3", str(SINK), "plain", str(port), str(self.sink_log(port))])
+        self.bed.wait_listening("server", "tcp", port)
+        self.bed.wait_listening("server", "udp", port)
+        return sink
+
+    def sink_log(self, port: int = SINK_PORT) -> Path:
+        return self.root / f"sink-{port}.jsonl"
+
+    def sink_records(self, port: int = SINK_PORT) -> list[dict]:
+        path = self.sink_log(port)
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def sink_bytes(self, port: int = SINK_PORT) -> bytes:
+        return b"".join(bytes.fromhex(record["data"]) for record in self.sink_records(port))
+
+    def start_tls_upload(self, port: int = BULK_UPLOAD_PORT) -> None:
+        """start_tls_upload starts a TLS server that counts what it gets and answers with the count."""
+        self.bed.spawn("server", "upload", ["python3", str(SINK), "tls", str(port), str(self.cert), str(self.key)])
+        self.bed.wait_listening("server", "tcp", port)
+
+    def close(self) -> None:
+        if self._made_run_sshd:
+            try:
+                os.rmdir("/run/sshd")
+            except OSError:
+                pass
+
+    def __enter__(self) -> "Servers":
+        return self
+
+    def __exit__(self, *_error) -> None:
+        self.close()

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""The program dies under traffic: in enforce mode nothing new passes and decided flows go on; in observe mode nobody
+notices; a restart resumes."""
+
+import time
+
+from support import Suite, binary, expect, expect_equal, skip_unless_possible
+from support.daemon import allow
+from support.world import TCP, World, world
+
+RULES = allow("allowed.test", "tls", "443") + allow("allowed.test", "http", "80")
+BULK = 160 << 20
+
+
+def body(suite: Suite) -> None:
+    for mode in ("host", "gateway"):
+        with world(suite, mode, RULES, "web", "sink", bulk_bytes=BULK) as it:
+            for family in (4, 6):
+                killed(suite, it, f"{mode} v{family}", family)
+        with world(suite, mode, RULES, "web", "sink", mode="observe", bulk_bytes=BULK) as it:
+            for family in (4, 6):
+                observing(suite, it, f"{mode} v{family}", family)
+
+
+def start_bulk(it: World, family: int):
+    client = it.bed.spawn("client", "curl", ["curl", "-sS", f"-{family}", "--cacert", str(it.servers.ca), "-m", "60", "--limit-rate", "20M", "-o",
+                                             "/dev/null", "-w", "%{size_download}", "https://allowed.test/bulk"])
+    time.sleep(1.0)
+    expect(client.running(), client.err())
+    return client
+
+
+def killed(suite: Suite, it: World, label: str, family: int) -> None:
+    address = it.bed.server_address(family)
+    with suite.case(f"{label}: kill -9 under traffic: nothing new passes, the decided flow goes on"):
+        bulk = start_bulk(it, family)
+        mark = it.capture.mark()
+        it.firewall.kill()
+        for url in ("https://allowed.test/", "https://denied.test/", "http://denied.test/"):
+            result = it.clients.curl(url, family, timeout=1.5)
+            expect(result.code != 0, f"passed without a judge: {result.describe()}")
+        it.clients.raw(address, 9000, b"secret", transport="udp", read=0.3)
+        it.clients.raw(address, 9000, b"secret", read=0.3, connect=1.0)
+        new = [p for p in it.capture.packets(mark) if p.payload and p.protocol in (6, 17) and p.dport in (80, 9000) or b"denied.test" in p.payload]
+        expect(not new, f"the server saw {new[:1]}")
+        code = bulk.wait(40)
+        expect_equal((code, bulk.out()), (0, str(BULK)), bulk.err())
+    with suite.case(f"{label}: a restart resumes"):
+        expect(it.firewall.status().code != 0, "status says ready while nothing runs")
+        it.firewall.start()
+        result = it.clients.curl("https://allowed.test/", family)
+        expect_equal(result.out.strip(), "vhost allowed.test", result.describe())
+        mark = it.mark()
+        result = it.clients.curl("https://denied.test/", family)
+        expect(result.code not in (0, None), result.describe())
+        it.expect_nothing_arrived(mark, TCP, 443)
+    with suite.case(f"{label}: killed with a half hello held: no byte of it ever arrives"):
+        mark = it.capture.mark()
+        client = it.bed.spawn("client", "half", ["python3", "-c", "import socket,time\n"
+                                                 f"s=socket.create_connection(({address!r},443)); s.sendall(b'\\x16\\x03\\x01\\x02\\x00secret'); time.sleep(4)"])
+        time.sleep(0.7)
+        it.firewall.kill()
+        client.wait(8)
+        it.firewall.start()
+        time.sleep(1.0)
+        leaked = [p for p in it.capture.packets(mark) if b"secret" in p.payload]
+        expect(not leaked, f"the server saw {leaked[:1]}")
+
+
+def observing(suite: Suite, it: World, label: str, family: int) -> None:
+    with suite.case(f"{label}: observe mode lets all through and says what it would deny"):
+        mark = it.mark()
+        result = it.clients.curl("https://denied.test/", family)
+        expect_equal(result.out.strip(), "vhost denied.test", result.describe())
+        it.expect_event(mark, name="denied.test", verdict="deny")
+        answer = it.clients.raw(it.bed.server_address(family), 9000, b"anything", transport="udp")
+        expect(answer["received"], str(answer))
+        answer = it.clients.raw(it.bed.server_address(family), 9000, b"anything")
+        expect(answer["received"], str(answer))
+    with suite.case(f"{label}: kill -9 in observe mode: traffic is untouched"):
+        bulk = start_bulk(it, family)
+        it.firewall.kill()
+        for url in ("https://allowed.test/", "https://denied.test/", "http://denied.test/"):
+            result = it.clients.curl(url, family, timeout=6)
+            expect(result.code == 0 and result.seconds < 3, result.describe())
+        code = bulk.wait(40)
+        expect_equal((code, bulk.out()), (0, str(BULK)), bulk.err())
+        it.firewall.start()
+
+
+if __name__ == "__main__":
+    skip_unless_possible(binary(), ("curl", "nginx"))
+    Suite("failure", 280).main(body)

@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""QUIC by the server name in its Initial packets, with ngtcp2's client and server."""
+
+from support import Suite, binary, expect, expect_equal, skip_unless_possible
+from support.clients import http3_worked
+from support.daemon import allow
+from support.world import UDP, World, world
+
+RULES = allow("allowed.test", "quic", "443, 4434")
+
+
+def body(suite: Suite) -> None:
+    for mode in ("host", "gateway"):
+        with world(suite, mode, RULES, "quic") as it:
+            for family in (4, 6):
+                each(suite, it, f"{mode} v{family}", family)
+
+
+def each(suite: Suite, it: World, label: str, family: int) -> None:
+    for port in (443, 4434):
+        with suite.case(f"{label}: an allowed name on port {port}"):
+            mark = it.mark()
+            result = it.clients.http3("allowed.test", family, port)
+            expect(http3_worked(result), result.describe())
+            event = it.expect_event(mark, name="allowed.test", verdict="allow", dport=port)
+            expect_equal((event["protocol"], event["proto"]), ("quic", "udp"), "the event")
+        with suite.case(f"{label}: a denied name on port {port}, and no byte arrives"):
+            mark = it.mark()
+            result = it.clients.http3("denied.test", family, port, seconds=2)
+            expect(not http3_worked(result), result.describe())
+            it.expect_nothing_arrived(mark, UDP, port)
+            event = it.expect_event(mark, name="denied.test", verdict="deny", dport=port)
+            expect_equal(event["reason"], "name_not_allowed", "the event")
+    with suite.case(f"{label}: QUIC of an unread version is refused"):
+        mark = it.mark()
+        result = it.clients.http3("allowed.test", family, 443, "--version=0xfaceb001", seconds=2)
+        expect(not http3_worked(result), result.describe())
+        it.expect_nothing_arrived(mark, UDP, 443)
+    with suite.case(f"{label}: datagrams that are not QUIC are refused on the same port"):
+        mark = it.mark()
+        it.clients.raw(it.bed.server_address(family), 443, b"\x00secret of a tunnel", transport="udp", read=1.0)
+        it.expect_nothing_arrived(mark, UDP, 443)
+
+
+if __name__ == "__main__":
+    skip_unless_possible(binary(), ("gtlsclient", "gtlsserver"))
+    Suite("quic", 200).main(body)

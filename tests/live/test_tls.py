@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""TLS by server name: allowed and denied, on any port, however the hello is cut."""
+
+from support import Suite, binary, expect, expect_equal, skip_unless_possible
+from support.daemon import allow
+from support.hello import client_hello
+from support.world import TCP, World, world
+
+RULES = allow("allowed.test, *.allowed.test", "tls", "443, 4711, 4433, 4712")
+
+
+def body(suite: Suite) -> None:
+    for mode in ("host", "gateway"):
+        with world(suite, mode, RULES, "web") as it:
+            for family in (4, 6):
+                real_clients(suite, it, f"{mode} v{family}", family)
+                raw_clients(suite, it, f"{mode} v{family}", family)
+    with world(suite, "gateway", RULES, "web", offload=False) as it:
+        raw_clients(suite, it, "gateway without offload", 4)
+
+
+def real_clients(suite: Suite, it: World, label: str, family: int) -> None:
+    for name, port in (("allowed.test", 443), ("www.allowed.test", 443), ("allowed.test", 4711)):
+        with suite.case(f"{label}: curl reaches {name}:{port}"):
+            mark = it.mark()
+            result = it.clients.curl(f"https://{name}:{port}/", family)
+            expect_equal(result.out.strip(), f"vhost {name}", result.describe())
+            event = it.expect_event(mark, name=name, verdict="allow", dport=port)
+            expect_equal((event["protocol"], event["reason"]), ("tls", "rule_allows"), "the event")
+    for name, port in (("denied.test", 443), ("other.test", 4711)):
+        with suite.case(f"{label}: curl is refused {name}:{port}, and no byte arrives"):
+            mark = it.mark()
+            result = it.clients.curl(f"https://{name}:{port}/", family)
+            expect(result.code not in (0, None) and result.seconds < 3, result.describe())
+            event = it.expect_event(mark, name=name, verdict="deny", dport=port)
+            expect_equal((event["protocol"], event["reason"]), ("tls", "name_not_allowed"), "the event")
+            it.expect_nothing_arrived(mark, TCP, port)
+    with suite.case(f"{label}: openssl s_client, allowed and denied"):
+        mark = it.mark()
+        result = it.clients.s_client("denied.test", family, 443)
+        expect("vhost" not in result.out, result.describe())
+        it.expect_nothing_arrived(mark, TCP, 443)
+        result = it.clients.s_client("allowed.test", family, 443)
+        expect("vhost allowed.test" in result.out, result.describe())
+    with suite.case(f"{label}: a hello of several segments from openssl (long ALPN list)"):
+        protocols = ",".join([f"padding-{i:03}-to-fill-the-hello-up" for i in range(70)] + ["http/1.1"])
+        result = it.clients.s_client("allowed.test", family, 443, "-alpn", protocols)
+        expect("vhost allowed.test" in result.out, result.describe())
+        mark = it.mark()
+        result = it.clients.s_client("denied.test", family, 443, "-alpn", protocols)
+        expect("vhost" not in result.out, result.describe())
+        it.expect_nothing_arrived(mark, TCP, 443)
+    with suite.case(f"{label}: after a HelloRetryRequest the handshake goes on"):
+        result = it.clients.curl("https://allowed.test:4433/", family)
+        expect_equal(result.out.strip(), "vhost allowed.test", result.describe())
+    with suite.case(f"{label}: TLS 1.2 only"):
+        result = it.clients.curl("https://allowed.test:4712/", family, "--tls-max", "1.2")
+        expect_equal(result.out.strip(), "vhost allowed.test", result.describe())
+    with suite.case(f"{label}: a hello without a server name is refused"):
+        mark = it.mark()
+        result = it.clients.s_client(None, family, 443)
+        expect("vhost" not in result.out, result.describe())
+        event = it.expect_event(mark, verdict="deny", dport=443)
+        expect_equal(event["reason"], "no_name", "the event")
+        it.expect_nothing_arrived(mark, TCP, 443)
+
+
+def raw_clients(suite: Suite, it: World, label: str, family: int) -> None:
+    address = it.bed.server_address(family)
+    for post_quantum in (False, True):
+        size = "post-quantum size" if post_quantum else "plain size"
+        for piece in (0, 200, 1):
+            # Pieces of 200 bytes are at most ten segments: they fit in the first congestion window.
+            cut = {0: "whole", 1: "one byte a segment"}.get(piece, f"{piece} bytes a segment")
+            allowed_gap = 2 if piece else 0
+            if piece == 1:
+                one_byte_hello(suite, it, label, family, client_hello("denied.test", post_quantum), size)
+                continue
+            with suite.case(f"{label}: denied hello of {size}, {cut}: reset, and no byte arrives"):
+                mark = it.mark()
+                answer = it.clients.raw(address, 443, client_hello("denied.test", post_quantum), piece=piece, gap_ms=allowed_gap)
+                expect(answer["error"] in ("ECONNRESET", "EPIPE") and answer["seconds"] < 3, str(answer))
+                it.expect_nothing_arrived(mark, TCP, 443)
+                it.expect_event(mark, name="denied.test", verdict="deny")
+            with suite.case(f"{label}: allowed hello of {size}, {cut}: the server answers"):
+                mark = it.mark()
+                answer = it.clients.raw(address, 443, client_hello("allowed.test", post_quantum), piece=piece, gap_ms=allowed_gap)
+                expect(answer["received"].startswith("16030"), str(answer))
+                it.expect_event(mark, name="allowed.test", verdict="allow")
+
+
+def one_byte_hello(suite: Suite, it: World, label: str, family: int, hello: bytes, size: str) -> None:
+    """Held bytes are not acknowledged, so the client stops after its congestion window: the hold time decides."""
+    with suite.case(f"{label}: denied hello of {size}, one byte a segment: reset after the hold time, and no byte arrives"):
+        mark = it.mark()
+        answer = it.clients.raw(it.bed.server_address(family), 443, hello, piece=1, gap_ms=1, read=12.0)
+        expect(answer["error"] in ("ECONNRESET", "EPIPE"), str(answer))
+        expect(answer["seconds"] < 9, f"too late: {answer}")
+        it.expect_nothing_arrived(mark, TCP, 443)
+        event = it.expect_event(mark, verdict="deny", dport=443)
+        expect(event["reason"] in ("hold_timeout", "name_not_allowed"), str(event))
+
+
+if __name__ == "__main__":
+    skip_unless_possible(binary(), ("curl", "nginx"))
+    Suite("tls", 280).main(body)

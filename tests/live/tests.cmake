@@ -1,0 +1,21 @@
+# Live tests need root, real servers and a kernel with NFQUEUE; without them they say SKIPPED and exit with 77.
+find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
+
+function(sallyport_live name timeout)
+  add_test(NAME live.${name} COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_SOURCE_DIR}/tests/live/test_${name}.py)
+  set_tests_properties(live.${name} PROPERTIES
+    LABELS live RUN_SERIAL ON TIMEOUT ${timeout} SKIP_RETURN_CODE 77
+    ENVIRONMENT "SALLYPORT=${CMAKE_BINARY_DIR}/sallyport;PYTHONDONTWRITEBYTECODE=1")
+endfunction()
+
+sallyport_live(testbed 180)
+sallyport_live(tls 300)
+sallyport_live(http 240)
+sallyport_live(quic 240)
+sallyport_live(ssh 180)
+sallyport_live(dns 240)
+sallyport_live(plain 240)
+sallyport_live(offload 600)
+sallyport_live(retransmission 240)
+sallyport_live(failure 320)
+sallyport_live(rules 240)

@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# The Debian 12 packages that Sallyport needs, in one place, and how they are installed. Sourced by the tools.
+
+# To build the program and its tests (docs/dependencies.md says why each library).
+# shellcheck disable=SC2034
+BUILD_PACKAGES=(
+  g++ cmake ninja-build pkg-config
+  libssl-dev libabsl-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libidn2-dev libpsl-dev
+  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev zlib1g-dev libzstd-dev
+  libgtest-dev libgmock-dev python3
+)
+# To run it.
+# shellcheck disable=SC2034
+RUN_PACKAGES=(iptables iproute2)
+# Real clients and servers for the live tests, the demo and the captures.
+# shellcheck disable=SC2034
+TEST_PACKAGES=(
+  nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
+  tcpdump curl conntrack iptables nftables iproute2 openssl util-linux procps python3
+)
+
+missing_packages() {
+  local package
+  for package in "$@"; do
+    dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || echo "$package"
+  done
+}
+
+# install_packages NAME... installs what is missing and nothing else. Servers among them are neither started nor
+# enabled: they are wanted inside network namespaces only.
+install_packages() {
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
+  [ ${#missing[@]} -gt 0 ] || return 0
+  echo "installing: ${missing[*]}"
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0)
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "these packages are missing, and there is no sudo: ${missing[*]}" >&2; return 1; }
+    apt=(sudo "${apt[@]}")
+  fi
+  local as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  local guard=/usr/sbin/policy-rc.d guarded=no
+  if [ ! -e "$guard" ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$guard" >/dev/null
+    "${as_root[@]}" chmod 755 "$guard"
+    guarded=yes
+  fi
+  local status=0
+  "${apt[@]}" install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
+    { "${apt[@]}" update >/dev/null && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } || status=$?
+  if [ "$guarded" = yes ]; then "${as_root[@]}" rm -f "$guard"; fi
+  if [ -d /run/systemd/system ]; then
+    local package
+    for package in "${missing[@]}"; do
+      case $package in
+        nginx-light) "${as_root[@]}" systemctl -q disable nginx.service 2>/dev/null ;;
+        openssh-server) "${as_root[@]}" systemctl -q disable ssh.service 2>/dev/null ;;
+        ngtcp2-server) "${as_root[@]}" systemctl -q disable ngtcp2d.service 2>/dev/null ;;
+      esac
+    done
+  fi
+  return "$status"
+}
