@@ -229,11 +229,12 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
   }
   Reason reason = Reason::kRuleDenies;
   if (match.rule == kNoRule) {
-    reason = claim.name != nullptr             ? Reason::kNameNotAllowed
-             : protocol == Protocol::kUnknown  ? Reason::kUnknownProtocol
-             : claim.text.empty()              ? Reason::kNoName
-                                               : Reason::kAddressNotAllowed;
-    if (protocol == Protocol::kSsh) reason = Reason::kAddressNotAllowed;
+    const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp;
+    reason = protocol == Protocol::kUnknown   ? Reason::kUnknownProtocol
+             : match.nearest != kNoRule       ? Reason::kProtocolNotAllowed
+             : claim.name != nullptr          ? Reason::kNameNotAllowed
+             : carries_name && claim.text.empty() ? Reason::kNoName
+                                              : Reason::kAddressNotAllowed;
   }
   deny_flow(flow, reason, match.rule);
   return false;
