@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 
@@ -66,9 +67,24 @@ TEST(DecodePacketTest, WhatTheKernelLeavesOutIsAbsent) {
   ASSERT_TRUE(packet);
   EXPECT_EQ(packet->mark, 0U);
   EXPECT_FALSE(packet->uid);
+  EXPECT_FALSE(packet->reply);
   EXPECT_FALSE(packet->checksum_pending);
   EXPECT_TRUE(packet->bytes.empty());
   EXPECT_EQ(packet->wire_size, 0U);
+}
+
+TEST(DecodePacketTest, ReadsConntracksDirectionWhereItIsTold) {
+  const auto reply_of = [](std::uint32_t info) {
+    PacketMessage message;
+    message.put_packet_header(1, NF_INET_FORWARD);
+    message.put(NFQA_CT_INFO, info);
+    return decode_packet(*message.header)->reply;
+  };
+  EXPECT_EQ(reply_of(IP_CT_NEW), false);
+  EXPECT_EQ(reply_of(IP_CT_ESTABLISHED), false);
+  EXPECT_EQ(reply_of(IP_CT_RELATED), false);
+  EXPECT_EQ(reply_of(IP_CT_ESTABLISHED_REPLY), true);
+  EXPECT_EQ(reply_of(IP_CT_RELATED_REPLY), true);
 }
 
 TEST(DecodePacketTest, RefusesOtherMessagesAndShortHeaders) {
