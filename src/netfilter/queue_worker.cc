@@ -25,6 +25,7 @@ namespace sallyport::netfilter {
 namespace {
 
 constexpr std::chrono::milliseconds kExpireInterval{50};
+constexpr std::chrono::milliseconds kExpireIntervalWhileHolding{10};  // Below kHoldStall.
 
 std::chrono::nanoseconds monotonic_now() { return std::chrono::steady_clock::now().time_since_epoch(); }
 
@@ -84,13 +85,15 @@ class QueueWorker::Impl {
     pollfd fds[2] = {{socket_.fd(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
     bool stopping = false;
     while (!stopping) {
-      (void)::poll(fds, 2, static_cast<int>(kExpireInterval.count()));
+      const bool holding = inspector_.counters().packets_held.load(std::memory_order_relaxed) != 0;
+      const auto interval = holding ? kExpireIntervalWhileHolding : kExpireInterval;
+      (void)::poll(fds, 2, static_cast<int>(interval.count()));
       stopping = (fds[1].revents & POLLIN) != 0;
       constexpr int kBatchesPerTurn = 32;  // Then time passes for expire and stop, under any load.
       for (int i = 0; i < kBatchesPerTurn && read_batch(); ++i) {
       }
       const std::chrono::nanoseconds now = monotonic_now();
-      if (now - last_expire >= kExpireInterval) {
+      if (now - last_expire >= interval) {
         last_expire = now;
         inspector_.expire(*policy_, timestamp(now));
         carry_out_releases();
