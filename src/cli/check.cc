@@ -13,7 +13,7 @@ namespace sallyport::cli {
 namespace {
 
 constexpr const char* kExamples = R"(Examples:
-  sallyport check policy.toml              all problems at once, with file:line:column
+  sallyport check policy.toml              all problems and warnings at once, with file:line:column
   sallyport check --json /etc/sallyport/*.toml
 
 Exit codes: 0 every policy is well-formed, 2 at least one is not.)";
@@ -27,8 +27,23 @@ std::string plural(std::size_t count, const char* what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
-nlohmann::ordered_json to_json(const policy::Problem& problem) {
-  return {{"file", problem.file}, {"line", problem.line}, {"column", problem.column}, {"message", problem.message}};
+nlohmann::ordered_json to_json(const std::vector<policy::Problem>& problems) {
+  auto list = nlohmann::ordered_json::array();
+  for (const policy::Problem& problem : problems) {
+    list.push_back(nlohmann::ordered_json::object({{"file", problem.file},
+                                                   {"line", problem.line},
+                                                   {"column", problem.column},
+                                                   {"message", problem.message}}));
+  }
+  return list;
+}
+
+void print_problems(const std::vector<policy::Problem>& problems, const char* kind) {
+  for (const policy::Problem& problem : problems) {
+    policy::Problem shown = problem;
+    shown.message = kind + shown.message;
+    std::fprintf(stderr, "%s\n", shown.to_string().c_str());
+  }
 }
 
 void print_json(const std::string& file, const policy::LoadResult& result) {
@@ -36,9 +51,9 @@ void print_json(const std::string& file, const policy::LoadResult& result) {
   if (result) {
     object["rules"] = (*result)->rules().size();
     object["scopes"] = (*result)->scope_names().size();
+    object["warnings"] = to_json((*result)->warnings());
   } else {
-    object["problems"] = nlohmann::ordered_json::array();
-    for (const policy::Problem& problem : result.error()) object["problems"].push_back(to_json(problem));
+    object["problems"] = to_json(result.error());
   }
   std::puts(object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
 }
@@ -46,11 +61,13 @@ void print_json(const std::string& file, const policy::LoadResult& result) {
 void print_text(const std::string& file, const policy::LoadResult& result) {
   if (result) {
     const policy::Policy& policy = **result;
-    std::printf("%s: ok, %s, %s\n", file.c_str(), plural(policy.rules().size(), "rule").c_str(),
-                plural(policy.scope_names().size(), "scope").c_str());
+    print_problems(policy.warnings(), "warning: ");
+    std::printf("%s: ok, %s, %s, %s\n", file.c_str(), plural(policy.rules().size(), "rule").c_str(),
+                plural(policy.scope_names().size(), "scope").c_str(),
+                plural(policy.warnings().size(), "warning").c_str());
     return;
   }
-  for (const policy::Problem& problem : result.error()) std::fprintf(stderr, "%s\n", problem.to_string().c_str());
+  print_problems(result.error(), "");
 }
 
 int run_check(const CheckOptions& options) {

@@ -22,6 +22,8 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error) {
   std::string text = error.what();
   std::ranges::replace_if(text, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
   const auto chosen = app.get_subcommands();
+  // CLI11 only says that a subcommand is required.
+  if (const auto extras = app.remaining(); chosen.empty() && !extras.empty()) text = "unknown command";
   const std::string command = chosen.empty() ? "" : " " + chosen.front()->get_name();
   std::fprintf(stderr, "sallyport%s: %s (see sallyport%s --help)\n", command.c_str(), text.c_str(),
                command.c_str());

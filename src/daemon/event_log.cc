@@ -44,12 +44,15 @@ void EventLog::run() {
 }
 
 bool EventLog::write_pending() {
-  std::string text;
+  std::vector<EventRecord> records;
   EventRecord record;
   for (const auto& ring : rings_) {
     constexpr int kPerTurn = 256;  // No worker keeps the others waiting.
-    for (int i = 0; i < kPerTurn && ring->pop(record); ++i) text += formatter_.line(record);
+    for (int i = 0; i < kPerTurn && ring->pop(record); ++i) records.push_back(record);
   }
+  std::ranges::stable_sort(records, {}, &EventRecord::time);  // The workers' rows in one order.
+  std::string text;
+  for (const EventRecord& each : records) text += formatter_.line(each);
   if (const std::uint64_t lost = dropped(); lost != reported_) {
     const std::string note = "sallyport: " + std::to_string(lost - reported_) + " events lost: the log is too slow\n";
     (void)!::write(STDERR_FILENO, note.data(), note.size());

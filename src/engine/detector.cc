@@ -1,12 +1,11 @@
 #include "detector.h"
 
-#include <algorithm>
-#include <string_view>
-
 #include "sallyport/core/limits.h"
 #include "sallyport/parsers/dns.h"
 #include "sallyport/parsers/http1.h"
+#include "sallyport/parsers/http2.h"
 #include "sallyport/parsers/quic.h"
+#include "sallyport/parsers/recognisers.h"
 #include "sallyport/parsers/ssh.h"
 #include "sallyport/parsers/tls_handshake.h"
 
@@ -14,15 +13,6 @@ namespace sallyport::engine {
 namespace {
 
 using parsers::Likeness;
-
-// RFC 9113 §3.4: what an HTTP/2 client with prior knowledge sends first.
-constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-Likeness looks_like_http2(ByteSpan bytes) {
-  const std::string_view text = as_text(bytes.first(std::min(bytes.size(), kHttp2Preface.size())));
-  if (!kHttp2Preface.starts_with(text)) return Likeness::kNo;
-  return text.size() == kHttp2Preface.size() ? Likeness::kYes : Likeness::kMaybe;
-}
 
 struct Candidate {
   Protocol protocol;
@@ -36,7 +26,7 @@ Detection detect_stream(ByteSpan bytes) {
   // The HTTP/2 preface stands before HTTP/1, whose request line it imitates.
   const Candidate candidates[] = {
       {Protocol::kTls, parsers::looks_like_tls(bytes)},
-      {Protocol::kHttp2, looks_like_http2(bytes)},
+      {Protocol::kHttp2, parsers::looks_like_http2(bytes)},
       {Protocol::kSsh, parsers::looks_like_ssh(bytes)},
       {Protocol::kHttp, parsers::looks_like_http1(bytes)},
       {Protocol::kDns, parsers::looks_like_dns_tcp(bytes, kDnsQueryMax)},
@@ -46,7 +36,16 @@ Detection detect_stream(ByteSpan bytes) {
     if (candidate.likeness == Likeness::kYes && !open) return {true, candidate.protocol};
     if (candidate.likeness != Likeness::kNo) open = true;
   }
-  return {!open, Protocol::kUnknown};
+  if (open) return {};
+  const parsers::Recognition recognition = parsers::recognise_tcp(bytes, {});
+  return {!recognition.undecided, recognition.protocol};
+}
+
+Protocol detect_server(ByteSpan client, ByteSpan server) {
+  if (parsers::looks_like_ssh(server) == Likeness::kYes) return Protocol::kSsh;
+  if (parsers::looks_like_http1_response(server) == Likeness::kYes) return Protocol::kHttp;
+  if (looks_like_server(server)) return Protocol::kTls;
+  return parsers::recognise_tcp(client, server).protocol;
 }
 
 Protocol detect_prefix(ByteSpan bytes) {
@@ -61,7 +60,7 @@ Protocol detect_datagram(ByteSpan datagram, const FlowKey& key) {
     const auto either = [&key](std::uint16_t port) { return key.client.port == port || key.server.port == port; };
     return either(kMdnsPort) ? Protocol::kMdns : either(kLlmnrPort) ? Protocol::kLlmnr : Protocol::kDns;
   }
-  return Protocol::kUnknown;
+  return parsers::recognise_udp(datagram).protocol;
 }
 
 bool looks_like_dns_answer(ByteSpan datagram) {

@@ -15,6 +15,9 @@ struct Detection {
 // detect_stream reads the client's first bytes of a TCP connection.
 Detection detect_stream(ByteSpan bytes);
 
+// detect_server names a connection by what both sides have sent, for servers that speak first.
+Protocol detect_server(ByteSpan client, ByteSpan server);
+
 // detect_prefix names what a cut-off stream probably is, for reports only.
 Protocol detect_prefix(ByteSpan bytes);
 

@@ -14,6 +14,7 @@
 #include "sallyport/core/protocol.h"
 #include "sallyport/engine/inspector.h"
 #include "sallyport/parsers/http1.h"
+#include "sallyport/parsers/http2.h"
 #include "sallyport/parsers/quic.h"
 
 namespace sallyport::engine {
@@ -88,6 +89,11 @@ struct Flow {
   bool http_connect = false;
   std::uint32_t http_requests = 0;
   parsers::HttpRequestStream http;
+  parsers::Http2RequestReader* http2 = nullptr;
+
+  // SSH, for details only: both streams from their beginning, and which details were told.
+  StreamWindow* ssh_client = nullptr;
+  std::uint8_t ssh_told = 0;
 
   // UDP.
   std::uint32_t datagrams = 0;

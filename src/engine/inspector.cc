@@ -29,7 +29,8 @@ Inspector::Impl::Impl(const InspectorOptions& options)
     : options_(options),
       table_(options.flows, options.hash_key),
       windows_(options.stream_windows),
-      held_(options.held_packets) {
+      held_(options.held_packets),
+      http2_readers_(kHttp2ReadersPerWorker) {
   releases.reserve(options.held_packets);
   events.reserve(kEventsPerCall);
   texts_.reserve(kTextsPerCall);
@@ -128,6 +129,8 @@ void Inspector::Impl::close_flow(Flow& flow) {
   report(flow, FlowEvent::Kind::kEnd, flow.has_name ? flow.name.text() : std::string_view{});
   windows_.release(flow.client);
   windows_.release(flow.server);
+  windows_.release(flow.ssh_client);
+  http2_readers_.release(flow.http2);
   table_.close(flow);
 }
 
@@ -226,11 +229,12 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
   }
   Reason reason = Reason::kRuleDenies;
   if (match.rule == kNoRule) {
-    reason = claim.name != nullptr             ? Reason::kNameNotAllowed
-             : protocol == Protocol::kUnknown  ? Reason::kUnknownProtocol
-             : claim.text.empty()              ? Reason::kNoName
-                                               : Reason::kAddressNotAllowed;
-    if (protocol == Protocol::kSsh) reason = Reason::kAddressNotAllowed;
+    const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp;
+    reason = protocol == Protocol::kUnknown   ? Reason::kUnknownProtocol
+             : match.nearest != kNoRule       ? Reason::kProtocolNotAllowed
+             : claim.name != nullptr          ? Reason::kNameNotAllowed
+             : carries_name && claim.text.empty() ? Reason::kNoName
+                                              : Reason::kAddressNotAllowed;
   }
   deny_flow(flow, reason, match.rule);
   return false;
@@ -268,6 +272,7 @@ void Inspector::Impl::give_back_windows(Flow& flow) {
   if (options_.read_details) return;  // They are read on; close_flow gives them back.
   windows_.release(flow.client);
   windows_.release(flow.server);
+  http2_readers_.release(flow.http2);
 }
 
 void Inspector::Impl::expire(const policy::Policy& policy, Timestamp now) {

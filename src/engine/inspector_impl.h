@@ -84,6 +84,7 @@ class Inspector::Impl {
   bool may_begin_anew(const Flow& flow, const Packet& packet) const;
   Decision pass(const Flow& flow, Reason reason) const;
   void become_final(Flow& flow);
+  static std::uint64_t judged_end(const Flow& flow);
   void read_client_stream(Flow& flow);
   void read_stage(Flow& flow);
   void read_server_stream(Flow& flow, const parsers::IpPacket& ip);
@@ -99,12 +100,15 @@ class Inspector::Impl {
   static NameClaim claim_of(const parsers::ClientHello& hello, DomainName& storage);
   bool same_name(const Flow& flow, const parsers::ClientHello& hello) const;
   void read_http(Flow& flow);
+  void read_http2(Flow& flow);
   bool judge_request(Flow& flow, const parsers::HttpRequestHead& head);
+  void refuse_request(Flow& flow, parsers::HttpRequestStream::Step step, const parsers::HttpRequestHead& head);
   void read_http_server(Flow& flow);
   void read_dns_stream(Flow& flow);
   bool judge_dns(Flow& flow, ByteSpan message);
   void report_dns(Flow& flow, ByteSpan message);
   void read_ssh(Flow& flow);
+  void read_ssh_details(Flow& flow);
   void read_opaque(Flow& flow, Protocol protocol);
 
   // udp.cc -------------------------------------------------------------------------------------------
@@ -123,6 +127,7 @@ class Inspector::Impl {
   FlowTable table_;
   WindowPool windows_;
   HeldPackets held_;
+  Http2Pool http2_readers_;
   parsers::QuicInitialOpener quic_opener_;
   parsers::Fingerprinter fingerprinter_;
   std::array<std::uint8_t, parsers::kTlsScratchSize> scratch_{};

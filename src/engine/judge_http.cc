@@ -14,12 +14,10 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
-Reason reason_of(const parsers::HttpRequestStream::Result& result) {
+Reason reason_of(parsers::HttpRequestStream::Step step, const parsers::HttpRequestHead& head) {
   using Step = parsers::HttpRequestStream::Step;
-  if (result.head.unsupported_version) return Reason::kUnsupportedVersion;
-  return result.step == Step::kTooLong ? Reason::kTooLong
-         : result.step == Step::kAmbiguous ? Reason::kAmbiguous
-                                           : Reason::kMalformed;
+  if (head.unsupported_version) return Reason::kUnsupportedVersion;
+  return step == Step::kTooLong ? Reason::kTooLong : step == Step::kAmbiguous ? Reason::kAmbiguous : Reason::kMalformed;
 }
 
 NameClaim request_claim(const parsers::HttpRequestHead& head, DomainName& storage) {
@@ -58,15 +56,44 @@ void Inspector::Impl::read_http(Flow& flow) {
         break;
       case Step::kMalformed:
       case Step::kTooLong:
-      case Step::kAmbiguous: {
-        DomainName name;
-        const NameClaim claim = request_claim(result.head, name);
-        if (!claim.text.empty()) report_name(flow, claim.text);
-        refuse(flow, reason_of(result));
-        // Nothing behind it can be told apart; a reader of details stops here.
-        if (flow.client != nullptr) flow.client->skip(flow.client->contiguous().size());
+      case Step::kAmbiguous:
+        return refuse_request(flow, result.step, result.head);
+    }
+  }
+}
+
+void Inspector::Impl::refuse_request(Flow& flow, parsers::HttpRequestStream::Step step,
+                                     const parsers::HttpRequestHead& head) {
+  DomainName name;
+  const NameClaim claim = request_claim(head, name);
+  if (!claim.text.empty()) report_name(flow, claim.name != nullptr ? claim.name->text() : claim.text);
+  refuse(flow, reason_of(step, head));
+  // Nothing behind it can be told apart; a reader of details stops here.
+  if (flow.client != nullptr) flow.client->skip(flow.client->contiguous().size());
+}
+
+// read_http2 judges each request of a connection with prior knowledge, or of one switched to h2c.
+void Inspector::Impl::read_http2(Flow& flow) {
+  using Step = parsers::HttpRequestStream::Step;
+  if (flow.http2 == nullptr) flow.http2 = http2_readers_.acquire(flow.protocol == Protocol::kHttp);
+  if (flow.http2 == nullptr) return refuse(flow, Reason::kStreamLimit);
+  while (flow.client != nullptr && flow.http2 != nullptr) {
+    const auto result = flow.http2->next(flow.client->contiguous());
+    switch (result.step) {
+      case Step::kNeedMore:
         return;
-      }
+      case Step::kRequest:
+        if (!judge_request(flow, result.head)) return;
+        flow.client->consume(result.consumed);
+        break;
+      case Step::kBodyBytes:
+        flow.client->consume(result.consumed);
+        flow.client->skip(result.body_bytes);
+        break;
+      case Step::kMalformed:
+      case Step::kTooLong:
+      case Step::kAmbiguous:
+        return refuse_request(flow, result.step, result.head);
     }
   }
 }
@@ -80,6 +107,11 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
   }
   DomainName name;
   if (!judge(flow, Protocol::kHttp, request_claim(head, name))) return false;
+  if (flow.stage == Protocol::kHttp2) {
+    if (!head.connect || shadow(flow)) return true;
+    deny_flow(flow, Reason::kProtocolNotAllowed);  // A tunnel inside one stream of many is not followed.
+    return false;
+  }
   if (head.connect && !first && !shadow(flow)) {
     // The tunnel's beginning could not be found in a server stream that was not followed.
     deny_flow(flow, Reason::kAmbiguous);

@@ -8,6 +8,7 @@
 
 #include "sallyport/core/packet.h"
 #include "sallyport/core/limits.h"
+#include "sallyport/parsers/http2.h"
 #include "stream_window.h"
 
 namespace sallyport::engine {
@@ -45,6 +46,39 @@ class WindowPool {
   std::vector<StreamWindow> windows_;
   std::unique_ptr<std::uint8_t[]> storage_;
   std::vector<std::uint32_t> free_;
+};
+
+// Http2Pool lends readers of HTTP/2 streams. Readers are large and plaintext HTTP/2 is rare, so they are
+// made when they are first needed, up to the bound, and kept: the one allocation on the packet path, which
+// a steady state does not see.
+class Http2Pool {
+ public:
+  explicit Http2Pool(std::size_t bound) : bound_(bound) {
+    readers_.reserve(bound);
+    free_.reserve(bound);
+  }
+
+  parsers::Http2RequestReader* acquire(bool upgraded) {
+    if (free_.empty()) {
+      if (readers_.size() == bound_) return nullptr;
+      readers_.push_back(std::make_unique<parsers::Http2RequestReader>());
+      free_.push_back(readers_.back().get());
+    }
+    parsers::Http2RequestReader* reader = free_.back();
+    free_.pop_back();
+    reader->reset(upgraded);
+    return reader;
+  }
+
+  void release(parsers::Http2RequestReader*& reader) {
+    if (reader != nullptr) free_.push_back(reader);
+    reader = nullptr;
+  }
+
+ private:
+  std::size_t bound_;
+  std::vector<std::unique_ptr<parsers::Http2RequestReader>> readers_;
+  std::vector<parsers::Http2RequestReader*> free_;
 };
 
 // HeldPackets keeps, for each flow, the packets that wait for a verdict in order of arrival.

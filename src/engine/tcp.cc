@@ -139,6 +139,10 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
   };
   if (flow.client == nullptr) flow.client = windows_.acquire(0);
   if (flow.client == nullptr) return decided ? decided_answer() : deny_flow(flow, Reason::kStreamLimit);
+  if (options_.read_details && flow.stage != Protocol::kTls && flow.stage != Protocol::kHttp) {
+    if (flow.ssh_client == nullptr) flow.ssh_client = windows_.acquire(0);
+    if (flow.ssh_client != nullptr) (void)flow.ssh_client->put(offset, payload);
+  }
   const std::uint64_t end = offset + payload.size();
   std::uint64_t stored = offset;
   bool fresh = false;
@@ -156,13 +160,21 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
   }
   if (decided) return decided_answer();
   if (flow.state == FlowState::kDenied) return refusal_of(flow);
-  const std::uint64_t judged = flow.state == FlowState::kFinal || flow.client == nullptr ? UINT64_MAX : flow.client->base();
+  const std::uint64_t judged = judged_end(flow);
   release_held(flow, judged);
   if (end <= judged) return pass(flow, flow.watch ? Reason::kAwaitingServer : flow.reason);
   if (stored < end) return {.reason = Reason::kStreamLimit};  // Not remembered: TCP sends it again.
   // The same bytes are held already, and will leave when they are judged.
   if (!fresh && flow.held.count != 0) return {.reason = Reason::kNeedMoreData};
   return hold(flow, packet, end);
+}
+
+// judged_end returns the client offset up to which bytes may leave.
+std::uint64_t Inspector::Impl::judged_end(const Flow& flow) {
+  if (flow.state == FlowState::kFinal || flow.client == nullptr) return UINT64_MAX;
+  // An HTTP/2 connection has no name before its first request, though its frames are read already.
+  if (flow.stage == Protocol::kHttp2 && flow.http_requests == 0) return 0;
+  return flow.client->base();
 }
 
 void Inspector::Impl::become_final(Flow& flow) {
@@ -197,6 +209,7 @@ void Inspector::Impl::read_stage(Flow& flow) {
   switch (flow.stage) {
     case Protocol::kTls: return read_tls(flow);
     case Protocol::kHttp: return read_http(flow);
+    case Protocol::kHttp2: return read_http2(flow);
     case Protocol::kDns: return read_dns_stream(flow);
     case Protocol::kSsh: return read_ssh(flow);
     default: return read_opaque(flow, flow.stage);
@@ -254,7 +267,14 @@ void Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
   switch (flow.stage) {
     case Protocol::kTls: return read_tls_server(flow);
     case Protocol::kHttp: return read_http_server(flow);
+    case Protocol::kSsh: return read_ssh_details(flow);
     default: break;
+  }
+  if (!flow.stage_known && options_.read_details) {
+    // A server that speaks first: for the report only, as the live queue does not see it.
+    const ByteSpan client = flow.client == nullptr ? ByteSpan{} : flow.client->contiguous();
+    const Protocol protocol = detect_server(client, flow.server->contiguous());
+    if (protocol != Protocol::kUnknown) flow.protocol = protocol;
   }
 }
 

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 
@@ -49,6 +50,9 @@ std::optional<QueuedPacket> decode_packet(const nlmsghdr& message) {
     packet.wire_size = *whole;
   }
   packet.checksum_pending = (read_u32(attributes[NFQA_SKB_INFO]).value_or(0) & NFQA_SKB_CSUMNOTREADY) != 0;
+  if (const auto info = read_u32(attributes[NFQA_CT_INFO])) {
+    packet.reply = *info == IP_CT_ESTABLISHED_REPLY || *info == IP_CT_RELATED_REPLY;
+  }
   packet.uid = read_u32(attributes[NFQA_UID]);
   packet.gid = read_u32(attributes[NFQA_GID]);
   return packet;

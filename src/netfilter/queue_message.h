@@ -23,6 +23,8 @@ struct QueuedPacket {
   ByteSpan bytes;
   std::uint32_t wire_size = 0;
   bool checksum_pending = false;
+  // Whether conntrack calls it a reply; absent where the kernel does not tell (F_CONNTRACK).
+  std::optional<bool> reply;
   std::optional<std::uint32_t> uid;
   std::optional<std::uint32_t> gid;
 };

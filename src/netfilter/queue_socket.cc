@@ -8,6 +8,7 @@
 
 #include <libnetfilter_queue/libnetfilter_queue.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -30,7 +31,7 @@ int acknowledged(mnl_socket* socket, nlmsghdr* message, std::uint32_t sequence) 
   message->nlmsg_seq = sequence;
   if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0) return errno;
   std::vector<char> answer(kMessageSize);
-  for (;;) {  // Packets may come before the answer, but the first configuration steps deliver none.
+  for (;;) {
     const ssize_t got = mnl_socket_recvfrom(socket, answer.data(), answer.size());
     if (got < 0) {
       if (errno == EINTR || errno == ENOBUFS) continue;
@@ -42,6 +43,13 @@ int acknowledged(mnl_socket* socket, nlmsghdr* message, std::uint32_t sequence) 
       return -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(h))->error;
     }
   }
+}
+
+// copies_packets tells whether the queue hands packets over.
+bool copies_packets(std::uint16_t queue) {
+  const std::vector<QueueStats> all = read_queue_stats();
+  const auto stats = std::ranges::find(all, queue, &QueueStats::queue);
+  return stats != all.end() && stats->copy_mode == NFQNL_COPY_PACKET;
 }
 
 std::string queue_error(std::uint16_t queue, const std::string& what, int error) {
@@ -83,11 +91,13 @@ std::expected<void, std::string> QueueSocket::configure(bool fail_open) {
       return std::unexpected(queue_error(queue_, "F_FAIL_OPEN", error));
     }
   }
+  // From the copy mode on packets arrive, where rules are in place already, and may come before an answer:
+  // ask for none, and look the result up.
   message = nfq_nlmsg_put(buffer.data(), NFQNL_MSG_CONFIG, queue_);
   nfq_nlmsg_cfg_put_params(message, NFQNL_COPY_PACKET, kCopyRange);
   nfq_nlmsg_cfg_put_qmaxlen(message, kQueueLengthMax);
-  if (const int error = acknowledged(socket_.get(), message, ++sequence); error != 0) {
-    return std::unexpected(queue_error(queue_, "cannot set the copy range", error));
+  if (mnl_socket_sendto(socket_.get(), message, message->nlmsg_len) < 0 || !copies_packets(queue_)) {
+    return std::unexpected(queue_error(queue_, "cannot set the copy range", errno));
   }
   return {};
 }

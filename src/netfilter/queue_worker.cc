@@ -170,7 +170,7 @@ class QueueWorker::Impl {
     packet.wire_size = queued.wire_size;
     packet.checksum_pending = queued.checksum_pending;
     packet.in_interface = interfaces_.name_of(queued.in_interface, now);
-    packet.origin = origin_of(queued.hook, packet.in_interface);
+    packet.origin = origin_of(queued, packet.in_interface);
     packet.uid = queued.uid;
     packet.gid = queued.gid;
     const Decision decision = inspector_.inspect(packet, *policy_, timestamp(now));
@@ -184,8 +184,9 @@ class QueueWorker::Impl {
     emit_events();
   }
 
-  Origin origin_of(std::uint8_t hook, std::string_view in_interface) const {
-    switch (hook) {
+  Origin origin_of(const QueuedPacket& queued, std::string_view in_interface) const {
+    if (queued.reply) return *queued.reply ? Origin::kReply : Origin::kOriginal;
+    switch (queued.hook) {
       case NF_INET_LOCAL_OUT: return Origin::kOriginal;
       case NF_INET_LOCAL_IN: return Origin::kReply;
       case NF_INET_FORWARD: return is_inside(in_interface) ? Origin::kOriginal : Origin::kReply;

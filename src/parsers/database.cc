@@ -54,7 +54,7 @@ Likeness looks_like_postgresql(ByteSpan client) {
   }
 }
 
-Likeness looks_like_mysql(ByteSpan server) {
+Likeness looks_like_mysql(ByteSpan client, ByteSpan server) {
   constexpr std::size_t kPacketMax = 1'024;
   constexpr std::uint8_t kProtocol10 = 10;
   constexpr std::uint8_t kError = 0xff;
@@ -64,10 +64,9 @@ Likeness looks_like_mysql(ByteSpan server) {
       std::size_t{server[0]} | std::size_t{server[1]} << 8 | std::size_t{server[2]} << 16;
   if (length < 8 || length > kPacketMax || server[3] != 0) return Likeness::kNo;
   if (server[4] != kProtocol10 && server[4] != kError) return Likeness::kNo;
-  // The server waits for an answer, so nothing follows its first packet.
-  if (server.size() - 4 > length) return Likeness::kNo;
+  if (server.size() - 4 > length && client.empty()) return Likeness::kNo;
   if (server.size() - 4 < length) return Likeness::kMaybe;
-  const std::string_view body = as_text(server.subspan(5));
+  const std::string_view body = as_text(server.subspan(5, length - 1));
   if (server[4] == kError) {
     const std::size_t code = std::size_t{server[5]} | std::size_t{server[6]} << 8;
     return yes_if(code >= 1'000 && code < 5'000 && is_printable_text(body.substr(2)));

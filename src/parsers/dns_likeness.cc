@@ -16,7 +16,7 @@ bool flags_are_sane(const DnsHeader& header) {
   const bool known_opcode = header.opcode <= kDnsOpcodeStatus || header.opcode == kDnsOpcodeNotify ||
                             header.opcode == kDnsOpcodeUpdate;
   constexpr std::uint8_t kRcodeMax = 11;  // RFC 8490 §10.2
-  return known_opcode && !header.reserved && header.rcode <= (header.is_response ? kRcodeMax : 0);
+  return known_opcode && header.rcode <= (header.is_response ? kRcodeMax : 0);
 }
 
 bool counts_are_sane(const DnsHeader& header) {
@@ -72,10 +72,12 @@ bool question_is_sane(const DnsQuestion& question) {
          question.type != kDnsTypeOpt && !is_netbios(question.name, question.type);
 }
 
-bool record_is_sane(const DnsRecord& record) {
+// record_is_sane judges a record by itself. Behind a sane question it need only be no NetBIOS name: some
+// clients pad their queries with records of type 0.
+bool record_is_sane(const DnsRecord& record, bool behind_question) {
+  if (is_netbios(record.name, record.type)) return false;
   if (record.type == kDnsTypeOpt) return record.name.is_root();
-  return class_is_known(record.dns_class) && type_is_known(record.name, record.type) &&
-         !is_netbios(record.name, record.type);
+  return behind_question || (class_is_known(record.dns_class) && type_is_known(record.name, record.type));
 }
 
 Likeness on_failure(DnsWire result) {
@@ -108,7 +110,7 @@ Likeness looks_like_dns(ByteSpan message) {
     if (const DnsWire result = read_dns_record(message, offset, record); result != DnsWire::kOk) {
       return on_failure(result);
     }
-    if (!record_is_sane(record)) return Likeness::kNo;
+    if (!record_is_sane(record, header.question_count != 0)) return Likeness::kNo;
   }
   return Likeness::kYes;
 }

@@ -3,7 +3,6 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "bounded_heap.h"

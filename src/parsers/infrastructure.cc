@@ -103,17 +103,39 @@ bool is_netbios_name_service(ByteSpan datagram) {
 
 bool is_netbios_datagram(ByteSpan datagram) {
   constexpr std::size_t kHeaderSize = 14;  // RFC 1002 §4.4.1, with length and offset.
-  constexpr unsigned kPort = 138;
   if (datagram.size() < kHeaderSize + 2 * 34) return false;
   const std::uint8_t type = datagram[0];
-  return type >= 0x10 && type <= 0x12 && (datagram[1] & 0xf0) == 0 && be16(datagram, 8) == kPort &&
+  return type >= 0x10 && type <= 0x12 && (datagram[1] & 0xf0) == 0 &&
+         be16(datagram, 10) == datagram.size() - kHeaderSize &&
          is_netbios_wire_name(datagram.subspan(kHeaderSize));
 }
 
-// looks_like_http_datagram takes HTTP's form over UDP, which SSDP and BitTorrent's local discovery share.
+// is_http_datagram takes HTTP's form over UDP, which SSDP and BitTorrent's local discovery share. Some
+// senders send the NUL that ends their string.
 bool is_http_datagram(ByteSpan datagram, std::string_view start, std::string_view field) {
-  const std::string_view text = as_text(datagram);
+  std::string_view text = as_text(datagram);
+  if (text.ends_with('\0')) text.remove_suffix(1);
   return text.starts_with(start) && is_printable_text(text) && contains_ignoring_case(text, field);
+}
+
+// ntp_times_agree compares when the other side was last heard with when that was said and when this is sent
+// (RFC 5905 §7.3): two of the three are not farther apart than the longest poll interval, even when a clock
+// was set in between. Before anything was heard, both of its times are zero.
+bool ntp_times_agree(ByteSpan datagram) {
+  constexpr std::int64_t kPollMax = 1 << 17;  // Seconds.
+  constexpr std::size_t kOriginAt = 24;
+  ByteReader in(datagram.subspan(kOriginAt));
+  std::uint32_t origin = 0;
+  std::uint32_t received = 0;
+  std::uint32_t sent = 0;
+  if (!in.read_u32(origin) || !in.skip(4) || !in.read_u32(received) || !in.skip(4) || !in.read_u32(sent))
+    return false;
+  if (sent == 0) return false;
+  if (all_zero(datagram.subspan(kOriginAt, 16))) return true;
+  const auto close = [](std::int64_t a, std::int64_t b) {
+    return a != 0 && b != 0 && a - b <= kPollMax && b - a <= kPollMax;
+  };
+  return close(origin, received) || close(received, sent);
 }
 
 }  // namespace
@@ -127,16 +149,16 @@ Likeness looks_like_ntp(ByteSpan datagram) {
   const unsigned mode = datagram[0] & 7U;
   if (version < 1 || version > 4 || mode < 1 || mode > 5) return Likeness::kNo;
   constexpr unsigned kClient = 3;
-  // A simple client may leave all else empty (RFC 4330 §5).
-  if (mode == kClient && datagram.size() == kHeaderSize && all_zero(datagram.subspan(1)))
-    return Likeness::kYes;
   const unsigned stratum = datagram[1];
   const auto poll = static_cast<std::int8_t>(datagram[2]);
   const auto precision = static_cast<std::int8_t>(datagram[3]);
   constexpr unsigned kSecondsMax = 64;  // Root delay and dispersion, whole seconds.
   const bool plausible = stratum <= 16 && poll >= -6 && poll <= 17 && precision >= -32 && precision <= 0 &&
                          be16(datagram, 4) <= kSecondsMax && be16(datagram, 8) <= kSecondsMax;
-  return yes_if(plausible && !all_zero(datagram.subspan(40, 8)));  // The time of sending.
+  // A simple client may leave all times empty (RFC 4330 §5); everyone else tells the time of sending.
+  const bool empty_client =
+      mode == kClient && datagram.size() == kHeaderSize && all_zero(datagram.subspan(4));
+  return yes_if(plausible && (empty_client || ntp_times_agree(datagram)));
 }
 
 Likeness looks_like_dhcp(ByteSpan datagram) {

@@ -50,14 +50,15 @@ Likeness ldap_search(ByteReader in) {
 }
 
 // socks5_greeting: version, count, that many methods, and then the client waits.
-Likeness socks5_greeting(ByteReader in) {
+Likeness socks5_greeting(ByteReader in, ByteSpan server) {
   constexpr std::uint8_t kMethodMax = 9;  // IANA "SOCKS Methods"; beyond are private ones.
   std::uint8_t count = 0;
   if (!in.read_u8(count)) return Likeness::kMaybe;
-  if (count == 0 || count > kMethodMax || in.size() > count) return Likeness::kNo;
+  const bool answered = server.size() >= 2 && server[0] == 5;
+  if (count == 0 || count > kMethodMax || (in.size() > count && !answered)) return Likeness::kNo;
   std::uint8_t seen_private = 0;
   std::uint16_t seen = 0;
-  for (const std::uint8_t method : in.rest()) {
+  for (const std::uint8_t method : in.rest().first(std::min<std::size_t>(count, in.size()))) {
     if (method >= 0x80 && method != 0xff) {
       if (++seen_private > 2) return Likeness::kNo;
     } else if (method > kMethodMax || (seen >> method & 1) != 0) {
@@ -70,7 +71,7 @@ Likeness socks5_greeting(ByteReader in) {
 }
 
 // socks4_request: command, port, address, user name, and for 4a a host name.
-Likeness socks4_request(ByteReader in) {
+Likeness socks4_request(ByteReader in, ByteSpan server) {
   constexpr std::size_t kTextMax = 255;
   std::uint8_t command = 0;
   std::uint16_t port = 0;
@@ -88,7 +89,10 @@ Likeness socks4_request(ByteReader in) {
     if (end == std::string_view::npos) return Likeness::kMaybe;
     text.remove_prefix(end + 1);
   }
-  return yes_if(text.empty());
+  constexpr std::uint8_t kGranted = 0x5a, kLastRefusal = 0x5d;
+  const bool answered =
+      server.size() >= 2 && server[0] == 0 && server[1] >= kGranted && server[1] <= kLastRefusal;
+  return yes_if(text.empty() || answered);
 }
 
 }  // namespace
@@ -120,7 +124,7 @@ Likeness looks_like_smb(ByteSpan client) {
       {begins_with(rest, "\xffSMB"), begins_with(rest, "\xfeSMB\x40\0"sv), begins_with(rest, "\xfdSMB")});
 }
 
-Likeness looks_like_rdp(ByteSpan client) {
+Likeness looks_like_rdp(ByteSpan client, ByteSpan server) {
   // TPKT (RFC 1006 §6) with a connection request of X.224 class 0. Other protocols begin so too: a cookie, a
   // routing token or the negotiation request of RDP must be there.
   constexpr std::size_t kTpduEnd = 11;
@@ -135,8 +139,10 @@ Likeness looks_like_rdp(ByteSpan client) {
   if (!tpdu.empty() && tpdu[0] != length - 5) return Likeness::kNo;
   if (tpdu.size() > 1 && tpdu[1] != kConnectionRequest) return Likeness::kNo;
   if (client.size() < length) return Likeness::kMaybe;
-  if (client.size() > length) return Likeness::kNo;  // The client waits for the confirmation.
-  const ByteSpan variable = client.subspan(kTpduEnd);
+  constexpr std::uint8_t kConnectionConfirm = 0xd0;
+  const bool confirmed = server.size() > 5 && server[0] == 3 && server[5] == kConnectionConfirm;
+  if (client.size() > length && !confirmed) return Likeness::kNo;
+  const ByteSpan variable = client.subspan(kTpduEnd, length - kTpduEnd);
   const bool cookie = begins_with(variable, "Cookie: ms") == Likeness::kYes;
   constexpr std::size_t kNegotiationSize = 8;
   if (variable.size() < kNegotiationSize) return Likeness::kNo;
@@ -146,12 +152,12 @@ Likeness looks_like_rdp(ByteSpan client) {
   return yes_if(cookie || negotiates);
 }
 
-Likeness looks_like_socks(ByteSpan client) {
+Likeness looks_like_socks(ByteSpan client, ByteSpan server) {
   ByteReader in(client);
   std::uint8_t version = 0;
   if (!in.read_u8(version)) return Likeness::kMaybe;
-  if (version == 5) return socks5_greeting(in);
-  return version == 4 ? socks4_request(in) : Likeness::kNo;
+  if (version == 5) return socks5_greeting(in, server);
+  return version == 4 ? socks4_request(in, server) : Likeness::kNo;
 }
 
 Likeness looks_like_ldap(ByteSpan client) {

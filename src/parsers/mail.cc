@@ -5,34 +5,43 @@
 namespace sallyport::parsers {
 namespace {
 
-// greets_220 tells whether a server's first reply is "220", with text or a further line behind it.
-Likeness greets_220(ByteSpan server) {
-  const Likeness begin = begins_with(server, "220");
-  if (begin != Likeness::kYes) return begin;
-  if (server.size() == 3) return Likeness::kMaybe;
-  const bool separated = server[3] == ' ' || server[3] == '-' || server[3] == '\r';
-  return yes_if(separated && is_printable_text(as_text(server)));
-}
-
-// Greeting is what a 220 greeting says of itself. It may take several lines.
+// Greeting is a server's first reply, of one line or several, and what it says of itself. What follows it
+// may be anything, TLS after an upgrade included.
 struct Greeting {
+  Likeness is_220 = Likeness::kNo;
   bool whole = false;
   bool says_smtp = false;
   bool says_ftp = false;
 };
 
 Greeting read_greeting(ByteSpan server) {
-  const std::string_view text = as_text(server);
-  return {text.find('\n') != std::string_view::npos, contains_ignoring_case(text, "SMTP"),
-          contains_ignoring_case(text, "FTP")};
+  Greeting greeting;
+  greeting.is_220 = begins_with(server, "220");
+  if (greeting.is_220 != Likeness::kYes) return greeting;
+  constexpr int kLinesMax = 64;
+  for (int i = 0; i < kLinesMax && !greeting.whole && !server.empty(); ++i) {
+    bool line_whole = false;
+    const std::string_view line = first_line(server, line_whole);
+    if (!line_whole && line.size() <= 3) {
+      if (i == 0) greeting.is_220 = Likeness::kMaybe;
+      return greeting;
+    }
+    const bool separated = line.size() == 3 || line[3] == ' ' || line[3] == '-' || line[3] == '\r';
+    if ((i == 0 && !separated) || !is_printable_text(line)) return {};
+    greeting.says_smtp = greeting.says_smtp || contains_ignoring_case(line, "SMTP");
+    greeting.says_ftp = greeting.says_ftp || contains_ignoring_case(line, "FTP");
+    if (!line_whole) return greeting;
+    greeting.whole = line == "220" || line.starts_with("220 ");
+    server = server.subspan(as_text(server).find('\n') + 1);
+  }
+  return greeting;
 }
 
 }  // namespace
 
 Likeness looks_like_smtp(ByteSpan client, ByteSpan server) {
-  const Likeness greets = greets_220(server);
-  if (greets == Likeness::kNo) return Likeness::kNo;
   const Greeting greeting = read_greeting(server);
+  if (greeting.is_220 == Likeness::kNo) return Likeness::kNo;
   const Likeness hello = first_word_is(client, {"EHLO", "HELO", "LHLO"});
   if (hello == Likeness::kYes) {
     bool whole = false;
@@ -40,7 +49,7 @@ Likeness looks_like_smtp(ByteSpan client, ByteSpan server) {
     if (!is_printable_text(line)) return Likeness::kNo;
     return whole ? Likeness::kYes : Likeness::kMaybe;
   }
-  const bool says_so = greets == Likeness::kYes && greeting.whole && greeting.says_smtp && !greeting.says_ftp;
+  const bool says_so = greeting.whole && greeting.says_smtp && !greeting.says_ftp;
   if (client.empty()) return says_so ? Likeness::kYes : Likeness::kMaybe;
   if (hello == Likeness::kMaybe) return Likeness::kMaybe;
   if (!says_so) return Likeness::kNo;
@@ -49,20 +58,18 @@ Likeness looks_like_smtp(ByteSpan client, ByteSpan server) {
 }
 
 Likeness looks_like_ftp(ByteSpan client, ByteSpan server) {
-  const Likeness greets = greets_220(server);
-  if (greets == Likeness::kNo) return Likeness::kNo;
   const Greeting greeting = read_greeting(server);
-  const bool says_so = greets == Likeness::kYes && greeting.whole && greeting.says_ftp && !greeting.says_smtp;
+  if (greeting.is_220 == Likeness::kNo) return Likeness::kNo;
+  const bool says_so = greeting.whole && greeting.says_ftp && !greeting.says_smtp;
+  const bool says_otherwise = greeting.says_smtp && !greeting.says_ftp;
   if (client.empty()) return says_so ? Likeness::kYes : Likeness::kMaybe;
-  const Likeness command = first_word_is(client, {"USER", "AUTH", "FEAT", "SYST", "OPTS", "HOST", "CLNT"});
-  if (command != Likeness::kNo) {
-    const bool said_otherwise = greeting.says_smtp && !greeting.says_ftp;
-    if (said_otherwise) return Likeness::kNo;
-    return greets == Likeness::kYes ? command : Likeness::kMaybe;
+  const Likeness command = first_word_is(
+      client, {"USER", "AUTH", "FEAT", "SYST", "OPTS", "HOST", "CLNT", "PORT", "EPRT", "PASV", "EPSV"});
+  if (command != Likeness::kNo && !says_otherwise) {
+    return greeting.is_220 == Likeness::kYes ? command : Likeness::kMaybe;
   }
   if (!says_so) return Likeness::kNo;
-  return first_word_is(client,
-                       {"PASS", "QUIT", "NOOP", "HELP", "ACCT", "PBSZ", "PASV", "EPSV", "PWD", "TYPE"});
+  return first_word_is(client, {"PASS", "QUIT", "NOOP", "HELP", "ACCT", "PBSZ", "PWD", "TYPE", "CWD"});
 }
 
 Likeness looks_like_imap(ByteSpan client, ByteSpan server) {
@@ -70,7 +77,8 @@ Likeness looks_like_imap(ByteSpan client, ByteSpan server) {
   for (const std::string_view text : {"* OK ", "* PREAUTH ", "* BYE "}) {
     greets = std::max(greets, begins_with(server, text));
   }
-  if (greets == Likeness::kNo || !is_printable_text(as_text(server))) return Likeness::kNo;
+  bool line_whole = false;
+  if (greets == Likeness::kNo || !is_printable_text(first_line(server, line_whole))) return Likeness::kNo;
   if (client.empty()) return greets;
   // RFC 9051 §2.2.1: each command begins with a tag of the client's choice.
   const std::string_view text = as_text(client);
@@ -98,7 +106,8 @@ Likeness looks_like_pop3(ByteSpan client, ByteSpan server) {
   }
   if (greets == Likeness::kNo || client.empty()) return greets;
   const Likeness command =
-      first_word_is(client, {"USER", "CAPA", "STLS", "AUTH", "APOP", "QUIT", "UTF8", "LANG", "STAT", "NOOP"});
+      first_word_is(client, {"USER", "CAPA", "STLS", "AUTH", "APOP", "QUIT", "UTF8", "LANG", "STAT", "NOOP",
+                             "LIST", "UIDL", "RETR", "DELE", "TOP", "PASS"});
   return std::min(greets, command);
 }
 

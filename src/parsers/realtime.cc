@@ -140,11 +140,12 @@ bool read_rtp_header(ByteSpan datagram, RtpHeader& out) {
 Likeness looks_like_stun(ByteSpan datagram) {
   ByteReader in(datagram);
   StunHeader header;
-  if (!read_stun_header(in, header) || header.type >> 14 != 0 || header.length != in.size() ||
-      header.length % 4 != 0) {
+  if (!read_stun_header(in, header) || header.type >> 14 != 0 || header.length != in.size()) {
     return Likeness::kNo;
   }
+  // The cookie says enough: a widespread client forgets to pad its last attribute.
   if (header.cookie == kStunCookie) return yes_if(method_of(header.type) != 0 && attributes_fill(in, false));
+  if (header.length % 4 != 0) return Likeness::kNo;
   const bool binding = header.type == 0x0001 || header.type == 0x0101 || header.type == 0x0111;
   const bool shared_secret = header.type == 0x0002 || header.type == 0x0102 || header.type == 0x0112;
   const auto id = datagram.subspan(4, 16);

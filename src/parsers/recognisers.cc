@@ -32,7 +32,7 @@ class Candidates {
   bool open_ = false;
 };
 
-void ask_client_first(Candidates& candidates, ByteSpan client) {
+void ask_client_first(Candidates& candidates, ByteSpan client, ByteSpan server) {
   candidates.add(Protocol::kStun, looks_like_stun_tcp(client));
   candidates.add(Protocol::kOpenvpn, looks_like_openvpn_tcp(client));
   candidates.add(Protocol::kBittorrent, looks_like_bittorrent(client));
@@ -44,8 +44,8 @@ void ask_client_first(Candidates& candidates, ByteSpan client) {
   candidates.add(Protocol::kPostgresql, looks_like_postgresql(client));
   candidates.add(Protocol::kSmb, looks_like_smb(client));
   candidates.add(Protocol::kNetbios, looks_like_netbios_session(client));
-  candidates.add(Protocol::kRdp, looks_like_rdp(client));
-  candidates.add(Protocol::kSocks, looks_like_socks(client));
+  candidates.add(Protocol::kRdp, looks_like_rdp(client, server));
+  candidates.add(Protocol::kSocks, looks_like_socks(client, server));
   candidates.add(Protocol::kLdap, looks_like_ldap(client));
 }
 
@@ -58,9 +58,9 @@ Recognition recognise_tcp(ByteSpan client, ByteSpan server) {
   candidates.add(Protocol::kImap, looks_like_imap(client, server));
   candidates.add(Protocol::kPop3, looks_like_pop3(client, server));
   // MySQL's client is silent until it is greeted.
-  if (client.empty() || !server.empty()) candidates.add(Protocol::kMysql, looks_like_mysql(server));
+  if (client.empty() || !server.empty()) candidates.add(Protocol::kMysql, looks_like_mysql(client, server));
   // A server that speaks to a silent client speaks none of the others.
-  if (!client.empty() || server.empty()) ask_client_first(candidates, client);
+  if (!client.empty() || server.empty()) ask_client_first(candidates, client, server);
   return candidates.result();
 }
 

@@ -127,7 +127,11 @@ class Comparison {
   void compare(const std::vector<Row>& expected, const std::vector<Row>& actual) {
     Pairing pairs = by_place(expected, actual);
     const bool equal = pairs.size() == expected.size() && pairs.size() == actual.size();
-    if (!equal && expected.size() * actual.size() <= kAlignmentMax) pairs = longest_common(expected, actual);
+    if (!equal && expected.size() * actual.size() <= kAlignmentMax) {
+      // Only if it explains more: rows that differ at their own place read better than rows that moved.
+      Pairing shifted = longest_common(expected, actual);
+      if (shifted.size() > pairs.size()) pairs = std::move(shifted);
+    }
     pairs.emplace_back(expected.size(), actual.size());
     std::size_t i = 0;
     std::size_t j = 0;

@@ -108,10 +108,40 @@ void render(const ReplayOptions& options, CaptureResult& result) {
 
 }  // namespace
 
+namespace {
+
+// ReadCount adds to a counter of many threads, in the end the size of the file whatever was read of it.
+class ReadCount {
+ public:
+  ReadCount(const std::filesystem::path& file, std::atomic<std::uint64_t>& total) : total_(total) {
+    std::error_code error;
+    size_ = std::filesystem::file_size(file, error);
+    if (error) size_ = 0;
+  }
+  ~ReadCount() { reach(size_); }
+  ReadCount(const ReadCount&) = delete;
+  ReadCount& operator=(const ReadCount&) = delete;
+
+  void reach(std::uint64_t position) {
+    position = std::min(position, size_);
+    if (position <= counted_) return;
+    total_.fetch_add(position - counted_, std::memory_order_relaxed);
+    counted_ = position;
+  }
+
+ private:
+  std::atomic<std::uint64_t>& total_;
+  std::uint64_t size_ = 0;
+  std::uint64_t counted_ = 0;
+};
+
+}  // namespace
+
 CaptureResult replay_capture(const std::filesystem::path& file, const ReplayOptions& options,
                              std::atomic<std::uint64_t>& bytes_read) {
   CaptureResult result;
   result.file = file;
+  ReadCount count(file, bytes_read);
   auto reader = pcap::CaptureReader::open(file);
   if (!reader) {
     result.error = reader.error();
@@ -123,18 +153,16 @@ CaptureResult replay_capture(const std::filesystem::path& file, const ReplayOpti
   engine::Inspector inspector(inspector_options);
   Replayer replayer(options, inspector);
   pcap::Frame frame;
-  std::uint64_t counted = 0;
   while (reader->next(frame)) {
     replayer.frame(frame, result);
     ++result.frames_read;
-    const std::uint64_t position = reader->position();
-    if (position != counted) bytes_read.fetch_add(position - counted, std::memory_order_relaxed);
-    counted = position;
+    count.reach(reader->position());
   }
   replayer.finish(result);
   result.error = reader->error();
+  // One unreadable interface among several is counted; a capture of nothing else is an error.
   const auto unknown = result.without_packet.find(to_string(pcap::LinkError::kUnknownLinkType));
-  if (!result.error && unknown != result.without_packet.end()) {
+  if (!result.error && unknown != result.without_packet.end() && unknown->second == result.frames_read) {
     result.error = "link type " + std::to_string(frame.link_type) + " is not supported";
   }
   if (options.json) render(options, result);

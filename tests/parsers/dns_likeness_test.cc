@@ -40,6 +40,19 @@ TEST(DnsLikenessTest, KnowsMulticastDns) {
   EXPECT_EQ(looks_like_dns(answer), Likeness::kYes);
 }
 
+TEST(DnsLikenessTest, ToleratesTheReservedBitAndOddRecordsBehindAGoodQuestion) {
+  EXPECT_EQ(looks_like_dns(DnsMessageBuilder().flags(0x0160).question("a.example", 1).build()),
+            Likeness::kYes);
+  // Padding as a record of type 0.
+  const Bytes padded = DnsMessageBuilder()
+                           .question("a.example", 16)
+                           .record(Section::kAdditional, ".", 0, 0, 0, Bytes(300, 0))
+                           .build();
+  EXPECT_EQ(looks_like_dns(padded), Likeness::kYes);
+  const Bytes alone = DnsMessageBuilder(0).flags(0x8400).record(Section::kAnswer, ".", 0, 0, 0, {}).build();
+  EXPECT_EQ(looks_like_dns(alone), Likeness::kNo);
+}
+
 TEST(DnsLikenessTest, KnowsUpdates) {
   const Bytes update = DnsMessageBuilder()
                            .flags(0x2800)
@@ -78,7 +91,6 @@ TEST(DnsLikenessTest, RefusesWhatNoSenderSays) {
     return looks_like_dns(DnsMessageBuilder().flags(flags).question("a.example", type, dns_class).build());
   };
   EXPECT_EQ(likeness(0x0100, 1, 1), Likeness::kYes);
-  EXPECT_EQ(likeness(0x0140, 1, 1), Likeness::kNo);  // Z
   EXPECT_EQ(likeness(0x1900, 1, 1), Likeness::kNo);  // Opcode 3.
   EXPECT_EQ(likeness(0x0102, 1, 1), Likeness::kNo);  // A query with a result.
   EXPECT_EQ(likeness(0x0100, 54, 1), Likeness::kNo);

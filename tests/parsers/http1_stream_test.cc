@@ -134,6 +134,7 @@ TEST(HttpRequestStreamTest, RefusesBrokenChunks) {
                                          {"5\r\nhello0\r\n\r\n", "body 5\nmalformed\n"},
                                          {"5\r\nhello\n0\r\n\r\n", "body 5\nmalformed\n"},
                                          {"5\r\nhello\r0\r\n\r\n", "body 5\nmalformed\n"},
+                                         {"5\r\nhello\rX0\r\n\r\n", "body 5\nmalformed\n"},
                                          {"0\r\nHost: b.example\r\n\r\n", "malformed\n"},
                                          {"0\r\ncontent-length: 5\r\n\r\n", "malformed\n"},
                                          {"0\r\nTransfer-Encoding: chunked\r\n\r\n", "malformed\n"},

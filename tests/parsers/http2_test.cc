@@ -216,6 +216,12 @@ TEST(Http2RequestReaderTest, RefusesFieldsWithTwoReadings) {
            {"space in :method",
             {{":method", "GET /"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}},
             malformed},
+           {"long :method",
+            {{":method", std::string(kHttpMethodMax + 1, 'A')},
+             {":scheme", "http"},
+             {":authority", "a"},
+             {":path", "/"}},
+            malformed},
            {":scheme with a URL",
             {{":method", "GET"}, {":scheme", "http://b/"}, {":authority", "a"}, {":path", "/"}},
             malformed},
@@ -290,6 +296,10 @@ TEST(Http2RequestReaderTest, RefusesFramesOutOfPlace) {
   EXPECT_EQ(outcome(get1 + h2_frame(kH2Headers, kH2EndHeaders, 1, hpack({{"x", "y"}}))),
             "GET a.example /\nmalformed\n");  // Trailers that do not end the stream.
   EXPECT_EQ(outcome(get1 + h2_headers(1, {{"host", "b.example"}})), "GET a.example /\nambiguous\n");
+  EXPECT_EQ(outcome(get1 + h2_frame(kH2Headers, kH2EndHeaders | kH2EndStream | kH2Padded, 1,
+                                    "\x04"
+                                    "abc")),
+            "GET a.example /\nmalformed\n");  // More padding than there is.
 }
 
 TEST(Http2RequestReaderTest, BeginsWithPrefaceAndSettings) {
@@ -318,6 +328,11 @@ TEST(Http2RequestReaderTest, StopsAtItsLimits) {
   for (std::size_t i = 0; i < kHttp2ContinuationsMax; ++i) flood += h2_frame(kH2Continuation, 0, 1, "");
   EXPECT_EQ(outcome(flood), "");
   EXPECT_EQ(outcome(flood + h2_frame(kH2Continuation, kH2EndHeaders, 1, "")), "too long\n");
+  // Table size updates (RFC 7541 §6.3) fill a block without any field.
+  const std::string updates(kHttp2FrameMax / 2, '\x20');
+  const std::string half = h2_frame(kH2Headers, 0, 1, updates) + h2_frame(kH2Continuation, 0, 1, updates);
+  EXPECT_EQ(outcome(half), "");
+  EXPECT_EQ(outcome(half + h2_frame(kH2Continuation, 0, 1, "\x20")), "too long\n");
   // Refused by the length alone: no byte of the payload is there.
   EXPECT_EQ(outcome("\0\x40\x01\1\4\0\0\0\1"s), "too long\n");
 }

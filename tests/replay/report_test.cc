@@ -97,7 +97,9 @@ TEST(ReportTest, TheSummaryCountsFlowsOnceAndNamesByVerdict) {
   EXPECT_THAT(text, HasSubstr("verdict     allow 2  deny 2  turned 1\n"));
   EXPECT_THAT(text, HasSubstr("protocol    tls 4\n"));
   EXPECT_THAT(text, HasSubstr("not IP      not_ip 4\n"));
-  EXPECT_THAT(text, HasSubstr("names       allow        2  github.com\n"));
+  EXPECT_THAT(text, HasSubstr("names       deny         2  evil.example\n"
+                              "            allow        2  github.com\n"
+                              "            deny         1  github.com\n"));
 }
 
 }  // namespace

@@ -37,6 +37,8 @@ inline constexpr std::size_t kHttp2ContinuationsMax = 16;  // Of one block; many
 static_assert(kHttp2FrameMax + 9 <= kStreamAheadMax, "a HEADERS frame must fit before it is judged");
 static_assert(kHttpHeadMax + 2 <= kStreamAheadMax, "a head and the empty line before it, too");
 
+inline constexpr std::size_t kHttp2ReadersPerWorker = 128;  // Plaintext HTTP/2 connections at a time, 90 kB each.
+
 // --- DNS -------------------------------------------------------------------------------------------
 inline constexpr std::size_t kDnsRecordsMax = 256;      // Records read from one message.
 inline constexpr std::size_t kDnsPointersMax = 64;      // Compression jumps in one name.

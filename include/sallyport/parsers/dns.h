@@ -228,9 +228,10 @@ struct DnsTcpMessage {
 // kTooLong: longer than message_max (a query: kDnsQueryMax; an answer: kDnsMessageMax).
 DnsTcpMessage read_dns_tcp_message(ByteSpan stream, std::size_t message_max);
 
-// looks_like_dns tells by the bytes alone whether a datagram is a DNS message: a sane header, questions and
-// records of known types and classes that walk to the end. kMaybe: it is cut off, and was one up to there.
-// NetBIOS names, which have the same form, are not DNS.
+// looks_like_dns tells by the bytes alone whether a datagram is a DNS message: a sane header, questions (or,
+// without any, records) of known types and classes, and everything walks to the end. kMaybe: it is cut off,
+// and was one up to there. Neither the reserved bit nor trailing bytes speak against it: DnsHeader::reserved
+// and DnsMessage::trailing tell of them. NetBIOS names, which have the same form, are not DNS.
 Likeness looks_like_dns(ByteSpan message);
 
 // looks_like_dns_tcp tells the same of the first bytes of a stream. It answers kYes once the first question

@@ -16,9 +16,12 @@ Likeness looks_like_ssdp(ByteSpan datagram);     // UPnP Device Architecture §1
 
 Likeness looks_like_netbios_session(ByteSpan client);  // RFC 1002 §4.3.2
 Likeness looks_like_smb(ByteSpan client);              // SMB1 and SMB2 over TCP (MS-SMB2 §2.1).
-Likeness looks_like_rdp(ByteSpan client);              // X.224 connection request (MS-RDPBCGR §2.2.1.1).
-Likeness looks_like_socks(ByteSpan client);            // SOCKS4, 4a, 5 (RFC 1928 §3).
 Likeness looks_like_ldap(ByteSpan client);             // RFC 4511 §4.1.1; a stream or a datagram.
+
+// Clients of these two wait for an answer, so nothing follows their first message until the server's answer
+// is there too.
+Likeness looks_like_rdp(ByteSpan client, ByteSpan server);    // X.224 connection (MS-RDPBCGR §2.2.1.1).
+Likeness looks_like_socks(ByteSpan client, ByteSpan server);  // SOCKS4, 4a, 5 (RFC 1928 §3).
 
 Likeness looks_like_bittorrent(ByteSpan client);  // Peer handshake (BEP 3).
 Likeness looks_like_bittorrent_udp(

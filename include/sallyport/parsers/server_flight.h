@@ -13,9 +13,7 @@ namespace sallyport::parsers {
 
 // Old servers send warning alerts (unrecognized_name) before their ServerHello; that many are skipped.
 inline constexpr std::size_t kServerWarningsMax = 4;
-// Enough of the server's stream for an answer when its first records are not cut into tiny fragments.
-inline constexpr std::size_t kServerFlightPrefix = 43 + 7 * kServerWarningsMax;
-// Enough for any answer: the 38 bytes in records of one byte each.
+// Enough of the server's stream for any answer: the 38 bytes in records of one byte each.
 inline constexpr std::size_t kServerFlightPrefixMax = 38 * 6 + 7 * kServerWarningsMax;
 
 enum class ServerFlight : std::uint8_t {
