@@ -104,6 +104,11 @@ class RuleWriter {
 
   // add_replies: the server's direction of flows that are watched or denied.
   void add_replies(TableText& t, const std::string& chain) const {
+    // What ends a watch is nearly always a segment with data, whose acknowledgement says as much as a bare
+    // one. A few bare ones are looked at all the same, for servers that only listen.
+    t.rules.push_back(chain + " -p tcp -m conntrack --ctdir REPLY " + flow_verdict(FlowMark::kWatch) +
+                      " -m bpf --bytecode \"" + pure_ack_filter(family_) +
+                      "\" -m statistic --mode random --probability 0.9 -j RETURN");
     for (const char* transport : {"tcp", "udp"}) {
       t.rules.push_back(chain + " -p " + transport + " -m conntrack --ctdir REPLY " +
                         flow_verdict(FlowMark::kWatch) + ' ' + queue());
