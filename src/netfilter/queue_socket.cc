@@ -21,8 +21,8 @@ namespace {
 
 constexpr std::uint32_t kCopyRange = 0xffff;
 constexpr std::size_t kMessageSize = kCopyRange + 4'096;  // The packet and the other attributes.
-constexpr std::size_t kBatch = 64;                         // Messages in one recvmmsg.
-constexpr std::size_t kVerdictBatch = 16'384;              // Bytes in one send: about 400 verdicts.
+constexpr std::size_t kBatch = 64;                        // Messages in one recvmmsg.
+constexpr std::size_t kVerdictBatch = 16'384;             // Bytes in one send: about 400 verdicts.
 constexpr int kReceiveBuffer = 32 * 1024 * 1024;
 
 // acknowledged sends a configuration message and waits for the kernel's answer: 0 or an errno.
@@ -38,7 +38,8 @@ int acknowledged(mnl_socket* socket, nlmsghdr* message, std::uint32_t sequence) 
       return errno;
     }
     int left = static_cast<int>(got);
-    for (nlmsghdr* h = reinterpret_cast<nlmsghdr*>(answer.data()); mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+    for (nlmsghdr* h = reinterpret_cast<nlmsghdr*>(answer.data()); mnl_nlmsg_ok(h, left);
+         h = mnl_nlmsg_next(h, &left)) {
       if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq != sequence) continue;
       return -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(h))->error;
     }
@@ -58,9 +59,13 @@ std::string queue_error(std::uint16_t queue, const std::string& what, int error)
 
 }  // namespace
 
-void QueueSocket::Closer::operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
+void QueueSocket::Closer::operator()(mnl_socket* socket) const {
+  mnl_socket_close(socket);
+}
 
-int QueueSocket::fd() const { return mnl_socket_get_fd(socket_.get()); }
+int QueueSocket::fd() const {
+  return mnl_socket_get_fd(socket_.get());
+}
 
 std::expected<void, std::string> QueueSocket::configure(bool fail_open) {
   std::array<char, 512> buffer;
@@ -70,7 +75,8 @@ std::expected<void, std::string> QueueSocket::configure(bool fail_open) {
   if (const int error = acknowledged(socket_.get(), message, ++sequence); error != 0) {
     const std::string holder = queue_holder(queue_);
     if (!holder.empty()) return std::unexpected("queue " + std::to_string(queue_) + " is held by " + holder);
-    return std::unexpected(queue_error(queue_, "cannot bind (is this root, and is nfnetlink_queue there?)", error));
+    return std::unexpected(
+        queue_error(queue_, "cannot bind (is this root, and is nfnetlink_queue there?)", error));
   }
   // Optional flags first, while no packet can arrive: each kernel has its own set of them.
   const auto flag = [&](std::uint32_t bit) {

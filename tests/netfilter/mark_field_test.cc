@@ -15,7 +15,8 @@ TEST(MarkFieldTest, DefaultIsTheHighestByte) {
 }
 
 TEST(MarkFieldTest, TakesOnlyEightContiguousBits) {
-  for (const std::uint32_t mask : {0x0U, 0x1U, 0x7fU, 0x1ffU, 0xff00ff00U, 0xfe000000U, 0xffffffffU, 0x0000fe01U}) {
+  for (const std::uint32_t mask :
+       {0x0U, 0x1U, 0x7fU, 0x1ffU, 0xff00ff00U, 0xfe000000U, 0xffffffffU, 0x0000fe01U}) {
     EXPECT_FALSE(MarkField::from_mask(mask)) << std::hex << mask;
   }
   for (unsigned shift = 0; shift <= 24; ++shift) {

@@ -96,7 +96,8 @@ TEST_P(PureAckFilterTest, MatchesAnEmptyAckWithAnyOptions) {
 
 TEST_P(PureAckFilterTest, OneByteOfPayloadGoesToTheQueue) {
   for (std::size_t tcp_options = 0; tcp_options <= 40; tcp_options += 4) {
-    EXPECT_FALSE(matches(pure_ack_filter(GetParam()), make_packet({GetParam(), 6, 0, tcp_options, 0x10, {0x16}})));
+    EXPECT_FALSE(
+        matches(pure_ack_filter(GetParam()), make_packet({GetParam(), 6, 0, tcp_options, 0x10, {0x16}})));
     EXPECT_FALSE(matches(pure_ack_filter(GetParam()),
                          make_packet({GetParam(), 6, 0, tcp_options, 0x10, Bytes(1400, 0x16)})));
   }
@@ -124,7 +125,8 @@ TEST_P(PureAckFilterTest, NoPrefixOfAPacketMatches) {
   const Bytes whole = make_packet({GetParam(), 6, 0, 0, 0x10, {}});
   const std::size_t needed = (GetParam() == Family::kIpv4 ? 20 : 40) + 14;  // Up to the flags.
   for (std::size_t size = 1; size < needed; ++size) {
-    EXPECT_FALSE(matches(pure_ack_filter(GetParam()), Bytes(whole.begin(), whole.begin() + static_cast<long>(size))));
+    EXPECT_FALSE(
+        matches(pure_ack_filter(GetParam()), Bytes(whole.begin(), whole.begin() + static_cast<long>(size))));
   }
 }
 
@@ -169,8 +171,10 @@ INSTANTIATE_TEST_SUITE_P(Families, LongHeaderFilterTest, testing::Values(Family:
 
 TEST(LongHeaderFilterTest, FindsThePayloadBehindIpv4Options) {
   for (std::size_t options = 0; options <= 40; options += 4) {
-    EXPECT_TRUE(matches(long_header_filter(Family::kIpv4), make_packet({Family::kIpv4, 17, options, 0, 0, {0xc0}})));
-    EXPECT_FALSE(matches(long_header_filter(Family::kIpv4), make_packet({Family::kIpv4, 17, options, 0, 0, {0x40}})));
+    EXPECT_TRUE(
+        matches(long_header_filter(Family::kIpv4), make_packet({Family::kIpv4, 17, options, 0, 0, {0xc0}})));
+    EXPECT_FALSE(
+        matches(long_header_filter(Family::kIpv4), make_packet({Family::kIpv4, 17, options, 0, 0, {0x40}})));
   }
 }
 

@@ -47,7 +47,8 @@ TEST(HeldMarksTest, AgreesWithAMapUnderAnyOrder) {
   std::mt19937 source(42);
   const auto random = [&] { return static_cast<std::uint32_t>(source()); };
   for (int step = 0; step < 200'000; ++step) {
-    const std::uint32_t id = random() % 3 == 0 ? random() % 64 * (2 * kHeldPacketsPerWorker) : random() % 9000;
+    const std::uint32_t id =
+        random() % 3 == 0 ? random() % 64 * (2 * kHeldPacketsPerWorker) : random() % 9000;
     if (random() % 2 == 0 && !model.contains(id) && model.size() < kHeldPacketsPerWorker) {
       const std::uint32_t mark = 1 + random() % 1000;
       marks.put(id, mark);
@@ -69,7 +70,8 @@ TEST(HeldMarksTest, PacketsWithoutForeignBitsTakeNoPlace) {
 }
 
 TEST(QueueStatsTest, ReadsTheKernelsColumns) {
-  const auto stats = parse_queue_stats("    0   1234     5 2 65535     6     7     8  1\n    1 3221225472 0 2 65535 0 0 0  1\n");
+  const auto stats = parse_queue_stats(
+      "    0   1234     5 2 65535     6     7     8  1\n    1 3221225472 0 2 65535 0 0 0  1\n");
   ASSERT_EQ(stats.size(), 2U);
   EXPECT_EQ(stats[0].port_id, 1234U);
   EXPECT_EQ(stats[0].waiting, 5U);
@@ -101,7 +103,9 @@ TEST(NftObjectsTest, TextThatIsNoJsonListsNothing) {
   EXPECT_TRUE(read_nft_objects("{\"nftables\": 3}", Family::kIpv4).tables.empty());
 }
 
-Endpoint endpoint(const char* address, std::uint16_t port) { return {IpAddress::parse(address).value(), port}; }
+Endpoint endpoint(const char* address, std::uint16_t port) {
+  return {IpAddress::parse(address).value(), port};
+}
 
 // tcp_packet makes a header-only packet from `from` to `to`.
 Bytes tcp_packet(const Endpoint& from, const Endpoint& to, std::uint8_t flags) {
