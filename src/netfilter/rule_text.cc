@@ -85,6 +85,12 @@ class RuleWriter {
     t.chains.emplace_back("SALLYPORT-EVAL");
     t.rules.push_back("SALLYPORT-EVAL -p udp " + flow_verdict(FlowMark::kAllow) + " -g SALLYPORT-UDP");
     if (enforce()) {
+      // A refusal is about one connection. Connection tracking does not see the RST that the client got, so it
+      // takes the next connection from the same port for the denied one: its SYN is judged for itself.
+      for (const FlowMark verdict : kDenyMarks) {
+        t.rules.push_back("SALLYPORT-EVAL -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN " + flow_verdict(verdict) +
+                          " -j CONNMARK --set-xmark 0x0/" + hex(plan_.mark.mask()));
+      }
       for (const FlowMark verdict : kDenyMarks) {
         t.rules.push_back("SALLYPORT-EVAL " + flow_verdict(verdict) + ' ' + when_denied);
       }

@@ -42,8 +42,9 @@ constexpr bool has_quic_long_header(ByteSpan datagram) {
   return !datagram.empty() && (datagram[0] & 0x80) != 0;
 }
 
-// looks_like_quic judges a client's datagram: a long header with the fixed bit and a known version, or a
-// reserved version in 1200 bytes or more. Datagrams are whole, so it never answers kMaybe.
+// looks_like_quic judges a client's datagram: a long header with the fixed bit and a known version, without the
+// fixed bit (RFC 9287) a known version in 1200 bytes or more, or a reserved version in as many. Datagrams are
+// whole, so it never answers kMaybe.
 Likeness looks_like_quic(ByteSpan datagram);
 
 // looks_like_gquic recognises Google's own QUIC (Q0xx, T0xx), which is not read.
@@ -71,8 +72,8 @@ struct QuicLongHeader {
 };
 
 // parse_quic_long_header reads the packet at the start of what is left of a datagram. kUnsupported: no
-// long header. kMalformed: shorter than its lengths say, a cleared fixed bit in a known version, a
-// connection id over 20 bytes, or a packet too short to hold its packet number and AEAD tag sample.
+// long header. kMalformed: shorter than its lengths say, a connection id over 20 bytes in a known version, or a
+// packet too short to hold its packet number and AEAD tag sample. The fixed bit may have either value (RFC 9287).
 std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagram_rest);
 
 // Keys of both directions of a connection's Initial packets, RFC 9001 §5.2.
