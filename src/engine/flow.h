@@ -46,6 +46,7 @@ struct QuicState {
   bool has_keys = false;
   std::optional<std::uint64_t> largest_packet_number;
   bool hello_judged = false;
+  bool version_told = false;
 };
 
 struct Flow {

@@ -96,7 +96,7 @@ class Inspector::Impl {
   bool read_tls_hello(Flow& flow);
   void skip_tls_records(Flow& flow);
   void read_tls_server(Flow& flow);
-  void report_hello(Flow& flow, const parsers::ClientHello& hello, bool quic);
+  void report_hello(Flow& flow, const parsers::ClientHello& hello, parsers::HelloTransport transport);
   static NameClaim claim_of(const parsers::ClientHello& hello, DomainName& storage);
   bool same_name(const Flow& flow, const parsers::ClientHello& hello) const;
   void read_http(Flow& flow);
@@ -111,12 +111,15 @@ class Inspector::Impl {
   void read_ssh_details(Flow& flow);
   void read_opaque(Flow& flow, Protocol protocol);
 
-  // udp.cc -------------------------------------------------------------------------------------------
+  // udp.cc, quic.cc ----------------------------------------------------------------------------------
   Decision udp(const Packet& packet, const parsers::IpPacket& ip);
   Decision udp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision udp_from_server(Flow& flow, const parsers::IpPacket& ip);
   Decision quic_datagram(Flow& flow, const Packet& packet, ByteSpan datagram);
-  enum class QuicRead : std::uint8_t { kIncomplete, kJudged, kDropPacket, kDenied };
+  Decision refuse_quic_version(Flow& flow);
+  void refuse_google(Flow& flow, const std::optional<std::string_view>& server_name);
+  void report_quic_version(Flow& flow, std::uint32_t version);
+  enum class QuicRead : std::uint8_t { kIncomplete, kJudged, kDropPacket, kUnknownVersion, kDenied };
   QuicRead read_quic_packet(Flow& flow, const parsers::QuicLongHeader& header);
   bool open_initial(Flow& flow, const parsers::QuicLongHeader& header, parsers::QuicPlaintext& plaintext);
   QuicRead read_crypto_stream(Flow& flow);
