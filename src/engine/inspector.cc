@@ -201,7 +201,7 @@ bool Inspector::Impl::judge_early(Flow& flow) {
 }
 
 bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& claim) {
-  if (!claim.text.empty()) report_name(flow, claim.name != nullptr ? claim.name->text() : claim.text);
+  report_claim(flow, claim);
   if (shadow(flow)) return true;
   if (claim.name != nullptr) {
     flow.name = *claim.name;

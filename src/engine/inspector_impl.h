@@ -11,6 +11,7 @@
 #include "sallyport/engine/inspector.h"
 #include "sallyport/parsers/client_hello.h"
 #include "sallyport/parsers/dns.h"
+#include "sallyport/parsers/dtls.h"
 #include "sallyport/parsers/fingerprint.h"
 #include "sallyport/parsers/http1.h"
 #include "sallyport/parsers/ip_packet.h"
@@ -111,7 +112,13 @@ class Inspector::Impl {
   void read_ssh_details(Flow& flow);
   void read_opaque(Flow& flow, Protocol protocol);
 
-  // udp.cc, quic.cc ----------------------------------------------------------------------------------
+  // details.cc: what a report tells beside the verdict -----------------------------------------------
+  void read_details(Flow& flow);
+  void read_mail_upgrade(Flow& flow);
+  void read_refused_request(Flow& flow);
+  void report_claim(Flow& flow, const NameClaim& claim);
+
+  // udp.cc, quic.cc, dtls.cc ----------------------------------------------------------------------------------
   Decision udp(const Packet& packet, const parsers::IpPacket& ip);
   Decision udp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision udp_from_server(Flow& flow, const parsers::IpPacket& ip);
@@ -123,6 +130,9 @@ class Inspector::Impl {
   QuicRead read_quic_packet(Flow& flow, const parsers::QuicLongHeader& header);
   bool open_initial(Flow& flow, const parsers::QuicLongHeader& header, parsers::QuicPlaintext& plaintext);
   QuicRead read_crypto_stream(Flow& flow);
+  Decision dtls_datagram(Flow& flow, const Packet& packet, ByteSpan datagram);
+  bool read_dtls_fragment(Flow& flow, const parsers::DtlsFragment& fragment);
+  bool read_dtls_hello(Flow& flow);
   Decision dns_datagram(Flow& flow, const parsers::IpPacket& ip);
   Decision opaque_datagram(Flow& flow);
 

@@ -127,7 +127,9 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   const std::uint64_t near = flow.client == nullptr ? 0 : flow.client->base();
   const std::int64_t offset = offset_of(ip.tcp.sequence, flow.client_base, near);
   if (offset < 0) return shadow(flow) ? pass(flow, Reason::kFlowAllowed) : Decision{.reason = Reason::kStaleSegment};
-  return client_payload(flow, packet, ip.payload, static_cast<std::uint64_t>(offset));
+  const Decision decision = client_payload(flow, packet, ip.payload, static_cast<std::uint64_t>(offset));
+  read_details(flow);
+  return decision;
 }
 
 // client_payload puts a segment into the stream and reads on, as often as reading makes room: a segment
@@ -270,12 +272,7 @@ void Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
     case Protocol::kSsh: return read_ssh_details(flow);
     default: break;
   }
-  if (!flow.stage_known && options_.read_details) {
-    // A server that speaks first: for the report only, as the live queue does not see it.
-    const ByteSpan client = flow.client == nullptr ? ByteSpan{} : flow.client->contiguous();
-    const Protocol protocol = detect_server(client, flow.server->contiguous());
-    if (protocol != Protocol::kUnknown) flow.protocol = protocol;
-  }
+  read_details(flow);
 }
 
 void Inspector::Impl::finish_if_acknowledged(Flow& flow) {

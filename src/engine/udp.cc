@@ -57,6 +57,7 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
   if (flow.by_address) return opaque_datagram(flow);
   if (flow.stage == Protocol::kQuic) return quic_datagram(flow, packet, ip.payload);
   if (is_dns_like(flow.stage)) return dns_datagram(flow, ip);
+  if (flow.stage == Protocol::kDtls) return dtls_datagram(flow, packet, ip.payload);
   if (flow.state == FlowState::kDenied) return denied(flow);
   if (flow.state == FlowState::kUndecided) {
     // A short header where no Initial was seen: a migrated or forgotten QUIC connection (RFC 9000 §17.3).
@@ -83,7 +84,8 @@ Decision Inspector::Impl::udp_from_server(Flow& flow, const parsers::IpPacket& i
     if (!flow.stage_known) set_protocol(flow, detect_datagram(ip.payload, flow.key));
     report_dns(flow, ip.payload);
   } else if (flow.state == FlowState::kJudged && flow.stage != Protocol::kQuic) {
-    become_final(flow);
+    const bool more_hellos = flow.stage == Protocol::kDtls && !flow.dtls.without_hello && !flow.by_address;
+    if (!more_hellos || parsers::answers_hello(ip.payload)) become_final(flow);
   }
   if (flow.state == FlowState::kDenied) return denied(flow);
   return pass(flow, Reason::kReply);
