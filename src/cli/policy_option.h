@@ -9,18 +9,22 @@
 
 namespace sallyport::cli {
 
-inline constexpr const char* kPolicyHelp = "Policy file (TOML); without it the embedded policy: observe, default deny";
+inline constexpr const char* kPolicyHelp =
+    "Policy file (TOML); without it the embedded policy: observe, default deny";
 
 // policy_name returns what reports call the policy.
-inline std::string policy_name(const std::string& path) { return path.empty() ? "embedded" : path; }
+inline std::string policy_name(const std::string& path) {
+  return path.empty() ? "embedded" : path;
+}
 
-// load_live_policy loads `path`, or the embedded policy for an empty one. Prints every problem and gives null when it
-// does not load.
+// load_live_policy loads `path`, or the embedded policy for an empty one. Prints every problem and gives null
+// when it does not load.
 inline std::shared_ptr<const policy::Policy> load_live_policy(const std::string& path) {
   if (path.empty()) return policy::embedded_policy();
   const policy::LoadResult loaded = policy::load_policy_file(path);
   if (loaded) return *loaded;
-  for (const policy::Problem& problem : loaded.error()) std::fprintf(stderr, "%s\n", problem.to_string().c_str());
+  for (const policy::Problem& problem : loaded.error())
+    std::fprintf(stderr, "%s\n", problem.to_string().c_str());
   return nullptr;
 }
 

@@ -90,20 +90,23 @@ void add_rules_command(CLI::App& app, int& exit_code) {
   CLI::App* rules = app.add_subcommand("rules", "Print, apply or remove the kernel's rules");
   rules->require_subcommand(1);
   rules->footer(
-      "Exit codes: 0 done (also when there was nothing to remove), 1 failure, 2 usage or a policy that does not load.");
+      "Exit codes: 0 done (also when there was nothing to remove), 1 failure, 2 usage or a policy that does "
+      "not load.");
 
   CLI::App* print_command = rules->add_subcommand("print", "Print the rules of a policy; changes nothing");
   add_plan_options(print_command, arguments);
   print_command->callback([arguments, &exit_code] { exit_code = print(*arguments); });
 
-  CLI::App* apply_command =
-      rules->add_subcommand("apply", "Put the rules in place without a service, as at boot: closed until it runs");
+  CLI::App* apply_command = rules->add_subcommand(
+      "apply", "Put the rules in place without a service, as at boot: closed until it runs");
   add_plan_options(apply_command, arguments);
   apply_command->callback([arguments, &exit_code] { exit_code = apply(*arguments); });
 
-  CLI::App* remove_command = rules->add_subcommand("remove", "Break glass: remove every rule of ours, service or not");
+  CLI::App* remove_command =
+      rules->add_subcommand("remove", "Break glass: remove every rule of ours, service or not");
   // Taken so that the same arguments work for all three; what is removed does not depend on a policy.
-  remove_command->add_option("--policy", arguments->policy, "Not needed; accepted and not read")->type_name("FILE");
+  remove_command->add_option("--policy", arguments->policy, "Not needed; accepted and not read")
+      ->type_name("FILE");
   remove_command->callback([&exit_code] { exit_code = remove(); });
 }
 

@@ -10,7 +10,8 @@
 namespace sallyport::cli {
 namespace {
 
-constexpr const char* kFooter = R"(One line is printed per decided flow: time, user or source address, protocol, name,
+constexpr const char* kFooter =
+    R"(One line is printed per decided flow: time, user or source address, protocol, name,
 destination, verdict. Without --policy, and with --observe, everything passes and
 the line tells what the policy would have said.
 
@@ -56,12 +57,16 @@ void add_run_command(CLI::App& app, int& exit_code) {
   command->add_option("--policy", arguments->policy, kPolicyHelp)->type_name("FILE");
   command->add_flag("--observe", arguments->observe, "Decide and print, but let everything through");
   command->add_flag("--json", arguments->json, "Print flows as JSON lines");
-  command->add_option("--control", arguments->control, "Control socket (default: the policy's deploy.control)")
+  command
+      ->add_option("--control", arguments->control, "Control socket (default: the policy's deploy.control)")
       ->type_name("PATH");
-  command->add_option("--queues", arguments->queues, "Queues and workers (default: deploy.queues, or one per core)")
+  command
+      ->add_option("--queues", arguments->queues,
+                   "Queues and workers (default: deploy.queues, or one per core)")
       ->check(CLI::Range(1, 64))
       ->type_name("N");
-  command->add_flag("--no-rules", arguments->no_rules, "Serve the queues, but leave the kernel's rules to others");
+  command->add_flag("--no-rules", arguments->no_rules,
+                    "Serve the queues, but leave the kernel's rules to others");
   command->footer(kFooter);
   command->callback([arguments, &exit_code] { exit_code = run(*arguments); });
 }

@@ -31,9 +31,12 @@ void print_group(const nlohmann::ordered_json& report, const char* key, const ch
 
 void print_report(const nlohmann::ordered_json& report) {
   const auto word = [&](const char* key) {
-    return report.contains(key) && report[key].is_string() ? report[key].get<std::string>() : std::string("-");
+    return report.contains(key) && report[key].is_string() ? report[key].get<std::string>()
+                                                           : std::string("-");
   };
-  const auto figure = [&](const char* key) { return report.contains(key) ? report[key].dump() : std::string("-"); };
+  const auto figure = [&](const char* key) {
+    return report.contains(key) ? report[key].dump() : std::string("-");
+  };
   std::printf("%-10s %s (pid %s), up %s s\n", "sallyport", word("version").c_str(), figure("pid").c_str(),
               figure("uptime_s").c_str());
   std::printf("%-10s %s, policy %s, rules by %s\n", "mode", word("mode").c_str(), word("policy").c_str(),
@@ -46,8 +49,9 @@ void print_report(const nlohmann::ordered_json& report) {
   if (!report.contains("queues")) return;
   for (const auto& queue : report["queues"]) {
     std::printf("%-10s %s: %s packets, %s waiting, %s lost by a full queue, %s by a full socket\n", "queue",
-                queue["queue"].dump().c_str(), queue["packets"].dump().c_str(), queue["waiting"].dump().c_str(),
-                queue["queue_dropped"].dump().c_str(), queue["user_dropped"].dump().c_str());
+                queue["queue"].dump().c_str(), queue["packets"].dump().c_str(),
+                queue["waiting"].dump().c_str(), queue["queue_dropped"].dump().c_str(),
+                queue["user_dropped"].dump().c_str());
   }
 }
 
@@ -80,7 +84,8 @@ void add_status_command(CLI::App& app, int& exit_code) {
       ->type_name("PATH")
       ->capture_default_str();
   command->add_flag("--json", arguments->json, "Print the service's answer as one line of JSON");
-  command->footer("Exit codes: 0 the service answers, 1 it does not answer properly, 2 usage, 3 it is not running.");
+  command->footer(
+      "Exit codes: 0 the service answers, 1 it does not answer properly, 2 usage, 3 it is not running.");
   command->callback([arguments, &exit_code] { exit_code = status(*arguments); });
 }
 

@@ -35,14 +35,16 @@ std::expected<std::unique_ptr<ControlServer>, std::string> ControlServer::open(c
   const std::optional<UnixAddress> address = unix_address(path);
   if (!address) return std::unexpected("control socket " + path + ": the path is too long");
   if (answered(*address)) {
-    return std::unexpected("control socket " + path +
-                           ": another sallyport answers there; stop it, or choose another path with --control");
+    return std::unexpected(
+        "control socket " + path +
+        ": another sallyport answers there; stop it, or choose another path with --control");
   }
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
-  struct stat status{};
+  struct stat status {};
   if (::lstat(path.c_str(), &status) == 0) {
-    if (!S_ISSOCK(status.st_mode)) return std::unexpected("control socket " + path + ": there is something else");
+    if (!S_ISSOCK(status.st_mode))
+      return std::unexpected("control socket " + path + ": there is something else");
     ::unlink(path.c_str());
   }
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

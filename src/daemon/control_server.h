@@ -16,7 +16,8 @@ class ControlServer {
 
   // open makes the socket (mode 0660, group "sallyport" if there is one) and its directory. A socket that
   // nobody answers on is replaced; one that a live service answers on is an error.
-  static std::expected<std::unique_ptr<ControlServer>, std::string> open(const std::string& path, Handler handler);
+  static std::expected<std::unique_ptr<ControlServer>, std::string> open(const std::string& path,
+                                                                         Handler handler);
   // The destructor removes the socket.
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;

@@ -28,10 +28,12 @@ void say(const std::string& text) {
   (void)!::write(STDERR_FILENO, line.data(), line.size());
 }
 
-bool may_colour() { return ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr; }
+bool may_colour() {
+  return ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+}
 
-// Daemon owns everything of one run. The order of members is the order of construction; shut_down takes things
-// apart in the order that the mode asks for.
+// Daemon owns everything of one run. The order of members is the order of construction; shut_down takes
+// things apart in the order that the mode asks for.
 class Daemon {
  public:
   explicit Daemon(const DaemonOptions& options)
@@ -67,7 +69,8 @@ class Daemon {
   }
 
   Outcome start() {
-    const std::expected<netfilter::RulePlan, std::string> plan = netfilter::plan_rules(*policy_, mode_, queues_);
+    const std::expected<netfilter::RulePlan, std::string> plan =
+        netfilter::plan_rules(*policy_, mode_, queues_);
     if (!plan) return std::unexpected(plan.error());
     if (const Outcome opened = open_workers(*plan); !opened) return opened;
     auto control = ControlServer::open(options_.control.value_or(policy_->deploy().control),
@@ -133,10 +136,10 @@ class Daemon {
   }
 
   void announce() {
-    const std::string summary = "sallyport: " + std::string(observing() ? "observing" : "enforcing") + "; policy " +
-                                options_.policy_name + "; " + std::to_string(queues_) +
-                                (queues_ == 1 ? " queue" : " queues") + (options_.install_rules ? "" : "; no rules") +
-                                "; ready\n";
+    const std::string summary = "sallyport: " + std::string(observing() ? "observing" : "enforcing") +
+                                "; policy " + options_.policy_name + "; " + std::to_string(queues_) +
+                                (queues_ == 1 ? " queue" : " queues") +
+                                (options_.install_rules ? "" : "; no rules") + "; ready\n";
     // Standard output carries nothing but rows when a program reads it.
     (void)!::write(options_.json ? STDERR_FILENO : STDOUT_FILENO, summary.data(), summary.size());
     notify_service_manager("READY=1\nSTATUS=" + summary);
@@ -155,7 +158,8 @@ class Daemon {
   }
 
   int shut_down(int signal) {
-    const bool closed = !observing() && signal != SIGINT && policy_->deploy().on_exit == policy::OnExit::kClosed;
+    const bool closed =
+        !observing() && signal != SIGINT && policy_->deploy().on_exit == policy::OnExit::kClosed;
     int exit_code = 0;
     if (touched_rules_ && closed) {
       say("the rules stay and nothing new passes; to remove them: sallyport rules remove");
@@ -182,7 +186,8 @@ class Daemon {
     facts.mode = mode_;
     facts.policy_name = options_.policy_name;
     if (touched_rules_) facts.backend = to_string(installer_->backend());
-    facts.uptime = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+    facts.uptime =
+        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
     facts.events_lost = log_.dropped();
     return status_report(facts, workers_);
   }
@@ -209,6 +214,8 @@ unsigned queue_count(const policy::Policy& policy, std::optional<unsigned> overr
   return std::clamp(wanted, 1U, kQueuesMax);
 }
 
-int run_daemon(const DaemonOptions& options) { return Daemon(options).run(); }
+int run_daemon(const DaemonOptions& options) {
+  return Daemon(options).run();
+}
 
 }  // namespace sallyport::daemon

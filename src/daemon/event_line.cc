@@ -37,8 +37,10 @@ std::string padded(std::string text, std::size_t width) {
 }
 
 std::string endpoint_text(const Endpoint& endpoint, Transport transport) {
-  std::string text = endpoint.address.is_v6() ? '[' + endpoint.address.to_string() + ']' : endpoint.address.to_string();
-  if (transport == Transport::kTcp || transport == Transport::kUdp) text += ':' + std::to_string(endpoint.port);
+  std::string text =
+      endpoint.address.is_v6() ? '[' + endpoint.address.to_string() + ']' : endpoint.address.to_string();
+  if (transport == Transport::kTcp || transport == Transport::kUdp)
+    text += ':' + std::to_string(endpoint.port);
   return text;
 }
 
@@ -74,7 +76,8 @@ const std::string& EventFormatter::user_name(std::uint32_t uid) {
   passwd entry{};
   passwd* found = nullptr;
   std::string name = std::to_string(uid);
-  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) name = entry.pw_name;
+  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr)
+    name = entry.pw_name;
   return users_.emplace(uid, escaped(name)).first->second;
 }
 
@@ -95,13 +98,15 @@ std::string EventFormatter::text_line(const EventRecord& record) {
   const std::string who = record.uid ? user_name(*record.uid) : record.key.client.address.to_string();
   const std::string name = record.name_size == 0 ? "-" : escaped(record.name());
   return clock_text(record.time) + "  " + padded(who, 10) + "  " + padded(protocol_text(record), 5) + "  " +
-         padded(name, 32) + "  " + padded(endpoint_text(record.key.server, record.key.transport), 21) + "  " + verdict +
-         " (" + why + ")\n";
+         padded(name, 32) + "  " + padded(endpoint_text(record.key.server, record.key.transport), 21) + "  " +
+         verdict + " (" + why + ")\n";
 }
 
 std::string EventFormatter::json_line(const EventRecord& record) {
   nlohmann::ordered_json row;
-  row["time"] = static_cast<double>(std::chrono::floor<std::chrono::microseconds>(record.time).time_since_epoch().count()) / 1e6;
+  row["time"] = static_cast<double>(
+                    std::chrono::floor<std::chrono::microseconds>(record.time).time_since_epoch().count()) /
+                1e6;
   row["proto"] = to_string(record.key.transport);
   row["src"] = record.key.client.address.to_string();
   row["sport"] = record.key.client.port;

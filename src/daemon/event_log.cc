@@ -18,7 +18,8 @@ constexpr std::chrono::milliseconds kIdle{40};
 }  // namespace
 
 EventLog::EventLog(unsigned workers, EventFormatter formatter) : formatter_(std::move(formatter)) {
-  for (unsigned i = 0; i < workers; ++i) rings_.push_back(std::make_unique<SpscRing<EventRecord>>(kRingCapacity));
+  for (unsigned i = 0; i < workers; ++i)
+    rings_.push_back(std::make_unique<SpscRing<EventRecord>>(kRingCapacity));
 }
 
 EventLog::~EventLog() {
@@ -31,7 +32,8 @@ void EventLog::start() {
 }
 
 void EventLog::add(unsigned worker, const engine::FlowEvent& event) {
-  if (event.kind != engine::FlowEvent::Kind::kVerdict || event.verdict == engine::FlowVerdict::kPending) return;
+  if (event.kind != engine::FlowEvent::Kind::kVerdict || event.verdict == engine::FlowVerdict::kPending)
+    return;
   if (!rings_[worker]->push(EventRecord::of(event))) dropped_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -44,14 +46,18 @@ void EventLog::run() {
 }
 
 bool EventLog::write_pending() {
-  std::string text;
+  std::vector<EventRecord> records;
   EventRecord record;
   for (const auto& ring : rings_) {
     constexpr int kPerTurn = 256;  // No worker keeps the others waiting.
-    for (int i = 0; i < kPerTurn && ring->pop(record); ++i) text += formatter_.line(record);
+    for (int i = 0; i < kPerTurn && ring->pop(record); ++i) records.push_back(record);
   }
+  std::ranges::stable_sort(records, {}, &EventRecord::time);  // The workers' rows in one order.
+  std::string text;
+  for (const EventRecord& each : records) text += formatter_.line(each);
   if (const std::uint64_t lost = dropped(); lost != reported_) {
-    const std::string note = "sallyport: " + std::to_string(lost - reported_) + " events lost: the log is too slow\n";
+    const std::string note =
+        "sallyport: " + std::to_string(lost - reported_) + " events lost: the log is too slow\n";
     (void)!::write(STDERR_FILENO, note.data(), note.size());
     reported_ = lost;
   }

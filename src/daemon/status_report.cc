@@ -28,13 +28,16 @@ Json sum(const Workers& workers, Array engine::Counters::*array, Word word) {
 
 std::uint64_t sum(const Workers& workers, std::atomic<std::uint64_t> engine::Counters::*counter) {
   std::uint64_t total = 0;
-  for (const auto& worker : workers) total += (worker->inspector_counters().*counter).load(std::memory_order_relaxed);
+  for (const auto& worker : workers)
+    total += (worker->inspector_counters().*counter).load(std::memory_order_relaxed);
   return total;
 }
 
 Json worker_report(std::size_t index, const netfilter::QueueWorker& worker) {
   const netfilter::WorkerCounters& counters = worker.counters();
-  const auto figure = [](const std::atomic<std::uint64_t>& counter) { return counter.load(std::memory_order_relaxed); };
+  const auto figure = [](const std::atomic<std::uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
   return {{"queue", index},
           {"packets", figure(counters.packets)},
           {"holds", figure(counters.held)},

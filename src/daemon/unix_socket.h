@@ -41,8 +41,8 @@ inline void set_timeouts(int fd, int seconds) {
   (void)::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
-// read_line reads up to a newline, at most `limit` bytes; the newline is left out. nullopt on error, timeout or
-// a line that is too long.
+// read_line reads up to a newline, at most `limit` bytes; the newline is left out. nullopt on error, timeout
+// or a line that is too long.
 inline std::optional<std::string> read_line(int fd, std::size_t limit) {
   std::string line;
   char block[4096];

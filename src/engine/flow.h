@@ -120,7 +120,8 @@ struct Flow {
   DtlsState dtls;
 
   HeldPackets::List held;
-  Timestamp hold_deadline;
+  Timestamp hold_deadline;   // When the missing bytes must have come.
+  Timestamp stall_deadline;  // When held TCP segments are dropped to let their sender go on.
 
   // Links of the table's lists (flow_table.h).
   struct Links {
@@ -130,6 +131,7 @@ struct Flow {
   };
   Links age;
   Links holding;
+  Links waiting;
 };
 
 }  // namespace sallyport::engine

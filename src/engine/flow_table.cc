@@ -60,6 +60,7 @@ void FlowTable::close(Flow& flow) {
   const std::uint32_t index = index_of(flow);
   if (flow.age.list != static_cast<std::uint8_t>(AgeClass::kCount)) unlink(ages_[flow.age.list], &Flow::age, index);
   stop_holding(flow);
+  stop_waiting(flow);
   index_.erase(tuple_of(flow.key));
   unused_.push_back(index);
 }
@@ -83,19 +84,17 @@ Flow* FlowTable::eviction_candidate() {
   return nullptr;
 }
 
-void FlowTable::start_holding(Flow& flow) {
-  if (flow.holding.list != 0) return;
-  flow.holding.list = 1;
-  append(holding_, &Flow::holding, index_of(flow));
+void FlowTable::enter(List& list, Flow::Links Flow::*links, Flow& flow) {
+  if ((flow.*links).list != 0) return;
+  (flow.*links).list = 1;
+  append(list, links, index_of(flow));
 }
 
-void FlowTable::stop_holding(Flow& flow) {
-  if (flow.holding.list == 0) return;
-  flow.holding.list = 0;
-  unlink(holding_, &Flow::holding, index_of(flow));
+void FlowTable::leave(List& list, Flow::Links Flow::*links, Flow& flow) {
+  if ((flow.*links).list == 0) return;
+  (flow.*links).list = 0;
+  unlink(list, links, index_of(flow));
 }
-
-Flow* FlowTable::oldest_holding() { return holding_.head == kNone ? nullptr : &flows_[holding_.head]; }
 
 void FlowTable::unlink(List& list, Flow::Links Flow::*links, std::uint32_t index) {
   const Flow::Links& own = flows_[index].*links;

@@ -44,10 +44,14 @@ class FlowTable {
   // eviction_candidate returns what a full table gives up next, or null when it is empty.
   Flow* eviction_candidate();
 
-  // The flows with held packets, in the order in which they began to hold.
-  void start_holding(Flow& flow);
-  void stop_holding(Flow& flow);
-  Flow* oldest_holding();
+  // Two lists in the order of entry: the flows with held packets, and those that wait for missing bytes
+  // (whose packets may have been dropped meanwhile). A flow that is in a list already stays where it is.
+  void start_holding(Flow& flow) { enter(holding_, &Flow::holding, flow); }
+  void stop_holding(Flow& flow) { leave(holding_, &Flow::holding, flow); }
+  Flow* oldest_holding() { return holding_.head == kNone ? nullptr : &flows_[holding_.head]; }
+  void start_waiting(Flow& flow) { enter(waiting_, &Flow::waiting, flow); }
+  void stop_waiting(Flow& flow) { leave(waiting_, &Flow::waiting, flow); }
+  Flow* oldest_waiting() { return waiting_.head == kNone ? nullptr : &flows_[waiting_.head]; }
 
  private:
   // Tuple is the key without direction: the smaller endpoint first.
@@ -63,6 +67,8 @@ class FlowTable {
 
   static Tuple tuple_of(const FlowKey& key);
   std::uint32_t index_of(const Flow& flow) const { return static_cast<std::uint32_t>(&flow - flows_); }
+  void enter(List& list, Flow::Links Flow::*links, Flow& flow);
+  void leave(List& list, Flow::Links Flow::*links, Flow& flow);
   void unlink(List& list, Flow::Links Flow::*links, std::uint32_t index);
   void append(List& list, Flow::Links Flow::*links, std::uint32_t index);
 
@@ -73,6 +79,7 @@ class FlowTable {
   absl::flat_hash_map<Tuple, std::uint32_t, TupleHash> index_;
   std::array<List, static_cast<std::size_t>(AgeClass::kCount)> ages_;
   List holding_;
+  List waiting_;
 };
 
 }  // namespace sallyport::engine

@@ -164,6 +164,7 @@ Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
   flow.reason = reason;
   flow.rule = rule;
   drop_held(flow, reason);
+  table_.stop_waiting(flow);
   give_back_windows(flow);
   touch(flow);
   increment(counters.flows_by_verdict[static_cast<std::size_t>(FlowVerdict::kDeny)]);
@@ -229,11 +230,12 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
   }
   Reason reason = Reason::kRuleDenies;
   if (match.rule == kNoRule) {
-    reason = claim.name != nullptr             ? Reason::kNameNotAllowed
-             : protocol == Protocol::kUnknown  ? Reason::kUnknownProtocol
-             : claim.text.empty()              ? Reason::kNoName
-                                               : Reason::kAddressNotAllowed;
-    if (protocol == Protocol::kSsh) reason = Reason::kAddressNotAllowed;
+    const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp;
+    reason = protocol == Protocol::kUnknown   ? Reason::kUnknownProtocol
+             : match.nearest != kNoRule       ? Reason::kProtocolNotAllowed
+             : claim.name != nullptr          ? Reason::kNameNotAllowed
+             : carries_name && claim.text.empty() ? Reason::kNoName
+                                              : Reason::kAddressNotAllowed;
   }
   deny_flow(flow, reason, match.rule);
   return false;
@@ -244,14 +246,15 @@ Decision Inspector::Impl::hold(Flow& flow, const Packet& packet, std::uint64_t e
   if (flow.held.count >= kHeldPacketsPerFlow || !held_.push(flow.held, packet.id, end)) {
     return deny_flow(flow, Reason::kHoldLimit);
   }
-  if (flow.held.count == 1) {
-    flow.hold_deadline = now_ + kHoldTime;
-    table_.start_holding(flow);
-  }
+  if (flow.waiting.list == 0) flow.hold_deadline = now_ + kHoldTime;
+  if (flow.held.count == 1) flow.stall_deadline = now_ + kHoldStall;
+  table_.start_waiting(flow);
+  table_.start_holding(flow);
   return {Verdict::kHold, Reason::kNeedMoreData};
 }
 
 void Inspector::Impl::release_held(Flow& flow, std::uint64_t up_to) {
+  if (up_to == UINT64_MAX || flow.client == nullptr || flow.client->received_end() <= up_to) table_.stop_waiting(flow);
   if (flow.held.count == 0) return;
   held_.take_if(
       flow.held, [up_to](const HeldPackets::Node& node) { return node.end <= up_to; },
@@ -278,10 +281,11 @@ void Inspector::Impl::expire(const policy::Policy& policy, Timestamp now) {
   begin_call(policy, now);
   std::size_t budget = kFlowsExpiredPerCall;
   while (budget-- > 0) {
-    Flow* flow = table_.oldest_holding();
+    Flow* flow = table_.oldest_waiting();
     if (flow == nullptr || flow->hold_deadline > now) break;
-    expire_holding(*flow);
+    expire_waiting(*flow);
   }
+  drop_stalled();
   for (std::size_t i = 0; i < static_cast<std::size_t>(AgeClass::kCount) && budget > 0; ++i) {
     const AgeClass age = static_cast<AgeClass>(i);
     for (Flow* flow = table_.oldest(age); flow != nullptr && flow->last_seen + timeout_of(age) <= now && budget-- > 0;
@@ -295,16 +299,30 @@ void Inspector::Impl::expire(const policy::Policy& policy, Timestamp now) {
   counters.flows_active.store(table_.size(), std::memory_order_relaxed);
 }
 
-// expire_holding ends a wait for bytes that did not come. Bytes that could still have become some protocol
+// drop_stalled lets senders go on whose held segments use up their socket's share (kHoldStall). Datagrams
+// stay: nobody would send them again so soon.
+void Inspector::Impl::drop_stalled() {
+  for (std::size_t i = 0; i < kFlowsExpiredPerCall; ++i) {
+    Flow* flow = table_.oldest_holding();
+    if (flow == nullptr || flow->stall_deadline > now_) return;
+    if (flow->key.transport == Transport::kTcp) {
+      drop_held(*flow, Reason::kNeedMoreData);
+    } else {
+      table_.stop_holding(*flow);
+    }
+  }
+}
+
+// expire_waiting ends a wait for bytes that did not come. Bytes that could still have become some protocol
 // are then no known one, which an address rule may allow (a client that speaks first and little).
-void Inspector::Impl::expire_holding(Flow& flow) {
+void Inspector::Impl::expire_waiting(Flow& flow) {
   if (flow.key.transport == Transport::kTcp && !flow.stage_known && flow.client != nullptr &&
       !flow.client->contiguous().empty()) {
     flow.stage_known = true;
     read_client_stream(flow);
     if (flow.state == FlowState::kDenied) return;
-    release_held(flow, flow.client == nullptr ? UINT64_MAX : flow.client->base());
-    if (flow.held.count == 0) return;
+    release_held(flow, judged_end(flow));
+    if (flow.waiting.list == 0) return;
   }
   // The last held packet carries the refusal, the others are dropped before it.
   const std::uint32_t count = flow.held.count;

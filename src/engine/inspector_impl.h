@@ -50,7 +50,8 @@ class Inspector::Impl {
   void close_flow(Flow& flow);
   void touch(Flow& flow);
   bool observing() const;
-  void expire_holding(Flow& flow);
+  void expire_waiting(Flow& flow);
+  void drop_stalled();
 
   // A flow's verdict. allow_flow and deny_flow tell it once (and again when it turns).
   void allow_flow(Flow& flow, Reason reason, RuleId rule);

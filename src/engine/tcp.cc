@@ -166,8 +166,8 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
   release_held(flow, judged);
   if (end <= judged) return pass(flow, flow.watch ? Reason::kAwaitingServer : flow.reason);
   if (stored < end) return {.reason = Reason::kStreamLimit};  // Not remembered: TCP sends it again.
-  // The same bytes are held already, and will leave when they are judged.
-  if (!fresh && flow.held.count != 0) return {.reason = Reason::kNeedMoreData};
+  // The same bytes are remembered already: their packet is held, or will be sent again once they are judged.
+  if (!fresh && flow.waiting.list != 0) return {.reason = Reason::kNeedMoreData};
   return hold(flow, packet, end);
 }
 
@@ -181,6 +181,7 @@ std::uint64_t Inspector::Impl::judged_end(const Flow& flow) {
 
 void Inspector::Impl::become_final(Flow& flow) {
   flow.state = FlowState::kFinal;
+  table_.stop_waiting(flow);
   give_back_windows(flow);
   touch(flow);
 }

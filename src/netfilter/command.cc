@@ -1,12 +1,12 @@
 #include "command.h"
 
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <spawn.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 
 #include "file_descriptor.h"
 
@@ -14,7 +14,9 @@ namespace sallyport::netfilter {
 namespace {
 
 // Files in memory instead of pipes: nothing can block on a full one.
-FileDescriptor memory_file() { return FileDescriptor(memfd_create("sallyport", MFD_CLOEXEC)); }
+FileDescriptor memory_file() {
+  return FileDescriptor(memfd_create("sallyport", MFD_CLOEXEC));
+}
 
 bool write_all(int fd, std::string_view text) {
   while (!text.empty()) {
@@ -38,11 +40,13 @@ std::string read_all(int fd) {
   }
 }
 
-std::string error_text(const std::string& what, int error) { return what + ": " + std::strerror(error); }
+std::string error_text(const std::string& what, int error) {
+  return what + ": " + std::strerror(error);
+}
 
 // spawn starts the program; gives its pid.
-std::expected<pid_t, std::string> spawn(const std::string& path, const std::vector<std::string>& arguments, int in,
-                                        int out, int err) {
+std::expected<pid_t, std::string> spawn(const std::string& path, const std::vector<std::string>& arguments,
+                                        int in, int out, int err) {
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);

@@ -14,9 +14,9 @@ struct CommandResult {
   std::string errors;
 };
 
-// run_command runs `arguments` (the first is found in the usual directories, sbin included) with `input` as its
-// standard input. The child is its own process group, so a Ctrl-C for us does not reach it halfway through
-// a change. Fails with a message when the program cannot be started.
+// run_command runs `arguments` (the first is found in the usual directories, sbin included) with `input` as
+// its standard input. The child is its own process group, so a Ctrl-C for us does not reach it halfway
+// through a change. Fails with a message when the program cannot be started.
 std::expected<CommandResult, std::string> run_command(const std::vector<std::string>& arguments,
                                                       std::string_view input = {});
 

@@ -17,9 +17,12 @@
 namespace sallyport::netfilter {
 namespace {
 
-constexpr std::uint32_t state_bit(unsigned state) { return std::uint32_t{1} << state; }
-constexpr std::uint32_t kStates = state_bit(TCP_ESTABLISHED) | state_bit(TCP_FIN_WAIT1) | state_bit(TCP_FIN_WAIT2) |
-                                  state_bit(TCP_TIME_WAIT) | state_bit(TCP_CLOSE_WAIT) | state_bit(TCP_LAST_ACK) |
+constexpr std::uint32_t state_bit(unsigned state) {
+  return std::uint32_t{1} << state;
+}
+constexpr std::uint32_t kStates = state_bit(TCP_ESTABLISHED) | state_bit(TCP_FIN_WAIT1) |
+                                  state_bit(TCP_FIN_WAIT2) | state_bit(TCP_TIME_WAIT) |
+                                  state_bit(TCP_CLOSE_WAIT) | state_bit(TCP_LAST_ACK) |
                                   state_bit(TCP_CLOSING) | state_bit(TCP_LISTEN);
 
 IpAddress address_of(std::uint8_t family, const std::uint32_t (&words)[4]) {
@@ -42,7 +45,8 @@ int read_socket(const nlmsghdr* message, void* data) {
   return MNL_CB_OK;
 }
 
-std::expected<void, std::string> list_family(mnl_socket* socket, std::uint8_t family, std::vector<TcpSocket>& sockets) {
+std::expected<void, std::string> list_family(mnl_socket* socket, std::uint8_t family,
+                                             std::vector<TcpSocket>& sockets) {
   std::array<char, 256> request{};
   nlmsghdr* message = mnl_nlmsg_put_header(request.data());
   message->nlmsg_type = SOCK_DIAG_BY_FAMILY;
@@ -70,8 +74,8 @@ std::expected<void, std::string> list_family(mnl_socket* socket, std::uint8_t fa
 }  // namespace
 
 std::expected<std::vector<TcpSocket>, std::string> list_tcp_sockets() {
-  const std::unique_ptr<mnl_socket, int (*)(mnl_socket*)> socket(mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC),
-                                                                 mnl_socket_close);
+  const std::unique_ptr<mnl_socket, int (*)(mnl_socket*)> socket(
+      mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC), mnl_socket_close);
   if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
     return std::unexpected(std::string("sock_diag: ") + std::strerror(errno));
   }
@@ -95,7 +99,8 @@ ExistingFlows::ExistingFlows(const std::vector<TcpSocket>& sockets) {
     if (socket.listening) continue;
     // A listener on [::] takes IPv4 too (RFC 3493 §5.3); whether it does is not told, so it is believed.
     const auto accepts = [&](const Endpoint& listener) {
-      return listener.port == socket.local.port && (any(listener.address) || listener.address == socket.local.address);
+      return listener.port == socket.local.port &&
+             (any(listener.address) || listener.address == socket.local.address);
     };
     if (std::ranges::any_of(listeners, accepts)) flows_.push_back({socket.local, socket.remote});
   }

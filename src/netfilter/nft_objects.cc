@@ -9,7 +9,9 @@ namespace {
 
 using nlohmann::json;
 
-std::string nft_family(Family family) { return family == Family::kIpv4 ? "ip" : "ip6"; }
+std::string nft_family(Family family) {
+  return family == Family::kIpv4 ? "ip" : "ip6";
+}
 
 // text_of returns a member of a JSON object that is a string, or an empty string.
 std::string text_of(const json& object, const char* key) {
@@ -62,7 +64,8 @@ Table read_table(const std::string& text) {
 NftObjects read_nft_objects(std::string_view text, Family family) {
   NftObjects objects;
   const json document = json::parse(text, nullptr, false);
-  if (!document.is_object() || !document.contains("nftables") || !document["nftables"].is_array()) return objects;
+  if (!document.is_object() || !document.contains("nftables") || !document["nftables"].is_array())
+    return objects;
   for (const json& item : document["nftables"]) {
     if (!item.is_object() || item.empty()) continue;
     const json& object = item.begin().value();
@@ -97,7 +100,8 @@ std::expected<void, std::string> remove_created(Family family, const TableState&
   // A chain that got a rule meanwhile makes its deletion fail, and that is right.
   for (const std::string& chain : state.created.base_chains) {
     if (!table.chains.contains(chain) || table.used.contains(chain)) continue;
-    const std::expected<std::string, std::string> deleted = nft({"delete", "chain", name, state.table, chain});
+    const std::expected<std::string, std::string> deleted =
+        nft({"delete", "chain", name, state.table, chain});
     if (!deleted) return std::unexpected(deleted.error());
     table.chains.erase(chain);
   }

@@ -16,15 +16,15 @@ struct Instruction {
   std::uint32_t operand;
 };
 
-constexpr unsigned kLoadByte = BPF_LD | BPF_B | BPF_ABS;            // A = packet[operand]
-constexpr unsigned kLoadByteIndexed = BPF_LD | BPF_B | BPF_IND;     // A = packet[X + operand]
-constexpr unsigned kLoadHalf = BPF_LD | BPF_H | BPF_ABS;            // A = packet[operand..+1], big-endian
+constexpr unsigned kLoadByte = BPF_LD | BPF_B | BPF_ABS;               // A = packet[operand]
+constexpr unsigned kLoadByteIndexed = BPF_LD | BPF_B | BPF_IND;        // A = packet[X + operand]
+constexpr unsigned kLoadHalf = BPF_LD | BPF_H | BPF_ABS;               // A = packet[operand..+1], big-endian
 constexpr unsigned kLoadIpv4HeaderLength = BPF_LDX | BPF_B | BPF_MSH;  // X = 4 * (packet[operand] & 15)
 constexpr unsigned kAnd = BPF_ALU | BPF_AND | BPF_K;
 constexpr unsigned kShiftRight = BPF_ALU | BPF_RSH | BPF_K;
 constexpr unsigned kAddX = BPF_ALU | BPF_ADD | BPF_X;
 constexpr unsigned kSubtractX = BPF_ALU | BPF_SUB | BPF_X;
-constexpr unsigned kCopyToX = BPF_MISC;  // BPF_TAX is zero.
+constexpr unsigned kCopyToX = BPF_MISC;                       // BPF_TAX is zero.
 constexpr unsigned kJumpIfEqual = BPF_JMP | BPF_JEQ | BPF_K;  // Skips jump_true or jump_false instructions.
 constexpr unsigned kReturn = BPF_RET | BPF_K;
 
@@ -63,22 +63,22 @@ std::string pure_ack_filter(Family family) {
       });
     case Family::kIpv6:
       return bytecode({
-          {kLoadByte, 0, 0, 6},         //  0 A = next header
-          {kJumpIfEqual, 0, 13, 6},     //  1 an extension header stands before TCP: no match (15)
-          {kLoadHalf, 0, 0, 4},         //  2 A = payload length: everything behind the IPv6 header
-          {kJumpIfEqual, 11, 0, 0},     //  3 zero: a jumbogram or an aggregate above 64 kB: no match (15)
-          {kLoadByte, 0, 0, 40 + 13},   //  4 A = TCP flags
-          {kAnd, 0, 0, 0x3f},           //  5 URG ACK PSH RST SYN FIN
-          {kJumpIfEqual, 0, 8, 0x10},   //  6 more or less than ACK: no match (15)
-          {kLoadByte, 0, 0, 40 + 12},   //  7 A = data offset, in the high four bits, in words
-          {kAnd, 0, 0, 0xf0},           //  8
-          {kShiftRight, 0, 0, 2},       //  9 A = length of the TCP header
-          {kCopyToX, 0, 0, 0},          // 10 X = A
-          {kLoadHalf, 0, 0, 4},         // 11 A = payload length
-          {kSubtractX, 0, 0, 0},        // 12 A = length of the TCP payload
-          {kJumpIfEqual, 0, 1, 0},      // 13 some payload: no match (15)
-          {kReturn, 0, 0, 1},           // 14 match
-          {kReturn, 0, 0, 0},           // 15 no match
+          {kLoadByte, 0, 0, 6},        //  0 A = next header
+          {kJumpIfEqual, 0, 13, 6},    //  1 an extension header stands before TCP: no match (15)
+          {kLoadHalf, 0, 0, 4},        //  2 A = payload length: everything behind the IPv6 header
+          {kJumpIfEqual, 11, 0, 0},    //  3 zero: a jumbogram or an aggregate above 64 kB: no match (15)
+          {kLoadByte, 0, 0, 40 + 13},  //  4 A = TCP flags
+          {kAnd, 0, 0, 0x3f},          //  5 URG ACK PSH RST SYN FIN
+          {kJumpIfEqual, 0, 8, 0x10},  //  6 more or less than ACK: no match (15)
+          {kLoadByte, 0, 0, 40 + 12},  //  7 A = data offset, in the high four bits, in words
+          {kAnd, 0, 0, 0xf0},          //  8
+          {kShiftRight, 0, 0, 2},      //  9 A = length of the TCP header
+          {kCopyToX, 0, 0, 0},         // 10 X = A
+          {kLoadHalf, 0, 0, 4},        // 11 A = payload length
+          {kSubtractX, 0, 0, 0},       // 12 A = length of the TCP payload
+          {kJumpIfEqual, 0, 1, 0},     // 13 some payload: no match (15)
+          {kReturn, 0, 0, 1},          // 14 match
+          {kReturn, 0, 0, 0},          // 15 no match
       });
   }
   std::unreachable();
@@ -97,13 +97,13 @@ std::string long_header_filter(Family family) {
       });
     case Family::kIpv6:
       return bytecode({
-          {kLoadByte, 0, 0, 6},         // 0 A = next header
-          {kJumpIfEqual, 0, 3, 17},     // 1 an extension header stands before UDP: to the queue (5)
-          {kLoadByte, 0, 0, 40 + 8},    // 2 A = first byte behind the UDP header
-          {kAnd, 0, 0, 0xc0},           // 3 header form and fixed bit
-          {kJumpIfEqual, 0, 1, 0xc0},   // 4 not both: no match (6)
-          {kReturn, 0, 0, 1},           // 5 match
-          {kReturn, 0, 0, 0},           // 6 no match
+          {kLoadByte, 0, 0, 6},        // 0 A = next header
+          {kJumpIfEqual, 0, 3, 17},    // 1 an extension header stands before UDP: to the queue (5)
+          {kLoadByte, 0, 0, 40 + 8},   // 2 A = first byte behind the UDP header
+          {kAnd, 0, 0, 0xc0},          // 3 header form and fixed bit
+          {kJumpIfEqual, 0, 1, 0xc0},  // 4 not both: no match (6)
+          {kReturn, 0, 0, 1},          // 5 match
+          {kReturn, 0, 0, 0},          // 6 no match
       });
   }
   std::unreachable();

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 
@@ -17,7 +18,8 @@ namespace {
 using Attributes = std::array<nlattr*, NFQA_MAX + 1>;
 
 std::optional<std::uint32_t> read_u32(const nlattr* attribute) {
-  if (attribute == nullptr || mnl_attr_get_payload_len(attribute) < sizeof(std::uint32_t)) return std::nullopt;
+  if (attribute == nullptr || mnl_attr_get_payload_len(attribute) < sizeof(std::uint32_t))
+    return std::nullopt;
   return ntohl(mnl_attr_get_u32(attribute));
 }
 
@@ -31,7 +33,8 @@ std::optional<QueuedPacket> decode_packet(const nlmsghdr& message) {
   Attributes attributes{};
   if (nfq_nlmsg_parse(&message, attributes.data()) < 0) return std::nullopt;
   const nlattr* header = attributes[NFQA_PACKET_HDR];
-  if (header == nullptr || mnl_attr_get_payload_len(header) < sizeof(nfqnl_msg_packet_hdr)) return std::nullopt;
+  if (header == nullptr || mnl_attr_get_payload_len(header) < sizeof(nfqnl_msg_packet_hdr))
+    return std::nullopt;
   nfqnl_msg_packet_hdr packet_header;
   std::memcpy(&packet_header, mnl_attr_get_payload(header), sizeof packet_header);
 
@@ -41,7 +44,8 @@ std::optional<QueuedPacket> decode_packet(const nlmsghdr& message) {
   packet.mark = read_u32(attributes[NFQA_MARK]).value_or(0);
   packet.in_interface = read_u32(attributes[NFQA_IFINDEX_INDEV]).value_or(0);
   if (const nlattr* payload = attributes[NFQA_PAYLOAD]; payload != nullptr) {
-    packet.bytes = {static_cast<const std::uint8_t*>(mnl_attr_get_payload(payload)), mnl_attr_get_payload_len(payload)};
+    packet.bytes = {static_cast<const std::uint8_t*>(mnl_attr_get_payload(payload)),
+                    mnl_attr_get_payload_len(payload)};
   }
   packet.wire_size = static_cast<std::uint32_t>(packet.bytes.size());
   // NFQA_CAP_LEN is there only for a packet that was cut, and is its whole length.
@@ -49,13 +53,16 @@ std::optional<QueuedPacket> decode_packet(const nlmsghdr& message) {
     packet.wire_size = *whole;
   }
   packet.checksum_pending = (read_u32(attributes[NFQA_SKB_INFO]).value_or(0) & NFQA_SKB_CSUMNOTREADY) != 0;
+  if (const auto info = read_u32(attributes[NFQA_CT_INFO])) {
+    packet.reply = *info == IP_CT_ESTABLISHED_REPLY || *info == IP_CT_RELATED_REPLY;
+  }
   packet.uid = read_u32(attributes[NFQA_UID]);
   packet.gid = read_u32(attributes[NFQA_GID]);
   return packet;
 }
 
-KernelVerdict kernel_verdict(const Decision& decision, bool observe, const MarkField& field, Generation generation,
-                             std::uint32_t packet_mark) {
+KernelVerdict kernel_verdict(const Decision& decision, bool observe, const MarkField& field,
+                             Generation generation, std::uint32_t packet_mark) {
   const auto repeat = [&](FlowMark mark) {
     const Generation stored = mark == FlowMark::kPass ? Generation{0} : generation;
     return KernelVerdict{NF_REPEAT, field.replace(packet_mark, mark, stored)};

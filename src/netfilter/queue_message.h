@@ -23,6 +23,8 @@ struct QueuedPacket {
   ByteSpan bytes;
   std::uint32_t wire_size = 0;
   bool checksum_pending = false;
+  // Whether conntrack calls it a reply; absent where the kernel does not tell (F_CONNTRACK).
+  std::optional<bool> reply;
   std::optional<std::uint32_t> uid;
   std::optional<std::uint32_t> gid;
 };
@@ -40,8 +42,8 @@ struct KernelVerdict {
 // kernel_verdict maps a decision (not kHold) to the kernel. Every NF_REPEAT carries a code, else the packet
 // would come back for ever; the foreign bits of `packet_mark` are kept. When observing, whatever is not an
 // accept becomes one.
-KernelVerdict kernel_verdict(const Decision& decision, bool observe, const MarkField& field, Generation generation,
-                             std::uint32_t packet_mark);
+KernelVerdict kernel_verdict(const Decision& decision, bool observe, const MarkField& field,
+                             Generation generation, std::uint32_t packet_mark);
 
 // kVerdictSize is the most bytes that encode_verdict writes.
 inline constexpr std::size_t kVerdictSize = 48;

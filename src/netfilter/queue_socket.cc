@@ -8,6 +8,7 @@
 
 #include <libnetfilter_queue/libnetfilter_queue.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -20,8 +21,8 @@ namespace {
 
 constexpr std::uint32_t kCopyRange = 0xffff;
 constexpr std::size_t kMessageSize = kCopyRange + 4'096;  // The packet and the other attributes.
-constexpr std::size_t kBatch = 64;                         // Messages in one recvmmsg.
-constexpr std::size_t kVerdictBatch = 16'384;              // Bytes in one send: about 400 verdicts.
+constexpr std::size_t kBatch = 64;                        // Messages in one recvmmsg.
+constexpr std::size_t kVerdictBatch = 16'384;             // Bytes in one send: about 400 verdicts.
 constexpr int kReceiveBuffer = 32 * 1024 * 1024;
 
 // acknowledged sends a configuration message and waits for the kernel's answer: 0 or an errno.
@@ -30,18 +31,26 @@ int acknowledged(mnl_socket* socket, nlmsghdr* message, std::uint32_t sequence) 
   message->nlmsg_seq = sequence;
   if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0) return errno;
   std::vector<char> answer(kMessageSize);
-  for (;;) {  // Packets may come before the answer, but the first configuration steps deliver none.
+  for (;;) {
     const ssize_t got = mnl_socket_recvfrom(socket, answer.data(), answer.size());
     if (got < 0) {
       if (errno == EINTR || errno == ENOBUFS) continue;
       return errno;
     }
     int left = static_cast<int>(got);
-    for (nlmsghdr* h = reinterpret_cast<nlmsghdr*>(answer.data()); mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+    for (nlmsghdr* h = reinterpret_cast<nlmsghdr*>(answer.data()); mnl_nlmsg_ok(h, left);
+         h = mnl_nlmsg_next(h, &left)) {
       if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq != sequence) continue;
       return -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(h))->error;
     }
   }
+}
+
+// copies_packets tells whether the queue hands packets over.
+bool copies_packets(std::uint16_t queue) {
+  const std::vector<QueueStats> all = read_queue_stats();
+  const auto stats = std::ranges::find(all, queue, &QueueStats::queue);
+  return stats != all.end() && stats->copy_mode == NFQNL_COPY_PACKET;
 }
 
 std::string queue_error(std::uint16_t queue, const std::string& what, int error) {
@@ -50,9 +59,13 @@ std::string queue_error(std::uint16_t queue, const std::string& what, int error)
 
 }  // namespace
 
-void QueueSocket::Closer::operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
+void QueueSocket::Closer::operator()(mnl_socket* socket) const {
+  mnl_socket_close(socket);
+}
 
-int QueueSocket::fd() const { return mnl_socket_get_fd(socket_.get()); }
+int QueueSocket::fd() const {
+  return mnl_socket_get_fd(socket_.get());
+}
 
 std::expected<void, std::string> QueueSocket::configure(bool fail_open) {
   std::array<char, 512> buffer;
@@ -62,7 +75,8 @@ std::expected<void, std::string> QueueSocket::configure(bool fail_open) {
   if (const int error = acknowledged(socket_.get(), message, ++sequence); error != 0) {
     const std::string holder = queue_holder(queue_);
     if (!holder.empty()) return std::unexpected("queue " + std::to_string(queue_) + " is held by " + holder);
-    return std::unexpected(queue_error(queue_, "cannot bind (is this root, and is nfnetlink_queue there?)", error));
+    return std::unexpected(
+        queue_error(queue_, "cannot bind (is this root, and is nfnetlink_queue there?)", error));
   }
   // Optional flags first, while no packet can arrive: each kernel has its own set of them.
   const auto flag = [&](std::uint32_t bit) {
@@ -83,11 +97,13 @@ std::expected<void, std::string> QueueSocket::configure(bool fail_open) {
       return std::unexpected(queue_error(queue_, "F_FAIL_OPEN", error));
     }
   }
+  // From the copy mode on packets arrive, where rules are in place already, and may come before an answer:
+  // ask for none, and look the result up.
   message = nfq_nlmsg_put(buffer.data(), NFQNL_MSG_CONFIG, queue_);
   nfq_nlmsg_cfg_put_params(message, NFQNL_COPY_PACKET, kCopyRange);
   nfq_nlmsg_cfg_put_qmaxlen(message, kQueueLengthMax);
-  if (const int error = acknowledged(socket_.get(), message, ++sequence); error != 0) {
-    return std::unexpected(queue_error(queue_, "cannot set the copy range", error));
+  if (mnl_socket_sendto(socket_.get(), message, message->nlmsg_len) < 0 || !copies_packets(queue_)) {
+    return std::unexpected(queue_error(queue_, "cannot set the copy range", errno));
   }
   return {};
 }

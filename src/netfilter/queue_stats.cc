@@ -27,7 +27,8 @@ std::string inode_of_port(std::uint32_t port_id) {
     std::string address, groups, memory, sent, dump, locks, drops, inode;
     std::string protocol;
     std::string port;
-    if (!(fields >> address >> protocol >> port >> groups >> memory >> sent >> dump >> locks >> drops >> inode)) {
+    if (!(fields >> address >> protocol >> port >> groups >> memory >> sent >> dump >> locks >> drops >>
+          inode)) {
       continue;
     }
     if (protocol == std::to_string(NETLINK_NETFILTER) && port == std::to_string(port_id)) return inode;
@@ -64,10 +65,9 @@ std::vector<QueueStats> parse_queue_stats(std::string_view text) {
     std::istringstream fields(line);
     QueueStats stats;
     std::int64_t port_id = 0;
-    unsigned copy_mode = 0;
     unsigned copy_range = 0;
-    if (fields >> stats.queue >> port_id >> stats.waiting >> copy_mode >> copy_range >> stats.queue_dropped >>
-        stats.user_dropped >> stats.last_id) {
+    if (fields >> stats.queue >> port_id >> stats.waiting >> stats.copy_mode >> copy_range >>
+        stats.queue_dropped >> stats.user_dropped >> stats.last_id) {
       stats.port_id = static_cast<std::uint32_t>(port_id);  // Some kernels print it signed.
       result.push_back(stats);
     }

@@ -25,8 +25,11 @@ namespace sallyport::netfilter {
 namespace {
 
 constexpr std::chrono::milliseconds kExpireInterval{50};
+constexpr std::chrono::milliseconds kExpireIntervalWhileHolding{10};  // Below kHoldStall.
 
-std::chrono::nanoseconds monotonic_now() { return std::chrono::steady_clock::now().time_since_epoch(); }
+std::chrono::nanoseconds monotonic_now() {
+  return std::chrono::steady_clock::now().time_since_epoch();
+}
 
 void count(std::atomic<std::uint64_t>& counter) {
   // One writer: a plain add is enough, and cheaper than a locked one.
@@ -84,13 +87,15 @@ class QueueWorker::Impl {
     pollfd fds[2] = {{socket_.fd(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
     bool stopping = false;
     while (!stopping) {
-      (void)::poll(fds, 2, static_cast<int>(kExpireInterval.count()));
+      const bool holding = inspector_.counters().packets_held.load(std::memory_order_relaxed) != 0;
+      const auto interval = holding ? kExpireIntervalWhileHolding : kExpireInterval;
+      (void)::poll(fds, 2, static_cast<int>(interval.count()));
       stopping = (fds[1].revents & POLLIN) != 0;
       constexpr int kBatchesPerTurn = 32;  // Then time passes for expire and stop, under any load.
       for (int i = 0; i < kBatchesPerTurn && read_batch(); ++i) {
       }
       const std::chrono::nanoseconds now = monotonic_now();
-      if (now - last_expire >= kExpireInterval) {
+      if (now - last_expire >= interval) {
         last_expire = now;
         inspector_.expire(*policy_, timestamp(now));
         carry_out_releases();
@@ -125,7 +130,8 @@ class QueueWorker::Impl {
       const std::span<const std::uint8_t> bytes = socket_.message(i);
       int left = static_cast<int>(bytes.size());
       const auto* message = reinterpret_cast<const nlmsghdr*>(bytes.data());
-      for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) handle(*message, existing, now);
+      for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
+        handle(*message, existing, now);
     }
     flush();
     return true;
@@ -157,7 +163,8 @@ class QueueWorker::Impl {
     }
     if (existing != nullptr && queued->hook == NF_INET_LOCAL_OUT && existing->admit(queued->bytes)) {
       count(counters_.existing);
-      give_verdict(queued->id, map({Verdict::kAccept, Reason::kFlowAllowed, kNoRule, FlowMark::kAllow}, queued->mark));
+      give_verdict(queued->id,
+                   map({Verdict::kAccept, Reason::kFlowAllowed, kNoRule, FlowMark::kAllow}, queued->mark));
       return;
     }
     judge(*queued, now);
@@ -170,7 +177,7 @@ class QueueWorker::Impl {
     packet.wire_size = queued.wire_size;
     packet.checksum_pending = queued.checksum_pending;
     packet.in_interface = interfaces_.name_of(queued.in_interface, now);
-    packet.origin = origin_of(queued.hook, packet.in_interface);
+    packet.origin = origin_of(queued, packet.in_interface);
     packet.uid = queued.uid;
     packet.gid = queued.gid;
     const Decision decision = inspector_.inspect(packet, *policy_, timestamp(now));
@@ -184,12 +191,17 @@ class QueueWorker::Impl {
     emit_events();
   }
 
-  Origin origin_of(std::uint8_t hook, std::string_view in_interface) const {
-    switch (hook) {
-      case NF_INET_LOCAL_OUT: return Origin::kOriginal;
-      case NF_INET_LOCAL_IN: return Origin::kReply;
-      case NF_INET_FORWARD: return is_inside(in_interface) ? Origin::kOriginal : Origin::kReply;
-      default: return Origin::kUnknown;
+  Origin origin_of(const QueuedPacket& queued, std::string_view in_interface) const {
+    if (queued.reply) return *queued.reply ? Origin::kReply : Origin::kOriginal;
+    switch (queued.hook) {
+      case NF_INET_LOCAL_OUT:
+        return Origin::kOriginal;
+      case NF_INET_LOCAL_IN:
+        return Origin::kReply;
+      case NF_INET_FORWARD:
+        return is_inside(in_interface) ? Origin::kOriginal : Origin::kReply;
+      default:
+        return Origin::kUnknown;
     }
   }
 
@@ -247,13 +259,27 @@ std::expected<std::unique_ptr<QueueWorker>, std::string> QueueWorker::open(
 }
 
 QueueWorker::QueueWorker(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-QueueWorker::~QueueWorker() { impl_->stop(); }
+QueueWorker::~QueueWorker() {
+  impl_->stop();
+}
 
-void QueueWorker::start() { impl_->start(); }
-void QueueWorker::stop() { impl_->stop(); }
-void QueueWorker::set_existing(std::shared_ptr<const ExistingFlows> flows) { impl_->set_existing(std::move(flows)); }
-const WorkerCounters& QueueWorker::counters() const { return impl_->counters(); }
-const engine::Counters& QueueWorker::inspector_counters() const { return impl_->inspector_counters(); }
-bool QueueWorker::has_conntrack() const { return impl_->has_conntrack(); }
+void QueueWorker::start() {
+  impl_->start();
+}
+void QueueWorker::stop() {
+  impl_->stop();
+}
+void QueueWorker::set_existing(std::shared_ptr<const ExistingFlows> flows) {
+  impl_->set_existing(std::move(flows));
+}
+const WorkerCounters& QueueWorker::counters() const {
+  return impl_->counters();
+}
+const engine::Counters& QueueWorker::inspector_counters() const {
+  return impl_->inspector_counters();
+}
+bool QueueWorker::has_conntrack() const {
+  return impl_->has_conntrack();
+}
 
 }  // namespace sallyport::netfilter

@@ -166,7 +166,9 @@ std::expected<void, std::string> RuleInstaller::verify(const RulePlan& plan) con
     for (const TableUse& use : tables_of(plan)) {
       const auto state = std::ranges::find(states, use.table, &TableState::table);
       for (const std::string_view chain : use.base_chains) {
-        const auto enters = [&](const std::string& jump) { return jump.starts_with(std::string(chain) + ' '); };
+        const auto enters = [&](const std::string& jump) {
+          return jump.starts_with(std::string(chain) + ' ');
+        };
         const auto jumps = state == states.end() ? 0 : std::ranges::count_if(state->jumps, enters);
         if (jumps != 1) {
           return std::unexpected(program(backend_, family, "save") + ": " + std::to_string(jumps) +

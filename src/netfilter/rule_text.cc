@@ -66,8 +66,8 @@ class RuleWriter {
   void add_verdict(TableText& t, std::string_view deny_chain) const {
     const std::string save = hex(plan_.mark.mask());
     t.chains.emplace_back("SALLYPORT-VERDICT");
-    t.rules.push_back("SALLYPORT-VERDICT -m mark ! --mark " + hex(plan_.mark.encode(FlowMark::kPass, 0)) + '/' +
-                      hex(plan_.mark.verdict_mask()) + " -j CONNMARK --save-mark --nfmask " + save +
+    t.rules.push_back("SALLYPORT-VERDICT -m mark ! --mark " + hex(plan_.mark.encode(FlowMark::kPass, 0)) +
+                      '/' + hex(plan_.mark.verdict_mask()) + " -j CONNMARK --save-mark --nfmask " + save +
                       " --ctmask " + save);
     if (!deny_chain.empty()) {
       for (const FlowMark verdict : kDenyMarks) {
@@ -98,7 +98,8 @@ class RuleWriter {
     // tuple.
     t.chains.emplace_back("SALLYPORT-UDP");
     t.rules.push_back("SALLYPORT-UDP -p udp -m udp --dport 53 " + queue());
-    t.rules.push_back("SALLYPORT-UDP -p udp -m bpf --bytecode \"" + long_header_filter(family_) + "\" " + queue());
+    t.rules.push_back("SALLYPORT-UDP -p udp -m bpf --bytecode \"" + long_header_filter(family_) + "\" " +
+                      queue());
   }
 
   // add_replies: the server's direction of flows that are watched or denied.
@@ -116,7 +117,8 @@ class RuleWriter {
   // add_reject answers for a packet of a denied flow; anything that reaches its end is dropped.
   void add_reject(TableText& t, const std::string& chain) const {
     t.chains.push_back(chain);
-    t.rules.push_back(chain + " -p tcp " + flow_verdict(FlowMark::kReset) + " -j REJECT --reject-with tcp-reset");
+    t.rules.push_back(chain + " -p tcp " + flow_verdict(FlowMark::kReset) +
+                      " -j REJECT --reject-with tcp-reset");
     t.rules.push_back(chain + ' ' + flow_verdict(FlowMark::kIcmp) + " -j REJECT --reject-with " +
                       (v6() ? "icmp6-adm-prohibited" : "icmp-admin-prohibited"));
     t.rules.push_back(chain + " -j DROP");
@@ -133,7 +135,8 @@ class RuleWriter {
     if (v6()) {
       for (const char* link : {"fe80::/10", "ff02::/16"}) {
         for (const char* type : {"133", "134", "135", "136"}) {  // RFC 4861 §4.1 to §4.4
-          t.rules.push_back(chain + " -d " + link + " -p ipv6-icmp -m icmp6 --icmpv6-type " + type + " -j RETURN");
+          t.rules.push_back(chain + " -d " + link + " -p ipv6-icmp -m icmp6 --icmpv6-type " + type +
+                            " -j RETURN");
         }
       }
     }
@@ -168,7 +171,8 @@ class RuleWriter {
     add_replies(t, in);
     for (const char* transport : {"udp", "tcp"}) {
       t.rules.push_back(loopback + " -p " + transport + " -m " + transport +
-                        " --sport 53 -m conntrack --ctdir REPLY " + flow_verdict(FlowMark::kWatch) + ' ' + queue());
+                        " --sport 53 -m conntrack --ctdir REPLY " + flow_verdict(FlowMark::kWatch) + ' ' +
+                        queue());
     }
     t.jumps.push_back("INPUT -j " + in);
   }
@@ -204,7 +208,8 @@ class RuleWriter {
     if (enforce()) {
       t.chains.emplace_back("SALLYPORT-GUARD");
       for (const FlowMark verdict : kDenyMarks) {
-        t.rules.push_back("SALLYPORT-GUARD -m conntrack --ctdir ORIGINAL " + flow_verdict(verdict) + " -j DROP");
+        t.rules.push_back("SALLYPORT-GUARD -m conntrack --ctdir ORIGINAL " + flow_verdict(verdict) +
+                          " -j DROP");
       }
       t.jumps.emplace_back("POSTROUTING ! -o lo -j SALLYPORT-GUARD");
     }
@@ -284,7 +289,8 @@ bool is_interface_name(std::string_view name) {
 
 }  // namespace
 
-std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, policy::Mode mode, unsigned queues) {
+std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, policy::Mode mode,
+                                                unsigned queues) {
   const policy::Deploy& deploy = policy.deploy();
   const std::optional<MarkField> mark = MarkField::from_mask(deploy.ct_mark_mask);
   if (!mark) return std::unexpected("deploy.ct_mark_mask must be eight contiguous bits");

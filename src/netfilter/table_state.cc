@@ -14,7 +14,9 @@ std::string_view next_line(std::string_view& text) {
   return line;
 }
 
-std::string_view first_word(std::string_view text) { return text.substr(0, text.find(' ')); }
+std::string_view first_word(std::string_view text) {
+  return text.substr(0, text.find(' '));
+}
 
 // enters_ours tells whether a rule's target is one of our chains. Our jumps end with the target, so a
 // comment that only mentions one (it would end with a quote) does not count.

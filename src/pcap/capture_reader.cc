@@ -8,20 +8,20 @@
 #include <cstring>
 #include <utility>
 
+#include "capture_time.h"
 #include "compressed_file.h"
+#include "pcapng_reader.h"
 
 namespace sallyport::pcap {
 namespace {
 
-// A signed 64-bit count of nanoseconds ends in the year 2262; files can claim any second.
-constexpr std::int64_t kSecondsMax = 9'000'000'000;
-constexpr std::int64_t kNanosecondsMax = 999'999'999;
-
-Timestamp timestamp_of(const timeval& time) {
-  // With PCAP_TSTAMP_PRECISION_NANO, tv_usec counts nanoseconds.
-  const std::int64_t seconds = std::clamp<std::int64_t>(time.tv_sec, 0, kSecondsMax);
-  const std::int64_t nanoseconds = std::clamp<std::int64_t>(time.tv_usec, 0, kNanosecondsMax);
-  return Timestamp(std::chrono::seconds(seconds) + std::chrono::nanoseconds(nanoseconds));
+// is_pcapng looks at the first bytes and puts them back; glibc takes back what it has just given.
+bool is_pcapng(std::FILE* file) {
+  constexpr std::uint8_t kMagic[4] = {0x0a, 0x0d, 0x0d, 0x0a};
+  std::uint8_t first[4];
+  const std::size_t got = std::fread(first, 1, sizeof first, file);
+  for (std::size_t i = got; i-- > 0;) std::ungetc(first[i], file);
+  return got == sizeof first && std::equal(first, first + 4, kMagic);
 }
 
 }  // namespace
@@ -31,11 +31,19 @@ struct CaptureReader::State {
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ~State() {
-    if (capture != nullptr) pcap_close(capture);  // Closes the FILE as well.
+    if (capture != nullptr) {
+      pcap_close(capture);  // Closes the FILE as well.
+    } else if (file != nullptr) {
+      std::fclose(file);
+    }
   }
 
-  pcap_t* capture = nullptr;
+  std::FILE* file = nullptr;
+  pcap_t* capture = nullptr;             // For pcap,
+  std::optional<PcapngReader> pcapng;    // or this for pcapng.
   std::shared_ptr<InputStatus> input = std::make_shared<InputStatus>();
+  bool next_of_pcap(Frame& frame);
+
   std::uint64_t frames = 0;
   bool ended = false;
   std::optional<std::string> error;
@@ -48,12 +56,15 @@ CaptureReader::~CaptureReader() = default;
 
 std::expected<CaptureReader, std::string> CaptureReader::open_file(std::FILE* raw) {
   auto state = std::make_unique<State>();
-  std::FILE* file = open_input(raw, state->input);
-  if (file == nullptr) return std::unexpected("out of memory");
+  state->file = open_input(raw, state->input);
+  if (state->file == nullptr) return std::unexpected("out of memory");
+  if (is_pcapng(state->file)) {
+    state->pcapng.emplace(state->file);
+    return CaptureReader(std::move(state));
+  }
   char message[PCAP_ERRBUF_SIZE] = "";
-  state->capture = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, message);
+  state->capture = pcap_fopen_offline_with_tstamp_precision(state->file, PCAP_TSTAMP_PRECISION_NANO, message);
   if (state->capture == nullptr) {
-    std::fclose(file);  // libpcap leaves it open when it fails.
     return std::unexpected(state->input->error ? *state->input->error : std::string(message));
   }
   return CaptureReader(std::move(state));
@@ -78,22 +89,27 @@ std::expected<CaptureReader, std::string> CaptureReader::open_memory(ByteSpan by
 bool CaptureReader::next(Frame& frame) {
   State& state = *state_;
   if (state.ended) return false;
+  if (state.pcapng ? state.pcapng->next(frame) : state.next_of_pcap(frame)) {
+    frame.number = ++state.frames;
+    return true;
+  }
+  state.ended = true;
+  if (state.pcapng) state.error = state.pcapng->error();
+  // A damaged compressed stream is the cause; what the capture's reader makes of it is the effect.
+  if (state.input->error) state.error = state.input->error;
+  return false;
+}
+
+bool CaptureReader::State::next_of_pcap(Frame& frame) {
   pcap_pkthdr* header = nullptr;
   const u_char* data = nullptr;
-  const int result = pcap_next_ex(state.capture, &header, &data);
+  const int result = pcap_next_ex(capture, &header, &data);
   if (result != 1) {
-    state.ended = true;
-    // A damaged compressed stream is the cause; what libpcap makes of it is the effect.
-    if (state.input->error) {
-      state.error = state.input->error;
-    } else if (result != PCAP_ERROR_BREAK) {
-      state.error = pcap_geterr(state.capture);
-    }
+    if (result != PCAP_ERROR_BREAK) error = pcap_geterr(capture);
     return false;
   }
-  frame.number = ++state.frames;
-  frame.time = timestamp_of(header->ts);
-  frame.link_type = pcap_datalink(state.capture);
+  frame.time = capture_time(header->ts.tv_sec, header->ts.tv_usec);  // tv_usec counts nanoseconds here.
+  frame.link_type = pcap_datalink(capture);
   frame.bytes = {data, header->caplen};
   frame.wire_length = std::max(header->len, header->caplen);
   return true;

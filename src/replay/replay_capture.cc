@@ -160,8 +160,9 @@ CaptureResult replay_capture(const std::filesystem::path& file, const ReplayOpti
   }
   replayer.finish(result);
   result.error = reader->error();
+  // One unreadable interface among several is counted; a capture of nothing else is an error.
   const auto unknown = result.without_packet.find(to_string(pcap::LinkError::kUnknownLinkType));
-  if (!result.error && unknown != result.without_packet.end()) {
+  if (!result.error && unknown != result.without_packet.end() && unknown->second == result.frames_read) {
     result.error = "link type " + std::to_string(frame.link_type) + " is not supported";
   }
   if (options.json) render(options, result);

@@ -74,7 +74,9 @@ Widths fit(const std::vector<Cells>& lines, std::size_t terminal) {
   }
   for (const auto& [column, least] : kShrinkable) {
     if (terminal == 0 || total <= terminal || widths[column] <= least) continue;
-    const std::size_t cut = std::min(total - terminal, widths[column] - least);
+    // Half a date says nothing, so it goes as a whole.
+    const std::size_t spare = widths[column] - least;
+    const std::size_t cut = column == kTime ? spare : std::min(total - terminal, spare);
     widths[column] -= cut;
     total -= cut;
   }

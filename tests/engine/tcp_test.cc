@@ -214,15 +214,39 @@ TEST_F(TcpTest, HoldsASecondHelloThatNobodyAskedFor) {
 
 TEST_F(TcpTest, EndsAWaitWithARefusal) {
   connect();
-  const auto segments = tcp_.client_segments(hello_to("good.example"), 100);
+  const auto segments = tcp_.client_segments(hello_to("good.example"), 20);
   fw_.client(segments[0]);
   fw_.client(segments[1]);
-  EXPECT_TRUE(fw_.wait(kHoldTime - std::chrono::milliseconds(100)).releases.empty());
+  fw_.wait(kHoldTime - std::chrono::milliseconds(100));
+  EXPECT_TRUE(fw_.verdicts().empty());
+  fw_.client(segments[2]);
+  fw_.client(segments[3]);
   const auto outcome = fw_.wait(std::chrono::milliseconds(200));
   ASSERT_EQ(outcome.releases.size(), 2U);
   EXPECT_EQ(outcome.releases[0].decision.verdict, Verdict::kDrop);
   EXPECT_FALSE(outcome.releases[0].decision.mark);
   EXPECT_EQ(outcome.releases[1].decision.mark, FlowMark::kReset) << "the last one carries the reset";
+}
+
+TEST_F(TcpTest, DropsHeldSegmentsOfAStalledSenderAndStillRemembersTheirBytes) {
+  connect();
+  const auto segments = tcp_.client_segments(hello_to("good.example"), 100);
+  fw_.client(segments[0]);
+  fw_.client(segments[1]);
+  const auto stalled = fw_.wait(kHoldStall);
+  ASSERT_EQ(stalled.releases.size(), 2U);
+  for (const auto& release : stalled.releases) {
+    EXPECT_EQ(release.decision.verdict, Verdict::kDrop);
+    EXPECT_FALSE(release.decision.mark) << "the flow itself is not denied";
+  }
+  EXPECT_TRUE(fw_.verdicts().empty());
+  Outcome last;
+  for (std::size_t i = 2; i < segments.size(); ++i) last = fw_.client(segments[i]);
+  EXPECT_EQ(last.decision.verdict, Verdict::kAccept) << "the bytes of the dropped segments were judged too";
+  EXPECT_EQ(fw_.client(segments[0]).decision.verdict, Verdict::kAccept) << "sent again";
+  auto evil = segments[1];
+  evil.back() ^= 1;
+  EXPECT_EQ(fw_.client(evil).decision.reason, Reason::kRetransmissionDiffers);
 }
 
 TEST_F(TcpTest, ShortBytesThatCouldStillBeAProtocolGoByAddressAfterTheWait) {
@@ -240,9 +264,10 @@ ports = [7000]
   TcpConversation tcp(kClient, endpoint("192.0.2.50", 7'000));
   EXPECT_FALSE(fw.client(tcp.syn()).decision.mark) << "a deny rule may match yet";
   EXPECT_EQ(fw.client(tcp.client_data("G")).decision.verdict, Verdict::kHold);
-  const auto outcome = fw.wait(kHoldTime);
-  ASSERT_EQ(outcome.releases.size(), 1U);
-  EXPECT_EQ(outcome.releases[0].decision.verdict, Verdict::kAccept);
+  fw.wait(kHoldTime);
+  ASSERT_EQ(fw.verdicts().size(), 1U);
+  EXPECT_EQ(fw.verdicts()[0].verdict, FlowVerdict::kAllow);
+  EXPECT_EQ(fw.client(tcp.client_at(0).payload("G").build()).decision.verdict, Verdict::kAccept);
 }
 
 TEST_F(TcpTest, DeniesBytesThatAreNoProtocol) {

@@ -292,6 +292,20 @@ TEST(DnsRecordTest, ATargetMustFillTheData) {
   EXPECT_FALSE(target({0xc0}));
 }
 
+TEST(DnsRecordTest, ATargetMayNotBorrowFromTheNextRecord) {
+  // Service bindings may have more behind their target, so only its end tells.
+  const Bytes bytes = DnsMessageBuilder()
+                          .response()
+                          .record(Section::kAnswer, "a", kDnsTypeHttps, 1, 0, {0, 1, 1, 'b'})
+                          .a("c", "192.0.2.1")
+                          .build();
+  const auto message = parse_dns_message(bytes);
+  ASSERT_TRUE(message);
+  const DnsRecord record = records_of(*message).at(0);
+  EXPECT_FALSE(target_of(*message, record));
+  EXPECT_FALSE(parse_service_binding(*message, record));
+}
+
 TEST(DnsRecordTest, OtherTypesHaveNoTarget) {
   const Bytes bytes = DnsMessageBuilder().response().named("a", kDnsTypeTxt, "b").build();
   const auto message = parse_dns_message(bytes);

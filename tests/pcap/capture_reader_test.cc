@@ -146,6 +146,55 @@ TEST(CaptureReaderTest, ATruncatedFileGivesTheFramesSoFarAndAnError) {
   }
 }
 
+TEST(CaptureReaderTest, ATruncatedPcapngGivesTheFramesSoFarAndAnError) {
+  const Bytes whole = two_frames({.pcapng = true});
+  const std::size_t described = 28 + 32;
+  const std::size_t first_ends = described + 32 + 12;
+  for (std::size_t length = 0; length < whole.size(); ++length) {
+    const Bytes prefix(whole.data(), whole.data() + length);
+    const Read read = read_all(prefix);
+    EXPECT_EQ(read.frames.size(), length >= first_ends ? 1u : 0u) << length << " bytes";
+    const bool between_blocks = length == 28 || length == described || length == first_ends;
+    EXPECT_EQ(read.error.empty(), between_blocks) << length << " bytes: " << read.error;
+  }
+}
+
+// Every octet of a small pcapng, changed in every bit: no crash, no frame longer than the file.
+TEST(CaptureReaderTest, ADamagedPcapngIsReadWithinItsBounds) {
+  const Bytes whole = two_frames({.pcapng = true});
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    for (unsigned bit = 0; bit < 8; ++bit) {
+      Bytes damaged = whole;
+      damaged[at] ^= static_cast<std::uint8_t>(1u << bit);
+      for (const Bytes& frame : read_all(damaged).frames) EXPECT_LE(frame.size(), whole.size());
+    }
+  }
+}
+
+TEST(CaptureReaderTest, InterfacesAndSectionsOfAPcapngMayDiffer) {
+  const Bytes little = two_frames({.pcapng = true, .link_type = 1, .snap_length = 96});
+  const Bytes big = two_frames({.big_endian = true, .pcapng = true, .link_type = 113});
+  Bytes sections = little;
+  sections.insert(sections.end(), big.begin(), big.end());
+  const Read read = read_all(sections);
+  EXPECT_EQ(read.error, "");
+  EXPECT_EQ(read.frames.size(), 4u);
+  EXPECT_EQ(read.link_type, 113) << "of the last frame";
+  // A second interface of another link type in one section: the description block of another file.
+  const Bytes other = two_frames({.pcapng = true, .link_type = 0});
+  Bytes interfaces = little;
+  interfaces.insert(interfaces.end(), other.begin() + 28, other.begin() + 60);
+  EXPECT_EQ(read_all(interfaces).frames.size(), 2u);
+  EXPECT_EQ(read_all(interfaces).error, "");
+}
+
+TEST(CaptureReaderTest, APacketOfAnUnknownInterfaceIsDamage) {
+  const Bytes whole = two_frames({.pcapng = true});
+  Bytes orphan(whole.begin(), whole.begin() + 28);
+  orphan.insert(orphan.end(), whole.begin() + 60, whole.end());
+  EXPECT_EQ(read_all(orphan).error, "a packet of an interface that is not described");
+}
+
 TEST(CaptureReaderTest, NoPrefixOfACompressedFileEndsCleanly) {
   const Bytes plain = two_frames({});
   for (const Bytes& whole : {gzip(plain), zstd(plain)}) {

@@ -59,6 +59,11 @@ inline constexpr std::size_t kHeldPacketsPerWorker = 8'192;
 inline constexpr std::size_t kQueueLengthMax = 16'384;  // NFQA_CFG_QUEUE_MAXLEN of each queue.
 static_assert(kHeldPacketsPerWorker * 2 <= kQueueLengthMax, "held packets must leave room in the queue");
 inline constexpr Duration kHoldTime = std::chrono::seconds(5);
+// A held segment counts against its socket's share of queued packets (TCP small queues): a local sender
+// with a long round trip stops after two or three. After this long without an end the segments are
+// dropped, their bytes remembered; the sender goes on, and TCP sends the dropped ones again.
+inline constexpr Duration kHoldStall = std::chrono::milliseconds(40);
+static_assert(kHoldStall * 10 < kHoldTime);
 
 // --- Flows -----------------------------------------------------------------------------------------
 inline constexpr std::size_t kFlowsPerWorker = 65'536;

@@ -13,8 +13,8 @@ struct DaemonOptions {
   std::shared_ptr<const policy::Policy> policy;
   std::string policy_name;  // For people: the file, or "embedded".
   std::string version;
-  std::optional<policy::Mode> mode;   // Overrides the policy's own.
-  std::optional<unsigned> queues;     // Overrides the policy's own; at least 1.
+  std::optional<policy::Mode> mode;    // Overrides the policy's own.
+  std::optional<unsigned> queues;      // Overrides the policy's own; at least 1.
   std::optional<std::string> control;  // Path of the control socket; overrides the policy's own.
   bool install_rules = true;
   bool json = false;  // Events as JSON lines.

@@ -1,9 +1,9 @@
 // ExistingFlows is a snapshot of the TCP connections that others had opened to this host when inspection
 // began: their local port is one that a socket listens on. Where connection tracking only starts now, the
 // next packet of such a connection may be one that we send; it would then look like the beginning of an
-// outgoing flow in its middle and be denied: the administrator's own SSH session among them. The worker lets these
-// flows pass. A connection attempt that is under way (SYN-SENT) never counts, and a SYN on such a tuple ends its
-// admission: a new connection is judged.
+// outgoing flow in its middle and be denied: the administrator's own SSH session among them. The worker lets
+// these flows pass. A connection attempt that is under way (SYN-SENT) never counts, and a SYN on such a tuple
+// ends its admission: a new connection is judged.
 #pragma once
 
 #include <atomic>
@@ -46,7 +46,7 @@ class ExistingFlows {
     Endpoint remote;
     friend auto operator<=>(const Flow&, const Flow&) = default;
   };
-  std::vector<Flow> flows_;  // Sorted.
+  std::vector<Flow> flows_;                     // Sorted.
   std::unique_ptr<std::atomic<bool>[]> ended_;  // By the index of the flow.
 };
 

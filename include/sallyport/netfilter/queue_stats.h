@@ -11,11 +11,12 @@ namespace sallyport::netfilter {
 // QueueStats is one line of /proc/net/netfilter/nfnetlink_queue.
 struct QueueStats {
   std::uint16_t queue = 0;
-  std::uint32_t port_id = 0;       // Of the netlink socket that holds the queue.
-  std::uint32_t waiting = 0;       // Packets without a verdict.
+  std::uint32_t port_id = 0;        // Of the netlink socket that holds the queue.
+  std::uint32_t waiting = 0;        // Packets without a verdict.
+  unsigned copy_mode = 0;           // NFQNL_COPY_NONE (which drops), _META or _PACKET.
   std::uint64_t queue_dropped = 0;  // The queue was full.
   std::uint64_t user_dropped = 0;   // The socket's buffer was full.
-  std::uint32_t last_id = 0;       // Packets queued so far.
+  std::uint32_t last_id = 0;        // Packets queued so far.
 };
 
 // parse_queue_stats reads the file's text; lines that it does not understand are left out.

@@ -34,11 +34,11 @@ struct WorkerOptions {
 // WorkerCounters are written by the worker alone and may be read by any thread.
 struct WorkerCounters {
   std::atomic<std::uint64_t> packets{0};
-  std::atomic<std::uint64_t> held{0};            // Holds begun, in all.
+  std::atomic<std::uint64_t> held{0};  // Holds begun, in all.
   std::atomic<std::uint64_t> truncated{0};
-  std::atomic<std::uint64_t> existing{0};        // Packets of connections that were there before us.
-  std::atomic<std::uint64_t> repeat_loops{0};    // Packets that circled (docs/netfilter.md) and were stopped.
-  std::atomic<std::uint64_t> no_buffer{0};       // ENOBUFS: the kernel lost packets for want of buffer space.
+  std::atomic<std::uint64_t> existing{0};      // Packets of connections that were there before us.
+  std::atomic<std::uint64_t> repeat_loops{0};  // Packets that circled (docs/netfilter.md) and were stopped.
+  std::atomic<std::uint64_t> no_buffer{0};     // ENOBUFS: the kernel lost packets for want of buffer space.
   std::atomic<std::uint64_t> receive_errors{0};
   std::atomic<std::uint64_t> verdict_errors{0};  // Verdicts that the kernel refused (the packet was gone).
 };

@@ -16,16 +16,18 @@ enum class Backend : std::uint8_t { kNft, kLegacy };
 
 constexpr std::string_view to_string(Backend backend) {
   switch (backend) {
-    case Backend::kNft: return "iptables-nft";
-    case Backend::kLegacy: return "iptables-legacy";
+    case Backend::kNft:
+      return "iptables-nft";
+    case Backend::kLegacy:
+      return "iptables-legacy";
   }
   return "?";
 }
 
 class RuleInstaller {
  public:
-  // open chooses the backend: iptables-nft, or iptables-legacy where only that has rules. Fails with a message
-  // when neither is installed.
+  // open chooses the backend: iptables-nft, or iptables-legacy where only that has rules. Fails with a
+  // message when neither is installed.
   static std::expected<RuleInstaller, std::string> open();
 
   Backend backend() const { return backend_; }

@@ -23,7 +23,7 @@ inline constexpr std::string_view kChainPrefix = "SALLYPORT-";
 // RulePlan is everything that the rules depend on.
 struct RulePlan {
   policy::Mode mode = policy::Mode::kEnforce;
-  bool output = true;   // Inspect what this host sends.
+  bool output = true;    // Inspect what this host sends.
   bool forward = false;  // Inspect what it forwards for the interfaces of `inside`.
   std::vector<std::string> inside;
   MarkField mark;
@@ -33,7 +33,8 @@ struct RulePlan {
 
 // plan_rules makes the plan of a policy. Fails with a message when the policy's mark mask is not eight
 // contiguous bits, or when the forward hook has no inside interface.
-std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, policy::Mode mode, unsigned queues);
+std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, policy::Mode mode,
+                                                unsigned queues);
 
 // Created names what iptables-nft made for us on the way and removal must take back. It is kept in the
 // kernel itself, as comments in the chain SALLYPORT-CREATED, so that any later process can read it.

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from .proc import Result
+from .servers import NAMES
 
 RAW_CLIENT = Path(__file__).with_name("raw_client.py")
 
@@ -23,7 +24,7 @@ class Clients:
 
     def curl(self, url: str, family: int, *arguments: str, timeout: float | None = None, uid: int | None = None) -> Result:
         limit = timeout or self.timeout
-        return self.bed.run("client", ["curl", "-sS", f"-{family}", "--cacert", str(self.servers.ca), "-m", str(limit), *arguments, url],
+        return self.bed.run("client", ["curl", "-sS", f"-{family}", "--cacert", str(self.servers.ca), "-m", str(limit), url, *arguments],
                             limit + 5, uid)
 
     def s_client(self, name: str | None, family: int, port: int, *arguments: str) -> Result:
@@ -35,11 +36,14 @@ class Clients:
                                        *arguments], self.timeout, stdin=request)
 
     def http3(self, name: str, family: int, port: int = 443, *arguments: str, seconds: int = 3) -> Result:
-        """http3 asks ngtcp2's client for /; the body is in the output when it worked."""
-        address = self.bed.server_address(family)
-        return self.bed.run("client", ["gtlsclient", f"--sni={name}", "--exit-on-all-streams-close", f"--timeout={seconds}s",
-                                       f"--handshake-timeout={seconds}s", "--no-quic-dump", *arguments, address, str(port), f"https://{name}/"],
-                            seconds + 8)
+        """http3 asks ngtcp2's client for /. It takes the name and not --sni for the server name, so for the call the name has
+        addresses of one family only."""
+        self.bed.set_hosts(NAMES, (family,))
+        try:
+            return self.bed.run("client", ["gtlsclient", "--exit-on-all-streams-close", f"--timeout={seconds}s", "--no-quic-dump",
+                                           f"--handshake-timeout={seconds}s", *arguments, name, str(port), f"https://{name}/"], seconds + 8)
+        finally:
+            self.bed.set_hosts(NAMES)
 
     def dig(self, name: str, family: int, *arguments: str, kind: str = "A") -> Result:
         return self.bed.run("client", ["dig", "+tries=1", "+time=2", f"@{self.bed.server_address(family)}", *arguments, name, kind], self.timeout)

@@ -2,13 +2,14 @@
 
 Runs inside the client's namespace. The first line of standard input is a JSON object:
   transport (tcp|udp), address, port, source_port (0: any), data (hex), piece (bytes a send, 0: all),
-  datagrams (hex, sent one by one before data), gap_ms (pause between two sends), read (seconds to wait for an answer), mark (SO_MARK), ttl, then
-  (list of hex: each is sent after an answer)
+  datagrams (list of hex: sent one by one before data), gap_ms (pause between two sends), read (seconds to wait for an
+  answer), mark (SO_MARK), then (list of hex: each is sent after an answer)
 """
 
 import errno
 import json
 import socket
+import struct
 import sys
 import time
 
@@ -22,7 +23,7 @@ def main() -> int:
     client = socket.socket(family, kind)
     try:
         if request.get("mark"):
-            client.setsockopt(socket.SOL_SOCKET, 36, request["mark"])  # SO_MARK
+            client.setsockopt(socket.SOL_SOCKET, 36, struct.pack("I", request["mark"]))  # SO_MARK
         if kind == socket.SOCK_STREAM:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if request.get("source_port"):

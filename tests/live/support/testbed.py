@@ -172,11 +172,11 @@ class Testbed:
         """The firewall's interface towards the client, in gateway mode."""
         return "west"
 
-    def set_hosts(self, names: dict[str, int]) -> None:
-        """set_hosts gives each name, in every namespace, the server's address of that index, v4 and v6."""
+    def set_hosts(self, names: dict[str, int], families: tuple[int, ...] = (4, 6)) -> None:
+        """set_hosts gives each name, in every namespace, the server's address of that index."""
         lines = ["127.0.0.1 localhost", "::1 localhost"]
         for name, index in names.items():
-            lines += [f"{self.server_address(family, index)} {name}" for family in (4, 6)]
+            lines += [f"{self.server_address(family, index)} {name}" for family in families]
         for node in self.nodes:
             (ETC_NETNS / node / "hosts").write_text("\n".join(lines) + "\n")
 

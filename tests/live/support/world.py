@@ -42,10 +42,10 @@ class World:
 
 
 @contextmanager
-def world(suite: Suite, mode: str, rules: str, *start: str, hops: int | None = None, offload: bool = True, capture: bool = True,
+def world(suite: Suite, layout: str, rules: str, *start: str, hops: int | None = None, offload: bool = True, capture: bool = True,
           arguments: tuple[str, ...] = (), bulk_bytes: int = 0, **policy):
     """world starts the named servers (web, ssh, dns, quic, sink, upload) and the program with `rules`."""
-    with Testbed(mode, hops, offload) as bed, Servers(bed) as servers:
+    with Testbed(layout, hops, offload) as bed, Servers(bed) as servers:
         starters = {"web": lambda: servers.start_web(bulk_bytes), "ssh": servers.start_ssh, "dns": servers.start_dns,
                     "quic": servers.start_quic, "sink": servers.start_sink, "upload": servers.start_tls_upload}
         for name in start:

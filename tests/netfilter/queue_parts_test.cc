@@ -1,0 +1,184 @@
+// The small parts of the worker and the readers of the kernel's tables.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <vector>
+
+#include "held_marks.h"
+#include "nft_objects.h"
+#include "repeat_guard.h"
+#include "sallyport/netfilter/existing_flows.h"
+#include "sallyport/netfilter/queue_stats.h"
+
+namespace sallyport::netfilter {
+namespace {
+
+using namespace std::chrono_literals;
+using Bytes = std::vector<std::uint8_t>;
+
+TEST(RepeatGuardTest, StopsOnlyAPacketThatComesBackManyTimesAtOnce) {
+  RepeatGuard guard(1);
+  const Bytes packet(60, 7);
+  for (std::uint32_t i = 0; i < RepeatGuard::kSightingsMax; ++i) EXPECT_FALSE(guard.stuck(packet, 1s)) << i;
+  EXPECT_TRUE(guard.stuck(packet, 1s));
+  EXPECT_FALSE(guard.stuck(packet, 1s + RepeatGuard::kWindow + 1ns)) << "a new window begins";
+}
+
+TEST(RepeatGuardTest, PacketsThatDifferInOneHeaderByteAreNotTheSame) {
+  RepeatGuard guard(2);
+  Bytes packet(60, 7);
+  for (unsigned i = 0; i < 4096; ++i) {
+    packet[4] = static_cast<std::uint8_t>(i >> 8);
+    packet[5] = static_cast<std::uint8_t>(i);
+    EXPECT_FALSE(guard.stuck(packet, 1s));
+  }
+}
+
+TEST(RepeatGuardTest, SlowRepetitionIsNoLoop) {
+  RepeatGuard guard(3);
+  const Bytes packet(40, 1);
+  for (int i = 0; i < 1000; ++i) EXPECT_FALSE(guard.stuck(packet, i * 5ms));
+}
+
+TEST(HeldMarksTest, AgreesWithAMapUnderAnyOrder) {
+  HeldMarks marks;
+  std::map<std::uint32_t, std::uint32_t> model;
+  std::mt19937 source(42);
+  const auto random = [&] { return static_cast<std::uint32_t>(source()); };
+  for (int step = 0; step < 200'000; ++step) {
+    const std::uint32_t id =
+        random() % 3 == 0 ? random() % 64 * (2 * kHeldPacketsPerWorker) : random() % 9000;
+    if (random() % 2 == 0 && !model.contains(id) && model.size() < kHeldPacketsPerWorker) {
+      const std::uint32_t mark = 1 + random() % 1000;
+      marks.put(id, mark);
+      model[id] = mark;
+    } else {
+      const std::uint32_t expected = model.contains(id) ? model[id] : 0;
+      ASSERT_EQ(marks.take(id), expected);
+      model.erase(id);
+    }
+    ASSERT_EQ(marks.size(), model.size());
+  }
+}
+
+TEST(HeldMarksTest, PacketsWithoutForeignBitsTakeNoPlace) {
+  HeldMarks marks;
+  marks.put(1, 0);
+  EXPECT_EQ(marks.size(), 0U);
+  EXPECT_EQ(marks.take(1), 0U);
+}
+
+TEST(QueueStatsTest, ReadsTheKernelsColumns) {
+  const auto stats = parse_queue_stats(
+      "    0   1234     5 2 65535     6     7     8  1\n    1 3221225472 0 2 65535 0 0 0  1\n");
+  ASSERT_EQ(stats.size(), 2U);
+  EXPECT_EQ(stats[0].port_id, 1234U);
+  EXPECT_EQ(stats[0].waiting, 5U);
+  EXPECT_EQ(stats[0].queue_dropped, 6U);
+  EXPECT_EQ(stats[0].user_dropped, 7U);
+  EXPECT_EQ(stats[0].last_id, 8U);
+  EXPECT_EQ(stats[1].queue, 1);
+  EXPECT_EQ(stats[1].port_id, 3221225472U);
+}
+
+TEST(QueueStatsTest, LeavesOutWhatItDoesNotUnderstand) {
+  EXPECT_TRUE(parse_queue_stats("").empty());
+  EXPECT_TRUE(parse_queue_stats("no figures here\n1 2 3\n").empty());
+}
+
+TEST(NftObjectsTest, ListsTablesAndChainsOfOneFamily) {
+  const NftObjects objects = read_nft_objects(
+      R"({"nftables": [{"metainfo": {"version": "1.0.6"}},
+          {"table": {"family": "ip", "name": "filter", "handle": 1}},
+          {"table": {"family": "ip6", "name": "mangle", "handle": 2}},
+          {"chain": {"family": "ip", "table": "nat", "name": "OUTPUT", "handle": 2, "policy": "accept"}}]})",
+      Family::kIpv4);
+  EXPECT_EQ(objects.tables, (std::set<std::string>{"filter", "nat"}));
+  EXPECT_EQ(objects.chains, (std::set<std::pair<std::string, std::string>>{{"nat", "OUTPUT"}}));
+}
+
+TEST(NftObjectsTest, TextThatIsNoJsonListsNothing) {
+  EXPECT_TRUE(read_nft_objects("", Family::kIpv4).tables.empty());
+  EXPECT_TRUE(read_nft_objects("{\"nftables\": 3}", Family::kIpv4).tables.empty());
+}
+
+Endpoint endpoint(const char* address, std::uint16_t port) {
+  return {IpAddress::parse(address).value(), port};
+}
+
+// tcp_packet makes a header-only packet from `from` to `to`.
+Bytes tcp_packet(const Endpoint& from, const Endpoint& to, std::uint8_t flags) {
+  const bool v4 = from.address.is_v4();
+  const std::size_t ip = v4 ? 20 : 40;
+  Bytes packet(ip + 20, 0);
+  packet[0] = v4 ? 0x45 : 0x60;
+  packet[v4 ? 9 : 6] = 6;
+  std::ranges::copy(from.address.bytes(), packet.begin() + (v4 ? 12 : 8));
+  std::ranges::copy(to.address.bytes(), packet.begin() + (v4 ? 16 : 24));
+  packet[ip] = static_cast<std::uint8_t>(from.port >> 8);
+  packet[ip + 1] = static_cast<std::uint8_t>(from.port);
+  packet[ip + 2] = static_cast<std::uint8_t>(to.port >> 8);
+  packet[ip + 3] = static_cast<std::uint8_t>(to.port);
+  packet[ip + 12] = 0x50;
+  packet[ip + 13] = flags;
+  return packet;
+}
+
+constexpr std::uint8_t kAck = 0x10;
+constexpr std::uint8_t kSyn = 0x02;
+
+struct FlowCase {
+  const char* any;
+  const char* local;
+  const char* remote;
+};
+class ExistingFlowsTest : public testing::TestWithParam<FlowCase> {};
+
+TEST_P(ExistingFlowsTest, AdmitsOnlyConnectionsToAListeningPort) {
+  const Endpoint sshd = endpoint(GetParam().local, 22);
+  const Endpoint admin = endpoint(GetParam().remote, 50'000);
+  const Endpoint outgoing = endpoint(GetParam().local, 40'000);
+  const Endpoint server = endpoint(GetParam().remote, 443);
+  const ExistingFlows flows(
+      {{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}, {outgoing, server, false}});
+  EXPECT_EQ(flows.size(), 1U);
+  EXPECT_TRUE(flows.admit(tcp_packet(sshd, admin, kAck)));
+  EXPECT_FALSE(flows.admit(tcp_packet(outgoing, server, kAck)));
+  EXPECT_FALSE(flows.admit(tcp_packet(sshd, server, kAck)));
+  EXPECT_FALSE(flows.admit(tcp_packet(admin, sshd, kAck)));
+}
+
+TEST_P(ExistingFlowsTest, ASynEndsTheAdmission) {
+  const Endpoint sshd = endpoint(GetParam().local, 22);
+  const Endpoint admin = endpoint(GetParam().remote, 50'000);
+  const ExistingFlows flows({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}});
+  EXPECT_FALSE(flows.admit(tcp_packet(sshd, admin, kSyn)));
+  EXPECT_FALSE(flows.admit(tcp_packet(sshd, admin, kAck)));
+}
+
+TEST_P(ExistingFlowsTest, NoPrefixOfThePacketIsAdmitted) {
+  const Endpoint sshd = endpoint(GetParam().local, 22);
+  const Endpoint admin = endpoint(GetParam().remote, 50'000);
+  const ExistingFlows flows({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}});
+  const Bytes whole = tcp_packet(sshd, admin, kAck);
+  const std::size_t flags = whole.size() - 20 + 13;
+  for (std::size_t size = 0; size <= flags; ++size) {
+    const Bytes prefix(whole.begin(), whole.begin() + static_cast<long>(size));
+    EXPECT_FALSE(flows.admit(prefix)) << size;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, ExistingFlowsTest,
+                         testing::Values(FlowCase{"0.0.0.0", "192.0.2.1", "198.51.100.7"},
+                                         FlowCase{"::", "2001:db8::1", "2001:db8::7"},
+                                         FlowCase{"::", "192.0.2.1", "198.51.100.7"}));
+
+TEST(ExistingFlowsTest, AListenerOnAnotherAddressDoesNotCount) {
+  const ExistingFlows flows({{endpoint("127.0.0.1", 22), {}, true},
+                             {endpoint("192.0.2.1", 22), endpoint("198.51.100.7", 50'000), false}});
+  EXPECT_TRUE(flows.empty());
+}
+
+}  // namespace
+}  // namespace sallyport::netfilter
