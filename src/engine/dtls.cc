@@ -33,7 +33,7 @@ Decision Inspector::Impl::dtls_datagram(Flow& flow, const Packet& packet, ByteSp
 // read_dtls_fragment puts a fragment where it belongs. False: the flow is denied now.
 bool Inspector::Impl::read_dtls_fragment(Flow& flow, const parsers::DtlsFragment& fragment) {
   DtlsState& dtls = flow.dtls;
-  if (!dtls.assembling || fragment.sequence != dtls.sequence) {
+  if (flow.client == nullptr || fragment.sequence != dtls.sequence) {
     windows_.release(flow.client);
     flow.client = windows_.acquire(0);
     dtls.assembling = true;
@@ -53,11 +53,10 @@ bool Inspector::Impl::read_dtls_fragment(Flow& flow, const parsers::DtlsFragment
     refuse(flow, put.put == StreamWindow::Put::kConflict ? Reason::kRetransmissionDiffers : Reason::kStreamLimit);
     return false;
   }
-  if (flow.client->contiguous().size() < dtls.length) return true;
-  const bool good = read_dtls_hello(flow);
+  // The bytes stay: a fragment that is sent again must be the same.
+  if (!dtls.assembling || flow.client->contiguous().size() < dtls.length) return true;
   dtls.assembling = false;
-  windows_.release(flow.client);
-  return good;
+  return read_dtls_hello(flow);
 }
 
 bool Inspector::Impl::read_dtls_hello(Flow& flow) {

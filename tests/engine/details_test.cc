@@ -1,0 +1,103 @@
+// What an inspector that reads details tells of a flow beside its verdict.
+#include <gtest/gtest.h>
+
+#include "support/client_hello_builder.h"
+#include "support/inspector_harness.h"
+
+namespace sallyport::test {
+namespace {
+
+using ::sallyport::testing::TcpConversation;
+using ::sallyport::testing::endpoint;
+using engine::Detail;
+
+constexpr const char* kPolicy = "version = 1\n[defaults]\nmode = \"observe\"\n";
+
+class DetailsTest : public ::testing::Test {
+ protected:
+  static engine::InspectorOptions with_details() {
+    engine::InspectorOptions options = InspectorHarness::small_options();
+    options.read_details = true;
+    return options;
+  }
+  DetailsTest() {
+    fw_.client(tcp_.syn());
+    fw_.server(tcp_.syn_ack());
+  }
+  void client(std::string_view text) { fw_.client(tcp_.client_data(text)); }
+  void server(std::string_view text) { fw_.server(tcp_.server_data(text)); }
+  void hello(const std::string& name) {
+    const Bytes record = ClientHelloBuilder::typical(name).record();
+    for (const Bytes& segment : tcp_.client_segments(record, 100)) fw_.client(segment);
+  }
+
+  InspectorHarness fw_{kPolicy, with_details()};
+  TcpConversation tcp_{endpoint("10.0.0.1", 40'000), endpoint("192.0.2.1", 2'525)};
+};
+
+TEST_F(DetailsTest, TheNameBehindStarttlsIsTold) {
+  server("220 mail.example ESMTP\r\n");
+  client("EHLO me.example\r\n");
+  server("250-mail.example\r\n250 STARTTLS\r\n");
+  client("starttls\r\n");
+  server("220 go ahead\r\n");
+  hello("mx.example");
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"mx.example"});
+  EXPECT_EQ(fw_.detail(Detail::kJa4).size(), 36U);
+}
+
+TEST_F(DetailsTest, ARefusedStarttlsGoesOnAndALaterOneCounts) {
+  server("* OK ready\r\n");
+  client("a1 STARTTLS\r\n");
+  server("a1 NO later\r\n");
+  client("a2 CAPABILITY\r\na3 STARTTLS\r\n");
+  server("a2 OK\r\na3 OK\r\n");
+  hello("imap.example");
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"imap.example"});
+}
+
+TEST_F(DetailsTest, FtpAndPop3HaveCommandsOfTheirOwn) {
+  server("220 FTP ready\r\n");
+  client("AUTH TLS\r\n");
+  server("234 go\r\n");
+  hello("ftp.example");
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"ftp.example"});
+}
+
+TEST_F(DetailsTest, AHelloWithoutARequestForTlsIsNotRead) {
+  server("+OK POP3\r\n");
+  client("CAPA\r\n");
+  server("+OK\r\n.\r\n");
+  hello("pop.example");
+  EXPECT_TRUE(fw_.names().empty());
+}
+
+TEST_F(DetailsTest, AServerThatSpokeFirstIsToldApartOnceTheClientHasSpoken) {
+  server("220 ready\r\n");
+  client("PORT 10,0,0,1,4,1\r\n");
+  fw_.inspector().finish(fw_.policy(), fw_.now());
+  ASSERT_FALSE(fw_.inspector().events().empty());
+  EXPECT_EQ(fw_.inspector().events().back().protocol, Protocol::kFtp);
+}
+
+TEST_F(DetailsTest, ARequestWithBareLineFeedsIsNamedAndRefused) {
+  client("GET / HTTP/1.1\n");
+  ASSERT_EQ(fw_.verdicts().size(), 1U);
+  EXPECT_EQ(fw_.verdicts()[0].reason, Reason::kAmbiguous);
+  EXPECT_TRUE(fw_.names().empty());
+  client("Host: www.exam");
+  client("ple.com\n\n");
+  client("GET / HTTP/1.1\nHost: other.example\n\n");
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"www.example.com"});
+}
+
+TEST_F(DetailsTest, SeveralSpacesInARequestLineAreHttpAndRefused) {
+  client("GET     / HTTP/1.1\r\nHost: www.example.com\r\n\r\n");
+  ASSERT_EQ(fw_.verdicts().size(), 1U);
+  EXPECT_EQ(fw_.verdicts()[0].protocol, Protocol::kHttp);
+  EXPECT_EQ(fw_.verdicts()[0].reason, Reason::kAmbiguous);
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"www.example.com"});
+}
+
+}  // namespace
+}  // namespace sallyport::test
