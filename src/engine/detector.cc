@@ -70,7 +70,8 @@ bool looks_like_dns_answer(ByteSpan datagram) {
 }
 
 bool looks_like_client(ByteSpan bytes) {
-  return parsers::looks_like_tls(bytes) == Likeness::kYes || parsers::looks_like_http1(bytes) == Likeness::kYes;
+  return parsers::looks_like_tls(bytes) == Likeness::kYes || parsers::looks_like_http1(bytes) == Likeness::kYes ||
+         parsers::looks_like_http2(bytes) == Likeness::kYes;
 }
 
 bool looks_like_server(ByteSpan bytes) {

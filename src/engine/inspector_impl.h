@@ -83,6 +83,7 @@ class Inspector::Impl {
   Decision tcp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision tcp_from_server(Flow& flow, const parsers::IpPacket& ip);
   Decision client_payload(Flow& flow, const Packet& packet, ByteSpan payload, std::uint64_t offset);
+  void turn_if_misread(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   bool may_begin_anew(const Flow& flow, const Packet& packet) const;
   Decision pass(const Flow& flow, Reason reason) const;
   void become_final(Flow& flow);
@@ -124,7 +125,8 @@ class Inspector::Impl {
   Decision udp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision udp_from_server(Flow& flow, const parsers::IpPacket& ip);
   Decision quic_datagram(Flow& flow, const Packet& packet, ByteSpan datagram);
-  Decision refuse_quic_version(Flow& flow);
+  Decision refuse_quic_version(Flow& flow, ByteSpan datagram);
+  void name_unknown_version(Flow& flow, ByteSpan datagram);
   void refuse_google(Flow& flow, const std::optional<std::string_view>& server_name);
   void report_quic_version(Flow& flow, std::uint32_t version);
   enum class QuicRead : std::uint8_t { kIncomplete, kJudged, kDropPacket, kUnknownVersion, kDenied };

@@ -123,7 +123,8 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
     report_detail(flow, Detail::kUserAgent, head.user_agent);
   }
   DomainName name;
-  if (!judge(flow, Protocol::kHttp, request_claim(head, name))) return false;
+  // A reader of details follows a denied connection as it would an allowed one.
+  if (!judge(flow, Protocol::kHttp, request_claim(head, name)) && !options_.read_details) return false;
   if (flow.stage == Protocol::kHttp2) {
     if (!head.connect || shadow(flow)) return true;
     deny_flow(flow, Reason::kProtocolNotAllowed);  // A tunnel inside one stream of many is not followed.

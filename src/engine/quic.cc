@@ -31,7 +31,7 @@ Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSp
     rest = rest.subspan(header->packet.size());
   }
   if (flow.state == FlowState::kDenied) return refusal_of(flow);
-  if (result == QuicRead::kUnknownVersion) return refuse_quic_version(flow);
+  if (result == QuicRead::kUnknownVersion) return refuse_quic_version(flow, datagram);
   if (result == QuicRead::kDropPacket) return {.reason = Reason::kQuicInitialUndecryptable};
   if (result == QuicRead::kIncomplete) {
     if (flow.held.count >= kQuicInitialsPerFlowMax) return deny_flow(flow, Reason::kHoldLimit);
@@ -45,12 +45,45 @@ Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSp
 
 // refuse_quic_version answers a version that is not read. It does not condemn the flow: the client may come
 // back with another version on the same port (RFC 9000 §6), and that hello is judged for itself.
-Decision Inspector::Impl::refuse_quic_version(Flow& flow) {
-  if (flow.verdict != FlowVerdict::kDeny) deny_flow(flow, Reason::kUnsupportedVersion);
+Decision Inspector::Impl::refuse_quic_version(Flow& flow, ByteSpan datagram) {
+  if (flow.verdict != FlowVerdict::kDeny) {
+    name_unknown_version(flow, datagram);
+    deny_flow(flow, Reason::kUnsupportedVersion);
+  }
   drop_held(flow, Reason::kUnsupportedVersion);
   const Decision decision = refusal_of(flow);
   flow.state = FlowState::kUndecided;
   return decision;
+}
+
+// name_unknown_version tells what the refused datagram is for, if its hello is whole and opens with the keys
+// of a version that is known: a client that provokes a negotiation has no others.
+void Inspector::Impl::name_unknown_version(Flow& flow, ByteSpan datagram) {
+  for (const std::uint32_t version : {parsers::kQuicV1, parsers::kQuicDraft29, parsers::kQuicDraft23}) {
+    const auto header = parsers::parse_quic_long_header_as(datagram, version);
+    parsers::QuicInitialKeys keys;
+    if (!header || !quic_opener_.derive(version, header->destination_connection_id, keys)) continue;
+    const auto plaintext = quic_opener_.open(keys, true, *header);
+    if (!plaintext) continue;
+    StreamWindow* window = windows_.acquire(0);
+    if (window == nullptr) return;
+    parsers::QuicFrameReader frames(plaintext->frames);
+    for (auto frame = frames.next(); frame.kind == parsers::QuicFrame::Kind::kCrypto ||
+                                     frame.kind == parsers::QuicFrame::Kind::kOther;
+         frame = frames.next()) {
+      if (!frame.data.empty()) (void)window->put(frame.offset, frame.data);
+    }
+    const parsers::TlsMessage message = parsers::read_crypto_handshake_message(window->contiguous());
+    if (message.framing == Framing::kComplete && message.type == parsers::kTlsClientHello) {
+      if (const auto hello = parsers::parse_client_hello(message.body)) {
+        report_hello(flow, *hello, parsers::HelloTransport::kQuic);
+        DomainName name;
+        report_claim(flow, claim_of(*hello, name));
+      }
+    }
+    windows_.release(window);
+    return;
+  }
 }
 
 // refuse_google refuses Google's own QUIC, under the name that it is for as far as it is known yet.

@@ -51,6 +51,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   }
   last_flow = flow->number;
   touch(*flow);
+  if (packet.origin == Origin::kUnknown && !ip.payload.empty()) turn_if_misread(*flow, packet, ip);
   const bool from_client = flow->key.client == source;
   if ((packet.origin == Origin::kOriginal && !from_client) || (packet.origin == Origin::kReply && from_client)) {
     return {.reason = Reason::kMidstream};  // The kernel and we do not mean the same connection.
@@ -63,6 +64,18 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   if (flow->truncated) return {.reason = Reason::kTruncated};
   if (!from_client) return tcp_from_server(*flow, ip);
   return opens ? tcp_syn(*flow, packet, ip) : tcp_from_client(*flow, packet, ip);
+}
+
+// turn_if_misread exchanges client and server of a connection whose beginning a capture lacks, when the first
+// payload says that they were taken for each other.
+void Inspector::Impl::turn_if_misread(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
+  const bool nothing_read = flow.client == nullptr && flow.server == nullptr && flow.ssh_client == nullptr;
+  if (flow.syn_seen || !nothing_read || flow.state != FlowState::kUndecided) return;
+  const bool from_client = flow.key.client == Endpoint{ip.source, ip.source_port};
+  if (from_client ? !looks_like_server(ip.payload) : !looks_like_client(ip.payload)) return;
+  flow.key = flow.key.reversed();
+  flow.client_base_known = flow.server_base_known = false;
+  flow.scopes = policy_->scopes_of({flow.key.client.address, packet.in_interface, packet.uid});
 }
 
 // may_begin_anew tells whether a SYN on the tuple of a known flow begins another connection. A SYN into a

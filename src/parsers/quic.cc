@@ -200,7 +200,10 @@ std::optional<std::string_view> gquic_server_name(ByteSpan bytes) {
   return std::nullopt;
 }
 
-std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagram_rest) {
+namespace {
+
+// read_long_header reads the packet by the rules of `assumed`, or, when that is 0, of its own version.
+std::expected<QuicLongHeader, ParseError> read_long_header(ByteSpan datagram_rest, std::uint32_t assumed) {
   if (!has_quic_long_header(datagram_rest)) return std::unexpected(ParseError::kUnsupported);
   ByteReader in(datagram_rest);
   QuicLongHeader header;
@@ -208,6 +211,7 @@ std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagr
   if (!in.read_u8(first) || !in.read_u32(header.version) || !read_connection_ids(in, header)) {
     return std::unexpected(ParseError::kMalformed);
   }
+  if (assumed != 0) header.version = assumed;
   header.packet = datagram_rest;
   if (!quic_version_is_known(header.version)) {
     header.type = header.version == kQuicVersionNegotiation ? QuicPacketType::kVersionNegotiation
@@ -224,6 +228,17 @@ std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagr
   if (!whole) return std::unexpected(ParseError::kMalformed);
   header.packet = datagram_rest.first(datagram_rest.size() - in.size());
   return header;
+}
+
+}  // namespace
+
+std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagram_rest) {
+  return read_long_header(datagram_rest, 0);
+}
+
+std::expected<QuicLongHeader, ParseError> parse_quic_long_header_as(ByteSpan datagram_rest,
+                                                                    std::uint32_t version) {
+  return read_long_header(datagram_rest, version);
 }
 
 bool QuicFrameReader::skip_body(std::uint64_t type, QuicFrame& frame) {

@@ -91,6 +91,29 @@ TEST_F(DetailsTest, ARequestWithBareLineFeedsIsNamedAndRefused) {
   EXPECT_EQ(fw_.names(), std::vector<std::string>{"www.example.com"});
 }
 
+TEST_F(DetailsTest, ADeniedTunnelIsFollowedToTheNameInside) {
+  client("CONNECT proxy.example:443 HTTP/1.1\r\nHost: proxy.example:443\r\n\r\n");
+  server("HTTP/1.1 200 OK\r\n\r\n");
+  hello("inside.example");
+  EXPECT_EQ(fw_.names(), (std::vector<std::string>{"proxy.example", "inside.example"}));
+  ASSERT_EQ(fw_.verdicts().size(), 1U);
+  EXPECT_EQ(fw_.verdicts()[0].name, "proxy.example");
+}
+
+TEST_F(DetailsTest, EveryRequestOfADeniedConnectionIsNamedOnce) {
+  client("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+  client("GET / HTTP/1.1\r\nHost: b.example\r\n\r\nGET / HTTP/1.1\r\nHost: c.example\r\n\r\n");
+  EXPECT_EQ(fw_.names(), (std::vector<std::string>{"a.example", "b.example", "c.example"}));
+}
+
+TEST_F(DetailsTest, AConnectionWithoutItsBeginningIsTurnedWhenItsFirstPayloadSaysSo) {
+  TcpConversation midstream(endpoint("10.0.0.1", 46'798), endpoint("192.0.2.1", 3'120));
+  (void)midstream.handshake();
+  fw_.feed(midstream.server_ack(), Origin::kUnknown);
+  fw_.feed(midstream.client_data("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"), Origin::kUnknown);
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"a.example"});
+}
+
 TEST_F(DetailsTest, SeveralSpacesInARequestLineAreHttpAndRefused) {
   client("GET     / HTTP/1.1\r\nHost: www.example.com\r\n\r\n");
   ASSERT_EQ(fw_.verdicts().size(), 1U);

@@ -65,6 +65,16 @@ TEST_F(QuicFlowTest, AnUnknownVersionIsDroppedAndTheNegotiatedHelloIsJudged) {
   EXPECT_EQ(send(hello("good.example")).decision.verdict, Verdict::kAccept);
 }
 
+TEST_F(QuicFlowTest, AHelloUnderAReservedVersionIsNamedIfItIsSealedWithRealKeys) {
+  // The builder takes the version 1 keys for versions that it does not know.
+  QuicHelloOptions options;
+  options.version = 0x1a2a3a4a;
+  send(quic_hello_datagrams(ClientHelloBuilder::typical("good.example").message(), options)[0]);
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"good.example"});
+  EXPECT_EQ(fw_.verdicts().at(0).reason, Reason::kUnsupportedVersion);
+  EXPECT_EQ(fw_.accepted(), 0U);
+}
+
 TEST_F(QuicFlowTest, AForbiddenHelloBehindAnUnknownVersionIsDenied) {
   send(reserved_version());
   const Outcome evil = send(hello("evil.example"));

@@ -110,6 +110,11 @@ struct QuicLongHeader {
 // connection id over 20 bytes, or a packet too short to hold its packet number and AEAD tag sample.
 std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagram_rest);
 
+// parse_quic_long_header_as reads the packet as if its version were `version`, a known one, and says so in the
+// header: clients that provoke a version negotiation seal their packets with the keys of a real version.
+std::expected<QuicLongHeader, ParseError> parse_quic_long_header_as(ByteSpan datagram_rest,
+                                                                    std::uint32_t version);
+
 // Keys of both directions of a connection's Initial packets, RFC 9001 §5.2.
 struct QuicInitialKeys {
   std::uint32_t version = 0;
