@@ -50,6 +50,18 @@ void Inspector::Impl::read_mail_upgrade(Flow& flow) {
   report_claim(flow, claim_of(*hello, name));
 }
 
+// read_last_details names a request whose head never became whole, by the Host field if that is.
+void Inspector::Impl::read_last_details(Flow& flow) {
+  if (flow.stage != Protocol::kHttp || flow.http_requests != 0 || flow.client == nullptr) return;
+  const ByteSpan stream = flow.client->contiguous();
+  const std::size_t lines_end = as_text(stream).rfind('\n');
+  if (lines_end == std::string_view::npos) return;
+  const parsers::HttpRequestHead head = parsers::read_refused_http_head(stream.first(lines_end + 1));
+  if (!head.host) return;
+  const auto name = DomainName::parse(head.host->host);
+  report_name(flow, name ? name->text() : head.host->host);
+}
+
 void Inspector::Impl::report_claim(Flow& flow, const NameClaim& claim) {
   if (!claim.text.empty()) report_name(flow, claim.name != nullptr ? claim.name->text() : claim.text);
 }

@@ -45,6 +45,9 @@ Protocol detect_server(ByteSpan client, ByteSpan server) {
   if (parsers::looks_like_ssh(server) == Likeness::kYes) return Protocol::kSsh;
   if (parsers::looks_like_http1_response(server) == Likeness::kYes) return Protocol::kHttp;
   if (looks_like_server(server)) return Protocol::kTls;
+  if (client.empty() && parsers::looks_like_dns_tcp(server, parsers::kDnsMessageMax) == Likeness::kYes) {
+    return Protocol::kDns;
+  }
   return parsers::recognise_tcp(client, server).protocol;
 }
 

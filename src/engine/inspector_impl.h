@@ -109,6 +109,7 @@ class Inspector::Impl {
   void read_http_server(Flow& flow);
   void read_dns_stream(Flow& flow);
   bool judge_dns(Flow& flow, ByteSpan message);
+  void report_question(Flow& flow, ByteSpan message);
   void report_dns(Flow& flow, ByteSpan message);
   void read_ssh(Flow& flow);
   void read_ssh_details(Flow& flow);
@@ -116,6 +117,7 @@ class Inspector::Impl {
 
   // details.cc: what a report tells beside the verdict -----------------------------------------------
   void read_details(Flow& flow);
+  void read_last_details(Flow& flow);
   void read_mail_upgrade(Flow& flow);
   void read_refused_request(Flow& flow);
   void report_claim(Flow& flow, const NameClaim& claim);

@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 
 #include "support/client_hello_builder.h"
+#include "support/dns_builder.h"
 #include "support/inspector_harness.h"
 
 namespace sallyport::test {
 namespace {
 
+using ::sallyport::testing::PacketBuilder;
 using ::sallyport::testing::TcpConversation;
 using ::sallyport::testing::endpoint;
 using engine::Detail;
@@ -112,6 +114,39 @@ TEST_F(DetailsTest, AConnectionWithoutItsBeginningIsTurnedWhenItsFirstPayloadSay
   fw_.feed(midstream.server_ack(), Origin::kUnknown);
   fw_.feed(midstream.client_data("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"), Origin::kUnknown);
   EXPECT_EQ(fw_.names(), std::vector<std::string>{"a.example"});
+}
+
+TEST_F(DetailsTest, ARequestThatNeverEndsIsNamedByItsHostField) {
+  client("GET / HTTP/1.1\r\nHost: www.Example.com\r\nCookie: abc");
+  fw_.inspector().finish(fw_.policy(), fw_.now());
+  const auto events = fw_.inspector().events();
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].kind, engine::FlowEvent::Kind::kName);
+  EXPECT_EQ(events[0].text, "www.example.com");
+  EXPECT_EQ(events[1].kind, engine::FlowEvent::Kind::kEnd);
+}
+
+TEST_F(DetailsTest, AHostFieldThatIsCutIsNoName) {
+  client("GET / HTTP/1.1\r\nHost: www.example.co");
+  fw_.inspector().finish(fw_.policy(), fw_.now());
+  EXPECT_EQ(fw_.inspector().events().size(), 1U);
+}
+
+TEST_F(DetailsTest, AnAnswerWithoutItsQuestionIsNamed) {
+  const auto answer = sallyport::testing::DnsMessageBuilder(7).response().question("a.example", 1).a("a.example", "192.0.2.9").build();
+  fw_.feed(PacketBuilder::udp(endpoint("192.0.2.53", 53), endpoint("10.0.0.1", 4'000)).payload(ByteSpan(answer)).build(),
+           Origin::kUnknown);
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"a.example"});
+  EXPECT_EQ(fw_.detail(Detail::kAnswer), "192.0.2.9");
+}
+
+TEST_F(DetailsTest, AQuestionWithMalformedRecordsBehindItIsNamedAndRefused) {
+  auto query = sallyport::testing::DnsMessageBuilder(7).question("a.example", 1).edns().build();
+  query.resize(query.size() - 3);
+  fw_.client(PacketBuilder::udp(endpoint("10.0.0.1", 4'000), endpoint("192.0.2.53", 53)).payload(ByteSpan(query)).build());
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"a.example"});
+  ASSERT_EQ(fw_.verdicts().size(), 1U);
+  EXPECT_EQ(fw_.verdicts()[0].reason, Reason::kMalformed);
 }
 
 TEST_F(DetailsTest, SeveralSpacesInARequestLineAreHttpAndRefused) {
