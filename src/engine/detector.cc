@@ -45,6 +45,9 @@ Protocol detect_server(ByteSpan client, ByteSpan server) {
   if (parsers::looks_like_ssh(server) == Likeness::kYes) return Protocol::kSsh;
   if (parsers::looks_like_http1_response(server) == Likeness::kYes) return Protocol::kHttp;
   if (looks_like_server(server)) return Protocol::kTls;
+  if (client.empty() && parsers::looks_like_dns_tcp(server, parsers::kDnsMessageMax) == Likeness::kYes) {
+    return Protocol::kDns;
+  }
   return parsers::recognise_tcp(client, server).protocol;
 }
 
@@ -70,7 +73,8 @@ bool looks_like_dns_answer(ByteSpan datagram) {
 }
 
 bool looks_like_client(ByteSpan bytes) {
-  return parsers::looks_like_tls(bytes) == Likeness::kYes || parsers::looks_like_http1(bytes) == Likeness::kYes;
+  return parsers::looks_like_tls(bytes) == Likeness::kYes || parsers::looks_like_http1(bytes) == Likeness::kYes ||
+         parsers::looks_like_http2(bytes) == Likeness::kYes;
 }
 
 bool looks_like_server(ByteSpan bytes) {

@@ -37,6 +37,7 @@ enum class HttpPhase : std::uint8_t {
   kRequests,
   kAwaitingSwitch,  // Upgrade or CONNECT: the server's answer decides what the bytes are.
   kWebSocket,       // The server switched; the bytes are its own affair.
+  kRefused,         // Read on for the name alone (details).
 };
 
 struct QuicState {
@@ -46,6 +47,23 @@ struct QuicState {
   bool has_keys = false;
   std::optional<std::uint64_t> largest_packet_number;
   bool hello_judged = false;
+  bool version_told = false;
+};
+
+// DtlsState is the ClientHello that is being put together, and what came of the first.
+struct DtlsState {
+  std::uint32_t length = 0;
+  std::uint16_t sequence = 0;
+  bool assembling = false;
+  bool hello_judged = false;
+  bool without_hello = false;  // It began with another message: judged by address.
+};
+
+// UpgradeState follows a mail or FTP session to its TLS, for details only (details.cc).
+struct UpgradeState {
+  std::size_t read = 0;    // Bytes of the client's stream that are lines read.
+  bool asked = false;      // The last line read asks for TLS.
+  bool done = false;
 };
 
 struct Flow {
@@ -82,7 +100,7 @@ struct Flow {
   std::uint32_t server_base = 0;
   std::uint64_t acknowledged = 0;          // Client offset that the server has acknowledged.
   std::uint64_t final_after = 0;           // Client offset to be acknowledged before the kernel takes over.
-  StreamWindow* client = nullptr;          // QUIC: the CRYPTO stream of the Initial packets.
+  StreamWindow* client = nullptr;          // QUIC: the CRYPTO stream of the Initial packets. DTLS: the hello.
   StreamWindow* server = nullptr;
   TlsPhase tls_phase = TlsPhase::kFirstHello;
   HttpPhase http_phase = HttpPhase::kRequests;
@@ -92,13 +110,15 @@ struct Flow {
   parsers::HttpRequestStream http;
   parsers::Http2RequestReader* http2 = nullptr;
 
-  // SSH, for details only: both streams from their beginning, and which details were told.
+  // For details only: the client's stream from its beginning, and what was told of it.
+  UpgradeState upgrade;
   StreamWindow* ssh_client = nullptr;
   std::uint8_t ssh_told = 0;
 
   // UDP.
   std::uint32_t datagrams = 0;
   QuicState quic;
+  DtlsState dtls;
 
   HeldPackets::List held;
   Timestamp hold_deadline;   // When the missing bytes must have come.

@@ -126,6 +126,7 @@ void Inspector::Impl::close_flow(Flow& flow) {
   drop_held(flow, flow.verdict == FlowVerdict::kDeny ? Reason::kFlowDenied : Reason::kHoldTimeout);
   if (flow.verdict == FlowVerdict::kPending) increment(counters.flows_by_verdict[0]);
   increment(counters.flows_by_protocol[static_cast<std::size_t>(flow.protocol)]);
+  if (options_.read_details) read_last_details(flow);
   report(flow, FlowEvent::Kind::kEnd, flow.has_name ? flow.name.text() : std::string_view{});
   windows_.release(flow.client);
   windows_.release(flow.server);
@@ -202,7 +203,7 @@ bool Inspector::Impl::judge_early(Flow& flow) {
 }
 
 bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& claim) {
-  if (!claim.text.empty()) report_name(flow, claim.name != nullptr ? claim.name->text() : claim.text);
+  report_claim(flow, claim);
   if (shadow(flow)) return true;
   if (claim.name != nullptr) {
     flow.name = *claim.name;
@@ -357,9 +358,8 @@ void Inspector::Impl::report_detail(Flow& flow, Detail detail, std::string_view 
 
 FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::string_view text) {
   // finish() reports every flow there is; a packet's events are few, and details are what may be lost.
-  if (events.size() == events.capacity() && kind != FlowEvent::Kind::kEnd && kind != FlowEvent::Kind::kVerdict) {
-    events.pop_back();
-  }
+  const auto may_be_lost = [](FlowEvent::Kind k) { return k == FlowEvent::Kind::kName || k == FlowEvent::Kind::kDetail; };
+  if (events.size() == events.capacity() && may_be_lost(kind) && may_be_lost(events.back().kind)) events.pop_back();
   FlowEvent& event = events.emplace_back();
   event.kind = kind;
   event.flow = flow.number;

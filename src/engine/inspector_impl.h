@@ -11,6 +11,7 @@
 #include "sallyport/engine/inspector.h"
 #include "sallyport/parsers/client_hello.h"
 #include "sallyport/parsers/dns.h"
+#include "sallyport/parsers/dtls.h"
 #include "sallyport/parsers/fingerprint.h"
 #include "sallyport/parsers/http1.h"
 #include "sallyport/parsers/ip_packet.h"
@@ -82,6 +83,7 @@ class Inspector::Impl {
   Decision tcp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision tcp_from_server(Flow& flow, const parsers::IpPacket& ip);
   Decision client_payload(Flow& flow, const Packet& packet, ByteSpan payload, std::uint64_t offset);
+  void turn_if_misread(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   bool may_begin_anew(const Flow& flow, const Packet& packet) const;
   Decision pass(const Flow& flow, Reason reason) const;
   void become_final(Flow& flow);
@@ -97,7 +99,7 @@ class Inspector::Impl {
   bool read_tls_hello(Flow& flow);
   void skip_tls_records(Flow& flow);
   void read_tls_server(Flow& flow);
-  void report_hello(Flow& flow, const parsers::ClientHello& hello, bool quic);
+  void report_hello(Flow& flow, const parsers::ClientHello& hello, parsers::HelloTransport transport);
   static NameClaim claim_of(const parsers::ClientHello& hello, DomainName& storage);
   bool same_name(const Flow& flow, const parsers::ClientHello& hello) const;
   void read_http(Flow& flow);
@@ -107,20 +109,35 @@ class Inspector::Impl {
   void read_http_server(Flow& flow);
   void read_dns_stream(Flow& flow);
   bool judge_dns(Flow& flow, ByteSpan message);
+  void report_question(Flow& flow, ByteSpan message);
   void report_dns(Flow& flow, ByteSpan message);
   void read_ssh(Flow& flow);
   void read_ssh_details(Flow& flow);
   void read_opaque(Flow& flow, Protocol protocol);
 
-  // udp.cc -------------------------------------------------------------------------------------------
+  // details.cc: what a report tells beside the verdict -----------------------------------------------
+  void read_details(Flow& flow);
+  void read_last_details(Flow& flow);
+  void read_mail_upgrade(Flow& flow);
+  void read_refused_request(Flow& flow);
+  void report_claim(Flow& flow, const NameClaim& claim);
+
+  // udp.cc, quic.cc, dtls.cc ----------------------------------------------------------------------------------
   Decision udp(const Packet& packet, const parsers::IpPacket& ip);
   Decision udp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision udp_from_server(Flow& flow, const parsers::IpPacket& ip);
   Decision quic_datagram(Flow& flow, const Packet& packet, ByteSpan datagram);
-  enum class QuicRead : std::uint8_t { kIncomplete, kJudged, kDropPacket, kDenied };
+  Decision refuse_quic_version(Flow& flow, ByteSpan datagram);
+  void name_unknown_version(Flow& flow, ByteSpan datagram);
+  void refuse_google(Flow& flow, const std::optional<std::string_view>& server_name);
+  void report_quic_version(Flow& flow, std::uint32_t version);
+  enum class QuicRead : std::uint8_t { kIncomplete, kJudged, kDropPacket, kUnknownVersion, kDenied };
   QuicRead read_quic_packet(Flow& flow, const parsers::QuicLongHeader& header);
   bool open_initial(Flow& flow, const parsers::QuicLongHeader& header, parsers::QuicPlaintext& plaintext);
   QuicRead read_crypto_stream(Flow& flow);
+  Decision dtls_datagram(Flow& flow, const Packet& packet, ByteSpan datagram);
+  bool read_dtls_fragment(Flow& flow, const parsers::DtlsFragment& fragment);
+  bool read_dtls_hello(Flow& flow);
   Decision dns_datagram(Flow& flow, const parsers::IpPacket& ip);
   Decision opaque_datagram(Flow& flow);
 

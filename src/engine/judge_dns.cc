@@ -23,6 +23,7 @@ Reason reason_against(const parsers::DnsMessage& message) {
 bool Inspector::Impl::judge_dns(Flow& flow, ByteSpan bytes) {
   const auto message = parsers::parse_dns_message(bytes);
   if (!message) {
+    report_question(flow, bytes);
     refuse(flow, message.error() == ParseError::kTooLong ? Reason::kTooLong : Reason::kMalformed);
     return false;
   }
@@ -48,13 +49,20 @@ void Inspector::Impl::read_dns_stream(Flow& flow) {
     if (message.framing != Framing::kComplete) {
       return refuse(flow, message.framing == Framing::kTooLong ? Reason::kTooLong : Reason::kMalformed);
     }
-    if (!judge_dns(flow, message.message)) return;
+    if (!judge_dns(flow, message.message) && !options_.read_details) return;
     flow.client->consume(message.consumed);
   }
 }
 
+// report_question names a message of which no more than the first question can be read.
+void Inspector::Impl::report_question(Flow& flow, ByteSpan bytes) {
+  const auto question = parsers::read_first_dns_question(bytes);
+  if (question) report_name(flow, question->name.text());
+}
+
 void Inspector::Impl::report_dns(Flow& flow, ByteSpan bytes) {
   if (!options_.read_details) return;
+  if (flow.datagrams == 0) report_question(flow, bytes);  // The question itself is not in the capture.
   const auto message = parsers::parse_dns_message(bytes);
   if (!message) return;
   parsers::DnsRecordReader records(*message);

@@ -34,6 +34,7 @@ NameClaim request_claim(const parsers::HttpRequestHead& head, DomainName& storag
 
 void Inspector::Impl::read_http(Flow& flow) {
   using Step = parsers::HttpRequestStream::Step;
+  if (flow.http_phase == HttpPhase::kRefused) return read_refused_request(flow);
   if (flow.http_phase == HttpPhase::kWebSocket) return flow.client->skip(flow.client->contiguous().size());
   while (flow.client != nullptr && flow.state != FlowState::kFinal) {
     if (flow.http.awaiting_switch()) {
@@ -65,11 +66,27 @@ void Inspector::Impl::read_http(Flow& flow) {
 void Inspector::Impl::refuse_request(Flow& flow, parsers::HttpRequestStream::Step step,
                                      const parsers::HttpRequestHead& head) {
   DomainName name;
-  const NameClaim claim = request_claim(head, name);
-  if (!claim.text.empty()) report_name(flow, claim.name != nullptr ? claim.name->text() : claim.text);
+  report_claim(flow, request_claim(head, name));
   refuse(flow, reason_of(step, head));
-  // Nothing behind it can be told apart; a reader of details stops here.
-  if (flow.client != nullptr) flow.client->skip(flow.client->contiguous().size());
+  if (flow.client == nullptr) return;
+  if (head.name_authority() == nullptr && flow.http_requests == 0 && flow.stage == Protocol::kHttp) {
+    flow.http_phase = HttpPhase::kRefused;  // A reader of details goes on until the name is there.
+    return read_refused_request(flow);
+  }
+  // Nothing behind it can be told apart.
+  flow.client->skip(flow.client->contiguous().size());
+}
+
+// read_refused_request looks for the name of a request that was refused before its head was whole.
+void Inspector::Impl::read_refused_request(Flow& flow) {
+  const ByteSpan stream = flow.client->contiguous();
+  if (flow.http_requests != 0) return flow.client->skip(stream.size());
+  const parsers::HttpRequestHead head = parsers::read_refused_http_head(stream);
+  if (head.framing == Framing::kNeedMore) return;
+  DomainName name;
+  report_claim(flow, request_claim(head, name));
+  ++flow.http_requests;
+  flow.client->skip(stream.size());
 }
 
 // read_http2 judges each request of a connection with prior knowledge, or of one switched to h2c.
@@ -106,7 +123,8 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
     report_detail(flow, Detail::kUserAgent, head.user_agent);
   }
   DomainName name;
-  if (!judge(flow, Protocol::kHttp, request_claim(head, name))) return false;
+  // A reader of details follows a denied connection as it would an allowed one.
+  if (!judge(flow, Protocol::kHttp, request_claim(head, name)) && !options_.read_details) return false;
   if (flow.stage == Protocol::kHttp2) {
     if (!head.connect || shadow(flow)) return true;
     deny_flow(flow, Reason::kProtocolNotAllowed);  // A tunnel inside one stream of many is not followed.

@@ -41,7 +41,7 @@ bool Inspector::Impl::read_tls_hello(Flow& flow) {
   }
   const bool first = flow.tls_phase == TlsPhase::kFirstHello;
   if (first) {
-    report_hello(flow, *hello, false);
+    report_hello(flow, *hello, parsers::HelloTransport::kTcp);
     DomainName name;
     if (!judge(flow, Protocol::kTls, claim_of(*hello, name))) return false;
   } else if (!same_name(flow, *hello)) {
@@ -119,7 +119,8 @@ void Inspector::Impl::read_tls_server(Flow& flow) {
   }
 }
 
-void Inspector::Impl::report_hello(Flow& flow, const parsers::ClientHello& hello, bool quic) {
+void Inspector::Impl::report_hello(Flow& flow, const parsers::ClientHello& hello,
+                                   parsers::HelloTransport transport) {
   constexpr int kAlpnMax = 16;
   parsers::AlpnReader alpn(hello.alpn_list);
   std::string_view protocol;
@@ -129,7 +130,6 @@ void Inspector::Impl::report_hello(Flow& flow, const parsers::ClientHello& hello
   parsers::Ja3Text ja3;
   if (fingerprinter_.ja3(hello, ja3)) report_detail(flow, Detail::kJa3, parsers::text_of(ja3));
   parsers::Ja4Text ja4;
-  const auto transport = quic ? parsers::HelloTransport::kQuic : parsers::HelloTransport::kTcp;
   if (fingerprinter_.ja4(hello, transport, ja4)) report_detail(flow, Detail::kJa4, parsers::text_of(ja4));
 }
 

@@ -51,6 +51,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   }
   last_flow = flow->number;
   touch(*flow);
+  if (packet.origin == Origin::kUnknown && !ip.payload.empty()) turn_if_misread(*flow, packet, ip);
   const bool from_client = flow->key.client == source;
   if ((packet.origin == Origin::kOriginal && !from_client) || (packet.origin == Origin::kReply && from_client)) {
     return {.reason = Reason::kMidstream};  // The kernel and we do not mean the same connection.
@@ -63,6 +64,18 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   if (flow->truncated) return {.reason = Reason::kTruncated};
   if (!from_client) return tcp_from_server(*flow, ip);
   return opens ? tcp_syn(*flow, packet, ip) : tcp_from_client(*flow, packet, ip);
+}
+
+// turn_if_misread exchanges client and server of a connection whose beginning a capture lacks, when the first
+// payload says that they were taken for each other.
+void Inspector::Impl::turn_if_misread(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
+  const bool nothing_read = flow.client == nullptr && flow.server == nullptr && flow.ssh_client == nullptr;
+  if (flow.syn_seen || !nothing_read || flow.state != FlowState::kUndecided) return;
+  const bool from_client = flow.key.client == Endpoint{ip.source, ip.source_port};
+  if (from_client ? !looks_like_server(ip.payload) : !looks_like_client(ip.payload)) return;
+  flow.key = flow.key.reversed();
+  flow.client_base_known = flow.server_base_known = false;
+  flow.scopes = policy_->scopes_of({flow.key.client.address, packet.in_interface, packet.uid});
 }
 
 // may_begin_anew tells whether a SYN on the tuple of a known flow begins another connection. A SYN into a
@@ -127,7 +140,9 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   const std::uint64_t near = flow.client == nullptr ? 0 : flow.client->base();
   const std::int64_t offset = offset_of(ip.tcp.sequence, flow.client_base, near);
   if (offset < 0) return shadow(flow) ? pass(flow, Reason::kFlowAllowed) : Decision{.reason = Reason::kStaleSegment};
-  return client_payload(flow, packet, ip.payload, static_cast<std::uint64_t>(offset));
+  const Decision decision = client_payload(flow, packet, ip.payload, static_cast<std::uint64_t>(offset));
+  read_details(flow);
+  return decision;
 }
 
 // client_payload puts a segment into the stream and reads on, as often as reading makes room: a segment
@@ -271,12 +286,7 @@ void Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
     case Protocol::kSsh: return read_ssh_details(flow);
     default: break;
   }
-  if (!flow.stage_known && options_.read_details) {
-    // A server that speaks first: for the report only, as the live queue does not see it.
-    const ByteSpan client = flow.client == nullptr ? ByteSpan{} : flow.client->contiguous();
-    const Protocol protocol = detect_server(client, flow.server->contiguous());
-    if (protocol != Protocol::kUnknown) flow.protocol = protocol;
-  }
+  read_details(flow);
 }
 
 void Inspector::Impl::finish_if_acknowledged(Flow& flow) {

@@ -1,6 +1,4 @@
-// UDP: QUIC Initials, DNS messages, and everything else by address.
-#include <algorithm>
-
+// UDP: DNS messages, and everything else by address. QUIC and DTLS have files of their own.
 #include "detector.h"
 #include "inspector_impl.h"
 
@@ -59,6 +57,7 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
   if (flow.by_address) return opaque_datagram(flow);
   if (flow.stage == Protocol::kQuic) return quic_datagram(flow, packet, ip.payload);
   if (is_dns_like(flow.stage)) return dns_datagram(flow, ip);
+  if (flow.stage == Protocol::kDtls) return dtls_datagram(flow, packet, ip.payload);
   if (flow.state == FlowState::kDenied) return denied(flow);
   if (flow.state == FlowState::kUndecided) {
     // A short header where no Initial was seen: a migrated or forgotten QUIC connection (RFC 9000 §17.3).
@@ -85,7 +84,8 @@ Decision Inspector::Impl::udp_from_server(Flow& flow, const parsers::IpPacket& i
     if (!flow.stage_known) set_protocol(flow, detect_datagram(ip.payload, flow.key));
     report_dns(flow, ip.payload);
   } else if (flow.state == FlowState::kJudged && flow.stage != Protocol::kQuic) {
-    become_final(flow);
+    const bool more_hellos = flow.stage == Protocol::kDtls && !flow.dtls.without_hello && !flow.by_address;
+    if (!more_hellos || parsers::answers_hello(ip.payload)) become_final(flow);
   }
   if (flow.state == FlowState::kDenied) return denied(flow);
   return pass(flow, Reason::kReply);
@@ -103,155 +103,6 @@ Decision Inspector::Impl::dns_datagram(Flow& flow, const parsers::IpPacket& ip) 
   if (answered_before) decision.mark.reset();
   flow.state = answered_before ? FlowState::kJudged : FlowState::kUndecided;
   return decision;
-}
-
-Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSpan datagram) {
-  constexpr int kPacketsPerDatagram = 16;
-  QuicRead result = flow.quic.hello_judged ? QuicRead::kJudged : QuicRead::kIncomplete;
-  ByteSpan rest = datagram;
-  for (int i = 0; i < kPacketsPerDatagram && parsers::has_quic_long_header(rest); ++i) {
-    const auto header = parsers::parse_quic_long_header(rest);
-    if (!header) {
-      if (i == 0) refuse(flow, Reason::kMalformed);
-      break;  // Behind a whole packet: padding that the receiver ignores too (RFC 9000 §12.2).
-    }
-    result = read_quic_packet(flow, *header);
-    if (result == QuicRead::kDropPacket || result == QuicRead::kDenied) break;
-    rest = rest.subspan(header->packet.size());
-  }
-  if (flow.state == FlowState::kDenied) return refusal_of(flow);
-  if (result == QuicRead::kDropPacket) return {.reason = Reason::kQuicInitialUndecryptable};
-  if (result == QuicRead::kIncomplete) {
-    if (flow.held.count >= kQuicInitialsPerFlowMax) return deny_flow(flow, Reason::kHoldLimit);
-    return hold(flow, packet, 0);
-  }
-  flow.state = FlowState::kFinal;
-  if (windows_.scarce()) windows_.release(flow.client);
-  release_held(flow, UINT64_MAX);
-  return pass(flow, flow.reason);
-}
-
-Inspector::Impl::QuicRead Inspector::Impl::read_quic_packet(Flow& flow, const parsers::QuicLongHeader& header) {
-  using Type = parsers::QuicPacketType;
-  switch (header.type) {
-    case Type::kInitial:
-      break;
-    case Type::kZeroRtt:
-      return flow.quic.hello_judged ? QuicRead::kJudged : QuicRead::kIncomplete;
-    case Type::kHandshake:
-      if (!flow.quic.hello_judged) return QuicRead::kDropPacket;
-      // The client has thrown its Initial keys away (RFC 9001 §4.9.1): its hello cannot change any more.
-      windows_.release(flow.client);
-      return QuicRead::kJudged;
-    case Type::kRetry:
-    case Type::kVersionNegotiation:
-      refuse(flow, Reason::kMalformed);  // Only servers send these.
-      return QuicRead::kDenied;
-    case Type::kUnknownVersion:
-      refuse(flow, Reason::kUnsupportedVersion);
-      return QuicRead::kDenied;
-  }
-  parsers::QuicPlaintext plaintext;
-  if (!open_initial(flow, header, plaintext)) {
-    if (flow.state == FlowState::kUndecided) refuse(flow, Reason::kQuicInitialUndecryptable);
-    return QuicRead::kDropPacket;
-  }
-  if (flow.client == nullptr) {
-    // A first Initial, or one whose history is gone: a hello must be seen in full.
-    flow.client = windows_.acquire(0);
-    flow.quic.hello_judged = false;
-  }
-  if (flow.client == nullptr) {
-    refuse(flow, Reason::kStreamLimit);
-    return QuicRead::kDenied;
-  }
-  parsers::QuicFrameReader frames(plaintext.frames);
-  while (true) {
-    const parsers::QuicFrame frame = frames.next();
-    if (frame.kind == parsers::QuicFrame::Kind::kEnd) break;
-    if (frame.kind == parsers::QuicFrame::Kind::kMalformed) {
-      refuse(flow, Reason::kMalformed);
-      return QuicRead::kDenied;
-    }
-    if (frame.kind != parsers::QuicFrame::Kind::kCrypto || frame.data.empty()) continue;
-    const auto put = flow.client->put(frame.offset, frame.data);
-    if (put.put != StreamWindow::Put::kOk || put.stored_end != frame.offset + frame.data.size()) {
-      refuse(flow, put.put == StreamWindow::Put::kConflict ? Reason::kRetransmissionDiffers : Reason::kStreamLimit);
-      return QuicRead::kDenied;
-    }
-  }
-  return read_crypto_stream(flow);
-}
-
-// open_initial opens the packet with the keys in use; with keys from its own connection id (a first
-// Initial, the answer to a Retry, another connection on the tuple); or with those of the first connection
-// id in another version (compatible version negotiation, RFC 9368 §2.3).
-bool Inspector::Impl::open_initial(Flow& flow, const parsers::QuicLongHeader& header,
-                                   parsers::QuicPlaintext& plaintext) {
-  QuicState& quic = flow.quic;
-  const auto opens_with = [&](const parsers::QuicInitialKeys& keys, std::optional<std::uint64_t> largest) {
-    const auto opened = quic_opener_.open(keys, true, header, largest);
-    if (opened) plaintext = *opened;
-    return opened.has_value();
-  };
-  if (quic.has_keys && quic.keys.version == header.version && opens_with(quic.keys, quic.largest_packet_number)) {
-    quic.largest_packet_number = std::max(quic.largest_packet_number.value_or(0), plaintext.packet_number);
-    return true;
-  }
-  parsers::QuicInitialKeys keys;
-  if (quic.has_keys && quic.keys.version != header.version &&
-      quic_opener_.derive(header.version, ByteSpan(quic.connection_id).first(quic.connection_id_size), keys) &&
-      opens_with(keys, quic.largest_packet_number)) {
-    quic.keys = keys;
-    return true;
-  }
-  if (!quic_opener_.derive(header.version, header.destination_connection_id, keys) || !opens_with(keys, std::nullopt)) {
-    return false;
-  }
-  if (!quic.has_keys) {
-    constexpr char kDigits[] = "0123456789abcdef";
-    char text[10] = {'0', 'x'};
-    for (int i = 0; i < 8; ++i) text[2 + i] = kDigits[header.version >> (28 - 4 * i) & 0xf];
-    report_detail(flow, Detail::kQuicVersion, {text, sizeof text});
-  }
-  quic.keys = keys;
-  quic.has_keys = true;
-  quic.largest_packet_number = plaintext.packet_number;
-  quic.connection_id_size = static_cast<std::uint8_t>(header.destination_connection_id.size());
-  std::copy(header.destination_connection_id.begin(), header.destination_connection_id.end(), quic.connection_id.begin());
-  windows_.release(flow.client);  // Other keys are another CRYPTO stream.
-  return true;
-}
-
-// read_crypto_stream judges each ClientHello of the Initial packets: the first, and the second that a
-// HelloRetryRequest asks for.
-Inspector::Impl::QuicRead Inspector::Impl::read_crypto_stream(Flow& flow) {
-  while (true) {
-    const ByteSpan stream = flow.client->contiguous();
-    const bool gap = stream.empty() && flow.client->received_end() > flow.client->base();
-    if (stream.empty() && !gap && flow.quic.hello_judged) return QuicRead::kJudged;
-    const parsers::TlsMessage message = parsers::read_crypto_handshake_message(stream);
-    if (message.framing == Framing::kNeedMore) return QuicRead::kIncomplete;
-    if (message.framing != Framing::kComplete || message.type != parsers::kTlsClientHello) {
-      refuse(flow, message.framing == Framing::kTooLong ? Reason::kTooLong : Reason::kMalformed);
-      return QuicRead::kDenied;
-    }
-    const auto hello = parsers::parse_client_hello(message.body);
-    if (!hello || hello->ech_kind == parsers::EchKind::kInner) {
-      refuse(flow, Reason::kMalformed);
-      return QuicRead::kDenied;
-    }
-    if (!flow.quic.hello_judged) {
-      report_hello(flow, *hello, true);
-      DomainName name;
-      if (!judge(flow, Protocol::kQuic, claim_of(*hello, name))) return QuicRead::kDenied;
-    } else if (!same_name(flow, *hello)) {
-      refuse(flow, Reason::kHelloChanged);
-      return QuicRead::kDenied;
-    }
-    flow.quic.hello_judged = true;
-    flow.client->consume(message.consumed);
-  }
 }
 
 }  // namespace sallyport::engine

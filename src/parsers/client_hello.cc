@@ -11,6 +11,8 @@ constexpr std::size_t kRandomSize = 32;
 constexpr std::size_t kSessionIdMax = 32;  // RFC 8446 §4.1.2
 constexpr std::uint8_t kHostName = 0;      // RFC 6066 §3
 constexpr std::uint8_t kNullCompression = 0;
+constexpr std::uint16_t kDtlsVersionMajor = 0xfe;  // RFC 6347 §4.1: 1.0 is 0xfeff, 1.2 is 0xfefd.
+constexpr std::uint16_t kDtlsBadVersion = 0x0100;
 
 enum class Values : std::uint8_t { kBytes = 1, kPairs = 2 };
 
@@ -123,17 +125,24 @@ std::uint16_t pair_at(ByteSpan pairs, std::size_t i) {
   return static_cast<std::uint16_t>(pairs[i] << 8 | pairs[i + 1]);
 }
 
-}  // namespace
+enum class Kind : std::uint8_t { kTls, kDtls };
 
-std::expected<ClientHello, ParseError> parse_client_hello(ByteSpan body) {
+// is_version_of tells TLS's versions; DTLS's; and the one before DTLS 1.0 that VPNs use.
+constexpr bool is_version_of(Kind kind, std::uint16_t version) {
+  if (kind == Kind::kTls) return version >> 8 == 3;
+  return version >> 8 == kDtlsVersionMajor || version == kDtlsBadVersion;
+}
+
+std::expected<ClientHello, ParseError> parse_hello(ByteSpan body, Kind kind) {
   ByteReader in(body);
   ClientHello hello;
   ByteReader session_id;
+  ByteReader cookie;
   ByteReader cipher_suites;
   ByteReader compression_methods;
   if (!in.read_u16(hello.legacy_version) || !in.read_bytes(kRandomSize, hello.random) ||
-      !in.read_prefixed<1>(session_id) || !in.read_prefixed<2>(cipher_suites) ||
-      !in.read_prefixed<1>(compression_methods)) {
+      !in.read_prefixed<1>(session_id) || (kind == Kind::kDtls && !in.read_prefixed<1>(cookie)) ||
+      !in.read_prefixed<2>(cipher_suites) || !in.read_prefixed<1>(compression_methods)) {
     return std::unexpected(ParseError::kMalformed);
   }
   hello.session_id = session_id.rest();
@@ -144,13 +153,23 @@ std::expected<ClientHello, ParseError> parse_client_hello(ByteSpan body) {
       std::find(compression.begin(), compression.end(), kNullCompression) == compression.end()) {
     return std::unexpected(ParseError::kMalformed);
   }
-  if (hello.legacy_version >> 8 != 3) return std::unexpected(ParseError::kUnsupported);
+  if (!is_version_of(kind, hello.legacy_version)) return std::unexpected(ParseError::kUnsupported);
   if (in.empty()) return hello;  // RFC 5246 §7.4.1.2: extensions may be absent.
   ByteReader extensions;
   if (!in.read_prefixed<2>(extensions) || !in.empty()) return std::unexpected(ParseError::kMalformed);
   const auto read = read_extensions(extensions, hello);
   if (!read) return std::unexpected(read.error());
   return hello;
+}
+
+}  // namespace
+
+std::expected<ClientHello, ParseError> parse_client_hello(ByteSpan body) {
+  return parse_hello(body, Kind::kTls);
+}
+
+std::expected<ClientHello, ParseError> parse_dtls_client_hello(ByteSpan body) {
+  return parse_hello(body, Kind::kDtls);
 }
 
 std::string_view ClientHello::first_alpn() const {
@@ -169,10 +188,12 @@ bool ClientHello::offers_version(std::uint16_t version) const {
 
 std::uint16_t ClientHello::highest_version() const {
   if (supported_versions.empty()) return legacy_version;
+  const bool downwards = legacy_version >> 8 == kDtlsVersionMajor;
   std::uint16_t highest = 0;
   for (std::size_t i = 0; i + 1 < supported_versions.size(); i += 2) {
     const std::uint16_t version = pair_at(supported_versions, i);
-    if (!is_grease(version)) highest = std::max(highest, version);
+    if (is_grease(version)) continue;
+    if (highest == 0 || (downwards ? version < highest : version > highest)) highest = version;
   }
   return highest;
 }

@@ -94,6 +94,17 @@ std::expected<DnsMessage, ParseError> parse_dns_message(ByteSpan bytes) {
   return result;
 }
 
+std::optional<DnsQuestion> read_first_dns_question(ByteSpan message) {
+  DnsHeader header;
+  std::size_t offset = 0;
+  DnsQuestion question;
+  if (read_dns_header(message, offset, header) != DnsWire::kOk || header.question_count == 0 ||
+      read_dns_question(message, offset, question) != DnsWire::kOk) {
+    return std::nullopt;
+  }
+  return question;
+}
+
 DnsQuestionReader::DnsQuestionReader(const DnsMessage& message)
     : message_(message.bytes), left_(message.header.question_count) {}
 

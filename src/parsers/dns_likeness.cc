@@ -54,12 +54,6 @@ bool is_netbios_name(const DnsName& name) {
          label.find_first_not_of("abcdefghijklmnop") == std::string_view::npos;
 }
 
-bool is_netbios(const DnsName& name, std::uint16_t type) {
-  constexpr std::uint16_t kNb = 32;  // RFC 1002 §4.2.1.2
-  constexpr std::uint16_t kNbStat = 33;
-  return (type == kNb || type == kNbStat) && is_netbios_name(name);
-}
-
 // type_is_known takes the private range too (RFC 6895 §3.1), for names that are host names.
 bool type_is_known(const DnsName& name, std::uint16_t type) {
   constexpr std::uint16_t kPrivateBegin = 65'280;
@@ -69,7 +63,7 @@ bool type_is_known(const DnsName& name, std::uint16_t type) {
 
 bool question_is_sane(const DnsQuestion& question) {
   return class_is_known(question.dns_class) && type_is_known(question.name, question.type) &&
-         question.type != kDnsTypeOpt && !is_netbios(question.name, question.type);
+         question.type != kDnsTypeOpt && !is_netbios_name(question.name);
 }
 
 // record_is_sane judges a record by itself. Behind a sane question it need only be no NetBIOS name: some

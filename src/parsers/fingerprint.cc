@@ -52,6 +52,12 @@ std::string_view ja4_version(std::uint16_t version) {
       return "10";
     case 0x0300:
       return "s3";
+    case 0xfeff:
+      return "d1";
+    case 0xfefd:
+      return "d2";
+    case 0xfefc:
+      return "d3";
     default:
       return "00";
   }
@@ -228,7 +234,8 @@ bool Fingerprinter::ja4(const ClientHello& hello, HelloTransport transport, Ja4T
   const auto suites_shown = two_digits(suite_count);
   const auto extensions_shown = two_digits(extension_count);
   out.fill('0');
-  out[0] = transport == HelloTransport::kQuic ? 'q' : 't';
+  constexpr std::array<char, 3> kTransportLetters = {'t', 'q', 'd'};
+  out[0] = kTransportLetters[static_cast<std::size_t>(transport)];
   std::copy(version.begin(), version.end(), out.begin() + 1);
   out[3] = hello.server_name ? 'd' : 'i';
   std::copy(suites_shown.begin(), suites_shown.end(), out.begin() + 4);

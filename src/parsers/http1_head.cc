@@ -205,23 +205,28 @@ Fault parse_fields(std::string_view fields, HttpRequestHead& head) {
 }
 
 // read_for_report fills what a refused head says of itself: with any kind of line end, the method, the
-// target and the first Host.
-void read_for_report(std::string_view text, HttpRequestHead& head) {
+// target and the first Host. True: it read the blank line behind them.
+bool read_for_report(std::string_view text, HttpRequestHead& head) {
+  text.remove_prefix(std::min(text.find_first_not_of("\r\n"), text.size()));
   bool first_line = true;
-  while (!text.empty() && !head.host) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
+  while (true) {
+    const std::size_t end = text.find('\n');
+    const bool whole = end != std::string_view::npos;
     std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+    text.remove_prefix(whole ? end + 1 : text.size());
     if (line.ends_with('\r')) line.remove_suffix(1);
+    const std::size_t colon = line.find(':');
     if (first_line) {
       if (head.method.empty()) (void)parse_request_line(line, head);
-      first_line = false;
-      continue;
+    } else if (!head.host && colon != std::string_view::npos &&
+               equals_ignoring_case(trim_blanks(line.substr(0, colon)), "host")) {
+      const std::string_view value = trim_blanks(line.substr(colon + 1));
+      head.host = parse_http_authority(value);
+      if (!head.host && !value.empty()) head.host = HttpAuthority{value, std::nullopt, false};
     }
-    const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos) continue;
-    if (!equals_ignoring_case(trim_blanks(line.substr(0, colon)), "host")) continue;
-    head.host = parse_http_authority(trim_blanks(line.substr(colon + 1)));
+    if (!whole) return false;
+    if (line.empty() && !first_line) return true;
+    first_line = false;
   }
 }
 
@@ -229,7 +234,7 @@ void refuse(Fault fault, std::string_view text, HttpRequestHead& head) {
   head.framing = fault == Fault::kTooLong ? Framing::kTooLong : Framing::kMalformed;
   head.ambiguous = fault == Fault::kAmbiguous;
   head.unsupported_version = fault == Fault::kVersion;
-  read_for_report(text.substr(0, kHttpHeadMax), head);
+  (void)read_for_report(text.substr(0, kHttpHeadMax), head);
 }
 
 // leading_line_end returns the length of the one empty line that may stand before a request (RFC 9112
@@ -283,6 +288,14 @@ HttpRequestHead parse_http_request_head(ByteSpan stream, std::size_t scan_from) 
       break;
     }
   }
+  return head;
+}
+
+HttpRequestHead read_refused_http_head(ByteSpan stream) {
+  HttpRequestHead head;
+  const bool ended = read_for_report(as_text(stream.first(std::min(stream.size(), kHttpHeadMax))), head);
+  const bool more = !ended && stream.size() < kHttpHeadMax;
+  head.framing = ended ? Framing::kComplete : more ? Framing::kNeedMore : Framing::kTooLong;
   return head;
 }
 

@@ -14,6 +14,7 @@ constexpr std::array<std::string_view, 17> kKnownMethods = {
 
 // A method that is not known must show its version within this; text of other protocols has line ends.
 constexpr std::size_t kUnknownTargetMax = 2'048;
+constexpr std::size_t kSpacesMax = 64;  // Between method and target.
 
 // matches answers kMaybe while `text` is a proper prefix of `expected`, kYes when it begins with it.
 Likeness matches(std::string_view text, std::string_view expected) {
@@ -57,7 +58,9 @@ Likeness looks_like_http1(ByteSpan stream) {
   if (length == text.size()) return Likeness::kMaybe;
   if (length == 0) return Likeness::kNo;
   const std::string_view method = text.substr(0, length);
-  const std::string_view rest = text.substr(length + 1);
+  std::string_view rest = text.substr(length + 1);
+  // More than one space is refused later, under HTTP's name.
+  rest.remove_prefix(std::min({rest.find_first_not_of(' '), rest.size(), kSpacesMax}));
   const Likeness versioned = versioned_target(rest);
   if (std::find(kKnownMethods.begin(), kKnownMethods.end(), method) == kKnownMethods.end()) return versioned;
   return std::max(versioned, known_target(rest));

@@ -37,7 +37,42 @@ Greeting read_greeting(ByteSpan server) {
   return greeting;
 }
 
+// asks_for_tls tells whether one command line asks for TLS.
+bool asks_for_tls(Protocol protocol, std::string_view line) {
+  const auto is = [](std::string_view text, std::string_view command) {
+    return equals_ignoring_case(text, command);
+  };
+  while (line.ends_with(' ')) line.remove_suffix(1);
+  switch (protocol) {
+    case Protocol::kSmtp:
+      return is(line, "STARTTLS");
+    case Protocol::kPop3:
+      return is(line, "STLS");
+    case Protocol::kImap: {
+      const std::size_t space = line.find(' ');
+      return space != std::string_view::npos && space != 0 && is(line.substr(space + 1), "STARTTLS");
+    }
+    case Protocol::kFtp:
+      return is(line, "AUTH TLS") || is(line, "AUTH SSL") || is(line, "AUTH TLS-C") || is(line, "AUTH TLS-P");
+    default:
+      return false;
+  }
+}
+
 }  // namespace
+
+TlsRequest find_tls_request(Protocol protocol, ByteSpan client) {
+  TlsRequest request;
+  while (!request.asked) {
+    bool whole = false;
+    const ByteSpan rest = client.subspan(request.read);
+    const std::string_view line = first_line(rest, whole);
+    if (!whole) break;
+    request.asked = asks_for_tls(protocol, line);
+    request.read += as_text(rest).find('\n') + 1;
+  }
+  return request;
+}
 
 Likeness looks_like_smtp(ByteSpan client, ByteSpan server) {
   const Greeting greeting = read_greeting(server);

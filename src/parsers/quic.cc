@@ -1,5 +1,8 @@
 #include "sallyport/parsers/quic.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace sallyport::parsers {
 namespace {
 
@@ -17,7 +20,7 @@ QuicPacketType packet_type(std::uint32_t version, std::uint8_t first_byte) {
                                            {QuicPacketType::kZeroRtt, QuicPacketType::kInitial},
                                            {QuicPacketType::kHandshake, QuicPacketType::kZeroRtt},
                                            {QuicPacketType::kRetry, QuicPacketType::kHandshake}};
-  return kTypes[bits][version == kQuicV2 ? 1 : 0];
+  return kTypes[bits][version == kQuicV2 || version == kQuicV2Draft ? 1 : 0];
 }
 
 bool read_connection_ids(ByteReader& in, QuicLongHeader& header) {
@@ -53,6 +56,7 @@ constexpr std::uint64_t kFramePing = 0x01;
 constexpr std::uint64_t kFrameAck = 0x02;
 constexpr std::uint64_t kFrameAckEcn = 0x03;
 constexpr std::uint64_t kFrameCrypto = 0x06;
+constexpr std::uint64_t kFrameGoogleCrypto = 0x08;  // STREAM elsewhere.
 constexpr std::uint64_t kFrameConnectionClose = 0x1c;
 constexpr std::uint64_t kVarintMax = (std::uint64_t{1} << 62) - 1;
 
@@ -88,9 +92,43 @@ bool read_crypto(ByteReader& in, QuicFrame& frame) {
   return in.read_bytes(static_cast<std::size_t>(length), frame.data);
 }
 
+// is_listed_version tells versions that are not read but that some implementation sends, by the list of the
+// working group: drafts of every kind, mvfst, picoquic, quicly, quic-go, MsQuic, MozQuic.
+bool is_listed_version(std::uint32_t version) {
+  struct Family {
+    std::uint32_t mask;
+    std::uint32_t value;
+  };
+  constexpr Family kFamilies[] = {{0xffffff00, 0xff000000}, {0xffffff00, 0xff020000}, {0xffffff00, 0xfaceb000},
+                                  {0xffffff00, 0x50435100}, {0xffffff00, 0x91c17000}, {0xffffff00, 0x51474f00},
+                                  {0xfffffff0, 0xabcd0000}, {0xfffffff0, 0xf123f0c0}};
+  return std::any_of(std::begin(kFamilies), std::end(kFamilies),
+                     [version](const Family& family) { return (version & family.mask) == family.value; });
+}
+
 bool is_gquic_version(ByteSpan version) {
   const bool digits = version[2] >= '0' && version[2] <= '9' && version[3] >= '0' && version[3] <= '9';
   return (version[0] == 'Q' || version[0] == 'T') && version[1] == '0' && digits;
+}
+
+// gquic_version_at returns where the version of a datagram of Google's QUIC stands, or 0. Q044 and later
+// have a long header. Before: public flags, a connection id, version. Two bits told the id's length up to
+// Q033 (0, 1, 4 or 8 bytes), one of them later (0 or 8).
+std::size_t gquic_version_at(ByteSpan datagram) {
+  constexpr std::uint8_t kHasVersion = 0x01, kIsReset = 0x02;
+  constexpr std::size_t kVersionSize = 4;
+  const auto version_is_at = [datagram](std::size_t at) {
+    return datagram.size() >= at + kVersionSize && is_gquic_version(datagram.subspan(at, kVersionSize));
+  };
+  if (datagram.empty()) return 0;
+  const std::uint8_t flags = datagram[0];
+  if ((flags & kLongHeader) != 0) return version_is_at(1) ? 1 : 0;
+  if ((flags & kHasVersion) == 0 || (flags & kIsReset) != 0) return 0;
+  constexpr std::size_t kPlaces[4][2] = {{1, 1}, {2, 1}, {9, 5}, {9, 9}};
+  for (const std::size_t at : kPlaces[flags >> 2 & 3]) {
+    if (version_is_at(at)) return at;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -117,20 +155,59 @@ Likeness looks_like_quic(ByteSpan datagram) {
     return initial ? Likeness::kYes : Likeness::kNo;
   }
   if (quic_version_is_known(version)) return Likeness::kYes;
-  const bool provokes = quic_version_is_reserved(version) && datagram.size() >= kQuicMinInitialDatagram;
-  return provokes ? Likeness::kYes : Likeness::kNo;
+  if (datagram.size() < kQuicMinInitialDatagram) return Likeness::kNo;
+  return quic_version_is_reserved(version) || is_listed_version(version) ? Likeness::kYes : Likeness::kNo;
 }
 
 bool looks_like_gquic(ByteSpan datagram) {
-  // Q046 and later: a long header. Before: public flags (version, 8-byte connection id), id, version.
-  constexpr std::size_t kLongVersion = 1;
-  constexpr std::size_t kPublicVersion = 9;
-  if (datagram.size() < kPublicVersion + 4) return false;
-  if ((datagram[0] & kLongHeader) != 0) return is_gquic_version(datagram.subspan(kLongVersion, 4));
-  return (datagram[0] & 0x09) == 0x09 && is_gquic_version(datagram.subspan(kPublicVersion, 4));
+  return gquic_version_at(datagram) != 0;
 }
 
-std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagram_rest) {
+GquicHello read_gquic_hello(ByteSpan datagram) {
+  GquicHello hello;
+  const std::size_t at = gquic_version_at(datagram);
+  if (at == 0) return hello;
+  ByteReader in(datagram.subspan(at));
+  (void)in.read_u32(hello.version);
+  hello.server_name = gquic_server_name(in.rest());
+  return hello;
+}
+
+// The hello is a list of tags with the ends of their values, in the byte order of the machines that Google
+// built it on (draft-tsvwg-quic-protocol-02 §8): "CHLO", count, padding, count times (tag, end), values.
+std::optional<std::string_view> gquic_server_name(ByteSpan bytes) {
+  constexpr std::size_t kHeadersMax = 128;  // Packet number, hash and frame headers come before.
+  constexpr std::size_t kEntrySize = 8;
+  constexpr std::size_t kTagsMax = 128;
+  const std::string_view text = as_text(bytes);
+  const std::size_t found = text.substr(0, kHeadersMax).find("CHLO");
+  if (found == std::string_view::npos) return std::nullopt;
+  const ByteSpan hello = bytes.subspan(found + 4);
+  if (hello.size() < 4) return std::nullopt;
+  const std::size_t count = hello[0] | std::size_t{hello[1]} << 8;
+  const ByteSpan entries = hello.subspan(4);
+  if (count > kTagsMax || entries.size() < count * kEntrySize) return std::nullopt;
+  const ByteSpan values = entries.subspan(count * kEntrySize);
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const ByteSpan entry = entries.subspan(i * kEntrySize, kEntrySize);
+    const std::size_t end = entry[4] | std::size_t{entry[5]} << 8 | std::size_t{entry[6]} << 16 |
+                            std::size_t{entry[7]} << 24;
+    if (end < begin || end > values.size()) return std::nullopt;
+    if (as_text(entry.first(4)) == std::string_view("SNI\0", 4)) {
+      const std::string_view name = as_text(values.subspan(begin, end - begin));
+      if (name.empty() || name.find('\0') != std::string_view::npos) return std::nullopt;
+      return name;
+    }
+    begin = end;
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+// read_long_header reads the packet by the rules of `assumed`, or, when that is 0, of its own version.
+std::expected<QuicLongHeader, ParseError> read_long_header(ByteSpan datagram_rest, std::uint32_t assumed) {
   if (!has_quic_long_header(datagram_rest)) return std::unexpected(ParseError::kUnsupported);
   ByteReader in(datagram_rest);
   QuicLongHeader header;
@@ -138,6 +215,7 @@ std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagr
   if (!in.read_u8(first) || !in.read_u32(header.version) || !read_connection_ids(in, header)) {
     return std::unexpected(ParseError::kMalformed);
   }
+  if (assumed != 0) header.version = assumed;
   header.packet = datagram_rest;
   if (!quic_version_is_known(header.version)) {
     header.type = header.version == kQuicVersionNegotiation ? QuicPacketType::kVersionNegotiation
@@ -157,6 +235,17 @@ std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagr
   return header;
 }
 
+}  // namespace
+
+std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagram_rest) {
+  return read_long_header(datagram_rest, 0);
+}
+
+std::expected<QuicLongHeader, ParseError> parse_quic_long_header_as(ByteSpan datagram_rest,
+                                                                    std::uint32_t version) {
+  return read_long_header(datagram_rest, version);
+}
+
 bool QuicFrameReader::skip_body(std::uint64_t type, QuicFrame& frame) {
   frame.kind = QuicFrame::Kind::kOther;
   switch (type) {
@@ -171,6 +260,8 @@ bool QuicFrameReader::skip_body(std::uint64_t type, QuicFrame& frame) {
       return skip_ack(rest_, true);
     case kFrameCrypto:
       return read_crypto(rest_, frame);
+    case kFrameGoogleCrypto:
+      return google_ && read_crypto(rest_, frame);
     case kFrameConnectionClose:
       return skip_connection_close(rest_);
     default:

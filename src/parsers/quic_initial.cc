@@ -56,21 +56,63 @@ constexpr InitialParameters kDraft29Parameters = {
     "quic key",
     "quic iv",
     "quic hp"};
-// draft-ietf-quic-tls-27 §5.2, and 28
-constexpr InitialParameters kDraft27Parameters = {
+// draft-ietf-quic-tls-23 §5.2, to draft 28
+constexpr InitialParameters kDraft23Parameters = {
     {0xc3, 0xee, 0xf7, 0x12, 0xc7, 0x2e, 0xbb, 0x5a, 0x11, 0xa7,
      0xd2, 0x43, 0x2b, 0xb4, 0x63, 0x65, 0xbe, 0xf9, 0xf5, 0x02},
     "quic key",
     "quic iv",
     "quic hp"};
 
+// draft-ietf-quic-tls-22 §5.2
+constexpr InitialParameters kDraft22Parameters = {
+    {0x7f, 0xbc, 0xdb, 0x0e, 0x7c, 0x66, 0xbb, 0xe9, 0x19, 0x3a,
+     0x96, 0xcd, 0x21, 0x51, 0x9e, 0xbd, 0x7a, 0x02, 0x64, 0x4a},
+    "quic key",
+    "quic iv",
+    "quic hp"};
+constexpr InitialParameters kQ050Parameters = {{0x50, 0x45, 0x74, 0xef, 0xd0, 0x66, 0xfe, 0x2f, 0x9d, 0x94,
+                                                0x5c, 0xfc, 0xdb, 0xd3, 0xa7, 0xf0, 0xd3, 0xb5, 0x6b, 0x45},
+                                               "quic key",
+                                               "quic iv",
+                                               "quic hp"};
+constexpr InitialParameters kT050Parameters = {{0x7f, 0xf5, 0x79, 0xe5, 0xac, 0xd0, 0x72, 0x91, 0x55, 0x80,
+                                                0x30, 0x4c, 0x43, 0xa2, 0x36, 0x7c, 0x60, 0x48, 0x83, 0x10},
+                                               "quic key",
+                                               "quic iv",
+                                               "quic hp"};
+constexpr InitialParameters kT051Parameters = {{0x7a, 0x4e, 0xde, 0xf4, 0xe7, 0xcc, 0xee, 0x5f, 0xa4, 0x50,
+                                                0x6c, 0x19, 0x12, 0x4f, 0xc8, 0xcc, 0xda, 0x6e, 0x03, 0x3d},
+                                               "quic key",
+                                               "quic iv",
+                                               "quic hp"};
+
 const InitialParameters* parameters_of(std::uint32_t version) {
   constexpr std::uint32_t kDraft33 = 0xff000021;
   if (!quic_version_is_known(version)) return nullptr;
-  if (version == kQuicV1) return &kV1Parameters;
-  if (version == kQuicV2) return &kV2Parameters;
+  switch (version) {
+    case kQuicV1:
+      return &kV1Parameters;
+    case kQuicV2:
+    case kQuicV2Draft:
+      return &kV2Parameters;
+    case kQuicDraft22:
+    case kQuicMvfst22:
+      return &kDraft22Parameters;
+    case kQuicMvfst27:
+    case kQuicMvfstExperimental:
+      return &kDraft23Parameters;
+    case kGquicQ050:
+      return &kQ050Parameters;
+    case kGquicT050:
+      return &kT050Parameters;
+    case kGquicT051:
+      return &kT051Parameters;
+    default:
+      break;
+  }
   if (version >= kDraft33) return &kV1Parameters;
-  return version >= kQuicDraft29 ? &kDraft29Parameters : &kDraft27Parameters;
+  return version >= kQuicDraft29 ? &kDraft29Parameters : &kDraft23Parameters;
 }
 
 // RFC 9000 appendix A.3.

@@ -41,66 +41,6 @@ bool attributes_fill(ByteReader in, bool only_known) {
   return true;
 }
 
-// is_dtls_version takes 1.0, 1.2 (also the record version of 1.3) and the form before 1.0 that VPNs use.
-bool is_dtls_version(std::uint16_t version) {
-  return version == 0xfeff || version == 0xfefd || version == 0x0100;
-}
-
-struct DtlsHandshake {
-  std::uint8_t type = 0;
-  std::uint32_t length = 0;
-  std::uint32_t fragment_offset = 0;
-  ByteSpan fragment;
-};
-
-// read_dtls_handshake reads the first record of a datagram (RFC 6347 §4.1) and in it the first message, which
-// must be of the beginning of a handshake (§4.2.2): epoch 0, one of the first messages.
-bool read_dtls_handshake(ByteSpan datagram, DtlsHandshake& out) {
-  constexpr std::uint8_t kHandshake = 22;
-  ByteReader in(datagram);
-  std::uint8_t content_type = 0;
-  std::uint16_t version = 0;
-  std::uint16_t epoch = 0;
-  ByteReader record;
-  if (!in.read_u8(content_type) || content_type != kHandshake || !in.read_u16(version) ||
-      !is_dtls_version(version) || !in.read_u16(epoch) || epoch != 0 || !in.skip(6) ||
-      !in.read_prefixed<2>(record)) {
-    return false;
-  }
-  std::uint16_t message_seq = 0;
-  std::uint32_t fragment_length = 0;
-  constexpr std::uint16_t kFirstMessagesMax = 16;
-  return record.read_u8(out.type) && record.read_u24(out.length) && record.read_u16(message_seq) &&
-         message_seq <= kFirstMessagesMax && record.read_u24(out.fragment_offset) &&
-         record.read_u24(fragment_length) && record.read_bytes(fragment_length, out.fragment) &&
-         out.fragment_offset <= out.length && fragment_length <= out.length - out.fragment_offset;
-}
-
-// read_server_name reads the server_name extension's data (RFC 6066 §3): one name of type host_name.
-bool read_server_name(ByteReader data, std::optional<std::string_view>& out) {
-  constexpr std::uint8_t kHostName = 0;
-  ByteReader list, name;
-  std::uint8_t name_type = 0;
-  if (!data.read_prefixed<2>(list) || !data.empty() || !list.read_u8(name_type) || name_type != kHostName ||
-      !list.read_prefixed<2>(name) || !list.empty() || name.empty()) {
-    return false;
-  }
-  out = as_text(name.rest());
-  return out->find('\0') == std::string_view::npos;
-}
-
-bool read_extensions(ByteReader in, DtlsClientHello& hello) {
-  constexpr std::uint16_t kServerName = 0;
-  while (!in.empty()) {
-    std::uint16_t type = 0;
-    ByteReader data;
-    if (!in.read_u16(type) || !in.read_prefixed<2>(data)) return false;
-    if (type == kServerName && (hello.server_name || !read_server_name(data, hello.server_name)))
-      return false;
-  }
-  return true;
-}
-
 // is_rtcp takes a compound packet: a report first, lengths that fill the datagram (RFC 3550 §6.1).
 bool is_rtcp(ByteSpan datagram) {
   ByteReader in(datagram);
@@ -162,37 +102,6 @@ Likeness looks_like_stun_tcp(ByteSpan stream) {
     return Likeness::kNo;
   if (!in.read_u32(header.cookie)) return Likeness::kMaybe;
   return yes_if(header.cookie == kStunCookie);
-}
-
-Likeness looks_like_dtls(ByteSpan datagram) {
-  constexpr std::uint8_t kHelloRequest = 0, kClientHello = 1, kServerHello = 2, kHelloVerifyRequest = 3;
-  DtlsHandshake handshake;
-  if (!read_dtls_handshake(datagram, handshake)) return Likeness::kNo;
-  return yes_if(handshake.type == kClientHello || handshake.type == kServerHello ||
-                handshake.type == kHelloVerifyRequest ||
-                (handshake.type == kHelloRequest && handshake.length == 0));
-}
-
-std::expected<DtlsClientHello, ParseError> parse_dtls_client_hello(ByteSpan datagram) {
-  constexpr std::uint8_t kClientHello = 1;
-  DtlsHandshake handshake;
-  if (!read_dtls_handshake(datagram, handshake)) return std::unexpected(ParseError::kMalformed);
-  if (handshake.type != kClientHello || handshake.fragment.size() != handshake.length) {
-    return std::unexpected(ParseError::kUnsupported);
-  }
-  ByteReader in(handshake.fragment);
-  DtlsClientHello hello;
-  ByteReader session_id, cookie, cipher_suites, compression_methods, extensions;
-  if (!in.skip(2 + 32) || !in.read_prefixed<1>(session_id) || !in.read_prefixed<1>(cookie) ||
-      !in.read_prefixed<2>(cipher_suites) || !in.read_prefixed<1>(compression_methods)) {
-    return std::unexpected(ParseError::kMalformed);
-  }
-  hello.has_cookie = !cookie.empty();
-  if (in.empty()) return hello;  // RFC 5246 §7.4.1.2: extensions may be absent.
-  if (!in.read_prefixed<2>(extensions) || !in.empty() || !read_extensions(extensions, hello)) {
-    return std::unexpected(ParseError::kMalformed);
-  }
-  return hello;
 }
 
 Likeness looks_like_rtp(ByteSpan first, ByteSpan second) {

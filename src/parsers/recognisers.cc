@@ -1,6 +1,7 @@
 #include "sallyport/parsers/recognisers.h"
 
 #include "sallyport/parsers/database.h"
+#include "sallyport/parsers/dtls.h"
 #include "sallyport/parsers/infrastructure.h"
 #include "sallyport/parsers/mail.h"
 #include "sallyport/parsers/messaging.h"

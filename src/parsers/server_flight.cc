@@ -14,11 +14,6 @@ constexpr std::size_t kServerHelloMin = 2 + kRandomSize + 1 + 2 + 1;  // No sess
 constexpr std::uint8_t kAlertWarning = 1;
 constexpr std::uint8_t kCloseNotify = 0;
 
-// SHA-256 of "HelloRetryRequest", RFC 8446 §4.1.3.
-constexpr std::array<std::uint8_t, kRandomSize> kRetryRandom = {
-    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
-    0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c};
-
 // The first bytes of the ServerHello, joined from as many records as they lie in.
 struct HelloStart {
   std::array<std::uint8_t, kRandomOffset + kRandomSize> bytes{};
@@ -39,7 +34,7 @@ ServerFlightInfo judge(const HelloStart& hello) {
   }
   if (hello.size >= 5 && bytes[4] != 3) return {ServerFlight::kNotTls};
   if (hello.size < bytes.size()) return {ServerFlight::kNeedMore};
-  const bool retry = std::equal(kRetryRandom.begin(), kRetryRandom.end(), bytes.begin() + kRandomOffset);
+  const bool retry = std::equal(kHelloRetryRandom.begin(), kHelloRetryRandom.end(), bytes.begin() + kRandomOffset);
   return {retry ? ServerFlight::kHelloRetryRequest : ServerFlight::kServerHello,
           static_cast<std::uint16_t>(bytes[4] << 8 | bytes[5])};
 }

@@ -75,16 +75,22 @@ void append_list(const Texts& texts, std::string& out) {
   out += ']';
 }
 
+// is_list tells the details of which a flow may have several: always a list in JSON, however long.
+constexpr bool is_list(engine::Detail detail) {
+  return detail == engine::Detail::kAnswer || detail == engine::Detail::kAlpn;
+}
+
 void write_details(const FlowRow& row, ObjectWriter& object) {
-  std::vector<std::string_view> answers;
   for (const auto& [detail, value] : row.details) {
-    if (detail == engine::Detail::kAnswer) {
-      answers.push_back(value);
-    } else {
-      object.text(to_string(detail), value);
-    }
+    if (!is_list(detail)) object.text(to_string(detail), value);
   }
-  if (!answers.empty()) append_list(answers, object.key(to_string(engine::Detail::kAnswer)));
+  for (const engine::Detail list : {engine::Detail::kAlpn, engine::Detail::kAnswer}) {
+    std::vector<std::string_view> values;
+    for (const auto& [detail, value] : row.details) {
+      if (detail == list) values.push_back(value);
+    }
+    if (!values.empty()) append_list(values, object.key(to_string(list)));
+  }
 }
 
 }  // namespace

@@ -16,15 +16,16 @@ void add_name(FlowRow& row, std::string_view name) {
   row.names.emplace_back(name);
 }
 
-// The first value of a detail stands; answers are a list.
+// The first value of a detail stands; answers and offered protocols are lists.
 void add_detail(FlowRow& row, Detail detail, std::string_view text) {
   std::size_t same = 0;
   for (const auto& [known, value] : row.details) {
     if (known != detail) continue;
-    if (detail != Detail::kAnswer || value == text) return;
+    const bool list = detail == Detail::kAnswer || detail == Detail::kAlpn;
+    if (!list || value == text) return;
     ++same;
   }
-  if (same < kAnswersPerRowMax) row.details.emplace_back(detail, text);
+  if (same < kValuesPerDetailMax) row.details.emplace_back(detail, text);
 }
 
 }  // namespace

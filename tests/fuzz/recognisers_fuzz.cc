@@ -5,7 +5,8 @@
 #include <cstdlib>
 #include <vector>
 
-#include "sallyport/parsers/realtime.h"
+#include "sallyport/parsers/client_hello.h"
+#include "sallyport/parsers/dtls.h"
 #include "sallyport/parsers/recognisers.h"
 
 namespace {
@@ -29,9 +30,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const ByteSpan datagram(data + 1, size - 1);
     check(recognise_udp(datagram));
     check(recognise_udp(datagram.subspan(datagram.size() / 2), datagram.first(datagram.size() / 2)));
-    if (const auto hello = parse_dtls_client_hello(datagram)) {
-      expect(looks_like_dtls(datagram) == Likeness::kYes);
-      expect(!hello->server_name || !hello->server_name->empty());
+    DtlsFragmentReader fragments(datagram);
+    DtlsFragment fragment;
+    while (fragments.next(fragment)) {
+      expect(fragment.offset + fragment.bytes.size() <= fragment.length);
+      if (const auto hello = parse_dtls_client_hello(fragment.bytes)) {
+        expect(!hello->server_name || !hello->server_name->empty());
+      }
     }
     return 0;
   }

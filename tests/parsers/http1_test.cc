@@ -465,5 +465,27 @@ TEST(HttpResponseHeadTest, RefusesWhatIsNoStatusLine) {
   EXPECT_EQ(looks_like_http1_response(as_bytes_of("HTTP/2")), Likeness::kNo);
 }
 
+TEST(RefusedHeadTest, TellsTheFirstHostWithAnyLineEnd) {
+  const auto host = [](std::string_view text) {
+    const Block block(text);
+    const HttpRequestHead head = read_refused_http_head(block.span());
+    return head.host ? std::string(head.host->host) : std::string("none");
+  };
+  EXPECT_EQ(host("GET / HTTP/1.1\nHost: a.example\nHost: b.example\n\n"), "a.example");
+  EXPECT_EQ(host("\r\n\nGET / HTTP/1.1\r\nHost : a.example:80\r\n\r\n"), "a.example");
+  EXPECT_EQ(host("GET / HTTP/1.1\r\nHost: a b\r\n\r\n"), "a b") << "as sent if it is no authority";
+  EXPECT_EQ(host("GET / HTTP/1.1\r\n\r\nHost: a.example\r\n"), "none");
+}
+
+TEST(RefusedHeadTest, NeedsItsBlankLine) {
+  const std::string text = "GET / HTTP/1.1\nHost: a.example\n\n";
+  for (std::size_t length = 0; length < text.size(); ++length) {
+    const Block block(text.substr(0, length));
+    EXPECT_EQ(read_refused_http_head(block.span()).framing, Framing::kNeedMore) << length;
+  }
+  EXPECT_EQ(read_refused_http_head(Block(text).span()).framing, Framing::kComplete);
+  EXPECT_EQ(read_refused_http_head(Block(std::string(kHttpHeadMax, 'x')).span()).framing, Framing::kTooLong);
+}
+
 }  // namespace
 }  // namespace sallyport::parsers

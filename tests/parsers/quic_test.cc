@@ -72,7 +72,7 @@ TEST(QuicInitialKeysTest, ExistForKnownVersionsAndShortConnectionIdsOnly) {
   EXPECT_TRUE(opener.derive(kQuicV1, Bytes(20, 1), keys));
   EXPECT_TRUE(opener.derive(kQuicV1, {}, keys));
   EXPECT_FALSE(opener.derive(kQuicV1, Bytes(21, 1), keys));
-  for (const std::uint32_t version : {0u, 2u, 0x1a2a3a4au, 0xff00001au, 0xff000023u, 0x51303530u}) {
+  for (const std::uint32_t version : {0u, 2u, 0x1a2a3a4au, 0xff000015u, 0xff000023u, 0x51303433u}) {
     EXPECT_FALSE(opener.derive(version, kRfcDcid, keys)) << version;
   }
 }
@@ -243,7 +243,9 @@ TEST(QuicInitialOpenerTest, OpensAllVersionsAndARetriedInitial) {
   QuicInitialOpener opener;
   QuicInitialKeys keys;
   for (const std::uint32_t version :
-       {kQuicV1, kQuicV2, kQuicDraft27, 0xff00001cu, kQuicDraft29, 0xff000020u, 0xff000021u, kQuicDraft34}) {
+       {kQuicV1, kQuicV2, kQuicV2Draft, kQuicDraft22, kQuicDraft23, kQuicDraft27, 0xff00001cu, kQuicDraft29,
+        0xff000020u, 0xff000021u, kQuicDraft34, kQuicMvfst22, kQuicMvfst27, kQuicMvfstExperimental, kGquicQ050,
+        kGquicT050, kGquicT051}) {
     const Bytes packet = QuicInitialBuilder(version, hex("0102030405")).ping().build();
     ASSERT_TRUE(opener.derive(version, hex("0102030405"), keys));
     EXPECT_TRUE(opener.open(keys, true, *parse_quic_long_header(packet))) << std::hex << version;
@@ -362,9 +364,85 @@ TEST(QuicLikenessTest, KnowsClientsDatagrams) {
   reserved.pop_back();
   EXPECT_EQ(looks_like_quic(reserved), Likeness::kNo);
   for (const char* text :
-       {"40 00000001", "80 00000001", "c0 00000000", "c0 00000002", "c0 ff00001a", "16 fefd0000"}) {
+       {"40 00000001", "80 00000001", "c0 00000000", "c0 00000002", "c0 ff000015", "16 fefd0000"}) {
     EXPECT_EQ(looks_like_quic(hex(text)), Likeness::kNo) << text;
   }
+}
+
+TEST(QuicLikenessTest, KnowsVersionsOfOthersInAFullDatagramOnly) {
+  for (const char* version : {"ff000015", "faceb003", "50435130", "91c17000", "51474f01", "abcd0001"}) {
+    Bytes datagram = joined(joined(hex("c0"), hex(version)), Bytes(1'195, 0x55));
+    EXPECT_EQ(looks_like_quic(datagram), Likeness::kYes) << version;
+    datagram.pop_back();
+    EXPECT_EQ(looks_like_quic(datagram), Likeness::kNo) << version;
+  }
+}
+
+// A hello of Google's handshake: tags in ascending order, values behind them in the same order.
+Bytes gquic_hello(const std::string& server_name) {
+  const auto entry = [](const std::string& tag, std::size_t end) {
+    Bytes bytes(tag.begin(), tag.end());
+    for (int shift = 0; shift < 32; shift += 8) bytes.push_back(static_cast<std::uint8_t>(end >> shift));
+    return bytes;
+  };
+  Bytes out = joined(hex("43484c4f 0300 0000"), entry(std::string("PAD\0", 4), 700));
+  out = joined(out, entry(std::string("SNI\0", 4), 700 + server_name.size()));
+  out = joined(out, entry(std::string("VER\0", 4), 704 + server_name.size()));
+  out = joined(out, Bytes(700, '-'));
+  out.insert(out.end(), server_name.begin(), server_name.end());
+  return joined(out, hex("51303433"));
+}
+
+TEST(GquicTest, ReadsTheServerNameOfEachHeaderForm) {
+  const Bytes hello = gquic_hello("www.example.com");
+  const struct {
+    const char* header;
+    std::uint32_t version;
+  } kForms[] = {
+      {"0d 0102030405060708 51303234 01 000102030405060708090a0b 00 a0 01 0004 00", 0x51303234},  // 8-byte id
+      {"09 01020304 51303234 01 000102030405060708090a0b 00 a0 01 0004 00", 0x51303234},          // 4-byte id
+      {"09 0102030405060708 51303433 01 000102030405060708090a0b a0 01 0004", 0x51303433},
+      {"01 51303433 01 000102030405060708090a0b a0 01 0004", 0x51303433},  // No id.
+      {"c3 51303436 50 0102030405060708 00000001 000102030405060708090a0b a0 01 0004", 0x51303436},
+  };
+  for (const auto& form : kForms) {
+    const Bytes datagram = joined(hex(form.header), hello);
+    ASSERT_TRUE(looks_like_gquic(datagram)) << form.header;
+    const GquicHello read = read_gquic_hello(datagram);
+    EXPECT_EQ(read.version, form.version);
+    ASSERT_TRUE(read.server_name) << form.header;
+    EXPECT_EQ(*read.server_name, "www.example.com");
+  }
+}
+
+TEST(GquicTest, NoPrefixOfAHelloHasAnotherName) {
+  const Bytes hello = gquic_hello("www.example.com");
+  for (std::size_t length = 0; length < hello.size(); ++length) {
+    const auto name = gquic_server_name(exact_prefix(hello, length));
+    EXPECT_EQ(name.value_or("none"), length < hello.size() - 4 ? "none" : "www.example.com") << length;
+  }
+}
+
+TEST(GquicTest, RefusesEndsThatGoBackOrBeyond) {
+  Bytes hello = gquic_hello("www.example.com");
+  hello[20] = 0;  // The name's end, before its beginning.
+  hello[21] = 0;
+  EXPECT_FALSE(gquic_server_name(hello));
+  hello[23] = 0xff;
+  EXPECT_FALSE(gquic_server_name(hello));
+  EXPECT_FALSE(gquic_server_name(gquic_hello("")));
+  EXPECT_FALSE(gquic_server_name(gquic_hello(std::string("a\0b", 3))));
+  EXPECT_FALSE(gquic_server_name(joined(Bytes(128, 0), gquic_hello("a.example")))) << "too far behind";
+}
+
+TEST(QuicFrameReaderTest, GoogleNumbersCryptoOtherwise) {
+  const Bytes frames = hex("08 05 03 616263");
+  QuicFrameReader google(frames, kGquicT050);
+  const QuicFrame frame = google.next();
+  EXPECT_EQ(frame.kind, QuicFrame::Kind::kCrypto);
+  EXPECT_EQ(frame.offset, 5u);
+  EXPECT_EQ(frame.data.size(), 3u);
+  EXPECT_EQ(QuicFrameReader(frames).next().kind, QuicFrame::Kind::kMalformed);
 }
 
 TEST(QuicLikenessTest, KnowsGooglesOwnQuic) {

@@ -229,5 +229,21 @@ TEST(TcpRecognisersTest, RandomBytesAreUnknown) {
   EXPECT_LE(taken, 10);
 }
 
+TEST(TlsRequestTest, IsTheLineThatAsksForTls) {
+  const auto read = [](Protocol protocol, std::string_view text) {
+    const TlsRequest request = find_tls_request(protocol, bytes_of(text));
+    return request.asked ? static_cast<int>(request.read) : -static_cast<int>(request.read);
+  };
+  EXPECT_EQ(read(Protocol::kSmtp, "EHLO a\r\nSTARTTLS\r\nrest"), 18);
+  EXPECT_EQ(read(Protocol::kSmtp, "EHLO a\r\nSTARTTLS x\r\nrest"), -20);
+  EXPECT_EQ(read(Protocol::kSmtp, "EHLO a\r\nSTARTTLS"), -8) << "not whole yet";
+  EXPECT_EQ(read(Protocol::kImap, "a1 starttls\r\n"), 13);
+  EXPECT_EQ(read(Protocol::kImap, "STARTTLS\r\n"), -10) << "no tag";
+  EXPECT_EQ(read(Protocol::kPop3, "STLS\r\n"), 6);
+  EXPECT_EQ(read(Protocol::kFtp, "AUTH TLS\r\n"), 10);
+  EXPECT_EQ(read(Protocol::kFtp, "AUTH GSSAPI\r\n"), -13);
+  EXPECT_EQ(read(Protocol::kSsh, "STARTTLS\r\n"), -10);
+}
+
 }  // namespace
 }  // namespace sallyport::parsers

@@ -47,12 +47,6 @@ std::string dtls_hello(const std::string& extensions, const std::string& cookie 
   return "\x16\xfe\xff\0\0\0\0\0\0\0\0"s + prefixed(handshake, 2);
 }
 
-std::string server_name(const std::string& name) {
-  const auto length = static_cast<char>(name.size());
-  return "\0\0\0"s + static_cast<char>(length + 5) + "\0"s + static_cast<char>(length + 3) + "\0\0"s +
-         length + name;
-}
-
 std::string ntp_client() {
   return "\x23\0\6\xec"s + std::string(36, '\0') + "\xe9\x12\x34\x56\x78\x9a\xbc\xde"s;
 }
@@ -138,45 +132,6 @@ TEST(StunTest, LengthsMustFit) {
   std::string overrun = good;
   overrun[23] = 5;
   EXPECT_EQ(looks_like_stun(bytes_of(overrun)), Likeness::kNo);
-}
-
-TEST(DtlsTest, ReadsTheServerName) {
-  const Bytes datagram = bytes_of(dtls_hello("\0\x0a\0\4\0\2\0\x17"s + server_name("turn.example.com")));
-  EXPECT_EQ(looks_like_dtls(datagram), Likeness::kYes);
-  const auto hello = parse_dtls_client_hello(datagram);
-  ASSERT_TRUE(hello);
-  EXPECT_EQ(hello->server_name, "turn.example.com");
-  EXPECT_FALSE(hello->has_cookie);
-  EXPECT_TRUE(parse_dtls_client_hello(bytes_of(dtls_hello("", "cookie")))->has_cookie);
-}
-
-TEST(DtlsTest, NoPrefixHasAServerName) {
-  const std::string whole = dtls_hello(server_name("turn.example.com"));
-  for (std::size_t length = 0; length < whole.size(); ++length) {
-    const Bytes prefix = bytes_of(std::string_view(whole).substr(0, length));
-    EXPECT_FALSE(parse_dtls_client_hello(prefix)) << length;
-    EXPECT_EQ(looks_like_dtls(prefix), Likeness::kNo) << length;
-  }
-}
-
-TEST(DtlsTest, RefusesWhatTwoReadersCouldReadDifferently) {
-  const auto error = [](const std::string& extensions) {
-    const Bytes datagram = bytes_of(dtls_hello(extensions));
-    const auto hello = parse_dtls_client_hello(datagram);
-    return hello ? "none" : hello.error() == ParseError::kMalformed ? "malformed" : "other";
-  };
-  EXPECT_EQ(error(server_name("a.example")), "none"s);
-  EXPECT_EQ(error(server_name("a.example") + server_name("b.example")), "malformed"s);
-  EXPECT_EQ(error(server_name("a\0b"s)), "malformed"s);
-  EXPECT_EQ(error(server_name("")), "malformed"s);
-  EXPECT_EQ(error("\0\0"s), "malformed"s);
-}
-
-TEST(DtlsTest, AFragmentedHelloIsUnsupported) {
-  std::string datagram = dtls_hello(server_name("a.example"));
-  datagram[13 + 3] = static_cast<char>(datagram[13 + 3] + 1);  // The message is one byte longer.
-  EXPECT_EQ(parse_dtls_client_hello(bytes_of(datagram)).error(), ParseError::kUnsupported);
-  EXPECT_EQ(looks_like_dtls(bytes_of(datagram)), Likeness::kYes);
 }
 
 TEST(RtpTest, TwoPacketsOfOneSourceAreNeeded) {

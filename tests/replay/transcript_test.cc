@@ -87,7 +87,7 @@ TEST(TranscriptTest, ARowTellsAFlowFromItsFirstPacketOn) {
     "file": "dir/input.pcap", "flow": 1, "time": "2026-01-31T12:00:00.003000Z", "proto": "tcp",
     "src": "192.0.2.1", "sport": 4070, "dst": "198.51.100.7", "dport": 443, "protocol": "tls",
     "name": "github.com", "names": ["github.com"], "verdict": "allow", "reason": "rule_allows",
-    "rule": "policy.toml:12", "packets": 2, "bytes": 200, "first_frame": 3, "alpn": "h2"})");
+    "rule": "policy.toml:12", "packets": 2, "bytes": 200, "first_frame": 3, "alpn": ["h2"]})");
   EXPECT_EQ(flow_json(rows[0]), expected);
 }
 
@@ -142,7 +142,7 @@ TEST(TranscriptTest, NamesAndDetailsAreListedOnceAndBounded) {
   const auto row = flow_json(transcript.take_flows().at(0));
   EXPECT_EQ(row["name"], "n0.example");
   EXPECT_EQ(row["names"].size(), kNamesPerRowMax);
-  EXPECT_EQ(row["answer"].size(), kAnswersPerRowMax);
+  EXPECT_EQ(row["answer"].size(), kValuesPerDetailMax);
   EXPECT_EQ(row["answer"][1], "n1.example");
   EXPECT_EQ(row["query_type"], "n0.example") << "the first stands";
 }

@@ -53,16 +53,23 @@ struct Keys {
 };
 
 Bytes salt_of(std::uint32_t version) {
-  if (version == kTestQuicV2) return hex("0dede3def700a6db819381be6e269dcbf9bd2ed9");
+  if (version == kTestQuicV2 || version == 0x709a50c4) return hex("0dede3def700a6db819381be6e269dcbf9bd2ed9");
   if (version >= 0xff00001d && version <= 0xff000020) return hex("afbfec289993d24c9e9786f19c6111e04390a899");
-  if (version == 0xff00001b || version == 0xff00001c) return hex("c3eef712c72ebb5a11a7d2432bb46365bef9f502");
+  const bool draft_23 = version >= 0xff000017 && version <= 0xff00001c;
+  if (draft_23 || version == 0xfaceb002 || version == 0xfaceb00e) {
+    return hex("c3eef712c72ebb5a11a7d2432bb46365bef9f502");
+  }
+  if (version == 0xff000016 || version == 0xfaceb001) return hex("7fbcdb0e7c66bbe9193a96cd21519ebd7a02644a");
+  if (version == 0x51303530) return hex("504574efd066fe2f9d945cfcdbd3a7f0d3b56b45");
+  if (version == 0x54303530) return hex("7ff579e5acd072915580304c43a2367c60488310");
+  if (version == 0x54303531) return hex("7a4edef4e7ccee5fa4506c19124fc8ccda6e033d");
   return hex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a");
 }
 
 Keys derive(std::uint32_t version, const Bytes& dcid, bool server) {
   const Bytes initial = hkdf(EVP_KDF_HKDF_MODE_EXTRACT_ONLY, dcid, salt_of(version), {}, 32);
   const Bytes secret = expand_label(initial, server ? "server in" : "client in", 32);
-  const std::string prefix = version == kTestQuicV2 ? "quicv2 " : "quic ";
+  const std::string prefix = version == kTestQuicV2 || version == 0x709a50c4 ? "quicv2 " : "quic ";
   return {expand_label(secret, prefix + "key", 16), expand_label(secret, prefix + "iv", 12),
           expand_label(secret, prefix + "hp", 16)};
 }
@@ -161,7 +168,7 @@ QuicInitialBuilder& QuicInitialBuilder::datagram_size(std::size_t size) {
 }
 
 Bytes QuicInitialBuilder::build() const {
-  const unsigned type = version_ == kTestQuicV2 ? 1u : 0u;
+  const unsigned type = version_ == kTestQuicV2 || version_ == 0x709a50c4 ? 1u : 0u;
   Bytes header = {static_cast<std::uint8_t>(0xc0u | type << 4 | static_cast<unsigned>(reserved_) << 2 |
                                             static_cast<unsigned>(number_size_ - 1))};
   for (int shift = 24; shift >= 0; shift -= 8) header.push_back(static_cast<std::uint8_t>(version_ >> shift));

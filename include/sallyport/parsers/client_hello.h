@@ -76,7 +76,7 @@ struct ClientHello {
   // offers_version tells whether `version` is in supported_versions, or, without that extension, is not
   // above legacy_version.
   bool offers_version(std::uint16_t version) const;
-  // highest_version returns the highest version offered, GREASE aside.
+  // highest_version returns the highest version offered, GREASE aside. DTLS counts downwards.
   std::uint16_t highest_version() const;
 };
 
@@ -85,6 +85,10 @@ struct ClientHello {
 // letter of the standard, a repeated extension, an empty or second server name, a name type other than
 // host_name, a NUL in the name, pre_shared_key not last, ech_outer_extensions outside an inner hello.
 std::expected<ClientHello, ParseError> parse_client_hello(ByteSpan body);
+
+// parse_dtls_client_hello reads the body of a DTLS ClientHello, which has a cookie besides (RFC 6347 §4.2.1),
+// just as strictly.
+std::expected<ClientHello, ParseError> parse_dtls_client_hello(ByteSpan body);
 
 // AlpnReader walks ClientHello::alpn_list.
 class AlpnReader {

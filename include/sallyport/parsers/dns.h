@@ -138,6 +138,10 @@ struct DnsMessage {
 //   kTooLong     more than kDnsRecordsMax questions and records, or kDnsPointersMax pointers in one name.
 std::expected<DnsMessage, ParseError> parse_dns_message(ByteSpan message);
 
+// read_first_dns_question reads the header and one question, whatever stands behind: for reports, never for a
+// decision. nullopt: there is no question, or it is cut or malformed.
+std::optional<DnsQuestion> read_first_dns_question(ByteSpan message);
+
 // DnsQuestionReader walks all questions of a message, DnsRecordReader all records of its three sections.
 // next() fills `out` and returns true, or returns false at the end. The message must outlive the reader.
 class DnsQuestionReader {

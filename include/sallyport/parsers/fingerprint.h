@@ -15,7 +15,7 @@ namespace sallyport::parsers {
 using Ja3Text = std::array<char, 32>;  // Lower-case hex of an MD5.
 using Ja4Text = std::array<char, 36>;  // t13d1516h2_8daaf6152771_02713d6af862
 
-enum class HelloTransport : std::uint8_t { kTcp, kQuic };
+enum class HelloTransport : std::uint8_t { kTcp, kQuic, kDtls };
 
 // Fingerprinter owns a work buffer, allocated in its constructor: one per worker, one thread at a time.
 // Both functions answer false only if the crypto library fails; `out` is then worthless.
@@ -26,7 +26,7 @@ class Fingerprinter {
   Fingerprinter(const Fingerprinter&) = delete;
   Fingerprinter& operator=(const Fingerprinter&) = delete;
 
-  // `hello` must come from parse_client_hello, its views still valid.
+  // `hello` must come from parse_client_hello or parse_dtls_client_hello, its views still valid.
   bool ja3(const ClientHello& hello, Ja3Text& out);
   bool ja4(const ClientHello& hello, HelloTransport transport, Ja4Text& out);
 

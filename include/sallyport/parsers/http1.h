@@ -81,6 +81,11 @@ struct HttpRequestHead {
 // However the bytes are cut, framing and `ambiguous` come out the same.
 HttpRequestHead parse_http_request_head(ByteSpan stream, std::size_t scan_from = 0);
 
+// read_refused_http_head reads what a head that parse_http_request_head refuses says of itself, with any kind
+// of line end: for reports, never for a decision. kComplete: its blank line is there; kTooLong: it will not
+// come. `host` is the first Host field, as sent if it is no authority.
+HttpRequestHead read_refused_http_head(ByteSpan stream);
+
 // HttpChunkHead is a chunk's size line (RFC 9112 §7.1). `size` bytes and CRLF follow; after size 0 the
 // trailers follow at once.
 struct HttpChunkHead {

@@ -11,6 +11,7 @@
 #include <expected>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "sallyport/core/bytes.h"
 #include "sallyport/core/limits.h"
@@ -22,14 +23,34 @@ namespace sallyport::parsers {
 inline constexpr std::uint32_t kQuicVersionNegotiation = 0;
 inline constexpr std::uint32_t kQuicV1 = 0x00000001;  // RFC 9000
 inline constexpr std::uint32_t kQuicV2 = 0x6b3343cf;  // RFC 9369 §3.1
+inline constexpr std::uint32_t kQuicV2Draft = 0x709a50c4;  // draft-ietf-quic-v2-01 to -05: as version 2.
+inline constexpr std::uint32_t kQuicDraft22 = 0xff000016;
+inline constexpr std::uint32_t kQuicDraft23 = 0xff000017;
 inline constexpr std::uint32_t kQuicDraft27 = 0xff00001b;
 inline constexpr std::uint32_t kQuicDraft29 = 0xff00001d;
 inline constexpr std::uint32_t kQuicDraft34 = 0xff000022;
+// Facebook's mvfst before version 1: draft 22, then draft 27 under numbers of its own.
+inline constexpr std::uint32_t kQuicMvfst22 = 0xfaceb001;
+inline constexpr std::uint32_t kQuicMvfst27 = 0xfaceb002;
+inline constexpr std::uint32_t kQuicMvfstExperimental = 0xfaceb00e;
+// Google's QUIC in the long header of the drafts, sealed with keys of its own. Q050 carries Google's own
+// handshake, T050 and T051 carry TLS.
+inline constexpr std::uint32_t kGquicQ050 = 0x51303530;
+inline constexpr std::uint32_t kGquicT050 = 0x54303530;
+inline constexpr std::uint32_t kGquicT051 = 0x54303531;
 inline constexpr std::size_t kQuicMinInitialDatagram = 1'200;  // RFC 9000 §14.1
 
-// quic_version_is_known tells the versions whose Initial packets can be opened: 1, 2, drafts 27 to 34.
+// quic_version_is_google tells the Google versions whose Initial packets can be opened. They are named and
+// refused: what their servers accept beside a hello was never written down.
+constexpr bool quic_version_is_google(std::uint32_t version) {
+  return version == kGquicQ050 || version == kGquicT050 || version == kGquicT051;
+}
+// quic_version_is_known tells the versions whose Initial packets can be opened: 1, 2, drafts 22 to 34 and
+// what was built on them.
 constexpr bool quic_version_is_known(std::uint32_t version) {
-  return version == kQuicV1 || version == kQuicV2 || (version >= kQuicDraft27 && version <= kQuicDraft34);
+  return version == kQuicV1 || version == kQuicV2 || version == kQuicV2Draft ||
+         (version >= kQuicDraft22 && version <= kQuicDraft34) || version == kQuicMvfst22 ||
+         version == kQuicMvfst27 || version == kQuicMvfstExperimental || quic_version_is_google(version);
 }
 // quic_version_is_reserved tells 0x?a?a?a?a, which provoke version negotiation (RFC 9000 §15).
 constexpr bool quic_version_is_reserved(std::uint32_t version) {
@@ -43,12 +64,26 @@ constexpr bool has_quic_long_header(ByteSpan datagram) {
 }
 
 // looks_like_quic judges a client's datagram: a long header with the fixed bit and a known version, without the
-// fixed bit (RFC 9287) a known version in 1200 bytes or more, or a reserved version in as many. Datagrams are
+// fixed bit (RFC 9287) a known version in 1200 bytes or more, or, in as many, a reserved version or one that some
+// implementation is known to use. Datagrams are
 // whole, so it never answers kMaybe.
 Likeness looks_like_quic(ByteSpan datagram);
 
-// looks_like_gquic recognises Google's own QUIC (Q0xx, T0xx), which is not read.
+// looks_like_gquic recognises Google's own QUIC (Q0xx, T0xx).
 bool looks_like_gquic(ByteSpan datagram);
+
+// GquicHello is what a datagram of Google's QUIC says in the clear.
+struct GquicHello {
+  std::uint32_t version = 0;                    // As on the wire: "Q043" is 0x51303433.
+  std::optional<std::string_view> server_name;  // As sent, without NUL; absent if there is no hello here.
+};
+
+// read_gquic_hello reads a datagram for which looks_like_gquic holds, of a version before Q050.
+GquicHello read_gquic_hello(ByteSpan datagram);
+
+// gquic_server_name finds the hello of Google's handshake ("CHLO") near the beginning of `bytes`, which are
+// the frames of a packet, and returns its server name (tag "SNI"), if both are there.
+std::optional<std::string_view> gquic_server_name(ByteSpan bytes);
 
 // Long header packet types by meaning; their bits differ from version to version.
 enum class QuicPacketType : std::uint8_t {
@@ -75,6 +110,11 @@ struct QuicLongHeader {
 // long header. kMalformed: shorter than its lengths say, a connection id over 20 bytes in a known version, or a
 // packet too short to hold its packet number and AEAD tag sample. The fixed bit may have either value (RFC 9287).
 std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagram_rest);
+
+// parse_quic_long_header_as reads the packet as if its version were `version`, a known one, and says so in the
+// header: clients that provoke a version negotiation seal their packets with the keys of a real version.
+std::expected<QuicLongHeader, ParseError> parse_quic_long_header_as(ByteSpan datagram_rest,
+                                                                    std::uint32_t version);
 
 // Keys of both directions of a connection's Initial packets, RFC 9001 §5.2.
 struct QuicInitialKeys {
@@ -133,10 +173,12 @@ struct QuicFrame {
   ByteSpan data;
 };
 
-// QuicFrameReader walks the frames of an opened Initial. After kEnd or kMalformed it repeats itself.
+// QuicFrameReader walks the frames of an opened Initial of `version` (Google's versions number CRYPTO
+// otherwise). After kEnd or kMalformed it repeats itself.
 class QuicFrameReader {
  public:
-  explicit QuicFrameReader(ByteSpan frames) : rest_(frames) {}
+  explicit QuicFrameReader(ByteSpan frames, std::uint32_t version = kQuicV1)
+      : rest_(frames), google_(quic_version_is_google(version)) {}
   QuicFrame next();
 
  private:
@@ -144,6 +186,7 @@ class QuicFrameReader {
 
   ByteReader rest_;
   std::size_t count_ = 0;
+  bool google_ = false;
   bool malformed_ = false;
 };
 

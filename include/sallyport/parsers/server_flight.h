@@ -4,6 +4,7 @@
 // kNeedMore. Nothing allocates.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -15,6 +16,11 @@ namespace sallyport::parsers {
 inline constexpr std::size_t kServerWarningsMax = 4;
 // Enough of the server's stream for any answer: the 38 bytes in records of one byte each.
 inline constexpr std::size_t kServerFlightPrefixMax = 38 * 6 + 7 * kServerWarningsMax;
+
+// SHA-256 of "HelloRetryRequest", RFC 8446 §4.1.3.
+inline constexpr std::array<std::uint8_t, 32> kHelloRetryRandom = {
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
+    0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c};
 
 enum class ServerFlight : std::uint8_t {
   kNeedMore,

@@ -21,7 +21,7 @@
 namespace sallyport::replay {
 
 inline constexpr std::size_t kNamesPerRowMax = 50;    // Distinct names of one flow in its row.
-inline constexpr std::size_t kAnswersPerRowMax = 50;  // DNS answers likewise.
+inline constexpr std::size_t kValuesPerDetailMax = 50;  // DNS answers and offered protocols likewise.
 
 struct FlowRow {
   std::uint64_t flow = 0;  // From 1, in the order of first packets.

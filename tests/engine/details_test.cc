@@ -1,0 +1,161 @@
+// What an inspector that reads details tells of a flow beside its verdict.
+#include <gtest/gtest.h>
+
+#include "support/client_hello_builder.h"
+#include "support/dns_builder.h"
+#include "support/inspector_harness.h"
+
+namespace sallyport::test {
+namespace {
+
+using ::sallyport::testing::PacketBuilder;
+using ::sallyport::testing::TcpConversation;
+using ::sallyport::testing::endpoint;
+using engine::Detail;
+
+constexpr const char* kPolicy = "version = 1\n[defaults]\nmode = \"observe\"\n";
+
+class DetailsTest : public ::testing::Test {
+ protected:
+  static engine::InspectorOptions with_details() {
+    engine::InspectorOptions options = InspectorHarness::small_options();
+    options.read_details = true;
+    return options;
+  }
+  DetailsTest() {
+    fw_.client(tcp_.syn());
+    fw_.server(tcp_.syn_ack());
+  }
+  void client(std::string_view text) { fw_.client(tcp_.client_data(text)); }
+  void server(std::string_view text) { fw_.server(tcp_.server_data(text)); }
+  void hello(const std::string& name) {
+    const Bytes record = ClientHelloBuilder::typical(name).record();
+    for (const Bytes& segment : tcp_.client_segments(record, 100)) fw_.client(segment);
+  }
+
+  InspectorHarness fw_{kPolicy, with_details()};
+  TcpConversation tcp_{endpoint("10.0.0.1", 40'000), endpoint("192.0.2.1", 2'525)};
+};
+
+TEST_F(DetailsTest, TheNameBehindStarttlsIsTold) {
+  server("220 mail.example ESMTP\r\n");
+  client("EHLO me.example\r\n");
+  server("250-mail.example\r\n250 STARTTLS\r\n");
+  client("starttls\r\n");
+  server("220 go ahead\r\n");
+  hello("mx.example");
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"mx.example"});
+  EXPECT_EQ(fw_.detail(Detail::kJa4).size(), 36U);
+}
+
+TEST_F(DetailsTest, ARefusedStarttlsGoesOnAndALaterOneCounts) {
+  server("* OK ready\r\n");
+  client("a1 STARTTLS\r\n");
+  server("a1 NO later\r\n");
+  client("a2 CAPABILITY\r\na3 STARTTLS\r\n");
+  server("a2 OK\r\na3 OK\r\n");
+  hello("imap.example");
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"imap.example"});
+}
+
+TEST_F(DetailsTest, FtpAndPop3HaveCommandsOfTheirOwn) {
+  server("220 FTP ready\r\n");
+  client("AUTH TLS\r\n");
+  server("234 go\r\n");
+  hello("ftp.example");
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"ftp.example"});
+}
+
+TEST_F(DetailsTest, AHelloWithoutARequestForTlsIsNotRead) {
+  server("+OK POP3\r\n");
+  client("CAPA\r\n");
+  server("+OK\r\n.\r\n");
+  hello("pop.example");
+  EXPECT_TRUE(fw_.names().empty());
+}
+
+TEST_F(DetailsTest, AServerThatSpokeFirstIsToldApartOnceTheClientHasSpoken) {
+  server("220 ready\r\n");
+  client("PORT 10,0,0,1,4,1\r\n");
+  fw_.inspector().finish(fw_.policy(), fw_.now());
+  ASSERT_FALSE(fw_.inspector().events().empty());
+  EXPECT_EQ(fw_.inspector().events().back().protocol, Protocol::kFtp);
+}
+
+TEST_F(DetailsTest, ARequestWithBareLineFeedsIsNamedAndRefused) {
+  client("GET / HTTP/1.1\n");
+  ASSERT_EQ(fw_.verdicts().size(), 1U);
+  EXPECT_EQ(fw_.verdicts()[0].reason, Reason::kAmbiguous);
+  EXPECT_TRUE(fw_.names().empty());
+  client("Host: www.exam");
+  client("ple.com\n\n");
+  client("GET / HTTP/1.1\nHost: other.example\n\n");
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"www.example.com"});
+}
+
+TEST_F(DetailsTest, ADeniedTunnelIsFollowedToTheNameInside) {
+  client("CONNECT proxy.example:443 HTTP/1.1\r\nHost: proxy.example:443\r\n\r\n");
+  server("HTTP/1.1 200 OK\r\n\r\n");
+  hello("inside.example");
+  EXPECT_EQ(fw_.names(), (std::vector<std::string>{"proxy.example", "inside.example"}));
+  ASSERT_EQ(fw_.verdicts().size(), 1U);
+  EXPECT_EQ(fw_.verdicts()[0].name, "proxy.example");
+}
+
+TEST_F(DetailsTest, EveryRequestOfADeniedConnectionIsNamedOnce) {
+  client("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+  client("GET / HTTP/1.1\r\nHost: b.example\r\n\r\nGET / HTTP/1.1\r\nHost: c.example\r\n\r\n");
+  EXPECT_EQ(fw_.names(), (std::vector<std::string>{"a.example", "b.example", "c.example"}));
+}
+
+TEST_F(DetailsTest, AConnectionWithoutItsBeginningIsTurnedWhenItsFirstPayloadSaysSo) {
+  TcpConversation midstream(endpoint("10.0.0.1", 46'798), endpoint("192.0.2.1", 3'120));
+  (void)midstream.handshake();
+  fw_.feed(midstream.server_ack(), Origin::kUnknown);
+  fw_.feed(midstream.client_data("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"), Origin::kUnknown);
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"a.example"});
+}
+
+TEST_F(DetailsTest, ARequestThatNeverEndsIsNamedByItsHostField) {
+  client("GET / HTTP/1.1\r\nHost: www.Example.com\r\nCookie: abc");
+  fw_.inspector().finish(fw_.policy(), fw_.now());
+  const auto events = fw_.inspector().events();
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].kind, engine::FlowEvent::Kind::kName);
+  EXPECT_EQ(events[0].text, "www.example.com");
+  EXPECT_EQ(events[1].kind, engine::FlowEvent::Kind::kEnd);
+}
+
+TEST_F(DetailsTest, AHostFieldThatIsCutIsNoName) {
+  client("GET / HTTP/1.1\r\nHost: www.example.co");
+  fw_.inspector().finish(fw_.policy(), fw_.now());
+  EXPECT_EQ(fw_.inspector().events().size(), 1U);
+}
+
+TEST_F(DetailsTest, AnAnswerWithoutItsQuestionIsNamed) {
+  const auto answer = sallyport::testing::DnsMessageBuilder(7).response().question("a.example", 1).a("a.example", "192.0.2.9").build();
+  fw_.feed(PacketBuilder::udp(endpoint("192.0.2.53", 53), endpoint("10.0.0.1", 4'000)).payload(ByteSpan(answer)).build(),
+           Origin::kUnknown);
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"a.example"});
+  EXPECT_EQ(fw_.detail(Detail::kAnswer), "192.0.2.9");
+}
+
+TEST_F(DetailsTest, AQuestionWithMalformedRecordsBehindItIsNamedAndRefused) {
+  auto query = sallyport::testing::DnsMessageBuilder(7).question("a.example", 1).edns().build();
+  query.resize(query.size() - 3);
+  fw_.client(PacketBuilder::udp(endpoint("10.0.0.1", 4'000), endpoint("192.0.2.53", 53)).payload(ByteSpan(query)).build());
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"a.example"});
+  ASSERT_EQ(fw_.verdicts().size(), 1U);
+  EXPECT_EQ(fw_.verdicts()[0].reason, Reason::kMalformed);
+}
+
+TEST_F(DetailsTest, SeveralSpacesInARequestLineAreHttpAndRefused) {
+  client("GET     / HTTP/1.1\r\nHost: www.example.com\r\n\r\n");
+  ASSERT_EQ(fw_.verdicts().size(), 1U);
+  EXPECT_EQ(fw_.verdicts()[0].protocol, Protocol::kHttp);
+  EXPECT_EQ(fw_.verdicts()[0].reason, Reason::kAmbiguous);
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"www.example.com"});
+}
+
+}  // namespace
+}  // namespace sallyport::test

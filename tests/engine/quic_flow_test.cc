@@ -1,0 +1,117 @@
+// QUIC flows under the inspector: versions that are refused, named or negotiated.
+#include <gtest/gtest.h>
+
+#include "support/client_hello_builder.h"
+#include "support/inspector_harness.h"
+#include "support/quic_builder.h"
+
+namespace sallyport::test {
+namespace {
+
+using ::sallyport::testing::PacketBuilder;
+using ::sallyport::testing::endpoint;
+using engine::Detail;
+using engine::FlowVerdict;
+
+constexpr const char* kPolicy = R"(
+version = 1
+[[rules]]
+to = ["good.example"]
+protocols = ["quic"]
+ports = [443]
+)";
+
+class QuicFlowTest : public ::testing::Test {
+ protected:
+  InspectorHarness fw_{kPolicy};
+  const Endpoint client_ = endpoint("10.0.0.1", 40'000);
+  const Endpoint server_ = endpoint("192.0.2.1", 443);
+
+  Outcome send(const Bytes& datagram) {
+    return fw_.client(PacketBuilder::udp(client_, server_).payload(ByteSpan(datagram)).build());
+  }
+  static Bytes hello(const std::string& name, std::uint32_t version = kTestQuicV1) {
+    QuicHelloOptions options;
+    options.version = version;
+    return quic_hello_datagrams(ClientHelloBuilder::typical(name).message(), options)[0];
+  }
+  static Bytes reserved_version() {
+    Bytes datagram = hello("good.example");
+    std::fill_n(datagram.begin() + 1, 4, std::uint8_t{0x1a});
+    return datagram;
+  }
+};
+
+TEST_F(QuicFlowTest, JudgesDraftsAndMvfstByTheirName) {
+  for (const std::uint32_t version : {0xff000016u, 0xff000017u, 0xff00001du, 0xfaceb001u, 0xfaceb002u}) {
+    InspectorHarness fw(kPolicy);
+    const auto packet = [&](const std::string& name) {
+      const Bytes datagram = hello(name, version);
+      return PacketBuilder::udp(client_, server_).payload(ByteSpan(datagram)).build();
+    };
+    EXPECT_EQ(fw.client(packet("good.example")).decision.verdict, Verdict::kAccept) << std::hex << version;
+    InspectorHarness other(kPolicy);
+    EXPECT_EQ(other.client(packet("evil.example")).decision.reason, Reason::kNameNotAllowed);
+  }
+}
+
+TEST_F(QuicFlowTest, AnUnknownVersionIsDroppedAndTheNegotiatedHelloIsJudged) {
+  const Outcome refused = send(reserved_version());
+  EXPECT_EQ(refused.decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(refused.decision.reason, Reason::kUnsupportedVersion);
+  EXPECT_EQ(fw_.detail(Detail::kQuicVersion), "0x1a1a1a1a");
+  EXPECT_EQ(send(reserved_version()).decision.verdict, Verdict::kDrop);
+  ASSERT_EQ(fw_.verdicts().size(), 1U) << "a repeated refusal is one event";
+  EXPECT_EQ(send(hello("good.example")).decision.verdict, Verdict::kAccept);
+}
+
+TEST_F(QuicFlowTest, AHelloUnderAReservedVersionIsNamedIfItIsSealedWithRealKeys) {
+  // The builder takes the version 1 keys for versions that it does not know.
+  QuicHelloOptions options;
+  options.version = 0x1a2a3a4a;
+  send(quic_hello_datagrams(ClientHelloBuilder::typical("good.example").message(), options)[0]);
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"good.example"});
+  EXPECT_EQ(fw_.verdicts().at(0).reason, Reason::kUnsupportedVersion);
+  EXPECT_EQ(fw_.accepted(), 0U);
+}
+
+TEST_F(QuicFlowTest, AForbiddenHelloBehindAnUnknownVersionIsDenied) {
+  send(reserved_version());
+  const Outcome evil = send(hello("evil.example"));
+  EXPECT_EQ(evil.decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(evil.decision.reason, Reason::kNameNotAllowed);
+  EXPECT_EQ(send(hello("good.example")).decision.verdict, Verdict::kDrop) << "this flow is condemned";
+}
+
+TEST_F(QuicFlowTest, AnUnknownVersionOnAnAllowedFlowCondemnsIt) {
+  EXPECT_EQ(send(hello("good.example")).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(send(reserved_version()).decision.reason, Reason::kUnsupportedVersion);
+  EXPECT_EQ(send(hello("good.example")).decision.verdict, Verdict::kDrop);
+}
+
+TEST_F(QuicFlowTest, GooglesOwnQuicIsNamedAndRefused) {
+  const std::string tags("CHLO\x01\x00\x00\x00SNI\x00\x0c\x00\x00\x00good.example", 28);
+  Bytes datagram = hex("09 0102030405060708 51303433 01 000102030405060708090a0b a0 01 0004");
+  datagram.insert(datagram.end(), tags.begin(), tags.end());
+  const Outcome outcome = send(datagram);
+  EXPECT_EQ(outcome.decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(outcome.decision.reason, Reason::kUnsupportedVersion);
+  ASSERT_FALSE(fw_.names().empty());
+  EXPECT_EQ(fw_.names()[0], "good.example");
+  EXPECT_EQ(fw_.detail(Detail::kQuicVersion), "0x51303433");
+  EXPECT_EQ(fw_.verdicts().at(0).protocol, Protocol::kQuic);
+  EXPECT_EQ(send(hello("good.example")).decision.verdict, Verdict::kDrop);
+}
+
+TEST_F(QuicFlowTest, GooglesQuicWithTlsIsNamedAndRefused) {
+  const Bytes message = ClientHelloBuilder::typical("good.example").message();
+  const Bytes datagram = QuicInitialBuilder(0x54303531)
+                             .frame(joined(joined(hex("08 00"), quic_varint(message.size())), message))
+                             .build();
+  EXPECT_EQ(send(datagram).decision.reason, Reason::kUnsupportedVersion);
+  ASSERT_FALSE(fw_.names().empty());
+  EXPECT_EQ(fw_.names()[0], "good.example");
+}
+
+}  // namespace
+}  // namespace sallyport::test
