@@ -69,7 +69,7 @@ bool question_is_sane(const DnsQuestion& question) {
 // record_is_sane judges a record by itself. Behind a sane question it need only be no NetBIOS name: some
 // clients pad their queries with records of type 0.
 bool record_is_sane(const DnsRecord& record, bool behind_question) {
-  if (is_netbios(record.name, record.type)) return false;
+  if (is_netbios_name(record.name)) return false;
   if (record.type == kDnsTypeOpt) return record.name.is_root();
   return behind_question || (class_is_known(record.dns_class) && type_is_known(record.name, record.type));
 }
