@@ -32,6 +32,7 @@ struct RunArguments {
   unsigned queues = 0;
   bool observe = false;
   bool json = false;
+  bool quiet = false;
   bool no_rules = false;
 };
 
@@ -46,6 +47,7 @@ int run(const RunArguments& arguments) {
   if (!arguments.control.empty()) options.control = arguments.control;
   options.install_rules = !arguments.no_rules;
   options.json = arguments.json;
+  options.quiet = arguments.quiet;
   return daemon::run_daemon(options);
 }
 
@@ -57,6 +59,7 @@ void add_run_command(CLI::App& app, int& exit_code) {
   command->add_option("--policy", arguments->policy, kPolicyHelp)->type_name("FILE");
   command->add_flag("--observe", arguments->observe, "Decide and print, but let everything through");
   command->add_flag("--json", arguments->json, "Print flows as JSON lines");
+  command->add_flag("--quiet", arguments->quiet, "Print no flows; `sallyport status` has the counters");
   command
       ->add_option("--control", arguments->control, "Control socket (default: the policy's deploy.control)")
       ->type_name("PATH");

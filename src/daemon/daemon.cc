@@ -96,8 +96,9 @@ class Daemon {
       worker.generation = plan.generation;
       worker.inside = plan.inside;
       worker.inspector.mode = mode_;
-      auto opened = netfilter::QueueWorker::open(
-          worker, policy_, [this, i](const engine::FlowEvent& event) { log_.add(i, event); });
+      netfilter::EventHandler on_event;
+      if (!options_.quiet) on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
+      auto opened = netfilter::QueueWorker::open(worker, policy_, std::move(on_event));
       if (!opened) return std::unexpected(opened.error());
       workers_.push_back(std::move(*opened));
     }

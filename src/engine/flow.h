@@ -93,7 +93,8 @@ struct Flow {
   bool closing = false;                    // FIN or RST was seen.
   bool client_base_known = false;
   bool server_base_known = false;
-  bool server_flight_done = false;         // TLS: a ServerHello was seen.
+  bool no_second_hello = false;            // TLS: no HelloRetryRequest can come any more.
+  bool early_data_offered = false;         // TLS: the hello has the early_data extension.
   bool hello_retry_read = false;           // TLS: the HelloRetryRequest is consumed from `server`.
   std::uint32_t client_base = 0;           // Sequence number of client offset 0.
   std::uint32_t server_base = 0;

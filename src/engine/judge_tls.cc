@@ -48,6 +48,7 @@ bool Inspector::Impl::read_tls_hello(Flow& flow) {
     refuse(flow, Reason::kHelloChanged);
     return false;
   }
+  flow.early_data_offered = hello->early_data;
   flow.client->consume(message.consumed);
   flow.final_after = flow.client->base();
   flow.watch = true;
@@ -77,12 +78,18 @@ void Inspector::Impl::skip_tls_records(Flow& flow) {
     if (record.framing == Framing::kNeedMore) return;
     if (record.framing != Framing::kComplete) return refuse(flow, Reason::kMalformed);
     if (record.content_type == kTlsHandshake) return;
+    // Application data that was not announced as early ends every honest handshake but a finished one
+    // (RFC 8446 §4.2.10), so a server that goes on will not ask for a second hello.
+    if (record.content_type == parsers::kTlsApplicationData && flow.tls_phase == TlsPhase::kServerFlight &&
+        !flow.early_data_offered) {
+      flow.no_second_hello = true;
+    }
     flow.client->skip(record.size());
   }
 }
 
 void Inspector::Impl::read_tls_server(Flow& flow) {
-  if (flow.server_flight_done) return;
+  if (flow.no_second_hello) return;
   if (flow.tls_phase == TlsPhase::kSecondServerFlight && !flow.hello_retry_read) {
     const parsers::TlsMessage retry = parsers::read_tls_handshake_message(flow.server->contiguous(), scratch_);
     if (retry.framing != Framing::kComplete) return;
@@ -101,7 +108,7 @@ void Inspector::Impl::read_tls_server(Flow& flow) {
     case parsers::ServerFlight::kNotTls:
       return;  // Not handed over: what the client sends next stays under judgement.
     case parsers::ServerFlight::kServerHello:
-      flow.server_flight_done = true;
+      flow.no_second_hello = true;
       return;
     case parsers::ServerFlight::kHelloRetryRequest:
       if (flow.tls_phase == TlsPhase::kSecondServerFlight) return refuse(flow, Reason::kMalformed);

@@ -291,7 +291,7 @@ void Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
 
 void Inspector::Impl::finish_if_acknowledged(Flow& flow) {
   if (flow.state != FlowState::kJudged || flow.final_after == 0 || flow.acknowledged < flow.final_after) return;
-  if (flow.stage == Protocol::kTls && !flow.server_flight_done) return;
+  if (flow.stage == Protocol::kTls && !flow.no_second_hello) return;
   release_held(flow, UINT64_MAX);
   become_final(flow);
 }

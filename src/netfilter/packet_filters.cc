@@ -19,6 +19,8 @@ struct Instruction {
 constexpr unsigned kLoadByte = BPF_LD | BPF_B | BPF_ABS;               // A = packet[operand]
 constexpr unsigned kLoadByteIndexed = BPF_LD | BPF_B | BPF_IND;        // A = packet[X + operand]
 constexpr unsigned kLoadHalf = BPF_LD | BPF_H | BPF_ABS;               // A = packet[operand..+1], big-endian
+constexpr unsigned kLoadWord = BPF_LD | BPF_W | BPF_ABS;               // A = packet[operand..+3], big-endian
+constexpr unsigned kLoadWordIndexed = BPF_LD | BPF_W | BPF_IND;        // A = packet[X + operand..+3]
 constexpr unsigned kLoadIpv4HeaderLength = BPF_LDX | BPF_B | BPF_MSH;  // X = 4 * (packet[operand] & 15)
 constexpr unsigned kAnd = BPF_ALU | BPF_AND | BPF_K;
 constexpr unsigned kShiftRight = BPF_ALU | BPF_RSH | BPF_K;
@@ -26,7 +28,15 @@ constexpr unsigned kAddX = BPF_ALU | BPF_ADD | BPF_X;
 constexpr unsigned kSubtractX = BPF_ALU | BPF_SUB | BPF_X;
 constexpr unsigned kCopyToX = BPF_MISC;                       // BPF_TAX is zero.
 constexpr unsigned kJumpIfEqual = BPF_JMP | BPF_JEQ | BPF_K;  // Skips jump_true or jump_false instructions.
+constexpr unsigned kJumpIfNotBelow = BPF_JMP | BPF_JGE | BPF_K;
+constexpr unsigned kJumpIfAbove = BPF_JMP | BPF_JGT | BPF_K;
 constexpr unsigned kReturn = BPF_RET | BPF_K;
+
+// The versions whose packets may come with a cleared fixed bit (RFC 9287): those that are read.
+constexpr std::uint32_t kQuicV1 = 0x00000001;
+constexpr std::uint32_t kQuicV2 = 0x6b3343cf;
+constexpr std::uint32_t kQuicDraft27 = 0xff00001b;
+constexpr std::uint32_t kQuicDraft34 = 0xff000022;
 
 // bytecode returns the program as iptables prints it: "COUNT,CODE TRUE FALSE OPERAND,...".
 std::string bytecode(std::initializer_list<Instruction> program) {
@@ -88,22 +98,34 @@ std::string long_header_filter(Family family) {
   switch (family) {
     case Family::kIpv4:
       return bytecode({
-          {kLoadIpv4HeaderLength, 0, 0, 0},  // 0 X = length of the IP header
-          {kLoadByteIndexed, 0, 0, 8},       // 1 A = first byte behind the UDP header
-          {kAnd, 0, 0, 0xc0},                // 2 header form and fixed bit
-          {kJumpIfEqual, 0, 1, 0xc0},        // 3 not both: no match (5)
-          {kReturn, 0, 0, 1},                // 4 match
-          {kReturn, 0, 0, 0},                // 5 no match
+          {kLoadIpv4HeaderLength, 0, 0, 0},       // 0 X = length of the IP header
+          {kLoadByteIndexed, 0, 0, 8},            // 1 A = first byte behind the UDP header
+          {kAnd, 0, 0, 0xc0},                     // 2 header form and fixed bit
+          {kJumpIfEqual, 6, 0, 0xc0},             // 3 both: match (10)
+          {kJumpIfEqual, 0, 6, 0x80},             // 4 no long header: no match (11)
+          {kLoadWordIndexed, 0, 0, 9},            // 5 A = version
+          {kJumpIfEqual, 3, 0, kQuicV1},          // 6 match (10)
+          {kJumpIfEqual, 2, 0, kQuicV2},          // 7 match (10)
+          {kJumpIfNotBelow, 0, 2, kQuicDraft27},  // 8 below: no match (11)
+          {kJumpIfAbove, 1, 0, kQuicDraft34},     // 9 above: no match (11)
+          {kReturn, 0, 0, 1},                     // 10 match
+          {kReturn, 0, 0, 0},                     // 11 no match
       });
     case Family::kIpv6:
       return bytecode({
-          {kLoadByte, 0, 0, 6},        // 0 A = next header
-          {kJumpIfEqual, 0, 3, 17},    // 1 an extension header stands before UDP: to the queue (5)
-          {kLoadByte, 0, 0, 40 + 8},   // 2 A = first byte behind the UDP header
-          {kAnd, 0, 0, 0xc0},          // 3 header form and fixed bit
-          {kJumpIfEqual, 0, 1, 0xc0},  // 4 not both: no match (6)
-          {kReturn, 0, 0, 1},          // 5 match
-          {kReturn, 0, 0, 0},          // 6 no match
+          {kLoadByte, 0, 0, 6},           // 0 A = next header
+          {kJumpIfEqual, 0, 9, 17},       // 1 an extension header stands before UDP: to the queue (11)
+          {kLoadByte, 0, 0, 40 + 8},      // 2 A = first byte behind the UDP header
+          {kAnd, 0, 0, 0xc0},             // 3 header form and fixed bit
+          {kJumpIfEqual, 6, 0, 0xc0},     // 4 both: match (11)
+          {kJumpIfEqual, 0, 6, 0x80},     // 5 no long header: no match (12)
+          {kLoadWord, 0, 0, 40 + 9},      // 6 A = version
+          {kJumpIfEqual, 3, 0, kQuicV1},  // 7 match (11)
+          {kJumpIfEqual, 2, 0, kQuicV2},  // 8 match (11)
+          {kJumpIfNotBelow, 0, 2, kQuicDraft27},  // 9 below: no match (12)
+          {kJumpIfAbove, 1, 0, kQuicDraft34},     // 10 above: no match (12)
+          {kReturn, 0, 0, 1},                     // 11 match
+          {kReturn, 0, 0, 0},                     // 12 no match
       });
   }
   std::unreachable();

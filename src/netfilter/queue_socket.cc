@@ -141,9 +141,15 @@ std::expected<QueueSocket, std::string> QueueSocket::open(std::uint16_t queue, b
 }
 
 int QueueSocket::receive() {
-  const int got = ::recvmmsg(fd(), headers_.data(), kBatch, MSG_DONTWAIT, nullptr);
+  // One system call where poll and a read would be two: under load each of them counts.
+  const int got = ::recvmmsg(fd(), headers_.data(), kBatch, MSG_WAITFORONE, nullptr);
   if (got >= 0) return got;
   return errno == EAGAIN ? 0 : -errno;
+}
+
+void QueueSocket::set_receive_timeout(std::chrono::milliseconds timeout) {
+  const timeval value{0, static_cast<suseconds_t>(timeout.count() * 1'000)};
+  (void)::setsockopt(fd(), SOL_SOCKET, SO_RCVTIMEO, &value, sizeof value);
 }
 
 std::span<const std::uint8_t> QueueSocket::message(int index) const {

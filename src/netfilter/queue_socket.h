@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -29,9 +30,10 @@ class QueueSocket {
   // has_conntrack tells whether the kernel adds conntrack facts to each packet (NETFILTER_NETLINK_GLUE_CT).
   bool has_conntrack() const { return has_conntrack_; }
 
-  // receive reads what is there, up to a batch, without waiting. Gives the number of messages, 0 when there
-  // are none, or a negative errno.
+  // receive waits for a message, at most for the time set, and reads what is there, up to a batch. Gives the
+  // number of messages, 0 when there are none, or a negative errno.
   int receive();
+  void set_receive_timeout(std::chrono::milliseconds timeout);
   // message returns the bytes of message `index` of the last receive.
   std::span<const std::uint8_t> message(int index) const;
 

@@ -3,9 +3,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
 #include <linux/netlink.h>
-#include <poll.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -41,6 +39,12 @@ std::uint64_t random_seed() {
   return std::uint64_t{device()} << 32 | device();
 }
 
+// with_random_key keys the flow table: a workload chooses addresses and ports (R17).
+engine::InspectorOptions with_random_key(engine::InspectorOptions options) {
+  options.hash_key = {random_seed(), random_seed()};
+  return options;
+}
+
 }  // namespace
 
 class QueueWorker::Impl {
@@ -51,8 +55,7 @@ class QueueWorker::Impl {
         policy_(std::move(policy)),
         on_event_(std::move(on_event)),
         socket_(std::move(socket)),
-        stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-        inspector_(options.inspector),
+        inspector_(with_random_key(options.inspector)),
         repeat_guard_(random_seed()),
         // The wall clock is read once: later steps of it must not expire or prolong anything.
         wall_offset_(std::chrono::system_clock::now().time_since_epoch() - monotonic_now()) {}
@@ -65,8 +68,7 @@ class QueueWorker::Impl {
 
   void stop() {
     if (!thread_.joinable()) return;
-    const std::uint64_t one = 1;
-    (void)!::write(stop_.get(), &one, sizeof one);
+    stopping_.store(true, std::memory_order_relaxed);
     thread_.join();
   }
 
@@ -84,16 +86,14 @@ class QueueWorker::Impl {
 
   void run() {
     std::chrono::nanoseconds last_expire = monotonic_now();
-    pollfd fds[2] = {{socket_.fd(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
-    bool stopping = false;
-    while (!stopping) {
+    std::chrono::milliseconds interval{0};
+    while (!stopping_.load(std::memory_order_relaxed)) {
       const bool holding = inspector_.counters().packets_held.load(std::memory_order_relaxed) != 0;
-      const auto interval = holding ? kExpireIntervalWhileHolding : kExpireInterval;
-      (void)::poll(fds, 2, static_cast<int>(interval.count()));
-      stopping = (fds[1].revents & POLLIN) != 0;
-      constexpr int kBatchesPerTurn = 32;  // Then time passes for expire and stop, under any load.
-      for (int i = 0; i < kBatchesPerTurn && read_batch(); ++i) {
+      if (const auto wanted = holding ? kExpireIntervalWhileHolding : kExpireInterval; wanted != interval) {
+        interval = wanted;
+        socket_.set_receive_timeout(interval);
       }
+      (void)read_batch();
       const std::chrono::nanoseconds now = monotonic_now();
       if (now - last_expire >= interval) {
         last_expire = now;
@@ -109,6 +109,7 @@ class QueueWorker::Impl {
   // drain answers what came in while we were told to stop, then gives up what is held.
   void drain() {
     constexpr int kBatchesMax = 1024;
+    socket_.set_receive_timeout(std::chrono::milliseconds(1));
     for (int i = 0; i < kBatchesMax && read_batch(); ++i) {
     }
     inspector_.finish(*policy_, timestamp(monotonic_now()));
@@ -238,7 +239,7 @@ class QueueWorker::Impl {
   std::shared_ptr<const policy::Policy> policy_;
   EventHandler on_event_;
   QueueSocket socket_;
-  FileDescriptor stop_;
+  std::atomic<bool> stopping_{false};
   engine::Inspector inspector_;
   RepeatGuard repeat_guard_;
   HeldMarks held_marks_;

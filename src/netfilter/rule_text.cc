@@ -85,6 +85,12 @@ class RuleWriter {
     t.chains.emplace_back("SALLYPORT-EVAL");
     t.rules.push_back("SALLYPORT-EVAL -p udp " + flow_verdict(FlowMark::kAllow) + " -g SALLYPORT-UDP");
     if (enforce()) {
+      // A refusal is about one connection. Connection tracking does not see the RST that the client got, so it
+      // takes the next connection from the same port for the denied one: its SYN is judged for itself.
+      for (const FlowMark verdict : kDenyMarks) {
+        t.rules.push_back("SALLYPORT-EVAL -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN " + flow_verdict(verdict) +
+                          " -j CONNMARK --set-xmark 0x0/" + hex(plan_.mark.mask()));
+      }
       for (const FlowMark verdict : kDenyMarks) {
         t.rules.push_back("SALLYPORT-EVAL " + flow_verdict(verdict) + ' ' + when_denied);
       }
@@ -104,6 +110,11 @@ class RuleWriter {
 
   // add_replies: the server's direction of flows that are watched or denied.
   void add_replies(TableText& t, const std::string& chain) const {
+    // What ends a watch is nearly always a segment with data, whose acknowledgement says as much as a bare
+    // one. A few bare ones are looked at all the same, for servers that only listen.
+    t.rules.push_back(chain + " -p tcp -m conntrack --ctdir REPLY " + flow_verdict(FlowMark::kWatch) +
+                      " -m bpf --bytecode \"" + pure_ack_filter(family_) +
+                      "\" -m statistic --mode random --probability 0.9 -j RETURN");
     for (const char* transport : {"tcp", "udp"}) {
       t.rules.push_back(chain + " -p " + transport + " -m conntrack --ctdir REPLY " +
                         flow_verdict(FlowMark::kWatch) + ' ' + queue());

@@ -149,7 +149,11 @@ Likeness looks_like_quic(ByteSpan datagram) {
   std::uint8_t first = 0;
   std::uint32_t version = 0;
   if (!in.read_u8(first) || !in.read_u32(version)) return Likeness::kNo;
-  if ((first & kLongHeader) == 0 || (first & kFixedBit) == 0) return Likeness::kNo;
+  if ((first & kLongHeader) == 0) return Likeness::kNo;
+  if ((first & kFixedBit) == 0) {  // RFC 9287 §3: a client that knows its server may clear the bit.
+    const bool initial = quic_version_is_known(version) && datagram.size() >= kQuicMinInitialDatagram;
+    return initial ? Likeness::kYes : Likeness::kNo;
+  }
   if (quic_version_is_known(version)) return Likeness::kYes;
   if (datagram.size() < kQuicMinInitialDatagram) return Likeness::kNo;
   return quic_version_is_reserved(version) || is_listed_version(version) ? Likeness::kYes : Likeness::kNo;
@@ -218,7 +222,8 @@ std::expected<QuicLongHeader, ParseError> read_long_header(ByteSpan datagram_res
                                                             : QuicPacketType::kUnknownVersion;
     return header;
   }
-  if ((first & kFixedBit) == 0 || header.destination_connection_id.size() > kQuicConnectionIdMax ||
+  // The fixed bit is not looked at: RFC 9287 lets both sides clear it.
+  if (header.destination_connection_id.size() > kQuicConnectionIdMax ||
       header.source_connection_id.size() > kQuicConnectionIdMax) {
     return std::unexpected(ParseError::kMalformed);
   }

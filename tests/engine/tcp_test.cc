@@ -203,6 +203,21 @@ TEST_F(TcpTest, JudgesTheSecondHelloAfterAHelloRetryRequest) {
   }
 }
 
+TEST_F(TcpTest, ApplicationDataEndsTheWaitForARetryRequestUnlessItWasAnnouncedAsEarly) {
+  for (const bool early : {false, true}) {
+    InspectorHarness fw(kPolicy);
+    TcpConversation tcp(kClient, kServer);
+    fw.client(tcp.syn());
+    (void)tcp.syn_ack();
+    auto builder = ClientHelloBuilder::typical("good.example");
+    if (early) builder.early_data();
+    fw.client(tcp.client_data(builder.record()));
+    const auto data = fw.client(tcp.client_data(tls_records(Bytes(1'000, 7), {}, 23)));
+    EXPECT_EQ(data.decision.mark, FlowMark::kWatch);
+    EXPECT_EQ(fw.server(tcp.server_ack()).decision.mark, early ? FlowMark::kWatch : FlowMark::kAllow);
+  }
+}
+
 TEST_F(TcpTest, HoldsASecondHelloThatNobodyAskedFor) {
   connect();
   fw_.client(tcp_.client_data(hello_to("good.example")));

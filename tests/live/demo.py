@@ -19,7 +19,7 @@ from support.proc import Result, wait_until
 
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 PAUSE = float(os.environ.get("DEMO_PAUSE") or (2 if sys.stdout.isatty() else 0))
-RULES = allow("allowed.test", "tls, quic") + "\n" + allow("allowed.test", "http", "80, 8081") + "\n" + allow("10.91.9.2", "ssh", "22") + "\n" + \
+RULES = allow("allowed.test", "tls, quic") + "\n" + allow("allowed.test", "http", "80, 8081") + "\n" + allow("10.91.9.3", "ssh", "22") + "\n" + \
     allow("allowed.test", "dns")
 
 
@@ -40,7 +40,7 @@ def told(result: Result, wanted: tuple[str, ...]) -> list[str]:
     lines = [line.strip() for line in (result.out + "\n" + result.err).splitlines() if line.strip()]
     picked = [line for line in lines if any(word in line for word in wanted)] if wanted else lines
     if not picked:
-        picked = ["(no answer; the client gave up)"] if result.code != 0 else lines[-1:]
+        picked = ["(nothing came back; the client gave up)"]
     return picked[:3]
 
 
@@ -74,25 +74,25 @@ def play(show: Show, bed, servers, clients: Clients) -> None:
     heading("TLS: the server name in the ClientHello decides")
     show.step("curl https://allowed.test/", lambda: clients.curl("https://allowed.test/", 4), True)
     show.step("curl https://denied.test/", lambda: clients.curl("https://denied.test/", 4), False)
-    say("\nThe same server, the same address, another name: the first bytes never left, and the client was told at once.")
+    print()
+    say("The same server, the same address, another name: the first bytes never left, and the client was told at once.")
     heading("QUIC: the same name, decrypted from the Initial packet")
-    words = ("body 3 bytes", "ERR", "error", "timeout")
     show.step("gtlsclient allowed.test 443 https://allowed.test/", lambda: clients.http3("allowed.test", 4), True, ("body 3 bytes",), http3_worked)
-    show.step("gtlsclient denied.test 443 https://denied.test/", lambda: clients.http3("denied.test", 4, seconds=2), False, words[1:], http3_worked)
+    show.step("gtlsclient denied.test 443 https://denied.test/", lambda: clients.http3("denied.test", 4, seconds=2), False, ("ERR_",), http3_worked)
     heading("HTTP: the Host of every request, on any port")
     show.step("curl http://allowed.test:8081/", lambda: clients.curl("http://allowed.test:8081/", 6), True)
     show.step("curl http://denied.test/", lambda: clients.curl("http://denied.test/", 4), False)
     show.step("curl http://allowed.test/ --next -H 'Host: denied.test' http://allowed.test/   # one connection",
               lambda: clients.curl("http://allowed.test/", 4, "--next", "-sS", "-m", "5", "-H", "Host: denied.test", "http://allowed.test/"), False)
     heading("SSH: by address (names follow with DNS bindings)")
-    one, two = bed.server_address(4), bed.server_address(4, 1)
+    one, two = bed.server_address(4, 1), bed.server_address(4, 2)
     show.step(f"ssh {one} echo reached", lambda: clients.ssh(one), True)
     show.step(f"ssh {two} echo reached", lambda: clients.ssh(two), False)
     heading("DNS: the name that is asked for, over UDP and TCP")
-    answered = ("status:", "ANSWER:", "10.91", "error", "no servers", "timed out", "failed", "refused", "unreachable")
+    unanswered = ("error", "no servers", "timed out", "failed")
     show.step("dig allowed.test", lambda: clients.dig("allowed.test", 4), True, ("status:", "10.91.9.2\n", "IN\tA\t10"))
-    show.step("dig secret-data.denied.test", lambda: clients.dig("secret-data.denied.test", 4), False, answered[3:])
-    show.step("dig +tcp secret-data.denied.test", lambda: clients.dig("secret-data.denied.test", 4, "+tcp"), False, answered[3:])
+    show.step("dig secret-data.denied.test", lambda: clients.dig("secret-data.denied.test", 4), False, unanswered)
+    show.step("dig +tcp secret-data.denied.test", lambda: clients.dig("secret-data.denied.test", 4, "+tcp"), False, unanswered)
 
 
 def main() -> int:

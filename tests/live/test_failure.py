@@ -9,7 +9,7 @@ from support.daemon import allow
 from support.world import TCP, World, world
 
 RULES = allow("allowed.test", "tls", "443") + allow("allowed.test", "http", "80")
-BULK = 160 << 20
+BULK = 80 << 20
 
 
 def body(suite: Suite) -> None:

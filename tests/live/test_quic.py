@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """QUIC by the server name in its Initial packets, with ngtcp2's client and server."""
 
+import os
+
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.clients import http3_worked
 from support.daemon import allow
+from support.hello import quic_hello
+from support.quic_initial import V1, V2, hello_datagrams
 from support.world import UDP, World, world
 
 RULES = allow("allowed.test", "quic", "443, 4434")
@@ -14,6 +18,11 @@ def body(suite: Suite) -> None:
         with world(suite, mode, RULES, "quic") as it:
             for family in (4, 6):
                 each(suite, it, f"{mode} v{family}", family)
+
+
+def datagrams(version: int, name: str, fixed_bit: bool) -> list[bytes]:
+    scid = os.urandom(8)
+    return hello_datagrams(version, quic_hello(name, scid=scid), scid, [], fixed_bit=fixed_bit)
 
 
 def each(suite: Suite, it: World, label: str, family: int) -> None:
@@ -31,6 +40,16 @@ def each(suite: Suite, it: World, label: str, family: int) -> None:
             it.expect_nothing_arrived(mark, UDP, port)
             event = it.expect_event(mark, name="denied.test", verdict="deny", dport=port)
             expect_equal(event["reason"], "name_not_allowed", "the event")
+    for version, fixed_bit in ((V1, True), (V1, False), (V2, True), (V2, False)):
+        variant = f"version {version:#x}, fixed bit {'set' if fixed_bit else 'cleared (RFC 9287)'}"
+        with suite.case(f"{label}: a second connection from the port of an allowed one, {variant}: judged for itself"):
+            mark = it.mark()
+            first, = datagrams(V1, "allowed.test", True)
+            second, = datagrams(version, "denied.test", fixed_bit)
+            answer = it.clients.raw(it.bed.server_address(family), 443, first, transport="udp", then=[second.hex()], read=1.0)
+            expect(answer["received"], f"no answer to the first: {answer}")
+            it.expect_never(mark, second[100:200])
+            it.expect_event(mark, name="denied.test", verdict="deny")
     with suite.case(f"{label}: QUIC of an unread version is refused"):
         mark = it.mark()
         result = it.clients.http3("allowed.test", family, 443, "--version=0xfaceb001", seconds=2)

