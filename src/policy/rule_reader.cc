@@ -99,11 +99,11 @@ void RuleReader::read(const Reader& reader, const Value& list, std::vector<RuleD
 
 void RuleReader::read_rule(Frame& frame) {
   frame.reader.check_keys(frame.table, "rules", frame.draft.path);
+  read_words(frame);  // First: what a target may be depends on the action.
   read_targets(frame);
   read_protocols(frame);
   read_ports(frame);
   read_scopes(frame);
-  read_words(frame);
   read_expiry(frame);
   if (!frame.failed) check_combination(frame);
 }
@@ -160,7 +160,8 @@ void RuleReader::read_name(Frame& frame, const Value& value, const std::string& 
     frame.error(value.position, "to", quote(value.text) + ": " + target.error());
     return;
   }
-  if (target->form != NameForm::kExact) {
+  // To deny a whole suffix is sensible, whoever registers below it.
+  if (target->form != NameForm::kExact && frame.draft.terms.action == Action::kAllow) {
     switch (public_suffix_of(target->name)) {
       case PublicSuffix::kNo:
         break;

@@ -125,6 +125,16 @@ TEST(PolicyPresetsTest, AllLoadAloneAndTogether) {
   EXPECT_GE((*policy)->rules().size(), presets().size());
 }
 
+TEST(PolicyPresetsTest, NamesMayBeLookedUpWhereTheyMayBeReached) {
+  for (const auto& [preset, name] : {std::pair{"github", "api.github.com"}, {"npm", "registry.npmjs.org"},
+                                     {"anthropic", "api.anthropic.com"}, {"debian", "deb.debian.org"}}) {
+    const auto policy = load("include = \"preset:" + std::string(preset) + "\"\n");
+    EXPECT_TRUE(allows(*policy, {name})) << name;
+    EXPECT_TRUE(allows(*policy, {.name = name, .protocol = Protocol::kDns, .port = 53, .transport = Transport::kUdp}));
+    EXPECT_TRUE(allows(*policy, {.name = name, .protocol = Protocol::kDns, .port = 53}));
+  }
+}
+
 TEST(PolicyPresetsTest, AllowNamesOnly) {
   for (const Preset& preset : presets()) {
     const auto policy = load_policy_text(preset.text, preset.name);

@@ -63,6 +63,7 @@ constexpr Case kCases[] = {
     {"PartialWildcard", "[[rules]]\nto = \"*a.example\"\n", R"(p.toml:3:6: rules[0].to: "*a.example": a wildcard stands for whole labels: write "*." before the name)"},
     {"BareWildcard", "[[rules]]\nto = \"*\"\n", R"(p.toml:3:6: rules[0].to: "*": a wildcard needs a name behind it; did you mean "any"?)"},
     {"WildcardOverRegistry", "[[rules]]\nto = \"*.co.uk\"\n", R"(p.toml:3:6: rules[0].to: "*.co.uk": "co.uk" is a public suffix: anyone may register a name below it)"},
+    {"WildcardOverRegistryAllowedExplicitly", "[[rules]]\nto = \"*.ru\"\naction = \"allow\"\n", R"(p.toml:3:6: rules[0].to: "*.ru": "ru" is a public suffix: anyone may register a name below it)"},
     {"ApexOverRegistry", "[[rules]]\nto = \".COM.\"\n", R"(p.toml:3:6: rules[0].to: ".COM.": "com" is a public suffix: anyone may register a name below it)"},
     {"Url", "[[rules]]\nto = \"https://a.example/x\"\n", R"(p.toml:3:6: rules[0].to: "https://a.example/x": a URL; expected the host name alone)"},
     {"NameWithPort", "[[rules]]\nto = \"a.example:443\"\n", R"(p.toml:3:6: rules[0].to: "a.example:443": expected the host name alone; ports go into "ports")"},
@@ -122,7 +123,7 @@ constexpr Case kCases[] = {
     // Rules without effect
     {"DuplicateRule", "[[rules]]\nto = [\"a.example\", \"b.example\"]\n[[rules]]\nname = \"other words\"\nto = [\"B.example.\", \"a.example\", \"b.example\"]\nprotocols = [\"http\", \"tls\", \"quic\"]\n", "p.toml:4:1: rules[1]: a duplicate: it has the effect of rules[0] (p.toml:2)"},
     {"DuplicateRulePorts", "[[rules]]\nto = \"any\"\nports = \"1-10\"\n[[rules]]\nto = \"any\"\nports = [\"4-10\", 1, \"2-3\"]\n", "p.toml:5:1: rules[1]: a duplicate: it has the effect of rules[0] (p.toml:2)"},
-    {"DuplicateOfPreset", "include = \"preset:npm\"\n[[rules]]\nto = [\"registry.npmjs.org\", \"registry.yarnpkg.com\"]\n", "p.toml:3:1: rules[0]: a duplicate: it has the effect of rules[0] (preset:npm:4)"},
+    {"DuplicateOfPreset", "include = \"preset:npm\"\n[[rules]]\nto = [\"registry.npmjs.org\", \"registry.yarnpkg.com\"]\nprotocols = [\"dns\", \"http\", \"quic\", \"tls\"]\n", "p.toml:3:1: rules[0]: a duplicate: it has the effect of rules[0] (preset:npm:4)"},
     {"ShadowedByEqualDeny", "[[rules]]\nto = \"a.example\"\n[[rules]]\nto = \"a.example\"\naction = \"deny\"\n", "p.toml:2:1: rules[0]: never allows anything: deny wins, and all of it is denied by rules[1] (p.toml:4)"},
     {"ShadowedByWiderDeny", "[[rules]]\nto = [\"a.b.example\", \"*.c.example\"]\nprotocols = \"tls\"\n[[rules]]\nto = [\"*.b.example\", \".c.example\"]\naction = \"deny\"\nports = \"any\"\n", "p.toml:2:1: rules[0]: never allows anything: deny wins, and all of it is denied by rules[1] (p.toml:5)"},
     {"ShadowedByWiderPrefix", "[[rules]]\nto = [\"10.1.0.0/16\", \"10.2.3.4\"]\nprotocols = \"ssh\"\n[[rules]]\nto = \"10.0.0.0/8\"\nprotocols = \"tcp\"\nports = \"any\"\naction = \"deny\"\n", "p.toml:2:1: rules[0]: never allows anything: deny wins, and all of it is denied by rules[1] (p.toml:5)"},
@@ -213,6 +214,18 @@ TEST(PolicyProblemsTest, WildcardOverAPrivateSuffixIsAWarning) {
   const auto policy = load("[[rules]]\nto = [\"*.github.io\", \"me.github.io\", \"*.me.github.io\"]\n");
   EXPECT_THAT(lines_of(policy->warnings()),
               ElementsAre("p.toml:3:7: rules[0].to: \"*.github.io\": anyone may become a customer of \"github.io\" and get a name below it"));
+}
+
+TEST(PolicyProblemsTest, DenyRulesMayHaveWildcardsOverPublicSuffixes) {
+  for (const std::string_view order : {"to = [\"*.ru\", \".co.uk\", \"*.github.io\"]\naction = \"deny\"\n",
+                                       "action = \"deny\"\nto = [\"*.ru\", \".co.uk\", \"*.github.io\"]\n"}) {
+    const auto policy = load("[[rules]]\n" + std::string(order) + "[[rules]]\nto = \"any\"\n");
+    EXPECT_THAT(policy->warnings(), IsEmpty());
+    for (const std::string_view name : {"a.ru", "a.b.ru", "co.uk", "a.co.uk", "me.github.io"}) {
+      EXPECT_FALSE(allows(*policy, {name})) << name;
+    }
+    for (const std::string_view name : {"ru", "xru", "uk", "github.io"}) EXPECT_TRUE(allows(*policy, {name})) << name;
+  }
 }
 
 TEST(PolicyProblemsTest, TooManyScopesAreRefused) {
