@@ -21,10 +21,17 @@ Each command has its own: sallyport COMMAND --help)";
 int usage_error(const CLI::App& app, const CLI::ParseError& error) {
   std::string text = error.what();
   std::ranges::replace_if(text, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
-  const auto chosen = app.get_subcommands();
-  // CLI11 only says that a subcommand is required.
-  if (const auto extras = app.remaining(); chosen.empty() && !extras.empty()) text = "unknown command";
-  const std::string command = chosen.empty() ? "" : " " + chosen.front()->get_name();
+  const CLI::App* innermost = &app;
+  std::string command;
+  while (!innermost->get_subcommands().empty()) {
+    innermost = innermost->get_subcommands().front();
+    command += ' ' + innermost->get_name();
+  }
+  // CLI11 says of a mistyped command only that one is required.
+  const auto extras = innermost->remaining();
+  if (innermost->get_require_subcommand_min() > 0 && !extras.empty()) {
+    text = extras.front().starts_with('-') ? "unknown option" : "unknown command";
+  }
   std::fprintf(stderr, "sallyport%s: %s (see sallyport%s --help)\n", command.c_str(), text.c_str(),
                command.c_str());
   return sallyport::cli::kExitUsage;

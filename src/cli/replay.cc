@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "commands.h"
-#include "sallyport/policy/policy_file.h"
+#include "policy_option.h"
 #include "sallyport/replay/expectation.h"
 #include "sallyport/replay/replay.h"
 #include "sallyport/replay/report.h"
@@ -36,14 +36,6 @@ struct Arguments {
   unsigned jobs = 0;
   std::vector<std::string> captures;
 };
-
-std::shared_ptr<const policy::Policy> load_policy(const std::string& file) {
-  if (file.empty()) return policy::embedded_policy();
-  policy::LoadResult result = policy::load_policy_file(file);
-  if (result) return *result;
-  for (const policy::Problem& problem : result.error()) std::fprintf(stderr, "%s\n", problem.to_string().c_str());
-  return nullptr;
-}
 
 std::optional<replay::Expectation> load_expectation(const std::string& file) {
   std::ifstream in(file, std::ios::binary);
@@ -113,7 +105,7 @@ class Output {
 
 int run_replay(const Arguments& arguments) {
   replay::ReplayOptions options;
-  options.policy = load_policy(arguments.policy);
+  options.policy = load_live_policy(arguments.policy);
   if (options.policy == nullptr) return kExitUsage;
   std::optional<replay::Expectation> expectation;
   if (!arguments.expect.empty()) {
@@ -141,14 +133,16 @@ int run_replay(const Arguments& arguments) {
 void add_replay_command(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("replay", "Judge captures by a policy and tell each flow's verdict");
-  command->add_option("--policy", arguments->policy, "Policy file; without it: deny all, observe");
+  command->add_option("--policy", arguments->policy, kPolicyHelp)->type_name("FILE");
   command->add_flag("--observe", arguments->observe, "Decide and report, but let every frame through");
   command->add_flag("--json", arguments->json, "One JSON object per flow");
   command->add_flag("--frames", arguments->frames, "Also a row per frame: accept, drop or hold");
-  command->add_option("--expect", arguments->expect, "Compare with these JSON lines; exit 1 if they differ");
+  command->add_option("--expect", arguments->expect, "Compare with these JSON lines; exit 1 if they differ")
+      ->type_name("FILE");
   command->add_option("-j,--jobs", arguments->jobs, "Captures replayed at once (default: one per core)")
-      ->check(CLI::Range(1u, 1024u));
-  command->add_option("CAPTURE", arguments->captures, "Capture files and folders")->required();
+      ->check(CLI::Range(1u, 1024u))
+      ->type_name("N");
+  command->add_option("CAPTURE", arguments->captures, "Capture files and folders")->required()->type_name("");
   command->footer(kExamples);
   command->callback([arguments, &exit_code] { exit_code = run_replay(*arguments); });
 }

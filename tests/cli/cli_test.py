@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""cli_test.py PROGRAM: wrong use is answered in one line and with exit code 2, help on standard output and with 0.
+
+Nothing here starts the service or touches a rule.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import unittest
+
+PROGRAM = sys.argv.pop(1)
+COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"]]
+USAGE = {
+    "": "sallyport: A subcommand is required (see sallyport --help)",
+    "rnu": "sallyport: unknown command (see sallyport --help)",
+    "--bogus": "sallyport: unknown option (see sallyport --help)",
+    "run --bogus": "sallyport run: The following argument was not expected: --bogus (see sallyport run --help)",
+    "run policy.toml": "sallyport run: The following argument was not expected: policy.toml (see sallyport run --help)",
+    "run --policy": "sallyport run: --policy: 1 required FILE missing (see sallyport run --help)",
+    "run --queues 0": "sallyport run: --queues: Value 0 not in range 1 to 64 (see sallyport run --help)",
+    "rules": "sallyport rules: A subcommand is required (see sallyport rules --help)",
+    "rules list": "sallyport rules: unknown command (see sallyport rules --help)",
+    "rules print --bogus": "sallyport rules print: The following argument was not expected: --bogus (see sallyport rules print --help)",
+    "check": "sallyport check: FILE is required (see sallyport check --help)",
+    "replay": "sallyport replay: CAPTURE is required (see sallyport replay --help)",
+    "replay -j 0 x": "sallyport replay: --jobs: Value 0 not in range 1 to 1024 (see sallyport replay --help)",
+    "run --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
+    "rules print --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
+    "replay --policy /none/p.toml x": "/none/p.toml: cannot be read: No such file or directory",
+    "replay --expect /none/e.jsonl x": "sallyport replay: cannot read /none/e.jsonl",
+    "check /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
+}
+
+
+def ask(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+
+
+class CommandLine(unittest.TestCase):
+    def test_wrong_use_is_one_line_and_exit_code_2(self) -> None:
+        for arguments, line in USAGE.items():
+            with self.subTest(arguments):
+                result = ask(arguments.split())
+                self.assertEqual((result.returncode, result.stdout, result.stderr), (2, "", line + "\n"))
+
+    def test_control_characters_of_an_argument_stay_off_the_terminal(self) -> None:
+        result = ask(["run", "--x\x1b[31m\ny"])
+        self.assertEqual(result.returncode, 2)
+        self.assertEqual(result.stderr.count("\n"), 1)
+        self.assertNotIn("\x1b", result.stderr)
+
+    def test_every_command_has_help(self) -> None:
+        for command in COMMANDS:
+            with self.subTest(command):
+                result = ask([*command, "--help"])
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+                self.assertIn(" ".join(["Usage: sallyport", *command]), result.stdout)
+                self.assertNotIn("TEXT", result.stdout)  # Placeholders say what they stand for.
+
+    def test_a_service_that_does_not_run_is_exit_code_3(self) -> None:
+        result = ask(["status", "--control", "/none/control.sock"])
+        self.assertEqual(result.returncode, 3)
+        self.assertEqual(result.stderr, "sallyport: not running: /none/control.sock: No such file or directory\n")
+
+
+unittest.main()
