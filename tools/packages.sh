@@ -11,12 +11,12 @@ BUILD_PACKAGES=(
 )
 # To run it.
 # shellcheck disable=SC2034
-RUN_PACKAGES=(iptables iproute2)
+RUN_PACKAGES=(iptables nftables iproute2)
 # Real clients and servers for the live tests, the demo and the captures.
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
-  tcpdump curl conntrack iptables nftables iproute2 openssl util-linux procps python3
+  tcpdump curl conntrack openssl util-linux procps python3
 )
 
 missing_packages() {
