@@ -27,8 +27,9 @@ missing_packages() {
 }
 
 # install_packages NAME... installs what is missing and nothing else. Servers among them are neither started nor
-# enabled: they are wanted inside network namespaces only.
-install_packages() {
+# enabled: they are wanted inside network namespaces only. A subshell, so that its trap is its own: whatever ends it,
+# the machine may start services again.
+install_packages() (
   local missing
   mapfile -t missing < <(missing_packages "$@")
   [ ${#missing[@]} -gt 0 ] || return 0
@@ -40,25 +41,25 @@ install_packages() {
   fi
   local as_root=()
   [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-  local guard=/usr/sbin/policy-rc.d guarded=no
+  local guard=/usr/sbin/policy-rc.d
   if [ ! -e "$guard" ]; then
+    # shellcheck disable=SC2064
+    trap "${as_root[*]} rm -f $guard" EXIT
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$guard" >/dev/null
     "${as_root[@]}" chmod 755 "$guard"
-    guarded=yes
   fi
   local status=0
   "${apt[@]}" install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
     { "${apt[@]}" update >/dev/null && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } || status=$?
-  if [ "$guarded" = yes ]; then "${as_root[@]}" rm -f "$guard"; fi
   if [ -d /run/systemd/system ]; then
     local package
     for package in "${missing[@]}"; do
       case $package in
-        nginx-light) "${as_root[@]}" systemctl -q disable nginx.service 2>/dev/null ;;
-        openssh-server) "${as_root[@]}" systemctl -q disable ssh.service 2>/dev/null ;;
-        ngtcp2-server) "${as_root[@]}" systemctl -q disable ngtcp2d.service 2>/dev/null ;;
+        nginx-light) "${as_root[@]}" systemctl -q disable nginx.service 2>/dev/null || true ;;
+        openssh-server) "${as_root[@]}" systemctl -q disable ssh.service 2>/dev/null || true ;;
+        ngtcp2-server) "${as_root[@]}" systemctl -q disable ngtcp2d.service 2>/dev/null || true ;;
       esac
     done
   fi
   return "$status"
-}
+)
