@@ -68,6 +68,12 @@ Likeness looks_like_dtls(ByteSpan datagram) {
   return first ? Likeness::kYes : Likeness::kNo;
 }
 
+bool is_dtls_server_message(ByteSpan datagram) {
+  DtlsFragment fragment;
+  return looks_like_dtls(datagram) == Likeness::kYes && DtlsFragmentReader(datagram).next(fragment) &&
+         (fragment.type == kTlsServerHello || fragment.type == kDtlsHelloVerifyRequest);
+}
+
 bool answers_hello(ByteSpan datagram) {
   DtlsFragmentReader reader(datagram);
   DtlsFragment fragment;
