@@ -18,11 +18,19 @@ Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSp
   }
   QuicRead result = flow.quic.hello_judged ? QuicRead::kJudged : QuicRead::kIncomplete;
   ByteSpan rest = datagram;
+  std::optional<ByteSpan> connection_id;
   for (int i = 0; i < kPacketsPerDatagram && parsers::has_quic_long_header(rest); ++i) {
     const auto header = parsers::parse_quic_long_header(rest);
     if (!header) {
       if (i == 0) refuse(flow, Reason::kMalformed);
       break;  // Behind a whole packet: padding that the receiver ignores too (RFC 9000 §12.2).
+    }
+    // Packets of two connections in one datagram: the server reads those of the first only (RFC 9000 §12.2),
+    // and the judgement of the second would stand for both.
+    if (!connection_id) connection_id = header->destination_connection_id;
+    if (!std::ranges::equal(*connection_id, header->destination_connection_id)) {
+      refuse(flow, Reason::kAmbiguous);
+      break;
     }
     if (header->version != parsers::kQuicVersionNegotiation) report_quic_version(flow, header->version);
     result = read_quic_packet(flow, *header);
@@ -134,15 +142,6 @@ Inspector::Impl::QuicRead Inspector::Impl::read_quic_packet(Flow& flow, const pa
     refuse_google(flow, parsers::gquic_server_name(plaintext.frames));
     return QuicRead::kDenied;
   }
-  if (flow.client == nullptr) {
-    // A first Initial, or one whose history is gone: a hello must be seen in full.
-    flow.client = windows_.acquire(0);
-    flow.quic.hello_judged = false;
-  }
-  if (flow.client == nullptr) {
-    refuse(flow, Reason::kStreamLimit);
-    return QuicRead::kDenied;
-  }
   parsers::QuicFrameReader frames(plaintext.frames, header.version);
   while (true) {
     const parsers::QuicFrame frame = frames.next();
@@ -152,12 +151,22 @@ Inspector::Impl::QuicRead Inspector::Impl::read_quic_packet(Flow& flow, const pa
       return QuicRead::kDenied;
     }
     if (frame.kind != parsers::QuicFrame::Kind::kCrypto || frame.data.empty()) continue;
+    if (flow.client == nullptr) {
+      // A first Initial, or one whose history is gone: a hello must be seen in full.
+      flow.client = windows_.acquire(0);
+      flow.quic.hello_judged = false;
+    }
+    if (flow.client == nullptr) {
+      refuse(flow, Reason::kStreamLimit);
+      return QuicRead::kDenied;
+    }
     const auto put = flow.client->put(frame.offset, frame.data);
     if (put.put != StreamWindow::Put::kOk || put.stored_end != frame.offset + frame.data.size()) {
       refuse(flow, put.put == StreamWindow::Put::kConflict ? Reason::kRetransmissionDiffers : Reason::kStreamLimit);
       return QuicRead::kDenied;
     }
   }
+  if (flow.client == nullptr) return flow.quic.hello_judged ? QuicRead::kJudged : QuicRead::kIncomplete;
   return read_crypto_stream(flow);
 }
 
@@ -186,12 +195,16 @@ bool Inspector::Impl::open_initial(Flow& flow, const parsers::QuicLongHeader& he
   if (!quic_opener_.derive(header.version, header.destination_connection_id, keys) || !opens_with(keys, std::nullopt)) {
     return false;
   }
+  // Other keys are another connection, or one after a Retry: its CRYPTO stream begins anew, and what is held
+  // of the former one must not leave on its judgement.
+  if (quic.has_keys) drop_held(flow, Reason::kQuicInitialUndecryptable);
+  windows_.release(flow.client);
+  quic.hello_judged = false;
   quic.keys = keys;
   quic.has_keys = true;
   quic.largest_packet_number = plaintext.packet_number;
   quic.connection_id_size = static_cast<std::uint8_t>(header.destination_connection_id.size());
   std::copy(header.destination_connection_id.begin(), header.destination_connection_id.end(), quic.connection_id.begin());
-  windows_.release(flow.client);  // Other keys are another CRYPTO stream.
   return true;
 }
 

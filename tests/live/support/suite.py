@@ -65,7 +65,8 @@ class Suite:
         self.passed = 0
         self.failed = 0
         self.on_failure = None  # Called without arguments; its text is printed below a failed case.
-        signal.signal(signal.SIGTERM, self._terminate)
+        for number in (signal.SIGTERM, signal.SIGINT):  # A background job of a shell begins with SIGINT ignored.
+            signal.signal(number, self._terminate)
         signal.signal(signal.SIGALRM, self._out_of_time)
         signal.alarm(limit)
 

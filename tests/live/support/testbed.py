@@ -23,6 +23,7 @@ from typing import Sequence
 from .proc import Process, Result, must, run, wait_until
 
 PREFIX = "spt"
+SCRATCH = "sallyport-live-"
 ETC_NETNS = Path("/etc/netns")
 SERVER_LINK = 9
 SERVER_HOSTS = range(2, 6)
@@ -42,6 +43,10 @@ def sweep() -> None:
         match = re.fullmatch(rf"{PREFIX}(\d+)x\d+\w", name)
         if match and not Path(f"/proc/{match.group(1)}").exists():
             remove_namespace(name)
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        match = re.fullmatch(rf"{SCRATCH}(\d+)-\w+", folder.name)
+        if match and not Path(f"/proc/{match.group(1)}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_namespace(name: str) -> None:
@@ -85,7 +90,7 @@ class Testbed:
 
     def __enter__(self) -> "Testbed":
         sweep()
-        self.scratch = Path(tempfile.mkdtemp(prefix="sallyport-live-"))
+        self.scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-"))
         self.scratch.chmod(0o755)  # Unprivileged clients read certificates here.
         try:
             self._build()
