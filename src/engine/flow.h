@@ -40,6 +40,14 @@ enum class HttpPhase : std::uint8_t {
   kRefused,         // Read on for the name alone (details).
 };
 
+// QuicConnection remembers what the hellos of a connection said, for when their bytes are gone: a hello that is
+// read again must be the same, or the server may read a mixture of two.
+struct QuicConnection {
+  std::uint64_t id_hash = 0;
+  std::array<std::uint64_t, 2> hello_hashes{};  // 0: none yet.
+  Timestamp begun;
+};
+
 struct QuicState {
   parsers::QuicInitialKeys keys;
   std::array<std::uint8_t, kQuicConnectionIdMax> connection_id{};  // The one that `keys` come from.
@@ -48,6 +56,9 @@ struct QuicState {
   std::optional<std::uint64_t> largest_packet_number;
   bool hello_judged = false;
   bool version_told = false;
+  std::uint8_t hellos = 0;  // Whole hellos of the CRYPTO stream that is being read.
+  std::uint8_t connection_count = 0;
+  std::array<QuicConnection, kQuicConnectionsPerFlow> connections{};
 };
 
 // DtlsState is the ClientHello that is being put together, and what came of the first.

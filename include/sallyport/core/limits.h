@@ -51,6 +51,10 @@ inline constexpr std::size_t kSshIdentificationMax = 255;  // RFC 4253 §4.2, CR
 inline constexpr std::size_t kQuicConnectionIdMax = 20;     // RFC 9000 §17.2
 inline constexpr std::size_t kQuicInitialsPerFlowMax = 32;  // Datagrams held until the hello is whole.
 inline constexpr std::size_t kQuicFramesPerPacketMax = 512;
+inline constexpr std::size_t kQuicPacketsPerDatagramMax = 16;  // Clients coalesce three or four.
+// Connections on one tuple whose hellos are remembered, and for how long: a server gives a handshake up sooner.
+inline constexpr std::size_t kQuicConnectionsPerFlow = 8;
+inline constexpr Duration kQuicConnectionMemory = std::chrono::seconds(30);
 
 // --- Held packets ----------------------------------------------------------------------------------
 // A hello in one-byte segments must still fit in one flow's share (R14).

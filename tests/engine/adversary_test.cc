@@ -1,0 +1,171 @@
+// What a hostile client tries to get bytes or names past the inspector: each test is one such way.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "support/client_hello_builder.h"
+#include "support/dns_builder.h"
+#include "support/dtls_builder.h"
+#include "support/http2_builder.h"
+#include "support/inspector_harness.h"
+#include "support/quic_builder.h"
+
+namespace sallyport::test {
+namespace {
+
+using ::sallyport::testing::PacketBuilder;
+using ::sallyport::testing::TcpConversation;
+using ::sallyport::testing::endpoint;
+
+constexpr const char* kPolicy = R"(
+version = 1
+[[rules]]
+to = ["good.example", "also.example"]
+protocols = ["tls", "http", "quic"]
+ports = "any"
+[[rules]]
+to = ["198.51.100.9"]
+protocols = ["udp"]
+ports = "any"
+[[rules]]
+to = ["198.51.100.9"]
+protocols = ["quic"]
+ports = [4433]
+action = "deny"
+)";
+
+const auto kClient = endpoint("10.0.0.1", 40'000);
+
+// --- QUIC ------------------------------------------------------------------------------------------
+
+class QuicAdversaryTest : public ::testing::Test {
+ protected:
+  InspectorHarness fw_{kPolicy};
+  const Endpoint server_ = endpoint("192.0.2.1", 443);
+  const Bytes first_id_ = hex("1111111111111111");
+  const Bytes second_id_ = hex("2222222222222222");
+  std::uint64_t number_ = 0;
+
+  Outcome send(const Bytes& datagram) {
+    return fw_.client(PacketBuilder::udp(kClient, server_).payload(ByteSpan(datagram)).build());
+  }
+  Bytes initial(const Bytes& id, std::uint64_t offset, const Bytes& crypto, std::size_t size = 1'200) {
+    return QuicInitialBuilder(kTestQuicV1, id).packet_number(number_++).crypto(offset, crypto).datagram_size(size).build();
+  }
+  static Bytes part(const Bytes& bytes, std::size_t begin, std::size_t end) {
+    return {bytes.begin() + static_cast<std::ptrdiff_t>(begin), bytes.begin() + static_cast<std::ptrdiff_t>(end)};
+  }
+  // A long header packet of another type than Initial (0-RTT 0x10, Handshake 0x20) with bytes that mean nothing.
+  static Bytes long_packet(std::uint8_t type, const Bytes& id) {
+    Bytes packet = {static_cast<std::uint8_t>(0xc0 | type), 0, 0, 0, 1, static_cast<std::uint8_t>(id.size())};
+    packet = joined(joined(packet, id), hex("00 18"));
+    return joined(packet, Bytes(0x18, 0x55));
+  }
+};
+
+TEST_F(QuicAdversaryTest, AnotherConnectionDoesNotReleaseHalfAHello) {
+  const Bytes evil = ClientHelloBuilder::typical("evil.example").message();
+  const Bytes good = ClientHelloBuilder::typical("good.example").message();
+  EXPECT_EQ(send(initial(first_id_, 0, part(evil, 0, 150))).decision.verdict, Verdict::kHold);
+  const Outcome other = send(initial(second_id_, 0, good));
+  EXPECT_EQ(other.decision.verdict, Verdict::kAccept);
+  ASSERT_EQ(other.releases.size(), 1U);
+  EXPECT_EQ(other.releases[0].decision.verdict, Verdict::kDrop) << "the first half of another hello";
+}
+
+TEST_F(QuicAdversaryTest, ADatagramMixesNoConnections) {
+  const Bytes evil = ClientHelloBuilder::typical("evil.example").message();
+  const Bytes good = ClientHelloBuilder::typical("good.example").message();
+  const Bytes mixed = joined(initial(first_id_, 0, part(evil, 0, 150), 250), initial(second_id_, 0, good, 900));
+  EXPECT_EQ(send(mixed).decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw_.accepted(), 0U);
+}
+
+TEST_F(QuicAdversaryTest, AHandshakePacketReleasesNoHalfOfASecondHello) {
+  const Bytes good = ClientHelloBuilder::typical("good.example").message();
+  const Bytes evil = ClientHelloBuilder::typical("evil.example").message();
+  EXPECT_EQ(send(initial(first_id_, 0, good)).decision.verdict, Verdict::kAccept);
+  const Bytes half = initial(first_id_, good.size(), part(evil, 0, 150));
+  EXPECT_EQ(send(half).decision.verdict, Verdict::kHold);
+  for (const std::uint8_t type : {std::uint8_t{0x20}, std::uint8_t{0x10}}) {
+    EXPECT_NE(send(long_packet(type, first_id_)).decision.verdict, Verdict::kAccept) << int{type};
+  }
+  EXPECT_NE(send(Bytes(60, 0x41)).decision.verdict, Verdict::kAccept) << "a short header packet";
+  EXPECT_EQ(fw_.accepted(), 1U);
+}
+
+TEST_F(QuicAdversaryTest, HalfASecondHelloDoesNotGoWithAHandshakePacketInItsDatagram) {
+  const Bytes good = ClientHelloBuilder::typical("good.example").message();
+  const Bytes evil = ClientHelloBuilder::typical("evil.example").message();
+  EXPECT_EQ(send(initial(first_id_, 0, good)).decision.verdict, Verdict::kAccept);
+  const Bytes half = initial(first_id_, good.size(), part(evil, 0, 150), 1'100);
+  EXPECT_NE(send(joined(half, long_packet(0x10, first_id_))).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(fw_.accepted(), 1U);
+}
+
+TEST_F(QuicAdversaryTest, TheHelloOfAConnectionCannotBeRewrittenOnceItsHistoryIsGone) {
+  // The server has the first hello and asked for a second one. The rewritten stream is one hello to an allowed
+  // name, in which the second hello, as the server reads it, is padding.
+  const Bytes good = ClientHelloBuilder::typical("good.example").message();
+  const Bytes evil = ClientHelloBuilder::typical("evil.example").message();
+  EXPECT_EQ(send(initial(first_id_, 0, good)).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(send(long_packet(0x20, first_id_)).decision.verdict, Verdict::kAccept);
+  const Bytes start = ClientHelloBuilder().server_name("good.example").message();
+  ASSERT_LT(start.size() + 4, good.size());
+  Bytes filler(good.size() - start.size() - 4);
+  const Bytes rewritten =
+      ClientHelloBuilder().server_name("good.example").extension(0x7777, joined(filler, evil)).message();
+  ASSERT_EQ(rewritten.size(), good.size() + evil.size());
+  EXPECT_NE(send(initial(first_id_, good.size(), evil)).decision.verdict, Verdict::kAccept);
+  EXPECT_NE(send(initial(first_id_, 0, part(rewritten, 0, good.size()))).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(fw_.accepted(), 2U);
+}
+
+TEST_F(QuicAdversaryTest, AConnectionThatComesBackMustSayTheSame) {
+  const Bytes good = ClientHelloBuilder::typical("good.example").message();
+  const Bytes also = ClientHelloBuilder::typical("also.example").message();
+  EXPECT_EQ(send(initial(first_id_, 0, good)).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(send(initial(second_id_, 0, also)).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(send(initial(first_id_, 0, good)).decision.verdict, Verdict::kAccept) << "an honest retransmission";
+  EXPECT_EQ(send(initial(second_id_, 0, good)).decision.reason, Reason::kHelloChanged);
+}
+
+TEST_F(QuicAdversaryTest, NoPacketOfADatagramIsLeftUnread) {
+  Bytes datagram;
+  for (int i = 0; i < 16; ++i) datagram = joined(datagram, long_packet(0x10, first_id_));
+  datagram = joined(datagram, initial(first_id_, 0, ClientHelloBuilder::typical("evil.example").message(), 600));
+  send(datagram);
+  send(initial(second_id_, 0, ClientHelloBuilder::typical("good.example").message()));
+  EXPECT_LE(fw_.accepted(), 1U) << "the second datagram at most";
+}
+
+// --- DTLS and UDP ----------------------------------------------------------------------------------
+
+class DtlsAdversaryTest : public ::testing::Test {
+ protected:
+  InspectorHarness fw_{kPolicy};
+  const Endpoint server_ = endpoint("198.51.100.9", 4433);
+
+  Outcome send(const Bytes& datagram) {
+    return fw_.client(PacketBuilder::udp(kClient, server_).payload(ByteSpan(datagram)).build());
+  }
+  static Bytes body(const std::string& name) { return dtls_hello_body(ClientHelloBuilder().server_name(name).build()); }
+};
+
+// --- TCP -------------------------------------------------------------------------------------------
+
+class TcpAdversaryTest : public ::testing::Test {
+ protected:
+  InspectorHarness fw_{kPolicy};
+  TcpConversation tcp_{kClient, endpoint("192.0.2.1", 80)};
+
+  void connect() {
+    fw_.client(tcp_.syn());
+    (void)tcp_.syn_ack();
+  }
+  Outcome send(std::string_view text) { return fw_.client(tcp_.client_data(text)); }
+  static std::string get(const std::string& host) { return "GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n"; }
+};
+
+}  // namespace
+}  // namespace sallyport::test
