@@ -139,6 +139,17 @@ TEST_F(QuicAdversaryTest, NoPacketOfADatagramIsLeftUnread) {
   EXPECT_LE(fw_.accepted(), 1U) << "the second datagram at most";
 }
 
+TEST_F(QuicAdversaryTest, ADnsMessageOnAnAllowedTupleIsNotQuic) {
+  const Endpoint resolver = endpoint("192.0.2.53", 53);
+  const auto to_resolver = [&](const Bytes& bytes) {
+    return fw_.client(PacketBuilder::udp(kClient, resolver).payload(ByteSpan(bytes)).build());
+  };
+  const Bytes hello = initial(first_id_, 0, ClientHelloBuilder::typical("good.example").message());
+  EXPECT_EQ(to_resolver(hello).decision.verdict, Verdict::kAccept);
+  const Bytes question = hex("1234 0100 0001 0000 0000 0000 04 6576696c 07 6578616d706c65 00 0001 0001");
+  EXPECT_EQ(to_resolver(question).decision.verdict, Verdict::kDrop);
+}
+
 // --- DTLS and UDP ----------------------------------------------------------------------------------
 
 class DtlsAdversaryTest : public ::testing::Test {
