@@ -178,5 +178,19 @@ class TcpAdversaryTest : public ::testing::Test {
   static std::string get(const std::string& host) { return "GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n"; }
 };
 
+TEST_F(TcpAdversaryTest, TheHeaderOfASkippedRecordCannotBecomeAHello) {
+  // The early data record never reaches the server, which asks for a second hello: its place takes that hello.
+  connect();
+  Bytes hello = ClientHelloBuilder::typical("good.example").early_data().record();
+  EXPECT_EQ(fw_.client(tcp_.client_data(ByteSpan(hello))).decision.verdict, Verdict::kAccept);
+  const Bytes evil = ClientHelloBuilder::typical("evil.example").record();
+  const Bytes decoy = tls_records(Bytes(evil.size() - 5, 0x77), {}, 23, 0x0303);
+  ASSERT_EQ(decoy.size(), evil.size());
+  const auto at = static_cast<std::uint32_t>(hello.size());
+  EXPECT_EQ(fw_.client(tcp_.client_at(at).payload(ByteSpan(decoy)).build()).decision.verdict, Verdict::kAccept);
+  fw_.server(tcp_.server_data(ByteSpan(server_hello(true))));
+  EXPECT_EQ(fw_.client(tcp_.client_at(at).payload(ByteSpan(evil)).build()).decision.verdict, Verdict::kDrop);
+}
+
 }  // namespace
 }  // namespace sallyport::test
