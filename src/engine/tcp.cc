@@ -217,6 +217,7 @@ bool Inspector::Impl::detect_stage(Flow& flow) {
   if (bytes.empty()) return false;
   const Detection detection = detect_stream(bytes);
   if (!detection.known) return false;
+  drop_held(flow, Reason::kNeedMoreData);  // What is not released by now was not judged.
   set_protocol(flow, detection.protocol);
   return true;
 }

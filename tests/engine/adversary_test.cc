@@ -163,6 +163,30 @@ class DtlsAdversaryTest : public ::testing::Test {
   static Bytes body(const std::string& name) { return dtls_hello_body(ClientHelloBuilder().server_name(name).build()); }
 };
 
+TEST_F(DtlsAdversaryTest, AnotherMessageDoesNotReleaseHalfAHello) {
+  EXPECT_EQ(send(dtls_fragment(1, body("evil.example"), 0, 60, 0)).decision.verdict, Verdict::kHold);
+  send(dtls_message(1, body("good.example"), 1));
+  EXPECT_EQ(fw_.accepted(), 0U);
+}
+
+TEST_F(DtlsAdversaryTest, AnEarlierMessageIsNotReadAnew) {
+  EXPECT_EQ(send(dtls_message(1, body("good.example"), 0)).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(send(dtls_message(1, body("good.example"), 1)).decision.verdict, Verdict::kAccept);
+  Bytes other = body("good.example");
+  other[10] ^= 1;
+  EXPECT_EQ(send(dtls_message(1, other, 0)).decision.verdict, Verdict::kDrop);
+}
+
+TEST_F(DtlsAdversaryTest, NothingStaysHeldBehindTheServersHello) {
+  EXPECT_EQ(send(dtls_message(1, body("good.example"), 0)).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(send(dtls_fragment(1, body("evil.example"), 0, 60, 1)).decision.verdict, Verdict::kHold);
+  const Bytes answer = dtls_message(2, joined(hex("fefd"), Bytes(36, 0x33)));
+  const Outcome outcome = fw_.server(PacketBuilder::udp(server_, kClient).payload(ByteSpan(answer)).build());
+  ASSERT_EQ(outcome.releases.size(), 1U);
+  EXPECT_EQ(outcome.releases[0].decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw_.inspector().counters().packets_held.load(), 0U);
+}
+
 // --- TCP -------------------------------------------------------------------------------------------
 
 class TcpAdversaryTest : public ::testing::Test {
