@@ -120,6 +120,9 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   if (flow.state == FlowState::kFinal && !options_.read_details) return pass(flow, Reason::kFlowAllowed);
   if (ip.tcp.rst || ip.tcp.fin) flow.closing = true;
   if (ip.payload.empty()) {
+  if (ip.tcp.urg && !ip.payload.empty()) return deny_flow(flow, Reason::kUrgentData);
+  if (flow.server_must_confirm && !ip.payload.empty()) return {.reason = Reason::kStaleSegment};
+  flow.client_seen = std::max<std::uint64_t>(flow.client_seen, ip.payload.size());
     return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kNoPayload);
   }
   if (ip.tcp.rst) return {.reason = Reason::kPayloadNotExpected};
@@ -137,9 +140,13 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
     flow.server_base_known = true;
     flow.server_base = ip.tcp.acknowledgment;
   }
-  const std::uint64_t near = flow.client == nullptr ? 0 : flow.client->base();
-  const std::int64_t offset = offset_of(ip.tcp.sequence, flow.client_base, near);
-  if (offset < 0) return shadow(flow) ? pass(flow, Reason::kFlowAllowed) : Decision{.reason = Reason::kStaleSegment};
+  // The base is no measure: behind a long body it is gigabytes ahead.
+  const std::int64_t offset = offset_of(ip.tcp.sequence, flow.client_base, flow.client_seen);
+  constexpr std::uint64_t kReceiveWindowMax = std::uint64_t{1} << 30;  // RFC 7323 §2.3
+  const bool stale = offset < 0 || static_cast<std::uint64_t>(offset) > flow.client_seen + kReceiveWindowMax;
+  if (stale && flow.state == FlowState::kDenied) return denied(flow);
+  if (stale) return shadow(flow) ? pass(flow, Reason::kFlowAllowed) : Decision{.reason = Reason::kStaleSegment};
+  flow.client_seen = std::max(flow.client_seen, static_cast<std::uint64_t>(offset) + ip.payload.size());
   const Decision decision = client_payload(flow, packet, ip.payload, static_cast<std::uint64_t>(offset));
   read_details(flow);
   return decision;
@@ -260,7 +267,7 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& i
     return pass(flow, Reason::kReply);
   }
   if (ip.tcp.ack && flow.client != nullptr) {
-    const std::int64_t offset = offset_of(ip.tcp.acknowledgment, flow.client_base, flow.client->base());
+    const std::int64_t offset = offset_of(ip.tcp.acknowledgment, flow.client_base, flow.client_seen);
     if (offset > 0) flow.acknowledged = std::max(flow.acknowledged, static_cast<std::uint64_t>(offset));
   }
   if (!ip.payload.empty()) read_server_stream(flow, ip);

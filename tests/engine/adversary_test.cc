@@ -216,5 +216,25 @@ TEST_F(TcpAdversaryTest, TheHeaderOfASkippedRecordCannotBecomeAHello) {
   EXPECT_EQ(fw_.client(tcp_.client_at(at).payload(ByteSpan(evil)).build()).decision.verdict, Verdict::kDrop);
 }
 
+TEST_F(TcpAdversaryTest, ABodyOfManyGigabytesIsFollowedToItsEnd) {
+  for (const std::uint64_t length : {3'000'000'000ULL, 6'000'000'000ULL}) {
+    InspectorHarness fw(kPolicy);
+    TcpConversation tcp(kClient, endpoint("192.0.2.1", 80));
+    fw.client(tcp.syn());
+    (void)tcp.syn_ack();
+    const std::string head = "POST / HTTP/1.1\r\nHost: good.example\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n";
+    EXPECT_EQ(fw.client(tcp.client_data(head)).decision.verdict, Verdict::kAccept);
+    std::uint64_t sent = 0;
+    constexpr std::uint64_t kStep = 500'000'000;  // A window may be up to 1 GiB, RFC 7323 §2.3.
+    while (sent < length) {
+      const auto at = static_cast<std::uint32_t>(head.size() + sent);
+      EXPECT_EQ(fw.client(tcp.client_at(at).payload("GET / HTTP/1.1\r\n").build()).decision.verdict, Verdict::kAccept) << sent;
+      sent += kStep;
+    }
+    const auto end = static_cast<std::uint32_t>(head.size() + length);
+    EXPECT_EQ(fw.client(tcp.client_at(end).payload(get("evil.example")).build()).decision.reason, Reason::kNameNotAllowed);
+  }
+}
+
 }  // namespace
 }  // namespace sallyport::test
