@@ -37,9 +37,12 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   FlowKey key{Transport::kTcp, ip.ip_protocol, source, destination};
   Flow* flow = table_.find(key);
   const bool opens = ip.tcp.syn && !ip.tcp.ack;
+  bool replaces = false;
   if (flow != nullptr && opens &&
       !(flow->syn_seen && flow->key.client == source && flow->client_base == ip.tcp.sequence + 1)) {
     if (!may_begin_anew(*flow, packet)) return {.reason = Reason::kStaleSegment};
+    replaces = packet.origin != Origin::kUnknown &&
+               (flow->state != FlowState::kUndecided || (flow->client != nullptr && flow->client->base() != 0));
     close_flow(*flow);
     flow = nullptr;
   }
@@ -48,6 +51,9 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     if (!client_is_source(packet, ip)) key = key.reversed();
     flow = open_flow(packet, key);
     if (flow == nullptr) return {.reason = Reason::kFlowTableFull};
+    // The end of the connection before may not have reached the server, which would then read the new stream as
+    // the rest of the old one, from another place on.
+    flow->watch = flow->server_must_confirm = replaces;
   }
   last_flow = flow->number;
   touch(*flow);
@@ -114,15 +120,15 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
   if (!ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);  // TCP Fast Open, RFC 7413.
   return pass(flow, Reason::kConnecting);
 }
+  if (ip.tcp.urg && !ip.payload.empty()) return deny_flow(flow, Reason::kUrgentData);
+  if (flow.server_must_confirm && !ip.payload.empty()) return {.reason = Reason::kStaleSegment};
+  flow.client_seen = std::max<std::uint64_t>(flow.client_seen, ip.payload.size());
 
 Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
   if (flow.state == FlowState::kFinal && !options_.read_details) return pass(flow, Reason::kFlowAllowed);
   if (ip.tcp.rst || ip.tcp.fin) flow.closing = true;
   if (ip.payload.empty()) {
-  if (ip.tcp.urg && !ip.payload.empty()) return deny_flow(flow, Reason::kUrgentData);
-  if (flow.server_must_confirm && !ip.payload.empty()) return {.reason = Reason::kStaleSegment};
-  flow.client_seen = std::max<std::uint64_t>(flow.client_seen, ip.payload.size());
     return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kNoPayload);
   }
   if (ip.tcp.rst) return {.reason = Reason::kPayloadNotExpected};
@@ -130,6 +136,7 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   if (!flow.client_base_known) {
     flow.client_base_known = flow.midstream = true;
     flow.client_base = ip.tcp.sequence;
+  if (flow.server_must_confirm && !shadow(flow)) return {.reason = Reason::kStaleSegment};
     if (flow.state == FlowState::kUndecided && judge_early(flow)) {
       if (flow.state == FlowState::kDenied) return refusal_of(flow);
       become_final(flow);
@@ -274,6 +281,9 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& i
   finish_if_acknowledged(flow);
   if (flow.state == FlowState::kDenied) return denied(flow);
   return pass(flow, Reason::kReply);
+    if (flow.server_must_confirm && ip.tcp.ack && ip.tcp.acknowledgment == flow.client_base) {
+      flow.server_must_confirm = flow.watch = false;
+    }
 }
 
 void Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip) {

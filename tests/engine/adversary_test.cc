@@ -236,5 +236,37 @@ TEST_F(TcpAdversaryTest, ABodyOfManyGigabytesIsFollowedToItsEnd) {
   }
 }
 
+TEST_F(TcpAdversaryTest, ASynBehindAFinDoesNotShiftTheStreamTheServerReads) {
+  // The FIN and the SYN never reach the server. What the new connection begins with lies before what the server
+  // expects, which takes the body for a request.
+  connect();
+  EXPECT_EQ(send(get("good.example")).decision.verdict, Verdict::kAccept);
+  const std::uint32_t expected = tcp_.client_next();
+  fw_.client(tcp_.client_at(expected - 1'001).flags(::sallyport::testing::kFin).ack(5'001).build());
+  const std::string head = "POST / HTTP/1.1\r\nHost: good.example\r\nContent-Length: 500\r\n\r\n";
+  const std::uint32_t start = expected - static_cast<std::uint32_t>(head.size());
+  fw_.client(PacketBuilder::tcp(kClient, endpoint("192.0.2.1", 80)).seq(start - 1).flags(::sallyport::testing::kSyn).build());
+  const auto data = PacketBuilder::tcp(kClient, endpoint("192.0.2.1", 80)).seq(start).ack(5'001).payload(head + get("evil.example"));
+  EXPECT_EQ(fw_.client(data.build()).decision.verdict, Verdict::kDrop);
+}
+
+TEST_F(TcpAdversaryTest, ANewConnectionOnAnOldTupleWorksOnceTheServerTookIt) {
+  connect();
+  EXPECT_EQ(send(get("good.example")).decision.verdict, Verdict::kAccept);
+  fw_.client(tcp_.client_rst());
+  TcpConversation again(kClient, endpoint("192.0.2.1", 80), 700'000, 900'000);
+  const auto syn = fw_.client(again.syn());
+  EXPECT_EQ(syn.decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(syn.decision.mark, FlowMark::kWatch) << "the answer must be seen";
+  EXPECT_EQ(fw_.server(again.syn_ack()).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(fw_.client(again.handshake_ack()).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(fw_.client(again.client_data(get("good.example"))).decision.verdict, Verdict::kAccept);
+}
+
+TEST_F(TcpAdversaryTest, UrgentDataInASynIsRefused) {
+  const auto syn = tcp_.client_at(static_cast<std::uint32_t>(-1)).flags(::sallyport::testing::kSyn).urgent_pointer(3);
+  EXPECT_EQ(fw_.client(PacketBuilder(syn).payload(get("good.example")).build()).decision.reason, Reason::kUrgentData);
+}
+
 }  // namespace
 }  // namespace sallyport::test
