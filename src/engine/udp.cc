@@ -41,6 +41,9 @@ Decision Inspector::Impl::udp(const Packet& packet, const parsers::IpPacket& ip)
     if (from_client && !flow->stage_known) set_protocol(*flow, detect_datagram(ip.payload, flow->key));
   }
   if (flow->truncated) return {.reason = Reason::kTruncated};
+  if (ip.truncated && from_client && flow->state != FlowState::kDenied && packet.origin != Origin::kUnknown) {
+    return {.reason = Reason::kTruncated};  // What was cut off would go unread.
+  }
   return from_client ? udp_from_client(*flow, packet, ip) : udp_from_server(*flow, ip);
 }
 

@@ -187,6 +187,14 @@ TEST_F(DtlsAdversaryTest, NothingStaysHeldBehindTheServersHello) {
   EXPECT_EQ(fw_.inspector().counters().packets_held.load(), 0U);
 }
 
+TEST(UdpAdversaryTest, BytesBehindTheUdpLengthAreRefused) {
+  InspectorHarness fw(kPolicy);
+  Bytes packet = PacketBuilder::udp(kClient, endpoint("198.51.100.9", 9)).payload("hidden bytes").build();
+  constexpr std::size_t kUdpLengthLow = 20 + 5;
+  packet[kUdpLengthLow] = 8;
+  EXPECT_EQ(fw.client(packet).decision.verdict, Verdict::kDrop);
+}
+
 // --- TCP -------------------------------------------------------------------------------------------
 
 class TcpAdversaryTest : public ::testing::Test {
@@ -266,6 +274,15 @@ TEST_F(TcpAdversaryTest, ANewConnectionOnAnOldTupleWorksOnceTheServerTookIt) {
 TEST_F(TcpAdversaryTest, UrgentDataInASynIsRefused) {
   const auto syn = tcp_.client_at(static_cast<std::uint32_t>(-1)).flags(::sallyport::testing::kSyn).urgent_pointer(3);
   EXPECT_EQ(fw_.client(PacketBuilder(syn).payload(get("good.example")).build()).decision.reason, Reason::kUrgentData);
+}
+
+TEST_F(TcpAdversaryTest, TheUnseenEndOfATruncatedSegmentDoesNotGo) {
+  connect();
+  EXPECT_EQ(send("POST / HTTP/1.1\r\nHost: good.example\r\nContent-Length: 100\r\n\r\n").decision.verdict, Verdict::kAccept);
+  Bytes segment = tcp_.client_data(std::string(104, 'x'));
+  const std::size_t whole = segment.size();
+  segment.resize(whole - 4);
+  EXPECT_EQ(fw_.feed(segment, Origin::kOriginal, whole).decision.verdict, Verdict::kDrop);
 }
 
 }  // namespace
