@@ -166,6 +166,7 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
 // may be larger than the window (segmentation offload).
 Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteSpan payload, std::uint64_t offset) {
   const bool decided = shadow(flow);
+  const std::uint64_t judged_before = flow.client == nullptr ? 0 : judged_end(flow);
   const auto decided_answer = [&] {
     return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kFlowAllowed);
   };
@@ -194,6 +195,11 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
   if (flow.state == FlowState::kDenied) return refusal_of(flow);
   const std::uint64_t judged = judged_end(flow);
   release_held(flow, judged);
+  if (judged > judged_before && flow.waiting.list != 0) {  // The bytes waited for came; these are others.
+    table_.stop_waiting(flow);
+    flow.hold_deadline = now_ + kHoldTime;
+    table_.start_waiting(flow);
+  }
   if (end <= judged) return pass(flow, flow.watch ? Reason::kAwaitingServer : flow.reason);
   if (stored < end) return {.reason = Reason::kStreamLimit};  // Not remembered: TCP sends it again.
   // The same bytes are remembered already: their packet is held, or will be sent again once they are judged.

@@ -285,5 +285,19 @@ TEST_F(TcpAdversaryTest, TheUnseenEndOfATruncatedSegmentDoesNotGo) {
   EXPECT_EQ(fw_.feed(segment, Origin::kOriginal, whole).decision.verdict, Verdict::kDrop);
 }
 
+TEST_F(TcpAdversaryTest, ASteadyPipelineIsNotTakenForAWait) {
+  connect();
+  const std::string request = get("good.example");
+  std::string carry;
+  for (int i = 0; i < 100; ++i) {
+    // Each segment ends in the middle of a request, and the next one completes it.
+    const std::string text = carry.empty() ? request + request.substr(0, 20) : carry + request + request.substr(0, 20);
+    carry = request.substr(20);
+    EXPECT_NE(send(text).decision.verdict, Verdict::kDrop) << i;
+    fw_.wait(std::chrono::milliseconds(100));
+  }
+  for (const SeenVerdict& verdict : fw_.verdicts()) EXPECT_EQ(verdict.verdict, engine::FlowVerdict::kAllow);
+}
+
 }  // namespace
 }  // namespace sallyport::test
