@@ -120,6 +120,8 @@ struct Flow {
   bool http_websocket = false;
   bool http_connect = false;
   std::uint32_t http_requests = 0;
+  std::uint32_t http2_requests = 0;
+  std::uint64_t tunnel_base = 0;           // Client offset at which a tunnel begins.
   parsers::HttpRequestStream http;
   parsers::Http2RequestReader* http2 = nullptr;
 

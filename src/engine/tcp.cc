@@ -211,7 +211,8 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
 std::uint64_t Inspector::Impl::judged_end(const Flow& flow) {
   if (flow.state == FlowState::kFinal || flow.client == nullptr) return UINT64_MAX;
   // An HTTP/2 connection has no name before its first request, though its frames are read already.
-  if (flow.stage == Protocol::kHttp2 && flow.http_requests == 0) return 0;
+  const std::uint32_t requests = flow.http_connect ? flow.http2_requests : flow.http_requests;
+  if (flow.stage == Protocol::kHttp2 && requests == 0) return flow.tunnel_base;
   return flow.client->base();
 }
 

@@ -299,5 +299,15 @@ TEST_F(TcpAdversaryTest, ASteadyPipelineIsNotTakenForAWait) {
   for (const SeenVerdict& verdict : fw_.verdicts()) EXPECT_EQ(verdict.verdict, engine::FlowVerdict::kAllow);
 }
 
+TEST_F(TcpAdversaryTest, Http2InATunnelSendsNothingBeforeItsFirstRequest) {
+  connect();
+  EXPECT_EQ(send("CONNECT good.example:80 HTTP/1.1\r\nHost: good.example:80\r\n\r\n").decision.verdict, Verdict::kAccept);
+  fw_.server(tcp_.server_data("HTTP/1.1 200 OK\r\n\r\n"));
+  const std::string preface("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+  EXPECT_EQ(send(preface).decision.verdict, Verdict::kHold);
+  const std::string ping("\0\0\10\6\0\0\0\0\0secrets!", 17);
+  EXPECT_EQ(send(ping).decision.verdict, Verdict::kHold);
+}
+
 }  // namespace
 }  // namespace sallyport::test
