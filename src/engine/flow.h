@@ -110,8 +110,8 @@ struct Flow {
   bool hello_retry_read = false;           // TLS: the HelloRetryRequest is consumed from `server`.
   std::uint32_t client_base = 0;           // Sequence number of client offset 0.
   std::uint32_t server_base = 0;
-  std::uint64_t acknowledged = 0;          // Client offset that the server has acknowledged.
   std::uint64_t client_seen = 0;           // Highest client offset seen; sequence numbers are unwrapped near it.
+  std::uint64_t acknowledged = 0;          // Client offset that the server has acknowledged.
   std::uint64_t final_after = 0;           // Client offset to be acknowledged before the kernel takes over.
   StreamWindow* client = nullptr;          // QUIC: the CRYPTO stream of the Initial packets. DTLS: the hello.
   StreamWindow* server = nullptr;

@@ -120,12 +120,12 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
     return pass(flow, flow.reason);
   }
   if (ip.tcp.rst || ip.tcp.fin) return deny_flow(flow, Reason::kMalformed);
-  if (!ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);  // TCP Fast Open, RFC 7413.
-  return pass(flow, Reason::kConnecting);
-}
   if (ip.tcp.urg && !ip.payload.empty()) return deny_flow(flow, Reason::kUrgentData);
   if (flow.server_must_confirm && !ip.payload.empty()) return {.reason = Reason::kStaleSegment};
   flow.client_seen = std::max<std::uint64_t>(flow.client_seen, ip.payload.size());
+  if (!ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);  // TCP Fast Open, RFC 7413.
+  return pass(flow, Reason::kConnecting);
+}
 
 Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
@@ -136,10 +136,10 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   }
   if (ip.tcp.rst) return {.reason = Reason::kPayloadNotExpected};
   if (ip.tcp.urg && !shadow(flow)) return deny_flow(flow, Reason::kUrgentData);
+  if (flow.server_must_confirm && !shadow(flow)) return {.reason = Reason::kStaleSegment};
   if (!flow.client_base_known) {
     flow.client_base_known = flow.midstream = true;
     flow.client_base = ip.tcp.sequence;
-  if (flow.server_must_confirm && !shadow(flow)) return {.reason = Reason::kStaleSegment};
     if (flow.state == FlowState::kUndecided && judge_early(flow)) {
       if (flow.state == FlowState::kDenied) return refusal_of(flow);
       become_final(flow);
@@ -217,6 +217,7 @@ std::uint64_t Inspector::Impl::judged_end(const Flow& flow) {
 }
 
 void Inspector::Impl::become_final(Flow& flow) {
+  drop_held(flow, Reason::kNeedMoreData);  // What is not released by now was not judged.
   flow.state = FlowState::kFinal;
   table_.stop_waiting(flow);
   give_back_windows(flow);
@@ -241,7 +242,6 @@ bool Inspector::Impl::detect_stage(Flow& flow) {
   if (bytes.empty()) return false;
   const Detection detection = detect_stream(bytes);
   if (!detection.known) return false;
-  drop_held(flow, Reason::kNeedMoreData);  // What is not released by now was not judged.
   set_protocol(flow, detection.protocol);
   return true;
 }
@@ -281,6 +281,9 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& i
   if (ip.tcp.syn) {
     flow.server_base_known = true;
     flow.server_base = ip.tcp.sequence + 1;
+    if (flow.server_must_confirm && ip.tcp.ack && ip.tcp.acknowledgment == flow.client_base) {
+      flow.server_must_confirm = flow.watch = false;
+    }
     return pass(flow, Reason::kReply);
   }
   if (ip.tcp.ack && flow.client != nullptr) {
@@ -291,9 +294,6 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& i
   finish_if_acknowledged(flow);
   if (flow.state == FlowState::kDenied) return denied(flow);
   return pass(flow, Reason::kReply);
-    if (flow.server_must_confirm && ip.tcp.ack && ip.tcp.acknowledgment == flow.client_base) {
-      flow.server_must_confirm = flow.watch = false;
-    }
 }
 
 void Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip) {

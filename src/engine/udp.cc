@@ -58,11 +58,11 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
   const Protocol protocol = detect_datagram(ip.payload, flow.key);
   if (!flow.stage_known || (protocol == Protocol::kQuic && flow.stage != Protocol::kQuic)) set_protocol(flow, protocol);
   if (flow.by_address) return opaque_datagram(flow);
+  // DNS is judged message by message wherever it turns up (R5); it is no packet of the QUIC connection.
+  if (flow.stage == Protocol::kQuic && is_dns_like(protocol) && !shadow(flow)) return {.reason = Reason::kProtocolNotAllowed};
   if (flow.stage == Protocol::kQuic) return quic_datagram(flow, packet, ip.payload);
   if (is_dns_like(flow.stage)) return dns_datagram(flow, ip);
   if (flow.stage == Protocol::kDtls) return dtls_datagram(flow, packet, ip.payload);
-  // DNS is judged message by message wherever it turns up (R5); it is no packet of the QUIC connection.
-  if (flow.stage == Protocol::kQuic && is_dns_like(protocol) && !shadow(flow)) return {.reason = Reason::kProtocolNotAllowed};
   if (flow.state == FlowState::kDenied) return denied(flow);
   if (flow.state == FlowState::kUndecided) {
     // A short header where no Initial was seen: a migrated or forgotten QUIC connection (RFC 9000 §17.3).

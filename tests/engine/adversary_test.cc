@@ -309,5 +309,17 @@ TEST_F(TcpAdversaryTest, Http2InATunnelSendsNothingBeforeItsFirstRequest) {
   EXPECT_EQ(send(ping).decision.verdict, Verdict::kHold);
 }
 
+TEST(DetailsAdversaryTest, ReadingDetailsLetsNoStaleSegmentOfADeniedFlowGo) {
+  engine::InspectorOptions options = InspectorHarness::small_options();
+  options.read_details = true;
+  InspectorHarness fw(kPolicy, options);
+  TcpConversation tcp(kClient, endpoint("192.0.2.1", 443));
+  fw.client(tcp.syn());
+  (void)tcp.syn_ack();
+  EXPECT_EQ(fw.client(tcp.client_data(ByteSpan(ClientHelloBuilder::typical("evil.example").record()))).decision.verdict, Verdict::kDrop);
+  const auto stale = tcp.client_at(static_cast<std::uint32_t>(-50)).payload("before the stream").build();
+  EXPECT_EQ(fw.client(stale).decision.verdict, Verdict::kDrop);
+}
+
 }  // namespace
 }  // namespace sallyport::test
