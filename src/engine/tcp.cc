@@ -134,7 +134,7 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   if (ip.payload.empty()) {
     return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kNoPayload);
   }
-  if (ip.tcp.rst) return {.reason = Reason::kPayloadNotExpected};
+  if (ip.tcp.rst && !shadow(flow)) return {.reason = Reason::kPayloadNotExpected};
   if (ip.tcp.urg && !shadow(flow)) return deny_flow(flow, Reason::kUrgentData);
   if (flow.server_must_confirm && !shadow(flow)) return {.reason = Reason::kStaleSegment};
   if (!flow.client_base_known) {

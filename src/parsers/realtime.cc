@@ -7,7 +7,6 @@
 namespace sallyport::parsers {
 namespace {
 
-constexpr std::size_t kStunHeaderSize = 20;
 constexpr std::uint32_t kStunCookie = 0x2112a442;  // RFC 8489 §5
 
 struct StunHeader {
