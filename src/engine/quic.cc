@@ -7,6 +7,23 @@
 #include "inspector_impl.h"
 
 namespace sallyport::engine {
+namespace {
+
+// hides_long_header tells whether a long header of a known version begins in `rest`, which is read no further. A
+// datagram with room for two Initials may be several of them that segmentation offload will cut apart (UDP_SEGMENT),
+// so a short header packet does not take up all of it. Ciphertext looks so once in ten million bytes or less.
+bool hides_long_header(ByteSpan datagram, ByteSpan rest) {
+  if (datagram.size() < 2 * parsers::kQuicMinInitialDatagram) return false;
+  ByteReader in(rest);
+  for (std::uint8_t first = 0; in.read_u8(first);) {
+    std::uint32_t version = 0;
+    ByteReader look = in;
+    if ((first & 0x80) != 0 && look.read_u32(version) && parsers::quic_version_is_known(version)) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSpan datagram) {
   if (parsers::looks_like_gquic(datagram)) {
@@ -42,6 +59,8 @@ Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSp
     if (!goes_on) break;
     rest = rest.subspan(header->packet.size());
   }
+  const bool passes = result == QuicRead::kIncomplete || result == QuicRead::kJudged;
+  if (passes && hides_long_header(datagram, rest)) result = QuicRead::kDropPacket;
   if (flow.state == FlowState::kDenied) return refusal_of(flow);
   if (result == QuicRead::kUnknownVersion) return refuse_quic_version(flow, datagram);
   if (result == QuicRead::kDropPacket) return {.reason = Reason::kQuicInitialUndecryptable};

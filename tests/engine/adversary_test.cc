@@ -139,6 +139,16 @@ TEST_F(QuicAdversaryTest, NoPacketOfADatagramIsLeftUnread) {
   EXPECT_LE(fw_.accepted(), 1U) << "the second datagram at most";
 }
 
+TEST_F(QuicAdversaryTest, AnAggregateOfDatagramsHidesNoHelloBehindAShortHeader) {
+  // The kernel cuts it into three datagrams of 1200 bytes (UDP_SEGMENT) behind the queue.
+  const Bytes good = initial(first_id_, 0, ClientHelloBuilder::typical("good.example").message());
+  const Bytes evil = initial(second_id_, 0, ClientHelloBuilder::typical("evil.example").message());
+  const Bytes between(1'200, 0x41);
+  EXPECT_EQ(send(joined(joined(good, between), evil)).decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(send(joined(good, between)).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(send(joined(between, evil)).decision.verdict, Verdict::kDrop);
+}
+
 TEST_F(QuicAdversaryTest, ADnsMessageOnAnAllowedTupleIsNotQuic) {
   const Endpoint resolver = endpoint("192.0.2.53", 53);
   const auto to_resolver = [&](const Bytes& bytes) {
