@@ -309,6 +309,16 @@ TEST_F(TcpAdversaryTest, ASteadyPipelineIsNotTakenForAWait) {
   for (const SeenVerdict& verdict : fw_.verdicts()) EXPECT_EQ(verdict.verdict, engine::FlowVerdict::kAllow);
 }
 
+TEST_F(TcpAdversaryTest, ALostSegmentOfManySmallChunksMayBeSentAgain) {
+  connect();
+  const std::string head = "POST / HTTP/1.1\r\nHost: good.example\r\nTransfer-Encoding: chunked\r\n\r\n";
+  EXPECT_EQ(send(head).decision.verdict, Verdict::kAccept);
+  const std::string chunk = "3e8\r\n" + std::string(1'000, 'x') + "\r\n";
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(send(chunk).decision.verdict, Verdict::kAccept) << i;
+  const auto again = tcp_.client_at(static_cast<std::uint32_t>(head.size())).payload(chunk).build();
+  EXPECT_EQ(fw_.client(again).decision.verdict, Verdict::kAccept) << "a hundred kilobytes in flight are usual";
+}
+
 TEST_F(TcpAdversaryTest, Http2InATunnelSendsNothingBeforeItsFirstRequest) {
   connect();
   EXPECT_EQ(send("CONNECT good.example:80 HTTP/1.1\r\nHost: good.example:80\r\n\r\n").decision.verdict, Verdict::kAccept);

@@ -24,6 +24,8 @@ inline constexpr std::size_t kStreamAheadMax = kClientHelloMax + 5 * kTlsRecords
 static_assert((kStreamWindowSize & (kStreamWindowSize - 1)) == 0);
 static_assert(kStreamAheadMax < kStreamWindowSize, "undecided bytes must fit beside some history");
 inline constexpr std::size_t kStreamRangesMax = 32;  // Islands of out-of-order bytes in one stream.
+// Judged pieces with free bytes between them (chunk heads, record headers) that a retransmission is compared with.
+inline constexpr std::size_t kStreamHistoryRangesMax = 128;
 
 // --- HTTP ------------------------------------------------------------------------------------------
 inline constexpr std::size_t kHttpHeadMax = 16'384;  // nginx and Apache stop at 8 kB a line by default.
