@@ -33,6 +33,12 @@ Decision Inspector::Impl::dtls_datagram(Flow& flow, const Packet& packet, ByteSp
 // read_dtls_fragment puts a fragment where it belongs. False: the flow is denied now.
 bool Inspector::Impl::read_dtls_fragment(Flow& flow, const parsers::DtlsFragment& fragment) {
   DtlsState& dtls = flow.dtls;
+  // A second message follows only an answer to the first whole one; and what was judged is not read anew.
+  if (flow.client != nullptr &&
+      (fragment.sequence < dtls.sequence || (dtls.assembling && fragment.sequence != dtls.sequence))) {
+    refuse(flow, Reason::kAmbiguous);
+    return false;
+  }
   if (flow.client == nullptr || fragment.sequence != dtls.sequence) {
     windows_.release(flow.client);
     flow.client = windows_.acquire(0);

@@ -40,6 +40,14 @@ enum class HttpPhase : std::uint8_t {
   kRefused,         // Read on for the name alone (details).
 };
 
+// QuicConnection remembers what the hellos of a connection said, for when their bytes are gone: a hello that is
+// read again must be the same, or the server may read a mixture of two.
+struct QuicConnection {
+  std::uint64_t id_hash = 0;
+  std::array<std::uint64_t, 2> hello_hashes{};  // 0: none yet.
+  Timestamp begun;
+};
+
 struct QuicState {
   parsers::QuicInitialKeys keys;
   std::array<std::uint8_t, kQuicConnectionIdMax> connection_id{};  // The one that `keys` come from.
@@ -48,6 +56,9 @@ struct QuicState {
   std::optional<std::uint64_t> largest_packet_number;
   bool hello_judged = false;
   bool version_told = false;
+  std::uint8_t hellos = 0;  // Whole hellos of the CRYPTO stream that is being read.
+  std::uint8_t connection_count = 0;
+  std::array<QuicConnection, kQuicConnectionsPerFlow> connections{};
 };
 
 // DtlsState is the ClientHello that is being put together, and what came of the first.
@@ -90,6 +101,7 @@ struct Flow {
   // TCP. Offsets count from the byte behind the SYN (or from the first byte seen, `midstream`).
   bool syn_seen = false;
   bool midstream = false;
+  bool server_must_confirm = false;        // It replaced a connection: its SYN-ACK must be seen before payload goes.
   bool closing = false;                    // FIN or RST was seen.
   bool client_base_known = false;
   bool server_base_known = false;
@@ -98,6 +110,7 @@ struct Flow {
   bool hello_retry_read = false;           // TLS: the HelloRetryRequest is consumed from `server`.
   std::uint32_t client_base = 0;           // Sequence number of client offset 0.
   std::uint32_t server_base = 0;
+  std::uint64_t client_seen = 0;           // Highest client offset seen; sequence numbers are unwrapped near it.
   std::uint64_t acknowledged = 0;          // Client offset that the server has acknowledged.
   std::uint64_t final_after = 0;           // Client offset to be acknowledged before the kernel takes over.
   StreamWindow* client = nullptr;          // QUIC: the CRYPTO stream of the Initial packets. DTLS: the hello.
@@ -107,6 +120,8 @@ struct Flow {
   bool http_websocket = false;
   bool http_connect = false;
   std::uint32_t http_requests = 0;
+  std::uint32_t http2_requests = 0;
+  std::uint64_t tunnel_base = 0;           // Client offset at which a tunnel begins.
   parsers::HttpRequestStream http;
   parsers::Http2RequestReader* http2 = nullptr;
 

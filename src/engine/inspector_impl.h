@@ -135,6 +135,8 @@ class Inspector::Impl {
   QuicRead read_quic_packet(Flow& flow, const parsers::QuicLongHeader& header);
   bool open_initial(Flow& flow, const parsers::QuicLongHeader& header, parsers::QuicPlaintext& plaintext);
   QuicRead read_crypto_stream(Flow& flow);
+  QuicRead compare_with_memory(Flow& flow, ByteSpan hello);
+  static bool half_read(const Flow& flow);
   Decision dtls_datagram(Flow& flow, const Packet& packet, ByteSpan datagram);
   bool read_dtls_fragment(Flow& flow, const parsers::DtlsFragment& fragment);
   bool read_dtls_hello(Flow& flow);

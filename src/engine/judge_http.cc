@@ -92,7 +92,7 @@ void Inspector::Impl::read_refused_request(Flow& flow) {
 // read_http2 judges each request of a connection with prior knowledge, or of one switched to h2c.
 void Inspector::Impl::read_http2(Flow& flow) {
   using Step = parsers::HttpRequestStream::Step;
-  if (flow.http2 == nullptr) flow.http2 = http2_readers_.acquire(flow.protocol == Protocol::kHttp);
+  if (flow.http2 == nullptr) flow.http2 = http2_readers_.acquire(flow.protocol == Protocol::kHttp && !flow.http_connect);
   if (flow.http2 == nullptr) return refuse(flow, Reason::kStreamLimit);
   while (flow.client != nullptr && flow.http2 != nullptr) {
     const auto result = flow.http2->next(flow.client->contiguous());
@@ -117,6 +117,7 @@ void Inspector::Impl::read_http2(Flow& flow) {
 
 bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& head) {
   const bool first = flow.http_requests++ == 0;
+  if (flow.stage == Protocol::kHttp2) ++flow.http2_requests;
   if (first) {
     report_detail(flow, Detail::kHttpMethod, head.method);
     report_detail(flow, Detail::kHttpTarget, head.target);
@@ -164,6 +165,7 @@ void Inspector::Impl::read_http_server(Flow& flow) {
       flow.stage = Protocol::kUnknown;
       flow.stage_known = false;
       flow.final_after = 0;
+      flow.tunnel_base = flow.client->base();
       flow.tls_phase = TlsPhase::kFirstHello;
       windows_.release(flow.server);
       flow.server_base_known = false;
@@ -171,7 +173,7 @@ void Inspector::Impl::read_http_server(Flow& flow) {
     break;
   }
   read_client_stream(flow);
-  if (flow.client != nullptr && flow.state == FlowState::kJudged) release_held(flow, flow.client->base());
+  if (flow.client != nullptr && flow.state == FlowState::kJudged) release_held(flow, judged_end(flow));
 }
 
 }  // namespace sallyport::engine

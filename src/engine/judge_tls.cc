@@ -84,7 +84,9 @@ void Inspector::Impl::skip_tls_records(Flow& flow) {
         !flow.early_data_offered) {
       flow.no_second_hello = true;
     }
-    flow.client->skip(record.size());
+    // The header stays known: with another one in its place, the bytes skipped could be a second hello.
+    flow.client->consume(parsers::kTlsRecordHeaderSize);
+    flow.client->skip(record.payload_size);
   }
 }
 

@@ -1,13 +1,31 @@
 // QUIC: the CRYPTO stream of the Initial packets carries the hello; packets are held until it is whole.
 // Every long header packet of the tuple is judged for the flow's whole life (R5).
 #include <algorithm>
+#include <span>
+#include <tuple>
 
 #include "inspector_impl.h"
 
 namespace sallyport::engine {
+namespace {
+
+// hides_long_header tells whether a long header of a known version begins in `rest`, which is read no further. A
+// datagram with room for two Initials may be several of them that segmentation offload will cut apart (UDP_SEGMENT),
+// so a short header packet does not take up all of it. Ciphertext looks so once in ten million bytes or less.
+bool hides_long_header(ByteSpan datagram, ByteSpan rest) {
+  if (datagram.size() < 2 * parsers::kQuicMinInitialDatagram) return false;
+  ByteReader in(rest);
+  for (std::uint8_t first = 0; in.read_u8(first);) {
+    std::uint32_t version = 0;
+    ByteReader look = in;
+    if ((first & 0x80) != 0 && look.read_u32(version) && parsers::quic_version_is_known(version)) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSpan datagram) {
-  constexpr int kPacketsPerDatagram = 16;
   if (parsers::looks_like_gquic(datagram)) {
     const parsers::GquicHello hello = parsers::read_gquic_hello(datagram);
     report_quic_version(flow, hello.version);
@@ -16,20 +34,23 @@ Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSp
       return refusal_of(flow);
     }
   }
-  QuicRead result = flow.quic.hello_judged ? QuicRead::kJudged : QuicRead::kIncomplete;
+  QuicRead result = flow.quic.hello_judged && !half_read(flow) ? QuicRead::kJudged : QuicRead::kIncomplete;
   ByteSpan rest = datagram;
-  std::optional<ByteSpan> connection_id;
-  for (int i = 0; i < kPacketsPerDatagram && parsers::has_quic_long_header(rest); ++i) {
+  ByteSpan first_id;
+  for (std::size_t i = 0; parsers::has_quic_long_header(rest); ++i) {
+    if (i == kQuicPacketsPerDatagramMax) {
+      result = QuicRead::kDropPacket;  // The rest may be another hello.
+      break;
+    }
     const auto header = parsers::parse_quic_long_header(rest);
     if (!header) {
       if (i == 0) refuse(flow, Reason::kMalformed);
       break;  // Behind a whole packet: padding that the receiver ignores too (RFC 9000 §12.2).
     }
-    // Packets of two connections in one datagram: the server reads those of the first only (RFC 9000 §12.2),
-    // and the judgement of the second would stand for both.
-    if (!connection_id) connection_id = header->destination_connection_id;
-    if (!std::ranges::equal(*connection_id, header->destination_connection_id)) {
-      refuse(flow, Reason::kAmbiguous);
+    // All packets of a datagram are of one connection (RFC 9000 §12.2); not every server looks.
+    if (i == 0) first_id = header->destination_connection_id;
+    if (!std::ranges::equal(first_id, header->destination_connection_id)) {
+      result = QuicRead::kDropPacket;
       break;
     }
     if (header->version != parsers::kQuicVersionNegotiation) report_quic_version(flow, header->version);
@@ -38,6 +59,8 @@ Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSp
     if (!goes_on) break;
     rest = rest.subspan(header->packet.size());
   }
+  const bool passes = result == QuicRead::kIncomplete || result == QuicRead::kJudged;
+  if (passes && hides_long_header(datagram, rest)) result = QuicRead::kDropPacket;
   if (flow.state == FlowState::kDenied) return refusal_of(flow);
   if (result == QuicRead::kUnknownVersion) return refuse_quic_version(flow, datagram);
   if (result == QuicRead::kDropPacket) return {.reason = Reason::kQuicInitialUndecryptable};
@@ -118,9 +141,9 @@ Inspector::Impl::QuicRead Inspector::Impl::read_quic_packet(Flow& flow, const pa
     case Type::kInitial:
       break;
     case Type::kZeroRtt:
-      return flow.quic.hello_judged ? QuicRead::kJudged : QuicRead::kIncomplete;
+      return flow.quic.hello_judged && !half_read(flow) ? QuicRead::kJudged : QuicRead::kIncomplete;
     case Type::kHandshake:
-      if (!flow.quic.hello_judged) return QuicRead::kDropPacket;
+      if (!flow.quic.hello_judged || half_read(flow)) return QuicRead::kDropPacket;
       // The client has thrown its Initial keys away (RFC 9001 §4.9.1): its hello cannot change any more.
       windows_.release(flow.client);
       return QuicRead::kJudged;
@@ -155,6 +178,7 @@ Inspector::Impl::QuicRead Inspector::Impl::read_quic_packet(Flow& flow, const pa
       // A first Initial, or one whose history is gone: a hello must be seen in full.
       flow.client = windows_.acquire(0);
       flow.quic.hello_judged = false;
+      flow.quic.hellos = 0;
     }
     if (flow.client == nullptr) {
       refuse(flow, Reason::kStreamLimit);
@@ -200,6 +224,7 @@ bool Inspector::Impl::open_initial(Flow& flow, const parsers::QuicLongHeader& he
   if (quic.has_keys) drop_held(flow, Reason::kQuicInitialUndecryptable);
   windows_.release(flow.client);
   quic.hello_judged = false;
+  quic.hellos = 0;
   quic.keys = keys;
   quic.has_keys = true;
   quic.largest_packet_number = plaintext.packet_number;
@@ -226,6 +251,9 @@ Inspector::Impl::QuicRead Inspector::Impl::read_crypto_stream(Flow& flow) {
       refuse(flow, Reason::kMalformed);
       return QuicRead::kDenied;
     }
+    if (const QuicRead known = compare_with_memory(flow, stream.first(message.consumed)); known != QuicRead::kJudged) {
+      return known;
+    }
     if (!flow.quic.hello_judged) {
       report_hello(flow, *hello, parsers::HelloTransport::kQuic);
       if (parsers::quic_version_is_google(flow.quic.keys.version)) {
@@ -240,8 +268,43 @@ Inspector::Impl::QuicRead Inspector::Impl::read_crypto_stream(Flow& flow) {
       return QuicRead::kDenied;
     }
     flow.quic.hello_judged = true;
+    ++flow.quic.hellos;
     flow.client->consume(message.consumed);
   }
+}
+
+// half_read tells that bytes of a hello are there which are not judged.
+bool Inspector::Impl::half_read(const Flow& flow) {
+  return flow.client != nullptr && flow.client->received_end() > flow.client->base();
+}
+
+// compare_with_memory tells whether a connection that was read before says what it said then. kJudged: it does,
+// or is new and remembered now. Too many connections in too short a time wait for room: their packets are dropped.
+Inspector::Impl::QuicRead Inspector::Impl::compare_with_memory(Flow& flow, ByteSpan hello) {
+  QuicState& quic = flow.quic;
+  if (shadow(flow)) return QuicRead::kJudged;
+  if (quic.hellos >= std::tuple_size_v<decltype(QuicConnection::hello_hashes)>) {
+    refuse(flow, Reason::kMalformed);  // RFC 8446 §4.1.4: one retry.
+    return QuicRead::kDenied;
+  }
+  const std::uint64_t id_hash = keyed_hash(options_.hash_key, quic.connection_id.data(), quic.connection_id_size);
+  const auto known = std::span(quic.connections).first(quic.connection_count);
+  auto place = std::ranges::find(known, id_hash, &QuicConnection::id_hash);
+  if (place == known.end()) {
+    if (quic.connection_count < kQuicConnectionsPerFlow) {
+      place = known.begin() + quic.connection_count++;
+    } else {
+      place = std::ranges::min_element(known, {}, &QuicConnection::begun);
+      if (place->begun + kQuicConnectionMemory > now_) return QuicRead::kDropPacket;
+    }
+    *place = {id_hash, {}, now_};
+  }
+  const std::uint64_t hash = keyed_hash(options_.hash_key, hello.data(), hello.size()) | 1;
+  std::uint64_t& before = place->hello_hashes[quic.hellos];
+  if (before == 0) before = hash;
+  if (before == hash) return QuicRead::kJudged;
+  refuse(flow, Reason::kHelloChanged);
+  return QuicRead::kDenied;
 }
 
 }  // namespace sallyport::engine

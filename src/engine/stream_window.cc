@@ -128,7 +128,7 @@ void StreamWindow::consume(std::size_t length) {
   if (history_count_ != 0 && history_[history_count_ - 1].end == base_) {
     history_[history_count_ - 1].end += length;
   } else {
-    if (history_count_ == kStreamRangesMax) {
+    if (history_count_ == kStreamHistoryRangesMax) {
       evict_history(static_cast<std::size_t>(history_[0].end - history_[0].begin));
     }
     history_[history_count_++] = {base_, base_ + length};

@@ -69,7 +69,7 @@ class StreamWindow {
   std::uint64_t history_floor_ = 0;  // Structural bytes before this offset are forgotten.
   std::size_t history_size_ = 0;
   std::size_t history_count_ = 0;
-  std::array<Range, kStreamRangesMax> history_{};
+  std::array<Range, kStreamHistoryRangesMax> history_{};
   // Ahead: storage_[history_size_ + (offset - base_)], valid inside `received_` (sorted, disjoint).
   std::size_t received_count_ = 0;
   std::array<Range, kStreamRangesMax> received_{};

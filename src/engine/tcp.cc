@@ -37,9 +37,12 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   FlowKey key{Transport::kTcp, ip.ip_protocol, source, destination};
   Flow* flow = table_.find(key);
   const bool opens = ip.tcp.syn && !ip.tcp.ack;
+  bool replaces = false;
   if (flow != nullptr && opens &&
       !(flow->syn_seen && flow->key.client == source && flow->client_base == ip.tcp.sequence + 1)) {
     if (!may_begin_anew(*flow, packet)) return {.reason = Reason::kStaleSegment};
+    replaces = packet.origin != Origin::kUnknown &&
+               (flow->state != FlowState::kUndecided || (flow->client != nullptr && flow->client->base() != 0));
     close_flow(*flow);
     flow = nullptr;
   }
@@ -48,6 +51,9 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     if (!client_is_source(packet, ip)) key = key.reversed();
     flow = open_flow(packet, key);
     if (flow == nullptr) return {.reason = Reason::kFlowTableFull};
+    // The end of the connection before may not have reached the server, which would then read the new stream as
+    // the rest of the old one, from another place on.
+    flow->watch = flow->server_must_confirm = replaces;
   }
   last_flow = flow->number;
   touch(*flow);
@@ -63,6 +69,9 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     if (from_client && flow->client == nullptr && !ip.payload.empty()) set_protocol(*flow, detect_prefix(ip.payload));
   }
   if (flow->truncated) return {.reason = Reason::kTruncated};
+  if (ip.truncated && from_client && flow->state == FlowState::kJudged && packet.origin != Origin::kUnknown) {
+    return {.reason = Reason::kTruncated};  // What was cut off would go unread.
+  }
   if (!from_client) return tcp_from_server(*flow, ip);
   return opens ? tcp_syn(*flow, packet, ip) : tcp_from_client(*flow, packet, ip);
 }
@@ -112,6 +121,9 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
     return pass(flow, flow.reason);
   }
   if (ip.tcp.rst || ip.tcp.fin) return deny_flow(flow, Reason::kMalformed);
+  if (ip.tcp.urg && !ip.payload.empty()) return deny_flow(flow, Reason::kUrgentData);
+  if (flow.server_must_confirm && !ip.payload.empty()) return {.reason = Reason::kStaleSegment};
+  flow.client_seen = std::max<std::uint64_t>(flow.client_seen, ip.payload.size());
   if (!ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);  // TCP Fast Open, RFC 7413.
   return pass(flow, Reason::kConnecting);
 }
@@ -123,8 +135,9 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   if (ip.payload.empty()) {
     return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kNoPayload);
   }
-  if (ip.tcp.rst) return {.reason = Reason::kPayloadNotExpected};
+  if (ip.tcp.rst && !shadow(flow)) return {.reason = Reason::kPayloadNotExpected};
   if (ip.tcp.urg && !shadow(flow)) return deny_flow(flow, Reason::kUrgentData);
+  if (flow.server_must_confirm && !shadow(flow)) return {.reason = Reason::kStaleSegment};
   if (!flow.client_base_known) {
     flow.client_base_known = flow.midstream = true;
     flow.client_base = ip.tcp.sequence;
@@ -138,9 +151,13 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
     flow.server_base_known = true;
     flow.server_base = ip.tcp.acknowledgment;
   }
-  const std::uint64_t near = flow.client == nullptr ? 0 : flow.client->base();
-  const std::int64_t offset = offset_of(ip.tcp.sequence, flow.client_base, near);
-  if (offset < 0) return shadow(flow) ? pass(flow, Reason::kFlowAllowed) : Decision{.reason = Reason::kStaleSegment};
+  // The base is no measure: behind a long body it is gigabytes ahead.
+  const std::int64_t offset = offset_of(ip.tcp.sequence, flow.client_base, flow.client_seen);
+  constexpr std::uint64_t kReceiveWindowMax = std::uint64_t{1} << 30;  // RFC 7323 §2.3
+  const bool stale = offset < 0 || static_cast<std::uint64_t>(offset) > flow.client_seen + kReceiveWindowMax;
+  if (stale && flow.state == FlowState::kDenied) return denied(flow);
+  if (stale) return shadow(flow) ? pass(flow, Reason::kFlowAllowed) : Decision{.reason = Reason::kStaleSegment};
+  flow.client_seen = std::max(flow.client_seen, static_cast<std::uint64_t>(offset) + ip.payload.size());
   const Decision decision = client_payload(flow, packet, ip.payload, static_cast<std::uint64_t>(offset));
   read_details(flow);
   return decision;
@@ -150,6 +167,7 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
 // may be larger than the window (segmentation offload).
 Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteSpan payload, std::uint64_t offset) {
   const bool decided = shadow(flow);
+  const std::uint64_t judged_before = flow.client == nullptr ? 0 : judged_end(flow);
   const auto decided_answer = [&] {
     return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kFlowAllowed);
   };
@@ -178,6 +196,11 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
   if (flow.state == FlowState::kDenied) return refusal_of(flow);
   const std::uint64_t judged = judged_end(flow);
   release_held(flow, judged);
+  if (judged > judged_before && flow.waiting.list != 0) {  // The bytes waited for came; these are others.
+    table_.stop_waiting(flow);
+    flow.hold_deadline = now_ + kHoldTime;
+    table_.start_waiting(flow);
+  }
   if (end <= judged) return pass(flow, flow.watch ? Reason::kAwaitingServer : flow.reason);
   if (stored < end) return {.reason = Reason::kStreamLimit};  // Not remembered: TCP sends it again.
   // The same bytes are remembered already: their packet is held, or will be sent again once they are judged.
@@ -189,11 +212,13 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
 std::uint64_t Inspector::Impl::judged_end(const Flow& flow) {
   if (flow.state == FlowState::kFinal || flow.client == nullptr) return UINT64_MAX;
   // An HTTP/2 connection has no name before its first request, though its frames are read already.
-  if (flow.stage == Protocol::kHttp2 && flow.http_requests == 0) return 0;
+  const std::uint32_t requests = flow.http_connect ? flow.http2_requests : flow.http_requests;
+  if (flow.stage == Protocol::kHttp2 && requests == 0) return flow.tunnel_base;
   return flow.client->base();
 }
 
 void Inspector::Impl::become_final(Flow& flow) {
+  drop_held(flow, Reason::kNeedMoreData);  // What is not released by now was not judged.
   flow.state = FlowState::kFinal;
   table_.stop_waiting(flow);
   give_back_windows(flow);
@@ -257,10 +282,13 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& i
   if (ip.tcp.syn) {
     flow.server_base_known = true;
     flow.server_base = ip.tcp.sequence + 1;
+    if (flow.server_must_confirm && ip.tcp.ack && ip.tcp.acknowledgment == flow.client_base) {
+      flow.server_must_confirm = flow.watch = false;
+    }
     return pass(flow, Reason::kReply);
   }
   if (ip.tcp.ack && flow.client != nullptr) {
-    const std::int64_t offset = offset_of(ip.tcp.acknowledgment, flow.client_base, flow.client->base());
+    const std::int64_t offset = offset_of(ip.tcp.acknowledgment, flow.client_base, flow.client_seen);
     if (offset > 0) flow.acknowledged = std::max(flow.acknowledged, static_cast<std::uint64_t>(offset));
   }
   if (!ip.payload.empty()) read_server_stream(flow, ip);

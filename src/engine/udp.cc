@@ -45,6 +45,9 @@ Decision Inspector::Impl::udp(const Packet& packet, const parsers::IpPacket& ip)
     if (from_client && !flow->stage_known) set_protocol(*flow, detect_datagram(ip.payload, flow->key));
   }
   if (flow->truncated) return {.reason = Reason::kTruncated};
+  if (ip.truncated && from_client && flow->state != FlowState::kDenied && packet.origin != Origin::kUnknown) {
+    return {.reason = Reason::kTruncated};  // What was cut off would go unread.
+  }
   return from_client ? udp_from_client(*flow, packet, ip) : udp_from_server(*flow, ip);
 }
 
@@ -59,6 +62,8 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
   const Protocol protocol = detect_datagram(ip.payload, flow.key);
   if (!flow.stage_known || (protocol == Protocol::kQuic && flow.stage != Protocol::kQuic)) set_protocol(flow, protocol);
   if (flow.by_address) return opaque_datagram(flow);
+  // DNS is judged message by message wherever it turns up (R5); it is no packet of the QUIC connection.
+  if (flow.stage == Protocol::kQuic && is_dns_like(protocol) && !shadow(flow)) return {.reason = Reason::kProtocolNotAllowed};
   if (flow.stage == Protocol::kQuic) return quic_datagram(flow, packet, ip.payload);
   if (is_dns_like(flow.stage)) return dns_datagram(flow, ip);
   if (flow.stage == Protocol::kDtls) return dtls_datagram(flow, packet, ip.payload);

@@ -102,7 +102,8 @@ bool read_udp(const Body& body, IpPacket& packet) {
       !in.read_u16(checksum)) {
     return false;
   }
-  if (length < kUdpHeader || length > body.size) return false;
+  // Bytes behind the UDP length would go along unread.
+  if (length < kUdpHeader || length != body.size) return false;
   packet.truncated = body.bytes.size() < length;
   packet.payload = body.bytes.first(std::min<std::size_t>(length, body.bytes.size())).subspan(kUdpHeader);
   return true;

@@ -7,8 +7,8 @@
 namespace sallyport::parsers {
 namespace {
 
-constexpr std::size_t kStunHeaderSize = 20;
 constexpr std::uint32_t kStunCookie = 0x2112a442;  // RFC 8489 §5
+constexpr std::size_t kStunHeaderSize = 20;
 
 struct StunHeader {
   std::uint16_t type = 0;

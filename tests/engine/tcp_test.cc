@@ -327,6 +327,7 @@ TEST_F(TcpTest, ReusesATupleAfterTheConnectionEnded) {
   fw_.client(tcp_.client_rst());
   TcpConversation next(kClient, kServer, 77'000, 88'000);
   fw_.client(next.syn());
+  fw_.server(next.syn_ack());
   EXPECT_EQ(fw_.client(next.client_data(hello_to("evil.example"))).decision.reason, Reason::kNameNotAllowed);
 }
 

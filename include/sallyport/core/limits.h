@@ -24,6 +24,8 @@ inline constexpr std::size_t kStreamAheadMax = kClientHelloMax + 5 * kTlsRecords
 static_assert((kStreamWindowSize & (kStreamWindowSize - 1)) == 0);
 static_assert(kStreamAheadMax < kStreamWindowSize, "undecided bytes must fit beside some history");
 inline constexpr std::size_t kStreamRangesMax = 32;  // Islands of out-of-order bytes in one stream.
+// Judged pieces with free bytes between them (chunk heads, record headers) that a retransmission is compared with.
+inline constexpr std::size_t kStreamHistoryRangesMax = 128;
 
 // --- HTTP ------------------------------------------------------------------------------------------
 inline constexpr std::size_t kHttpHeadMax = 16'384;  // nginx and Apache stop at 8 kB a line by default.
@@ -51,6 +53,10 @@ inline constexpr std::size_t kSshIdentificationMax = 255;  // RFC 4253 §4.2, CR
 inline constexpr std::size_t kQuicConnectionIdMax = 20;     // RFC 9000 §17.2
 inline constexpr std::size_t kQuicInitialsPerFlowMax = 32;  // Datagrams held until the hello is whole.
 inline constexpr std::size_t kQuicFramesPerPacketMax = 512;
+inline constexpr std::size_t kQuicPacketsPerDatagramMax = 16;  // Clients coalesce three or four.
+// Connections on one tuple whose hellos are remembered, and for how long: a server gives a handshake up sooner.
+inline constexpr std::size_t kQuicConnectionsPerFlow = 8;
+inline constexpr Duration kQuicConnectionMemory = std::chrono::seconds(30);
 
 // --- Held packets ----------------------------------------------------------------------------------
 // A hello in one-byte segments must still fit in one flow's share (R14).
