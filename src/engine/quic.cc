@@ -36,7 +36,7 @@ Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSp
   }
   QuicRead result = flow.quic.hello_judged && !half_read(flow) ? QuicRead::kJudged : QuicRead::kIncomplete;
   ByteSpan rest = datagram;
-  ByteSpan first_id;
+  std::optional<ByteSpan> connection_id;
   for (std::size_t i = 0; parsers::has_quic_long_header(rest); ++i) {
     if (i == kQuicPacketsPerDatagramMax) {
       result = QuicRead::kDropPacket;  // The rest may be another hello.
@@ -47,10 +47,11 @@ Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSp
       if (i == 0) refuse(flow, Reason::kMalformed);
       break;  // Behind a whole packet: padding that the receiver ignores too (RFC 9000 §12.2).
     }
-    // All packets of a datagram are of one connection (RFC 9000 §12.2); not every server looks.
-    if (i == 0) first_id = header->destination_connection_id;
-    if (!std::ranges::equal(first_id, header->destination_connection_id)) {
-      result = QuicRead::kDropPacket;
+    // Packets of two connections in one datagram: the server reads those of the first only (RFC 9000 §12.2),
+    // and the judgement of the second would stand for both.
+    if (!connection_id) connection_id = header->destination_connection_id;
+    if (!std::ranges::equal(*connection_id, header->destination_connection_id)) {
+      refuse(flow, Reason::kAmbiguous);
       break;
     }
     if (header->version != parsers::kQuicVersionNegotiation) report_quic_version(flow, header->version);
@@ -165,16 +166,6 @@ Inspector::Impl::QuicRead Inspector::Impl::read_quic_packet(Flow& flow, const pa
     refuse_google(flow, parsers::gquic_server_name(plaintext.frames));
     return QuicRead::kDenied;
   }
-  if (flow.client == nullptr) {
-    // A first Initial, or one whose history is gone: a hello must be seen in full.
-    flow.client = windows_.acquire(0);
-    flow.quic.hello_judged = false;
-    flow.quic.hellos = 0;
-  }
-  if (flow.client == nullptr) {
-    refuse(flow, Reason::kStreamLimit);
-    return QuicRead::kDenied;
-  }
   parsers::QuicFrameReader frames(plaintext.frames, header.version);
   while (true) {
     const parsers::QuicFrame frame = frames.next();
@@ -184,12 +175,23 @@ Inspector::Impl::QuicRead Inspector::Impl::read_quic_packet(Flow& flow, const pa
       return QuicRead::kDenied;
     }
     if (frame.kind != parsers::QuicFrame::Kind::kCrypto || frame.data.empty()) continue;
+    if (flow.client == nullptr) {
+      // A first Initial, or one whose history is gone: a hello must be seen in full.
+      flow.client = windows_.acquire(0);
+      flow.quic.hello_judged = false;
+      flow.quic.hellos = 0;
+    }
+    if (flow.client == nullptr) {
+      refuse(flow, Reason::kStreamLimit);
+      return QuicRead::kDenied;
+    }
     const auto put = flow.client->put(frame.offset, frame.data);
     if (put.put != StreamWindow::Put::kOk || put.stored_end != frame.offset + frame.data.size()) {
       refuse(flow, put.put == StreamWindow::Put::kConflict ? Reason::kRetransmissionDiffers : Reason::kStreamLimit);
       return QuicRead::kDenied;
     }
   }
+  if (flow.client == nullptr) return flow.quic.hello_judged ? QuicRead::kJudged : QuicRead::kIncomplete;
   return read_crypto_stream(flow);
 }
 
@@ -218,14 +220,16 @@ bool Inspector::Impl::open_initial(Flow& flow, const parsers::QuicLongHeader& he
   if (!quic_opener_.derive(header.version, header.destination_connection_id, keys) || !opens_with(keys, std::nullopt)) {
     return false;
   }
+  // Other keys are another connection, or one after a Retry: its CRYPTO stream begins anew, and what is held
+  // of the former one must not leave on its judgement.
+  if (quic.has_keys || half_read(flow)) drop_held(flow, Reason::kQuicInitialUndecryptable);
+  windows_.release(flow.client);
+  quic.hello_judged = false;
   quic.keys = keys;
   quic.has_keys = true;
   quic.largest_packet_number = plaintext.packet_number;
   quic.connection_id_size = static_cast<std::uint8_t>(header.destination_connection_id.size());
   std::copy(header.destination_connection_id.begin(), header.destination_connection_id.end(), quic.connection_id.begin());
-  // Other keys are another CRYPTO stream. What is held of the one before must not go with it.
-  if (half_read(flow)) drop_held(flow, Reason::kHelloChanged);
-  windows_.release(flow.client);
   return true;
 }
 

@@ -62,15 +62,13 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   if ((packet.origin == Origin::kOriginal && !from_client) || (packet.origin == Origin::kReply && from_client)) {
     return {.reason = Reason::kMidstream};  // The kernel and we do not mean the same connection.
   }
-  if (ip.truncated && flow->state == FlowState::kUndecided) {
+  // Of a judged stream too: what follows the missing bytes could be another request.
+  if (ip.truncated && (flow->state == FlowState::kUndecided || (flow->state == FlowState::kJudged && from_client))) {
     flow->truncated = true;
-    flow->reason = Reason::kTruncated;
+    if (flow->state == FlowState::kUndecided) flow->reason = Reason::kTruncated;
     if (from_client && flow->client == nullptr && !ip.payload.empty()) set_protocol(*flow, detect_prefix(ip.payload));
   }
   if (flow->truncated) return {.reason = Reason::kTruncated};
-  if (ip.truncated && from_client && flow->state == FlowState::kJudged && packet.origin != Origin::kUnknown) {
-    return {.reason = Reason::kTruncated};  // What was cut off would go unread.
-  }
   if (!from_client) return tcp_from_server(*flow, ip);
   return opens ? tcp_syn(*flow, packet, ip) : tcp_from_client(*flow, packet, ip);
 }

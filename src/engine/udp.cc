@@ -14,7 +14,11 @@ bool is_dns_like(Protocol protocol) {
 // client_is_source tells who asks: a capture may begin with an answer.
 bool client_is_source(const Packet& packet, const parsers::IpPacket& ip) {
   if (packet.origin != Origin::kUnknown) return packet.origin == Origin::kOriginal;
-  return !looks_like_dns_answer(ip.payload) || ip.destination.is_multicast_or_broadcast();
+  if (ip.destination.is_multicast_or_broadcast()) return true;
+  constexpr std::uint16_t kQuicPort = 443;
+  const bool from_quic_port = ip.source_port == kQuicPort && ip.destination_port != kQuicPort;
+  if (from_quic_port && parsers::looks_like_quic(ip.payload) == parsers::Likeness::kYes) return false;
+  return !looks_like_dns_answer(ip.payload) && !parsers::is_dtls_server_message(ip.payload);
 }
 
 }  // namespace

@@ -15,12 +15,12 @@ bool is_version(std::uint16_t version) {
   return version == 0xfeff || version == 0xfefd || version == 0x0100;
 }
 
-bool is_retry(const DtlsFragment& fragment) {
-  constexpr std::size_t kRandomOffset = 2;
-  if (fragment.type != kTlsServerHello || fragment.offset != 0) return false;
-  const ByteSpan body = fragment.bytes;
-  return body.size() >= kRandomOffset + kHelloRetryRandom.size() &&
-         std::equal(kHelloRetryRandom.begin(), kHelloRetryRandom.end(), body.begin() + kRandomOffset);
+constexpr std::size_t kRandomOffset = 2;
+
+// has_random tells a fragment of a ServerHello that says whether it is a HelloRetryRequest.
+bool has_random(const DtlsFragment& fragment) {
+  return fragment.type == kTlsServerHello && fragment.offset == 0 &&
+         fragment.bytes.size() >= kRandomOffset + kHelloRetryRandom.size();
 }
 
 }  // namespace
@@ -68,11 +68,18 @@ Likeness looks_like_dtls(ByteSpan datagram) {
   return first ? Likeness::kYes : Likeness::kNo;
 }
 
+bool is_dtls_server_message(ByteSpan datagram) {
+  DtlsFragment fragment;
+  return looks_like_dtls(datagram) == Likeness::kYes && DtlsFragmentReader(datagram).next(fragment) &&
+         (fragment.type == kTlsServerHello || fragment.type == kDtlsHelloVerifyRequest);
+}
+
 bool answers_hello(ByteSpan datagram) {
   DtlsFragmentReader reader(datagram);
   DtlsFragment fragment;
   while (reader.next(fragment)) {
-    if (fragment.type == kTlsServerHello) return !is_retry(fragment);
+    if (!has_random(fragment)) continue;
+    return !std::equal(kHelloRetryRandom.begin(), kHelloRetryRandom.end(), fragment.bytes.begin() + kRandomOffset);
   }
   return false;
 }

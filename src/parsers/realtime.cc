@@ -7,6 +7,7 @@
 namespace sallyport::parsers {
 namespace {
 
+constexpr std::size_t kStunHeaderSize = 20;
 constexpr std::uint32_t kStunCookie = 0x2112a442;  // RFC 8489 §5
 
 struct StunHeader {
@@ -38,6 +39,18 @@ bool attributes_fill(ByteReader in, bool only_known) {
     if (!in.skip(std::min(padding, in.size()))) return false;
   }
   return true;
+}
+
+// stun_begins tells whether a stream begins with a STUN message, the cookie included.
+Likeness stun_begins(ByteSpan stream) {
+  if (!stream.empty() && stream[0] >> 6 != 0) return Likeness::kNo;
+  ByteReader in(stream);
+  StunHeader header;
+  if (!in.read_u16(header.type) || !in.read_u16(header.length)) return Likeness::kMaybe;
+  if (header.length % 4 != 0 || method_of(header.type) == 0 || method_of(header.type) > 0x00ff)
+    return Likeness::kNo;
+  if (!in.read_u32(header.cookie)) return Likeness::kMaybe;
+  return yes_if(header.cookie == kStunCookie);
 }
 
 // is_rtcp takes a compound packet: a report first, lengths that fill the datagram (RFC 3550 §6.1).
@@ -93,14 +106,19 @@ Likeness looks_like_stun(ByteSpan datagram) {
 }
 
 Likeness looks_like_stun_tcp(ByteSpan stream) {
-  if (!stream.empty() && stream[0] >> 6 != 0) return Likeness::kNo;
+  const Likeness bare = stun_begins(stream);
+  if (bare == Likeness::kYes) return bare;
+  // ICE over TCP puts a length before each message (RFC 6544 §3, RFC 4571 §2).
   ByteReader in(stream);
-  StunHeader header;
-  if (!in.read_u16(header.type) || !in.read_u16(header.length)) return Likeness::kMaybe;
-  if (header.length % 4 != 0 || method_of(header.type) == 0 || method_of(header.type) > 0x00ff)
-    return Likeness::kNo;
-  if (!in.read_u32(header.cookie)) return Likeness::kMaybe;
-  return yes_if(header.cookie == kStunCookie);
+  std::uint16_t length = 0;
+  if (!in.read_u16(length)) return Likeness::kMaybe;
+  if (length < kStunHeaderSize) return bare;
+  const ByteSpan message = in.rest();
+  ByteReader header(message);
+  std::uint16_t type = 0, message_length = 0;
+  const bool read = header.read_u16(type) && header.read_u16(message_length);
+  if (read && message_length + kStunHeaderSize != length) return bare;
+  return std::max(bare, stun_begins(message));
 }
 
 Likeness looks_like_rtp(ByteSpan first, ByteSpan second) {

@@ -3,7 +3,9 @@
 
 #include "support/client_hello_builder.h"
 #include "support/dns_builder.h"
+#include "support/dtls_builder.h"
 #include "support/inspector_harness.h"
+#include "support/quic_builder.h"
 
 namespace sallyport::test {
 namespace {
@@ -147,6 +149,26 @@ TEST_F(DetailsTest, AQuestionWithMalformedRecordsBehindItIsNamedAndRefused) {
   EXPECT_EQ(fw_.names(), std::vector<std::string>{"a.example"});
   ASSERT_EQ(fw_.verdicts().size(), 1U);
   EXPECT_EQ(fw_.verdicts()[0].reason, Reason::kMalformed);
+}
+
+TEST_F(DetailsTest, AQuicFlowThatBeginsWithItsServerIsTurned) {
+  const auto server = endpoint("192.0.2.1", 443);
+  const auto peer = endpoint("10.0.0.1", 4'001);
+  const Bytes answer = QuicInitialBuilder().from_server().ping().build();
+  const Bytes hello = quic_hello_datagrams(ClientHelloBuilder::typical("a.example").message())[0];
+  fw_.feed(PacketBuilder::udp(server, peer).payload(ByteSpan(answer)).build(), Origin::kUnknown);
+  fw_.feed(PacketBuilder::udp(peer, server).payload(ByteSpan(hello)).build(), Origin::kUnknown);
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"a.example"});
+}
+
+TEST_F(DetailsTest, ADtlsFlowThatBeginsWithItsServerIsTurned) {
+  const auto server = endpoint("192.0.2.1", 5'000);
+  const auto peer = endpoint("10.0.0.1", 4'002);
+  const Bytes request = dtls_message(3, hex("feff 04 01020304"));
+  const Bytes hello = dtls_message(1, dtls_hello_body(ClientHelloBuilder().server_name("a.example").build()));
+  fw_.feed(PacketBuilder::udp(server, peer).payload(ByteSpan(request)).build(), Origin::kUnknown);
+  fw_.feed(PacketBuilder::udp(peer, server).payload(ByteSpan(hello)).build(), Origin::kUnknown);
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"a.example"});
 }
 
 TEST_F(DetailsTest, SeveralSpacesInARequestLineAreHttpAndRefused) {

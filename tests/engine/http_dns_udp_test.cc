@@ -189,6 +189,35 @@ TEST_F(UdpTest, AnotherInitialOnAnAllowedTupleIsJudged) {
   EXPECT_EQ(to(quic_server_, evil[0]).decision.verdict, Verdict::kDrop);
 }
 
+TEST_F(UdpTest, AHelloHeldForAnotherConnectionDoesNotLeaveOnTheJudgementOfThisOne) {
+  QuicHelloOptions other;
+  other.dcid = hex("0102030405060708");
+  const auto evil = quic_hello_datagrams(ClientHelloBuilder::post_quantum("evil.example").message(), other);
+  const Bytes good = quic_hello_datagrams(ClientHelloBuilder::typical("good.example").message())[0];
+  ASSERT_GT(evil.size(), 1U);
+  for (const Bytes& part : evil) {
+    EXPECT_EQ(to(quic_server_, part).decision.verdict, Verdict::kHold);
+    const auto outcome = to(quic_server_, good);
+    EXPECT_EQ(outcome.decision.verdict, Verdict::kAccept);
+    ASSERT_EQ(outcome.releases.size(), 1U);
+    EXPECT_EQ(outcome.releases[0].decision.verdict, Verdict::kDrop);
+  }
+}
+
+TEST_F(UdpTest, RefusesPacketsOfTwoConnectionsInOneDatagram) {
+  const Bytes evil = QuicInitialBuilder(kTestQuicV1, hex("0102030405060708")).crypto(0, Bytes(50, 1)).datagram_size(300).build();
+  const Bytes good = quic_hello_datagrams(ClientHelloBuilder::typical("good.example").message())[0];
+  EXPECT_EQ(to(quic_server_, joined(evil, good)).decision.verdict, Verdict::kDrop);
+}
+
+TEST_F(UdpTest, AnInitialWithoutCryptoDataPassesOnAJudgedConnection) {
+  to(quic_server_, quic_hello_datagrams(ClientHelloBuilder::typical("good.example").message())[0]);
+  const Bytes ping = QuicInitialBuilder().packet_number(5).ping().build();
+  EXPECT_EQ(to(quic_server_, ping).decision.verdict, Verdict::kAccept);
+  const Bytes first = QuicInitialBuilder(kTestQuicV1, hex("0102030405060708")).ping().build();
+  EXPECT_EQ(to(quic_server_, first).decision.verdict, Verdict::kHold) << "of another connection nothing is judged";
+}
+
 TEST_F(UdpTest, ARewrittenInitialWithTheSameKeysIsSeen) {
   to(quic_server_, quic_hello_datagrams(ClientHelloBuilder::typical("good.example").message())[0]);
   QuicHelloOptions later;

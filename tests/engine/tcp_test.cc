@@ -366,6 +366,17 @@ TEST_F(TcpTest, ATruncatedPacketIsNeverJudged) {
   EXPECT_EQ(fw_.feed(cut, Origin::kOriginal, packet.size()).decision.reason, Reason::kTruncated);
 }
 
+TEST_F(TcpTest, WhatFollowsACutSegmentOfAJudgedStreamDoesNotPass) {
+  TcpConversation tcp(kClient, endpoint("192.0.2.1", 80));
+  fw_.client(tcp.syn());
+  (void)tcp.syn_ack();
+  EXPECT_EQ(fw_.client(tcp.client_data("GET / HTTP/1.1\r\nHost: good.example\r\n\r\n")).decision.verdict, Verdict::kAccept);
+  const Bytes packet = tcp.client_data("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+  const Bytes cut(packet.begin(), packet.end() - 30);
+  EXPECT_EQ(fw_.feed(cut, Origin::kOriginal, packet.size()).decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw_.client(tcp.client_data("GET / HTTP/1.1\r\nHost: good.example\r\n\r\n")).decision.verdict, Verdict::kDrop);
+}
+
 TEST_F(TcpTest, AFullTableStaysWithinItsBoundsAndFailsClosed) {
   for (std::uint16_t port = 1; port < 2'000; ++port) {
     TcpConversation tcp(endpoint("10.0.0.9", port), kServer);

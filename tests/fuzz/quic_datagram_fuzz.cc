@@ -34,7 +34,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static parsers::QuicInitialOpener opener;
   ByteSpan rest(data, size);
   (void)parsers::looks_like_quic(rest);
-  (void)parsers::looks_like_gquic(rest);
+  const parsers::GquicHello hello = parsers::read_gquic_hello(rest);
+  check((hello.version != 0) == parsers::looks_like_gquic(rest));
+  check(!hello.server_name || !hello.server_name->empty());
+  for (const std::uint32_t version : {parsers::kQuicV1, parsers::kQuicV2}) {
+    const auto header = parsers::parse_quic_long_header_as(rest, version);
+    check(!header || (header->version == version && header->packet.size() <= rest.size()));
+  }
   walk_frames(rest);
   while (parsers::has_quic_long_header(rest)) {
     const auto header = parsers::parse_quic_long_header(rest);

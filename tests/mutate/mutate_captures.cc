@@ -26,6 +26,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sallyport/engine/inspector.h"
@@ -41,6 +42,8 @@ using Bytes = std::vector<std::uint8_t>;
 
 constexpr unsigned kInputTimeMax = 60;       // Seconds; a sanitized replay of the largest file takes a few.
 constexpr std::size_t kFramesPerRun = 256;   // Of a mutated sequence of frames: a window of the capture.
+
+constexpr Duration kSequenceTimeMax = std::chrono::hours(1);  // Long enough for most time-outs.
 
 constexpr const char* kPolicy = R"(
 version = 1
@@ -80,13 +83,18 @@ struct Frame {
   std::uint32_t wire_length = 0;
 };
 
-// Run is one sequence of frames under one inspector.
+// Run feeds sequences of frames to one inspector. Between two of them, finish() leaves it without flows; time
+// goes on.
 class Run {
  public:
   Run(const policy::Policy& policy, bool details) : policy_(policy), inspector_(options(details)) {}
 
   void frame(ByteSpan bytes, std::uint32_t wire_length, int link_type, Timestamp time) {
-    now_ = std::max(now_, time);
+    if (!first_) {
+      first_ = time;
+      start_ = now_;
+    }
+    now_ = std::max(now_, start_ + std::clamp<Duration>(time - *first_, Duration::zero(), kSequenceTimeMax));
     const auto ip = pcap::find_ip(link_type, bytes, wire_length);
     if (!ip) return;
     const pcap::FragmentResult whole = fragments_.add(ip->bytes, ip->wire_size, ++id_, now_);
@@ -101,10 +109,12 @@ class Run {
     std::vector<PacketId> expired;
     while (fragments_.take_expired(Timestamp::max(), expired)) {
     }
+    fragments_ = pcap::FragmentTable();
+    first_.reset();
     inspector_.finish(policy_, now_);
     settle();
     check(held_.empty(), "a packet stays held");
-    return packets_;
+    return std::exchange(packets_, 0);
   }
 
  private:
@@ -145,6 +155,8 @@ class Run {
   pcap::FragmentTable fragments_;
   std::set<PacketId> held_;
   Timestamp now_;
+  Timestamp start_;                 // The inspector's time of the sequence's first frame,
+  std::optional<Timestamp> first_;  // and the capture's.
   PacketId id_ = 0;
   std::size_t packets_ = 0;
 };
@@ -210,10 +222,9 @@ Bytes read_file(const std::filesystem::path& path) {
 }
 
 // replay_bytes runs a capture file that is in memory.
-std::size_t replay_bytes(const Bytes& file, const policy::Policy& policy, bool details, std::size_t frames_max) {
+std::size_t replay_bytes(const Bytes& file, Run& run, std::size_t frames_max) {
   auto reader = pcap::CaptureReader::open_memory(file);
   if (!reader) return 0;
-  Run run(policy, details);
   pcap::Frame frame;
   for (std::size_t i = 0; i < frames_max && reader->next(frame); ++i) {
     run.frame(frame.bytes, frame.wire_length, frame.link_type, frame.time);
@@ -221,8 +232,7 @@ std::size_t replay_bytes(const Bytes& file, const policy::Policy& policy, bool d
   return run.finish();
 }
 
-std::size_t replay_frames(const std::vector<Frame>& frames, const policy::Policy& policy, bool details) {
-  Run run(policy, details);
+std::size_t replay_frames(const std::vector<Frame>& frames, Run& run) {
   for (const Frame& frame : frames) {
     const Bytes exact(frame.bytes);
     const auto size = static_cast<std::uint32_t>(exact.size());
@@ -249,8 +259,14 @@ struct Arguments {
   std::vector<std::filesystem::path> paths;
 };
 
-void mutate_capture(const std::filesystem::path& path, const Arguments& arguments, const policy::Policy& policy,
-                    Totals& totals) {
+// Runs is an inspector that reads details and one that does not.
+struct Runs {
+  explicit Runs(const policy::Policy& policy) : plain(policy, false), with_details(policy, true) {}
+  Run plain;
+  Run with_details;
+};
+
+void mutate_capture(const std::filesystem::path& path, const Arguments& arguments, Runs& runs, Totals& totals) {
   const Bytes file = read_file(path);
   const std::vector<Frame> frames = frames_of(file);
   ++totals.captures;
@@ -259,21 +275,22 @@ void mutate_capture(const std::filesystem::path& path, const Arguments& argument
                   static_cast<unsigned long long>(number), static_cast<unsigned long long>(arguments.seed));
     alarm(kInputTimeMax);
     Mutator mutator(arguments.seed * 1'000'003 + number);
-    const bool details = number % 4 < 2;
+    Run& run = number % 4 < 2 ? runs.with_details : runs.plain;
     ++totals.runs;
     if (number == 0) {  // The capture itself.
-      totals.packets += replay_bytes(file, policy, true, frames.size() + 1) + replay_bytes(file, policy, false, frames.size() + 1);
+      totals.packets += replay_bytes(file, runs.plain, frames.size() + 1);
+      totals.packets += replay_bytes(file, runs.with_details, frames.size() + 1);
     } else if (number % 2 == 0) {
       Bytes changed = file;
       mutator.bytes(changed);
-      totals.packets += replay_bytes(changed, policy, details, kFramesPerRun);
+      totals.packets += replay_bytes(changed, run, kFramesPerRun);
     } else if (!frames.empty()) {
       const std::size_t begin = mutator.below(2) == 0 ? 0 : mutator.below(frames.size());
       const std::size_t count = std::min(kFramesPerRun, frames.size() - begin);
       const auto first = frames.begin() + static_cast<std::ptrdiff_t>(begin);
       std::vector<Frame> changed(first, first + static_cast<std::ptrdiff_t>(count));
       mutator.frames(changed);
-      totals.packets += replay_frames(changed, policy, details);
+      totals.packets += replay_frames(changed, run);
     }
   }
   alarm(0);
@@ -337,7 +354,8 @@ int main(int argc, char** argv) {
   std::signal(SIGALRM, tell_current_and_end);
   const auto begin = std::chrono::steady_clock::now();
   Totals totals;
-  for (const auto& path : captures_in(arguments->paths)) mutate_capture(path, *arguments, **policy, totals);
+  Runs runs(**policy);
+  for (const auto& path : captures_in(arguments->paths)) mutate_capture(path, *arguments, runs, totals);
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - begin);
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

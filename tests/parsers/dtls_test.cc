@@ -115,6 +115,8 @@ TEST(DtlsAnswerTest, OnlyAServerHelloThatIsNoRetryAcceptsTheHello) {
   Bytes retry = server_hello;
   std::copy(kHelloRetryRandom.begin(), kHelloRetryRandom.end(), retry.begin() + 2);
   EXPECT_FALSE(answers_hello(dtls_message(2, retry)));
+  EXPECT_FALSE(answers_hello(dtls_fragment(2, server_hello, 0, 33))) << "it may still be a retry";
+  EXPECT_FALSE(answers_hello(dtls_fragment(2, server_hello, 34, 10)));
   EXPECT_FALSE(answers_hello(dtls_message(3, hex("feff 00"))));
   EXPECT_FALSE(answers_hello(hex("15 fefd 0000 000000000001 0002 0228")));
 }

@@ -229,6 +229,17 @@ TEST(TcpRecognisersTest, RandomBytesAreUnknown) {
   EXPECT_LE(taken, 10);
 }
 
+TEST(StunTcpTest, ALengthMayStandBeforeTheMessage) {
+  const std::string message = "\0\1\0\x08\x21\x12\xa4\x42"s + "transaction!" + "\x80\x22\0\4abcd"s;
+  const std::string framed = "\0\x1c"s + message;
+  EXPECT_EQ(looks_like_stun_tcp(bytes_of(framed)), Likeness::kYes);
+  EXPECT_EQ(recognise_tcp(bytes_of(framed), {}).protocol, Protocol::kStun);
+  for (std::size_t length = 0; length < 10; ++length) {
+    EXPECT_EQ(looks_like_stun_tcp(bytes_of(framed.substr(0, length))), Likeness::kMaybe) << length;
+  }
+  EXPECT_EQ(looks_like_stun_tcp(bytes_of("\0\x1d"s + message)), Likeness::kNo) << "another length";
+}
+
 TEST(TlsRequestTest, IsTheLineThatAsksForTls) {
   const auto read = [](Protocol protocol, std::string_view text) {
     const TlsRequest request = find_tls_request(protocol, bytes_of(text));

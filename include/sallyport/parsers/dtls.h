@@ -48,4 +48,8 @@ class DtlsFragmentReader {
 // HelloRetryRequest (RFC 8446 §4.1.4).
 bool answers_hello(ByteSpan datagram);
 
+// is_dtls_server_message tells a datagram that begins with a message which only servers send first: a
+// ServerHello or a HelloVerifyRequest.
+bool is_dtls_server_message(ByteSpan datagram);
+
 }  // namespace sallyport::parsers
