@@ -36,7 +36,7 @@ Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSp
   }
   QuicRead result = flow.quic.hello_judged && !half_read(flow) ? QuicRead::kJudged : QuicRead::kIncomplete;
   ByteSpan rest = datagram;
-  ByteSpan first_id;
+  std::optional<ByteSpan> connection_id;
   for (std::size_t i = 0; parsers::has_quic_long_header(rest); ++i) {
     if (i == kQuicPacketsPerDatagramMax) {
       result = QuicRead::kDropPacket;  // The rest may be another hello.
@@ -47,10 +47,11 @@ Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSp
       if (i == 0) refuse(flow, Reason::kMalformed);
       break;  // Behind a whole packet: padding that the receiver ignores too (RFC 9000 §12.2).
     }
-    // All packets of a datagram are of one connection (RFC 9000 §12.2); not every server looks.
-    if (i == 0) first_id = header->destination_connection_id;
-    if (!std::ranges::equal(first_id, header->destination_connection_id)) {
-      result = QuicRead::kDropPacket;
+    // Packets of two connections in one datagram: the server reads those of the first only (RFC 9000 §12.2),
+    // and the judgement of the second would stand for both.
+    if (!connection_id) connection_id = header->destination_connection_id;
+    if (!std::ranges::equal(*connection_id, header->destination_connection_id)) {
+      refuse(flow, Reason::kAmbiguous);
       break;
     }
     if (header->version != parsers::kQuicVersionNegotiation) report_quic_version(flow, header->version);
@@ -221,10 +222,9 @@ bool Inspector::Impl::open_initial(Flow& flow, const parsers::QuicLongHeader& he
   }
   // Other keys are another connection, or one after a Retry: its CRYPTO stream begins anew, and what is held
   // of the former one must not leave on its judgement.
-  if (quic.has_keys) drop_held(flow, Reason::kQuicInitialUndecryptable);
+  if (quic.has_keys || half_read(flow)) drop_held(flow, Reason::kQuicInitialUndecryptable);
   windows_.release(flow.client);
   quic.hello_judged = false;
-  quic.hellos = 0;
   quic.keys = keys;
   quic.has_keys = true;
   quic.largest_packet_number = plaintext.packet_number;

@@ -69,9 +69,6 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     if (from_client && flow->client == nullptr && !ip.payload.empty()) set_protocol(*flow, detect_prefix(ip.payload));
   }
   if (flow->truncated) return {.reason = Reason::kTruncated};
-  if (ip.truncated && from_client && flow->state == FlowState::kJudged && packet.origin != Origin::kUnknown) {
-    return {.reason = Reason::kTruncated};  // What was cut off would go unread.
-  }
   if (!from_client) return tcp_from_server(*flow, ip);
   return opens ? tcp_syn(*flow, packet, ip) : tcp_from_client(*flow, packet, ip);
 }

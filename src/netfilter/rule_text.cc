@@ -106,6 +106,9 @@ class RuleWriter {
     t.rules.push_back("SALLYPORT-UDP -p udp -m udp --dport 53 " + queue());
     t.rules.push_back("SALLYPORT-UDP -p udp -m bpf --bytecode \"" + long_header_filter(family_) + "\" " +
                       queue());
+    // An aggregate (UDP_SEGMENT) may hide an Initial of 1200 bytes behind a first datagram as long.
+    t.rules.push_back("SALLYPORT-UDP -p udp -m length --length " + std::string(v6() ? "2448" : "2428") + ":65535 " +
+                      queue());
   }
 
   // add_replies: the server's direction of flows that are watched or denied.
