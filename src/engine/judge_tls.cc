@@ -74,6 +74,8 @@ bool Inspector::Impl::same_name(const Flow& flow, const parsers::ClientHello& he
 // record stays, held, until the server's flight says what it is.
 void Inspector::Impl::skip_tls_records(Flow& flow) {
   while (true) {
+    // Nothing that could come names anything: only the acknowledgement of the hello is awaited.
+    if (flow.no_second_hello) return flow.client->skip(flow.client->contiguous().size());
     const parsers::TlsRecord record = parsers::read_tls_record(flow.client->contiguous());
     if (record.framing == Framing::kNeedMore) return;
     if (record.framing != Framing::kComplete) return refuse(flow, Reason::kMalformed);

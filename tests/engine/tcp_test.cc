@@ -214,6 +214,9 @@ TEST_F(TcpTest, ApplicationDataEndsTheWaitForARetryRequestUnlessItWasAnnouncedAs
     fw.client(tcp.client_data(builder.record()));
     const auto data = fw.client(tcp.client_data(tls_records(Bytes(1'000, 7), {}, 23)));
     EXPECT_EQ(data.decision.mark, FlowMark::kWatch);
+    const auto rest = fw.client(tcp.client_data("no record at all"));
+    EXPECT_EQ(rest.decision.verdict, early ? Verdict::kDrop : Verdict::kAccept);
+    if (early) continue;
     EXPECT_EQ(fw.server(tcp.server_ack()).decision.mark, early ? FlowMark::kWatch : FlowMark::kAllow);
   }
 }
