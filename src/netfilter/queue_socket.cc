@@ -20,7 +20,9 @@ namespace sallyport::netfilter {
 namespace {
 
 constexpr std::uint32_t kCopyRange = 0xffff;
-constexpr std::size_t kMessageSize = kCopyRange + 4'096;  // The packet and the other attributes.
+// The packet and the other attributes; a multiple of a message's alignment, as the buffers lie side by side.
+constexpr std::size_t kMessageSize = 0x10000 + 4'096;
+static_assert(kMessageSize % 64 == 0 && kMessageSize >= kCopyRange + 4'096);
 constexpr std::size_t kBatch = 64;                        // Messages in one recvmmsg.
 constexpr std::size_t kVerdictBatch = 16'384;             // Bytes in one send: about 400 verdicts.
 constexpr int kReceiveBuffer = 32 * 1024 * 1024;
