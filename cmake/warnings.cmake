@@ -6,7 +6,8 @@ target_compile_options(sallyport_warnings INTERFACE
 # GCC 12 reports impossible null dereferences and overreads inside inlined library code.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(sallyport_warnings INTERFACE -Wno-null-dereference -Wno-stringop-overread -Wno-array-bounds
-                         -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-restrict)
+                         -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-restrict
+                         -Wno-mismatched-new-delete)
 endif()
 
 if(SALLYPORT_SANITIZE)

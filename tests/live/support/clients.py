@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import json
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Clients:
 
     def raw(self, address: str, port: int, data: bytes, uid: int | None = None, timeout: float = 20.0, **options) -> dict:
         request = {"address": address, "port": port, "data": data.hex(), **options}
-        result = self.bed.run("client", ["python3", str(RAW_CLIENT)], timeout, uid, stdin=json.dumps(request).encode() + b"\n")
+        result = self.bed.run("client", [sys.executable, str(RAW_CLIENT)], timeout, uid, stdin=json.dumps(request).encode() + b"\n")
         if result.code != 0:
             raise RuntimeError(result.describe())
         return json.loads(result.out)
