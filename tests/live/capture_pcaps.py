@@ -56,7 +56,7 @@ class Lab:
             body = body[:2] + total.to_bytes(2, "big") + body[4:]
         code = (f"import socket; s=socket.socket(socket.{name}, socket.SOCK_RAW, {1 if family == 4 else 58}); "
                 f"s.sendto({body!r}, ({self.bed.server_address(family)!r}, 0))")
-        self.bed.run("client", ["python3", "-c", code])
+        self.bed.run("client", [sys.executable, "-c", code])
 
 
 def http(method: str, target: str, host: str, more: str = "", body: bytes = b"") -> bytes:

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """DNS over UDP and TCP by the name that is asked for."""
 
+import sys
+
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import allow
 from support.world import TCP, UDP, World, world
@@ -41,7 +43,7 @@ def each(suite: Suite, it: World, label: str, family: int) -> None:
     with suite.case(f"{label}: getaddrinfo asks for A and AAAA from one socket"):
         # A lone hosts file without names makes the resolver ask.
         code = "import socket; print(sorted({r[4][0] for r in socket.getaddrinfo('x.allowed.test', 80)}))"
-        result = it.bed.run("client", ["python3", "-c", code])
+        result = it.bed.run("client", [sys.executable, "-c", code])
         for address in (it.bed.server_address(4), "fd91:0:0:9::2"):
             expect(address in result.out, result.describe())
         expect(result.seconds < 1.5, f"the resolver had to repeat itself: {result.describe()}")

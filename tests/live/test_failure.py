@@ -2,6 +2,7 @@
 """The program dies under traffic: in enforce mode nothing new passes and decided flows go on; in observe mode nobody
 notices; a restart resumes."""
 
+import sys
 import time
 
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
@@ -56,7 +57,7 @@ def killed(suite: Suite, it: World, label: str, family: int) -> None:
         it.expect_nothing_arrived(mark, TCP, 443)
     with suite.case(f"{label}: killed with a half hello held: no byte of it ever arrives"):
         mark = it.capture.mark()
-        client = it.bed.spawn("client", "half", ["python3", "-c", "import socket,time\n"
+        client = it.bed.spawn("client", "half", [sys.executable, "-c", "import socket,time\n"
                                                  f"s=socket.create_connection(({address!r},443)); s.sendall(b'\\x16\\x03\\x01\\x02\\x00secret'); time.sleep(4)"])
         time.sleep(0.7)
         it.firewall.kill()

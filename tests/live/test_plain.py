@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Address rules for plain TCP and UDP, refusals that come at once, users, and packets that would slip past."""
 
+import sys
+
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import allow
 from support.testbed import UNPRIVILEGED_UID
@@ -74,7 +76,7 @@ def other_transports(suite: Suite, it: World, label: str, family: int) -> None:
                 f"    s=socket.socket(f, socket.SOCK_RAW, number)\n"
                 f"    try: s.sendto(data, ({address!r}, 0))\n"
                 f"    except PermissionError: pass\n")
-        result = it.bed.run("client", ["python3", "-c", code])
+        result = it.bed.run("client", [sys.executable, "-c", code])
         expect_equal(result.code, 0, result.describe())
         it.expect_never(mark, b"secret")
 

@@ -5,6 +5,7 @@ attack works, and one with an honest sender that a lost first flight alone is no
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from support import Capture, Servers, Suite, Testbed, binary, expect, skip_unless_possible
@@ -32,7 +33,7 @@ def attack(bed, kind: str, family: int, ttl: int, honest: bool = False) -> dict:
     port, shown, sent = messages(kind)
     request = {"address": bed.server_address(family), "port": port, "ttl": ttl, "read": 6.0, "shown": shown.hex(),
                "sent": (shown if honest else sent).hex()}
-    result = bed.run("client", ["python3", str(ATTACK)], 20, UNPRIVILEGED_UID, stdin=json.dumps(request).encode() + b"\n")
+    result = bed.run("client", [sys.executable, str(ATTACK)], 20, UNPRIVILEGED_UID, stdin=json.dumps(request).encode() + b"\n")
     if result.code != 0:
         raise RuntimeError(result.describe())
     return json.loads(result.out)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from .proc import wait_until
 
+SNAPSHOT = 66_000  # Bytes: a frame as large as segmentation offload makes them.
+DROPPED = "packets dropped by kernel"
 SENTINEL_PORT = 49_999
 SENTINEL_HOST = 250  # An address that nobody has, with a made-up hardware address: the datagram ends on the link.
 
@@ -99,8 +103,10 @@ class Capture:
         self.path = bed.scratch / f"{name}.pcap"
         self._sentinels = 0
         self._address = bed.server_address(4).rsplit(".", 1)[0] + f".{SENTINEL_HOST}"
-        self.process = bed.spawn(where, name, ["tcpdump", "-i", interface, "-U", "--immediate-mode", "-n", "-s", "0", "-B",
-                                              "8192", "-Z", "root", "-w", str(self.path), *expression.split()])
+        # In immediate mode each packet takes a slot of the snapshot length, however small it is: 4096 slots.
+        self.process = bed.spawn(where, name, ["tcpdump", "-i", interface, "-U", "--immediate-mode", "-n",
+                                              "-s", str(SNAPSHOT), "-B", str(4096 * SNAPSHOT // 1024), "-Z", "root",
+                                              "-w", str(self.path), *expression.split()])
         node_device = ["dev", interface]
         bed.run(where, ["ip", "neigh", "replace", self._address, "lladdr", "02:00:00:00:fa:ce", *node_device])
         if not wait_until(lambda: "listening on" in self.process.err(), 10.0):
@@ -112,11 +118,17 @@ class Capture:
         token = f"sentinel {self._sentinels}".encode()
         code = ("import socket,sys; s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); "
                 f"s.sendto({token!r},({self._address!r},{SENTINEL_PORT}))")
-        sent = self.bed.run(self.where, ["python3", "-c", code])
+        sent = self.bed.run(self.where, [sys.executable, "-c", code])
         if sent.code != 0:
             raise RuntimeError(sent.describe())
         if not wait_until(lambda: any(p.dport == SENTINEL_PORT and p.payload == token for p in read_pcap(self.path)), 10.0):
             raise RuntimeError("the capture does not keep up")
+        reports = self.process.err().count(DROPPED)
+        self.process.signal(signal.SIGUSR1)
+        if not wait_until(lambda: self.process.err().count(DROPPED) > reports, 10.0, 0.01):
+            raise RuntimeError("tcpdump does not say what it dropped")
+        if self.process.err().count(f" 0 {DROPPED}") <= reports:
+            raise RuntimeError(f"the capture is not complete: {self.process.err()}")
 
     def mark(self) -> int:
         """mark returns the position of the next packet."""
@@ -128,9 +140,23 @@ class Capture:
         self.flush()
         return [p for p in read_pcap(self.path)[since:] if p.dport != SENTINEL_PORT]
 
-    def payload(self, since: int, protocol: int, port: int) -> bytes:
-        """payload returns the bytes that arrived at a server port, in order of arrival, repeats included."""
-        return b"".join(p.payload for p in self.packets(since) if p.protocol == protocol and p.dport == port)
+    def streams(self, since: int, port: int) -> list[bytes]:
+        """streams returns what each TCP connection sent to a server port, in sequence order: the network may have
+        repeated or reordered segments on the way."""
+        connections: dict[tuple[str, int], list[Packet]] = {}
+        for packet in self.packets(since):
+            if packet.protocol == 6 and packet.dport == port:
+                connections.setdefault((packet.src, packet.sport), []).append(packet)
+        result = []
+        for packets in connections.values():
+            origin, data = packets[0].seq + bool(packets[0].flags & SYN), bytearray()
+            for packet in packets:
+                offset = (packet.seq - origin) % 2**32 if packet.payload else 2**31
+                if offset < 2**24:  # Beyond are probes and what the connection left from before the mark.
+                    data.extend(bytes(max(0, offset + len(packet.payload) - len(data))))
+                    data[offset:offset + len(packet.payload)] = packet.payload
+            result.append(bytes(data))
+        return result
 
     def stop(self) -> None:
         self.process.stop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from .proc import Process, must
@@ -142,7 +143,7 @@ PermitRootLogin prohibit-password
 
     def start_sink(self, port: int = SINK_PORT) -> Process:
         """start_sink listens on TCP and UDP, keeps what it gets, and answers each piece with `got N`."""
-        sink = self.bed.spawn("server", f"sink-{port}", ["python3", str(SINK), "plain", str(port), str(self.sink_log(port))])
+        sink = self.bed.spawn("server", f"sink-{port}", [sys.executable, str(SINK), "plain", str(port), str(self.sink_log(port))])
         self.bed.wait_listening("server", "tcp", port)
         self.bed.wait_listening("server", "udp", port)
         return sink
@@ -159,7 +160,7 @@ PermitRootLogin prohibit-password
 
     def start_tls_upload(self, port: int = BULK_UPLOAD_PORT) -> None:
         """start_tls_upload starts a TLS server that counts what it gets and answers with the count."""
-        self.bed.spawn("server", "upload", ["python3", str(SINK), "tls", str(port), str(self.cert), str(self.key)])
+        self.bed.spawn("server", "upload", [sys.executable, str(SINK), "tls", str(port), str(self.cert), str(self.key)])
         self.bed.wait_listening("server", "tcp", port)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -143,7 +144,7 @@ class Testbed:
                 must(["ip", "-n", node, "addr", "add", f"{address(6, link, host)}/64", "dev", device, "nodad"])
             if not self.offload:
                 tool = Path(__file__).with_name("offload.py")
-                must(["ip", "netns", "exec", node, "python3", str(tool), device, "off"])
+                must(["ip", "netns", "exec", node, sys.executable, str(tool), device, "off"])
 
     def _route(self) -> None:
         for i, node in enumerate(self.nodes):
