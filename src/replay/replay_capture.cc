@@ -78,7 +78,8 @@ class Replayer {
     packet.checksum_pending = checksum_left_to_hardware(bytes);
     const Decision decision = inspector_.inspect(packet, policy_, now_);
     transcript_.releases(inspector_.releases());
-    transcript_.packet(decision, inspector_.flow_of_last_packet(), wire_size, fragments);
+    transcript_.packet(decision, inspector_.flow_of_last_packet(), wire_size, fragments,
+                       {inspector_.inner_flow_of_last_packet(), inspector_.inner_size_of_last_packet()});
     transcript_.events(inspector_.events());
   }
 
