@@ -46,6 +46,17 @@ inline constexpr std::size_t kDnsRecordsMax = 256;      // Records read from one
 inline constexpr std::size_t kDnsPointersMax = 64;      // Compression jumps in one name.
 inline constexpr std::size_t kDnsQueryMax = 4'096;      // A query over TCP.
 
+// --- Bindings --------------------------------------------------------------------------------------
+inline constexpr std::size_t kBindings = 65'536;          // Of all workers; 19 MB.
+inline constexpr std::size_t kBindingsPerName = 64;       // Large services answer with a dozen at a time.
+inline constexpr std::size_t kBindingsPerAddress = 256;   // One address of a CDN has many names.
+inline constexpr std::size_t kNamesTriedPerAddress = 32;  // Of which a flow without a name tries the newest.
+inline constexpr Duration kBindingTtlMin = std::chrono::seconds(60);
+inline constexpr Duration kBindingTtlMax = std::chrono::hours(24);
+inline constexpr std::size_t kDnsPendingPerFlow = 16;     // Questions without an answer; the oldest is forgotten.
+inline constexpr Duration kDnsAnswerTime = std::chrono::seconds(15);
+inline constexpr std::size_t kDnsChainMax = 16;           // CNAMEs from the question to its addresses.
+
 // --- SSH -------------------------------------------------------------------------------------------
 inline constexpr std::size_t kSshIdentificationMax = 255;  // RFC 4253 §4.2, CR LF included.
 
