@@ -171,12 +171,12 @@ TEST(PolicyPresetsTest, PublicResolversAreDeniedByNameAndAddress) {
 TEST(PolicyPresetsTest, OnesThatAreDocumentedExist) {
   std::vector<std::string> names;
   for (const Preset& preset : presets()) names.emplace_back(preset.name);
-  EXPECT_THAT(names, ElementsAre("anthropic", "cargo", "debian", "docker-hub", "github", "gitlab", "go",
-                                 "npm", "openai", "pypi", "ubuntu"));
+  EXPECT_THAT(names, ElementsAre("anthropic", "bitbucket", "cargo", "codeberg", "debian", "docker-hub", "github", "gitlab", "go",
+                                 "npm", "openai", "public-resolvers", "pypi", "ubuntu"));
   const auto policy = load("include = \"preset:github\"\n");
   EXPECT_TRUE(allows(*policy, {"github.com"}));
   EXPECT_TRUE(allows(*policy, {"raw.githubusercontent.com"}));
-  EXPECT_FALSE(allows(*policy, {"github.com", Protocol::kSsh, 22}));
+  EXPECT_EQ(ask(*policy, {"github.com", Protocol::kSsh, 22}).other_host_key, 1u) << "not without a key of its own";
 }
 
 TEST(PolicyPresetsTest, EmbeddedPolicyObservesAndDenies) {
