@@ -10,12 +10,9 @@
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::TcpConversation;
-using ::sallyport::testing::endpoint;
 
 constexpr const char* kPolicy = R"(
 version = 1
@@ -342,4 +339,4 @@ TEST(DetailsAdversaryTest, ReadingDetailsLetsNoStaleSegmentOfADeniedFlowGo) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

@@ -7,12 +7,9 @@
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::TcpConversation;
-using ::sallyport::testing::endpoint;
 using engine::Detail;
 
 constexpr const char* kPolicy = "version = 1\n[defaults]\nmode = \"observe\"\n";
@@ -180,4 +177,4 @@ TEST_F(DetailsTest, SeveralSpacesInARequestLineAreHttpAndRefused) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

@@ -7,11 +7,9 @@
 #include "support/dtls_builder.h"
 #include "support/inspector_harness.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::endpoint;
 
 // 198.51.100.9 is allowed for any UDP. The deny rule for another protocol there keeps the address alone from
 // deciding, so the bytes are read.
@@ -121,4 +119,4 @@ TEST_F(DtlsFlowTest, RefusesALengthThatChangesAndAHelloThatIsTooLong) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

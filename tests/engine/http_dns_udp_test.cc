@@ -8,12 +8,9 @@
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::TcpConversation;
-using ::sallyport::testing::endpoint;
 using engine::FlowVerdict;
 
 constexpr const char* kPolicy = R"(
@@ -263,4 +260,4 @@ TEST_F(UdpTest, FragmentsAndOtherTransportsAreDropped) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

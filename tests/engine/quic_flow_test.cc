@@ -5,11 +5,9 @@
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::endpoint;
 using engine::Detail;
 using engine::FlowVerdict;
 
@@ -114,4 +112,4 @@ TEST_F(QuicFlowTest, GooglesQuicWithTlsIsNamedAndRefused) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

@@ -10,7 +10,7 @@
 namespace sallyport::parsers {
 namespace {
 
-using test::HttpStreamDriver;
+using testing::HttpStreamDriver;
 
 std::string log_of(std::string_view stream) {
   HttpStreamDriver driver;

@@ -13,7 +13,7 @@
 #include "sallyport/policy/policy_file.h"
 #include "support/packet_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 
 struct Outcome {
   Decision decision;
@@ -116,4 +116,4 @@ class InspectorHarness {
   std::map<engine::Detail, std::string> details_;
 };
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

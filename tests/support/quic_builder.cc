@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
 // Tests may throw: a builder that cannot build is a broken test.
@@ -223,4 +223,4 @@ Bytes quic_varint(std::uint64_t value, std::size_t size) {
   return out;
 }
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing
