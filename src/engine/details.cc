@@ -23,6 +23,7 @@ void Inspector::Impl::read_details(Flow& flow) {
     const ByteSpan client = flow.ssh_client == nullptr ? ByteSpan{} : flow.ssh_client->contiguous();
     flow.protocol = detect_server(client, server);
   }
+  if (flow.stage == Protocol::kSsh) read_ssh_details(flow);
   if (has_tls_upgrade(flow.protocol)) read_mail_upgrade(flow);
 }
 

@@ -122,6 +122,7 @@ struct Flow {
   std::uint32_t http_requests = 0;
   std::uint32_t http2_requests = 0;
   std::uint64_t tunnel_base = 0;           // Client offset at which a tunnel begins.
+  std::uint64_t http2_judged = 0;          // Client offset behind the last request that was judged, and its frames.
   parsers::HttpRequestStream http;
   parsers::Http2RequestReader* http2 = nullptr;
 

@@ -102,6 +102,9 @@ void Inspector::Impl::read_http2(Flow& flow) {
   if (flow.http2 == nullptr) return refuse(flow, Reason::kStreamLimit);
   while (flow.client != nullptr && flow.http2 != nullptr) {
     if (!read_http_step(flow, flow.http2->next(flow.client->contiguous()))) return;
+    // Nothing has a name before the first request, and a header block has none before its last frame.
+    const std::uint32_t requests = flow.http_connect ? flow.http2_requests : flow.http_requests;
+    if (requests != 0 && !flow.http2->in_header_block()) flow.http2_judged = flow.client->base();
   }
 }
 
