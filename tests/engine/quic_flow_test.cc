@@ -41,7 +41,7 @@ class QuicFlowTest : public ::testing::Test {
 };
 
 TEST_F(QuicFlowTest, JudgesDraftsAndMvfstByTheirName) {
-  for (const std::uint32_t version : {0xff000016u, 0xff000017u, 0xff00001du, 0xfaceb001u, 0xfaceb002u}) {
+  for (const std::uint32_t version : {0xff000016u, 0xff000017u, 0xff00001du, 0xfaceb001u, 0xfaceb002u, 0x709a50c4u}) {
     InspectorHarness fw(kPolicy);
     const auto packet = [&](const std::string& name) {
       const Bytes datagram = hello(name, version);

@@ -85,7 +85,7 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "quic-v1-denied": (lambda lab: lab.http3("denied.test"), "udp port 443"),
     "quic-v2": (lambda lab: lab.quic(V2, "allowed.test", []), "udp port 443"),
     "quic-v2-denied": (lambda lab: lab.quic(V2, "denied.test", []), "udp port 443"),
-    "quic-draft-version-denied": (lambda lab: lab.http3("allowed.test", "--version=v2draft", works=True), "udp port 443"),
+    "quic-v2-draft": (lambda lab: lab.http3("allowed.test", "--version=v2draft", works=True), "udp port 443"),
     "quic-hello-over-two-datagrams": (lambda lab: lab.quic(V1, "allowed.test", [1000], [1, 0], post_quantum=True), "udp port 443"),
     "ipv6-quic": (lambda lab: lab.http3("allowed.test", family=6), "udp port 443"),
     "http-allowed": (lambda lab: lab.curl("http://allowed.test/"), "tcp port 80"),
