@@ -43,7 +43,7 @@ class Inserter {
 
 std::uint64_t hash_of(const RuleTerms& terms, const RuleInfo& info, std::uint64_t targets,
                       std::span<const std::uint64_t> scope_hashes) {
-  std::uint64_t hash = stable_hash(targets, static_cast<std::uint64_t>(terms.action) << 8 | terms.protocols);
+  std::uint64_t hash = stable_hash(targets, static_cast<std::uint64_t>(terms.action) << 63 | terms.protocols);
   for (const PortRange& range : terms.ports)
     hash = stable_hash(std::uint64_t{range.first} << 16 | range.last, hash);
   std::uint64_t scopes = terms.scopes == 0 ? 0 : 1;

@@ -16,23 +16,83 @@
 
 namespace sallyport::policy {
 
-// RuleProtocols is a set of the words that `protocols` may hold.
-using RuleProtocols = std::uint8_t;
-inline constexpr RuleProtocols kTlsBit = 1, kQuicBit = 2, kHttpBit = 4, kSshBit = 8, kDnsBit = 16,
-                               kTcpBit = 32, kUdpBit = 64;
-inline constexpr RuleProtocols kNamedProtocols = kTlsBit | kQuicBit | kHttpBit | kDnsBit;
+// RuleProtocols is a set of the words that `protocols` may hold: bit i stands for kRuleWords[i].
+using RuleProtocols = std::uint64_t;
+
+// RuleWord is one of these words. Protocols whose server speaks first (FTP, IMAP, POP3, MySQL) are not among them: they
+// are known only once both sides have spoken. Nor is RTP, which one datagram does not show.
+struct RuleWord {
+  std::string_view word;
+  Protocol protocol = Protocol::kUnknown;  // kUnknown: whatever the bytes are.
+  bool on_tcp = false;
+  bool on_udp = false;
+  bool carries_name = false;
+  std::array<std::uint16_t, 4> ports{};  // Its own ones (IANA); 0: no more.
+};
+inline constexpr std::array<RuleWord, 30> kRuleWords = {{
+    {"tls", Protocol::kTls, true, false, true, {443}},
+    {"quic", Protocol::kQuic, false, true, true, {443}},
+    {"http", Protocol::kHttp, true, false, true, {80}},
+    {"ssh", Protocol::kSsh, true, false, false, {22}},
+    {"dns", Protocol::kDns, true, true, true, {53}},
+    {"tcp", Protocol::kUnknown, true, false, false, {}},
+    {"udp", Protocol::kUnknown, false, true, false, {}},
+    {"dtls", Protocol::kDtls, false, true, true, {}},
+    {"smtp", Protocol::kSmtp, true, false, false, {25, 587}},
+    {"stun", Protocol::kStun, true, true, false, {3478}},
+    {"ntp", Protocol::kNtp, false, true, false, {123}},
+    {"dhcp", Protocol::kDhcp, false, true, false, {67, 68, 546, 547}},
+    {"wireguard", Protocol::kWireguard, false, true, false, {51820}},
+    {"openvpn", Protocol::kOpenvpn, true, true, false, {1194}},
+    {"ike", Protocol::kIke, false, true, false, {500, 4500}},
+    {"bittorrent", Protocol::kBittorrent, true, true, false, {}},
+    {"mqtt", Protocol::kMqtt, true, false, false, {1883}},
+    {"amqp", Protocol::kAmqp, true, false, false, {5672}},
+    {"redis", Protocol::kRedis, true, false, false, {6379}},
+    {"postgresql", Protocol::kPostgresql, true, false, false, {5432}},
+    {"smb", Protocol::kSmb, true, false, false, {445}},
+    {"rdp", Protocol::kRdp, true, false, false, {3389}},
+    {"socks", Protocol::kSocks, true, false, false, {1080}},
+    {"sip", Protocol::kSip, true, true, false, {5060}},
+    {"snmp", Protocol::kSnmp, false, true, false, {161, 162}},
+    {"syslog", Protocol::kSyslog, true, true, false, {514, 601}},
+    {"netbios", Protocol::kNetbios, true, true, false, {137, 138, 139}},
+    {"ssdp", Protocol::kSsdp, false, true, false, {1900}},
+    {"ldap", Protocol::kLdap, true, true, false, {389}},
+    {"xmpp", Protocol::kXmpp, true, false, false, {5222, 5269}},
+}};
+static_assert(kRuleWords.size() <= 64);
+
+inline constexpr std::array<std::string_view, kRuleWords.size()> kRuleProtocolNames = [] {
+  std::array<std::string_view, kRuleWords.size()> names{};
+  for (std::size_t i = 0; i < names.size(); ++i) names[i] = kRuleWords[i].word;
+  return names;
+}();
+
+// bits_of_words returns the bits of the words that `chosen` answers yes for.
+template <typename Chosen>
+constexpr RuleProtocols bits_of_words(Chosen&& chosen) {
+  RuleProtocols bits = 0;
+  for (std::size_t i = 0; i < kRuleWords.size(); ++i) bits |= RuleProtocols{chosen(kRuleWords[i])} << i;
+  return bits;
+}
+constexpr RuleProtocols bit_of_word(std::string_view word) {
+  return bits_of_words([word](const RuleWord& known) { return known.word == word; });
+}
+inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_word("udp");
+inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
 inline constexpr RuleProtocols kTransportProtocols = kTcpBit | kUdpBit;
-inline constexpr RuleProtocols kDefaultProtocols = kTlsBit | kQuicBit | kHttpBit;
-inline constexpr std::array<std::string_view, 7> kRuleProtocolNames = {"tls", "quic", "http", "ssh",
-                                                                       "dns", "tcp",  "udp"};
+inline constexpr RuleProtocols kDefaultProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("http");
 
 // protocols_on returns what can be seen on a transport.
 constexpr RuleProtocols protocols_on(Transport transport) {
+  constexpr RuleProtocols kOnTcp = bits_of_words([](const RuleWord& word) { return word.on_tcp; });
+  constexpr RuleProtocols kOnUdp = bits_of_words([](const RuleWord& word) { return word.on_udp; });
   switch (transport) {
     case Transport::kTcp:
-      return kTlsBit | kHttpBit | kSshBit | kDnsBit | kTcpBit;
+      return kOnTcp;
     case Transport::kUdp:
-      return kQuicBit | kDnsBit | kUdpBit;
+      return kOnUdp;
     case Transport::kIcmp:
     case Transport::kIcmpv6:
     case Transport::kOther:
@@ -44,31 +104,30 @@ constexpr RuleProtocols protocols_on(Transport transport) {
 // protocols_of_flow returns the words that a flow answers to: its protocol's own, if that can be on this
 // transport, and its transport's.
 constexpr RuleProtocols protocols_of_flow(Transport transport, Protocol protocol) {
-  RuleProtocols bits = kTransportProtocols;
-  if (protocol == Protocol::kTls) bits |= kTlsBit;
-  if (protocol == Protocol::kQuic) bits |= kQuicBit;
-  if (protocol == Protocol::kHttp) bits |= kHttpBit;
-  if (protocol == Protocol::kSsh) bits |= kSshBit;
-  if (protocol == Protocol::kDns) bits |= kDnsBit;
-  return bits & protocols_on(transport);
+  constexpr auto kOwn = [] {
+    std::array<RuleProtocols, kProtocolCount> own{};
+    for (std::size_t i = 0; i < kRuleWords.size(); ++i) {
+      if (kRuleWords[i].protocol != Protocol::kUnknown) own[static_cast<std::size_t>(kRuleWords[i].protocol)] |= RuleProtocols{1} << i;
+    }
+    return own;
+  }();
+  return (kTransportProtocols | kOwn[static_cast<std::size_t>(protocol)]) & protocols_on(transport);
 }
+
+// has_home tells whether a word has ports of its own.
+constexpr bool has_home(const RuleWord& word) { return word.ports[0] != 0; }
 
 // protocols_at_home returns the protocols whose own port this is; tcp and udp have none.
 constexpr RuleProtocols protocols_at_home(std::uint16_t port) {
-  switch (port) {
-    case 443:
-      return kTlsBit | kQuicBit;
-    case 80:
-      return kHttpBit;
-    case 22:
-      return kSshBit;
-    case 53:
-      return kDnsBit;
-    default:
-      return 0;
-  }
+  constexpr RuleProtocols kAt443 = bit_of_word("tls") | bit_of_word("quic");  // By far the most flows.
+  if (port == 443) return kAt443;
+  return port == 0 ? 0 : bits_of_words([port](const RuleWord& word) {
+    for (const std::uint16_t own : word.ports) {
+      if (own == port) return true;
+    }
+    return false;
+  });
 }
-inline constexpr std::array<std::uint16_t, 4> kHomePorts = {22, 53, 80, 443};
 
 struct PortRange {
   std::uint16_t first = 0;

@@ -118,9 +118,6 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "http-websocket": (lambda lab: lab.websocket("allowed.test"), "tcp port 8082"),
     "http2-prior-knowledge": (
         lambda lab: lab.curl(f"http://allowed.test:{H2C_PORT}/", "--http2-prior-knowledge"), f"tcp port {H2C_PORT}"),
-    "http2-second-authority-denied": (
-        lambda lab: lab.curl(f"http://allowed.test:{H2C_PORT}/", "--http2-prior-knowledge", "--next", "-sS", "-m", "3",
-                             "--http2-prior-knowledge", "-H", "Host: denied.test", f"http://allowed.test:{H2C_PORT}/second"), f"tcp port {H2C_PORT}"),
     "http-on-tls-port": (lambda lab: lab.raw(443, http("GET", "/", "allowed.test")), "tcp port 443"),
     "ssh-allowed-by-address": (lambda lab: lab.clients.ssh(lab.bed.server_address(4)), "tcp port 22"),
     "ssh-denied": (lambda lab: lab.clients.ssh(lab.bed.server_address(4, 1)), "tcp port 22"),
@@ -135,8 +132,7 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "pop3-stls": (lambda lab: lab.starttls("pop3", "allowed.test"), "tcp port 110"),
     "ftp-auth-tls": (lambda lab: lab.curl("ftp://allowed.test/", "--ssl-reqd", "-I", "-m", "3"), "tcp port 21"),
     "mqtt-denied": (lambda lab: lab.curl("mqtt://allowed.test/topic", "-d", "text", "-m", "2"), "tcp port 1883"),
-    "postgresql-tls-request": (
-        lambda lab: lab.bed.run("client", ["psql", f"host={lab.bed.server_address(4)} user=me sslmode=require connect_timeout=3"], 8), "tcp port 5432"),
+    "postgresql-tls-request": (lambda lab: lab.starttls("postgres", "allowed.test"), "tcp port 5432"),
     "socks5-denied": (lambda lab: lab.curl("http://denied.test/", "--socks5-hostname", "allowed.test:1080", "-m", "3"), "tcp port 1080"),
     "dns-udp-allowed": (lambda lab: lab.clients.dig("allowed.test", 4), "udp port 53"),
     "dns-udp-denied": (lambda lab: lab.clients.dig("denied.test", 4), "udp port 53"),
