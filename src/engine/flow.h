@@ -133,6 +133,9 @@ struct Flow {
 
   // UDP.
   std::uint32_t datagrams = 0;
+  // For details only: the beginning of the client's last datagram, while the flow is of no known protocol.
+  std::array<std::uint8_t, 16> last_begin{};
+  std::uint8_t last_begin_size = 0;
   QuicState quic;
   DtlsState dtls;
 

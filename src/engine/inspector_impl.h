@@ -122,6 +122,7 @@ class Inspector::Impl {
   void read_last_details(Flow& flow);
   void read_mail_upgrade(Flow& flow);
   void read_refused_request(Flow& flow);
+  void read_two_datagrams(Flow& flow, ByteSpan datagram);
   void report_claim(Flow& flow, const NameClaim& claim);
 
   // udp.cc, quic.cc, dtls.cc ----------------------------------------------------------------------------------
