@@ -17,10 +17,14 @@ from typing import Callable
 from support import Capture, Servers, Testbed, skip_unless_possible
 from support.clients import Clients, http3_worked
 from support.hello import client_hello, quic_hello
+from support.proc import must
 from support.quic_initial import V1, V2, hello_datagrams
 from support.servers import DTLS_COOKIE_PORT, DTLS_PORT, GREETER_PORTS, H2C_PORT
 from test_dns import query
 from test_retransmission import attack
+
+OLD_SSH_PORT = 2222  # Of a server that also takes the key exchanges that are off by default.
+OLD_METHODS = ("diffie-hellman-group1-sha1", "diffie-hellman-group14-sha1", "diffie-hellman-group-exchange-sha1")
 
 BIG_ALPN = ",".join([f"padding-{i:03}-to-fill-the-hello-up" for i in range(50)] + ["http/1.1"])
 
@@ -54,6 +58,15 @@ class Lab:
         """curl asks for the upgrade, and gives up when the server has said hello in a frame."""
         self.curl(f"http://{host}:{GREETER_PORTS['websocket']}/chat", "--http1.1", "-N", "-m", "1", "-H", "Connection: Upgrade", "-H",
                   "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+
+    def ssh_with_each_method(self) -> None:
+        """One connection for each key exchange that this OpenSSH still has."""
+        for method in must(["ssh", "-Q", "kex"]).out.split():
+            if method.startswith("gss"):
+                continue
+            result = self.bed.run("client", self.servers.ssh_command(self.bed.server_address(4), "true", OLD_SSH_PORT, (f"KexAlgorithms={method}",)), 12)
+            if result.code != 0:
+                raise RuntimeError(f"{method}: {result.describe()}")
 
     def dtls(self, port: int, name: str) -> None:
         self.clients.s_client(name, 4, port, "-dtls1_2")
@@ -122,6 +135,7 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "ssh-allowed-by-address": (lambda lab: lab.clients.ssh(lab.bed.server_address(4)), "tcp port 22"),
     "ssh-denied": (lambda lab: lab.clients.ssh(lab.bed.server_address(4, 1)), "tcp port 22"),
     "ssh-host-key": (lambda lab: lab.clients.ssh(lab.bed.server_address(4)), "tcp port 22"),
+    "ssh-kex-methods": (lambda lab: lab.ssh_with_each_method(), f"tcp port {OLD_SSH_PORT}"),
     "dtls-by-address": (lambda lab: lab.dtls(DTLS_PORT, "allowed.test"), f"udp port {DTLS_PORT}"),
     "dtls-hello-verify-request": (lambda lab: lab.dtls(DTLS_COOKIE_PORT, "allowed.test"), f"udp port {DTLS_COOKIE_PORT}"),
     "smtp-starttls": (lambda lab: lab.starttls("smtp", "allowed.test"), "tcp port 25"),
@@ -174,6 +188,7 @@ def main() -> int:
     with Testbed("host", hops=1) as bed, Servers(bed) as servers:
         servers.start_web()
         servers.start_ssh()
+        servers.start_ssh(OLD_SSH_PORT, "KexAlgorithms +" + ",".join(OLD_METHODS))
         servers.start_dns()
         servers.start_quic()
         servers.start_sink()

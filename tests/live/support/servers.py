@@ -124,14 +124,17 @@ http {{ access_log off; default_type text/plain;{temporary}
 
     # --- OpenSSH ------------------------------------------------------------------------------------
 
-    def start_ssh(self, port: int = SSH_PORT) -> None:
+    def start_ssh(self, port: int = SSH_PORT, more: str = "") -> None:
+        """start_ssh starts sshd; several have one host key. `more` is added to its configuration."""
         folder = self.root / "ssh"
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o700, exist_ok=True)
         for name in ("host", "user"):
-            must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)])
+            if not (folder / name).exists():
+                must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)])
         (folder / "authorized_keys").write_text((folder / "user.pub").read_text())
-        config = folder / "sshd_config"
+        config = folder / f"sshd_config-{port}"
         config.write_text(f"""
+{more}
 Port {port}
 HostKey {folder}/host
 AuthorizedKeysFile {folder}/authorized_keys
@@ -145,13 +148,13 @@ PermitRootLogin prohibit-password
         if not run_sshd.exists():
             run_sshd.mkdir(mode=0o755)
             self._made_run_sshd = True
-        self.bed.spawn("server", "sshd", ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)])
+        self.bed.spawn("server", f"sshd-{port}", ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)])
         self.bed.wait_listening("server", "tcp", port)
 
-    def ssh_command(self, host: str, command: str, port: int = SSH_PORT) -> list[str]:
+    def ssh_command(self, host: str, command: str, port: int = SSH_PORT, more: tuple[str, ...] = ()) -> list[str]:
         folder = self.root / "ssh"
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "ConnectTimeout=8", "LogLevel=ERROR",
-                   "GlobalKnownHostsFile=/dev/null"]
+                   "GlobalKnownHostsFile=/dev/null", *more]
         arguments = [word for option in options for word in ("-o", option)]
         return ["ssh", "-F", "none", "-p", str(port), "-i", str(folder / "user"), *arguments, f"root@{host}", command]
 
