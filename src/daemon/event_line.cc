@@ -88,8 +88,9 @@ std::string EventFormatter::line(const EventRecord& record) {
 std::string EventFormatter::text_line(const EventRecord& record) {
   const bool denied = record.verdict == engine::FlowVerdict::kDeny;
   const bool observing = mode_ == policy::Mode::kObserve;
-  std::string verdict(denied ? (observing ? "would deny" : "deny") : "allow");
-  if (colour_) {
+  const bool undecided = record.verdict == engine::FlowVerdict::kPending;
+  std::string verdict(undecided ? "pending" : denied ? (observing ? "would deny" : "deny") : "allow");
+  if (colour_ && !undecided) {
     const std::string_view colour = !denied ? kGreen : observing ? kYellow : kRed;
     verdict = std::string(colour) + verdict + std::string(kPlain);
   }

@@ -51,6 +51,11 @@ class RuleWriter {
     return "-m connmark --mark " + hex(plan_.mark.encode(verdict, plan_.generation)) + '/' +
            hex(plan_.mark.mask());
   }
+  // maybe_denied is one cheap test instead of one for each way to deny: whatever it lets on is compared exactly.
+  std::string maybe_denied() const {
+    const std::string bit = hex(plan_.mark.deny_bit());
+    return "-m connmark --mark " + bit + '/' + bit;
+  }
   std::string marked(std::uint32_t mask) const { return "-m mark ! --mark 0x0/" + hex(mask); }
   std::string clear_mark() const { return "-j MARK --set-xmark 0x0/" + hex(plan_.mark.mask()); }
 
@@ -80,20 +85,28 @@ class RuleWriter {
     t.rules.push_back("SALLYPORT-VERDICT " + clear_mark());
   }
 
+  // add_again: a further packet of a flow that was denied, by this policy or by an earlier one.
+  void add_again(TableText& t, const std::string& when_denied) const {
+    const std::string chain = "SALLYPORT-AGAIN";
+    t.chains.push_back(chain);
+    // A refusal is about one connection. Connection tracking does not see the RST that the client got, so it
+    // takes the next connection from the same port for the denied one: its SYN is judged for itself.
+    t.rules.push_back(chain + " -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j CONNMARK --set-xmark 0x0/" +
+                      hex(plan_.mark.mask()));
+    for (const FlowMark verdict : kDenyMarks) {
+      t.rules.push_back(chain + ' ' + flow_verdict(verdict) + ' ' + when_denied);
+    }
+    t.rules.push_back(chain + " -m conntrack --ctstate INVALID,UNTRACKED -j DROP");
+    t.rules.push_back(chain + ' ' + queue());
+  }
+
   // add_eval: the original direction of a TCP or UDP flow. TCP flows that are allowed do not come here.
   void add_eval(TableText& t, const std::string& when_denied) const {
     t.chains.emplace_back("SALLYPORT-EVAL");
     t.rules.push_back("SALLYPORT-EVAL -p udp " + flow_verdict(FlowMark::kAllow) + " -g SALLYPORT-UDP");
     if (enforce()) {
-      // A refusal is about one connection. Connection tracking does not see the RST that the client got, so it
-      // takes the next connection from the same port for the denied one: its SYN is judged for itself.
-      for (const FlowMark verdict : kDenyMarks) {
-        t.rules.push_back("SALLYPORT-EVAL -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN " + flow_verdict(verdict) +
-                          " -j CONNMARK --set-xmark 0x0/" + hex(plan_.mark.mask()));
-      }
-      for (const FlowMark verdict : kDenyMarks) {
-        t.rules.push_back("SALLYPORT-EVAL " + flow_verdict(verdict) + ' ' + when_denied);
-      }
+      t.rules.push_back("SALLYPORT-EVAL " + maybe_denied() + " -g SALLYPORT-AGAIN");
+      add_again(t, when_denied);
     }
     t.rules.push_back(std::string("SALLYPORT-EVAL -m conntrack --ctstate INVALID,UNTRACKED -j ") +
                       (enforce() ? "DROP" : "RETURN"));
@@ -112,20 +125,23 @@ class RuleWriter {
   }
 
   // add_replies: the server's direction of flows that are watched or denied.
-  void add_replies(TableText& t, const std::string& chain) const {
+  void add_replies(TableText& t) const {
+    const std::string chain = "SALLYPORT-REPLY";
+    t.chains.push_back(chain);
+    if (enforce()) {
+      t.rules.push_back(chain + ' ' + maybe_denied() + " -g SALLYPORT-DEAF");
+      t.chains.emplace_back("SALLYPORT-DEAF");
+      for (const FlowMark verdict : kDenyMarks) {
+        t.rules.push_back("SALLYPORT-DEAF " + flow_verdict(verdict) + " -j DROP");
+      }
+    }
+    t.rules.push_back(chain + " -m connmark ! --mark " + hex(plan_.mark.encode(FlowMark::kWatch, plan_.generation)) + '/' +
+                      hex(plan_.mark.mask()) + " -j RETURN");
     // What ends a watch is nearly always a segment with data, whose acknowledgement says as much as a bare
     // one. A few bare ones are looked at all the same, for servers that only listen.
-    t.rules.push_back(chain + " -p tcp -m conntrack --ctdir REPLY " + flow_verdict(FlowMark::kWatch) +
-                      " -m bpf --bytecode \"" + pure_ack_filter(family_) +
+    t.rules.push_back(chain + " -p tcp -m bpf --bytecode \"" + pure_ack_filter(family_) +
                       "\" -m statistic --mode random --probability 0.9 -j RETURN");
-    for (const char* transport : {"tcp", "udp"}) {
-      t.rules.push_back(chain + " -p " + transport + " -m conntrack --ctdir REPLY " +
-                        flow_verdict(FlowMark::kWatch) + ' ' + queue());
-    }
-    if (!enforce()) return;
-    for (const FlowMark verdict : kDenyMarks) {
-      t.rules.push_back(chain + " -m conntrack --ctdir REPLY " + flow_verdict(verdict) + " -j DROP");
-    }
+    for (const char* transport : {"tcp", "udp"}) t.rules.push_back(chain + " -p " + transport + ' ' + queue());
   }
 
   // add_reject answers for a packet of a denied flow; anything that reaches its end is dropped.
@@ -182,7 +198,8 @@ class RuleWriter {
     t.rules.push_back(in + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     t.rules.push_back(in + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     t.rules.push_back(in + " -i lo -g " + loopback);
-    add_replies(t, in);
+    t.rules.push_back(in + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
+    add_replies(t);
     for (const char* transport : {"udp", "tcp"}) {
       t.rules.push_back(loopback + " -p " + transport + " -m " + transport +
                         " --sport 53 -m conntrack --ctdir REPLY " + flow_verdict(FlowMark::kWatch) + ' ' +
@@ -197,8 +214,8 @@ class RuleWriter {
     t.chains.insert(t.chains.end(), {forward, inside});
     t.rules.push_back(forward + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     t.rules.push_back(forward + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
-    add_replies(t, forward);
-    t.rules.push_back(forward + " -m conntrack --ctdir REPLY -j RETURN");
+    t.rules.push_back(forward + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
+    add_replies(t);
     for (const std::string& name : plan_.inside) {
       t.rules.push_back(forward + " -i " + name + " ! -o " + name + " -g " + inside);
     }
@@ -225,7 +242,7 @@ class RuleWriter {
         t.rules.push_back("SALLYPORT-GUARD -m conntrack --ctdir ORIGINAL " + flow_verdict(verdict) +
                           " -j DROP");
       }
-      t.jumps.emplace_back("POSTROUTING ! -o lo -j SALLYPORT-GUARD");
+      t.jumps.push_back("POSTROUTING ! -o lo " + maybe_denied() + " -j SALLYPORT-GUARD");
     }
     return t;
   }
@@ -249,7 +266,7 @@ class RuleWriter {
                           " -g SALLYPORT-REJECT");
       }
       add_reject(t, "SALLYPORT-REJECT");
-      t.jumps.emplace_back("FORWARD -j SALLYPORT-FWDENY");
+      t.jumps.push_back("FORWARD " + maybe_denied() + " -j SALLYPORT-FWDENY");
     }
     return t;
   }
