@@ -231,7 +231,8 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
   }
   Reason reason = Reason::kRuleDenies;
   if (match.rule == kNoRule) {
-    const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp;
+    const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp ||
+                              protocol == Protocol::kDtls;
     reason = protocol == Protocol::kUnknown   ? Reason::kUnknownProtocol
              : match.nearest != kNoRule       ? Reason::kProtocolNotAllowed
              : claim.name != nullptr          ? Reason::kNameNotAllowed
