@@ -66,6 +66,13 @@ class RuleWriter {
     return target;
   }
 
+  // transports returns the protocols that go to the queue.
+  std::vector<std::string> transports() const {
+    std::vector<std::string> list = {"tcp", "udp"};
+    for (const std::uint8_t number : plan_.ip_protocols) list.push_back(std::to_string(number));
+    return list;
+  }
+
   // add_verdict: what happens to a packet that comes back from the queue. Its verdict is saved to the ct
   // mark and taken off the packet, so that later rules and routing see the packet as it was.
   void add_verdict(TableText& t, std::string_view deny_chain) const {
@@ -104,6 +111,10 @@ class RuleWriter {
   void add_eval(TableText& t, const std::string& when_denied) const {
     t.chains.emplace_back("SALLYPORT-EVAL");
     t.rules.push_back("SALLYPORT-EVAL -p udp " + flow_verdict(FlowMark::kAllow) + " -g SALLYPORT-UDP");
+    for (const std::uint8_t number : plan_.ip_protocols) {
+      t.rules.push_back("SALLYPORT-EVAL -p " + std::to_string(number) + ' ' + flow_verdict(FlowMark::kAllow) +
+                        " -j RETURN");
+    }
     if (enforce()) {
       t.rules.push_back("SALLYPORT-EVAL " + maybe_denied() + " -g SALLYPORT-AGAIN");
       add_again(t, when_denied);
@@ -141,7 +152,9 @@ class RuleWriter {
     // one. A few bare ones are looked at all the same, for servers that only listen.
     t.rules.push_back(chain + " -p tcp -m bpf --bytecode \"" + pure_ack_filter(family_) +
                       "\" -m statistic --mode random --probability 0.9 -j RETURN");
-    for (const char* transport : {"tcp", "udp"}) t.rules.push_back(chain + " -p " + transport + ' ' + queue());
+    for (const std::string& transport : transports()) {
+      t.rules.push_back(chain + " -p " + transport + ' ' + queue());
+    }
   }
 
   // add_reject answers for a packet of a denied flow; anything that reaches its end is dropped.
@@ -181,8 +194,9 @@ class RuleWriter {
     t.rules.push_back(out + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     t.rules.push_back(out + " -o lo -g " + loopback);
     t.rules.push_back(out + " -m conntrack --ctdir REPLY -j RETURN");
-    t.rules.push_back(out + " -p tcp -g SALLYPORT-EVAL");
-    t.rules.push_back(out + " -p udp -g SALLYPORT-EVAL");
+    for (const std::string& transport : transports()) {
+      t.rules.push_back(out + " -p " + transport + " -g SALLYPORT-EVAL");
+    }
     if (enforce()) t.rules.push_back(out + " -g SALLYPORT-OTHER");
     for (const char* transport : {"udp", "tcp"}) {
       t.rules.push_back(loopback + " -p " + transport + " -m " + transport +
@@ -219,8 +233,9 @@ class RuleWriter {
     for (const std::string& name : plan_.inside) {
       t.rules.push_back(forward + " -i " + name + " ! -o " + name + " -g " + inside);
     }
-    t.rules.push_back(inside + " -p tcp -g SALLYPORT-EVAL");
-    t.rules.push_back(inside + " -p udp -g SALLYPORT-EVAL");
+    for (const std::string& transport : transports()) {
+      t.rules.push_back(inside + " -p " + transport + " -g SALLYPORT-EVAL");
+    }
     if (enforce()) t.rules.push_back(inside + " -j DROP");
     t.jumps.push_back("FORWARD -j " + forward);
   }
@@ -337,6 +352,7 @@ std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, po
   plan.output = deploy.hook_output;
   plan.forward = deploy.hook_forward;
   plan.inside = deploy.inside;
+  plan.ip_protocols.assign(policy.ip_protocols().begin(), policy.ip_protocols().end());
   plan.mark = *mark;
   plan.generation = mode == policy::Mode::kObserve ? kObserveGeneration : generation_of(policy.fingerprint());
   plan.queues = std::max(queues, 1U);

@@ -49,6 +49,7 @@ void port_ranges_of(const RuleTerms& rule, Visitor&& visitor) {
   for (std::size_t i = 0; i < kRuleWords.size(); ++i) {
     const RuleProtocols bit = RuleProtocols{1} << i;
     if ((rule.protocols & bit) == 0) continue;
+    if ((bit & kPortlessProtocols) != 0) visitor(PortRange{0, 0}, bit);
     for (const std::uint16_t port : kRuleWords[i].ports) {
       if (port != 0) visitor(PortRange{port, port}, bit);
     }

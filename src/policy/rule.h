@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sallyport/core/ip_address.h"
@@ -28,8 +29,9 @@ struct RuleWord {
   bool on_udp = false;
   bool carries_name = false;
   std::array<std::uint16_t, 4> ports{};  // Its own ones (IANA); 0: no more.
+  std::uint8_t ip_protocol = 0;  // Of what goes over IP itself and has no ports.
 };
-inline constexpr std::array<RuleWord, 30> kRuleWords = {{
+inline constexpr std::array<RuleWord, 36> kRuleWords = {{
     {"tls", Protocol::kTls, true, false, true, {443}},
     {"quic", Protocol::kQuic, false, true, true, {443}},
     {"http", Protocol::kHttp, true, false, true, {80}},
@@ -37,6 +39,12 @@ inline constexpr std::array<RuleWord, 30> kRuleWords = {{
     {"dns", Protocol::kDns, true, true, true, {53}},
     {"tcp", Protocol::kUnknown, true, false, false, {}},
     {"udp", Protocol::kUnknown, false, true, false, {}},
+    {"gre", Protocol::kGre, false, false, false, {}, 47},
+    {"ipip", Protocol::kIpip, false, false, false, {}, 4},
+    {"6in4", Protocol::kSixInFour, false, false, false, {}, 41},
+    {"vxlan", Protocol::kVxlan, false, true, false, {4789}},
+    {"geneve", Protocol::kGeneve, false, true, false, {6081}},
+    {"teredo", Protocol::kTeredo, false, true, false, {3544}},
     {"dtls", Protocol::kDtls, false, true, true, {}},
     {"smtp", Protocol::kSmtp, true, false, false, {25, 587}},
     {"stun", Protocol::kStun, true, true, false, {3478}},
@@ -82,6 +90,10 @@ constexpr RuleProtocols bit_of_word(std::string_view word) {
 inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_word("udp");
 inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
 inline constexpr RuleProtocols kTransportProtocols = kTcpBit | kUdpBit;
+// IP protocols of their own, without ports, and their numbers; ascending.
+inline constexpr RuleProtocols kPortlessProtocols = bits_of_words([](const RuleWord& word) { return word.ip_protocol != 0; });
+inline constexpr std::array<std::pair<RuleProtocols, std::uint8_t>, 3> kIpProtocolBits = {
+    {{bit_of_word("ipip"), 4}, {bit_of_word("6in4"), 41}, {bit_of_word("gre"), 47}}};
 inline constexpr RuleProtocols kDefaultProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("http");
 
 // protocols_on returns what can be seen on a transport.
@@ -93,9 +105,10 @@ constexpr RuleProtocols protocols_on(Transport transport) {
       return kOnTcp;
     case Transport::kUdp:
       return kOnUdp;
+    case Transport::kOther:
+      return kPortlessProtocols;
     case Transport::kIcmp:
     case Transport::kIcmpv6:
-    case Transport::kOther:
       return 0;
   }
   return 0;
@@ -109,19 +122,20 @@ constexpr RuleProtocols protocols_of_flow(Transport transport, Protocol protocol
     for (std::size_t i = 0; i < kRuleWords.size(); ++i) {
       if (kRuleWords[i].protocol != Protocol::kUnknown) own[static_cast<std::size_t>(kRuleWords[i].protocol)] |= RuleProtocols{1} << i;
     }
+    own[static_cast<std::size_t>(Protocol::kNvgre)] = own[static_cast<std::size_t>(Protocol::kErspan)] = bit_of_word("gre");
     return own;
   }();
   return (kTransportProtocols | kOwn[static_cast<std::size_t>(protocol)]) & protocols_on(transport);
 }
 
-// has_home tells whether a word has ports of its own.
-constexpr bool has_home(const RuleWord& word) { return word.ports[0] != 0; }
+// has_home tells whether a word has ports of its own, or needs none.
+constexpr bool has_home(const RuleWord& word) { return word.ports[0] != 0 || word.ip_protocol != 0; }
 
-// protocols_at_home returns the protocols whose own port this is; tcp and udp have none.
+// protocols_at_home returns the protocols whose own port this is; tcp and udp have none. What has no ports is at 0.
 constexpr RuleProtocols protocols_at_home(std::uint16_t port) {
   constexpr RuleProtocols kAt443 = bit_of_word("tls") | bit_of_word("quic");  // By far the most flows.
   if (port == 443) return kAt443;
-  return port == 0 ? 0 : bits_of_words([port](const RuleWord& word) {
+  return port == 0 ? kPortlessProtocols : bits_of_words([port](const RuleWord& word) {
     for (const std::uint16_t own : word.ports) {
       if (own == port) return true;
     }
