@@ -50,6 +50,11 @@ std::optional<PortRange> parse_ports(const Value& value) {
   return PortRange{*first, *last};
 }
 
+// is_reverse_tree tells whether the names below are those of addresses (RFC 1035 §3.5, RFC 3596 §2.5).
+bool is_reverse_tree(std::string_view name) {
+  return name == "in-addr.arpa" || name == "ip6.arpa";
+}
+
 // merge sorts ranges and joins those that overlap or touch.
 void merge(std::vector<PortRange>& ranges) {
   std::sort(ranges.begin(), ranges.end());
@@ -172,6 +177,10 @@ void RuleReader::read_name(Frame& frame, const Value& value, const std::string& 
       case PublicSuffix::kNo:
         break;
       case PublicSuffix::kRegistry:
+        if (is_reverse_tree(target->name.text())) {
+          frame.reader.warning(value.position, path, quote(value.text) + ": whoever holds the addresses sees what is asked");
+          break;
+        }
         frame.error(value.position, "to",
                     quote(value.text) + ": " + quote(target->name.text()) +
                         " is a public suffix: anyone may register a name below it");
