@@ -219,7 +219,8 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
                                                     .destination = flow.key.server.address,
                                                     .port = flow.key.server.port,
                                                     .name = claim.name,
-                                                    .now = now_});
+                                                    .now = now_,
+                                                    .claimed = true});
   if (match.action == policy::Action::kAllow && flow.midstream) {
     // Only an address rule could have allowed what was sent before; match_early has said that none does.
     deny_flow(flow, Reason::kMidstream);
