@@ -45,6 +45,10 @@ inline constexpr std::size_t kHttp2ReadersPerWorker = 128;  // Plaintext HTTP/2 
 inline constexpr std::size_t kDnsRecordsMax = 256;      // Records read from one message.
 inline constexpr std::size_t kDnsPointersMax = 64;      // Compression jumps in one name.
 inline constexpr std::size_t kDnsQueryMax = 4'096;      // A query over TCP.
+inline constexpr std::size_t kDnsDatagramMax = 1'232;   // A query over UDP; with a padding of 128 real ones have 256.
+// Distinct names below wildcards that are remembered for their budgets, and budgets, of all workers for an hour; 9 MB.
+inline constexpr std::size_t kBudgetNames = 262'144;
+inline constexpr std::size_t kBudgetCounts = 4'096;
 
 // --- Bindings --------------------------------------------------------------------------------------
 inline constexpr std::size_t kBindings = 65'536;          // Of all workers; 19 MB.
