@@ -57,7 +57,11 @@ inline constexpr std::size_t kBindingsPerAddress = 256;   // One address of a CD
 inline constexpr std::size_t kNamesTriedPerAddress = 32;  // Of which a flow without a name tries the newest.
 inline constexpr Duration kBindingTtlMin = std::chrono::seconds(60);
 inline constexpr Duration kBindingTtlMax = std::chrono::hours(24);
-inline constexpr std::size_t kDnsPendingPerFlow = 16;     // Questions without an answer; the oldest is forgotten.
+inline constexpr Duration kBindingKeptMax = std::chrono::hours(24);  // Behind the last answer, however much it is used.
+// Questions without an answer; the oldest is forgotten. Resolver libraries ask hundreds over one socket.
+inline constexpr std::size_t kDnsPendingPerFlow = 512;
+inline constexpr std::size_t kDnsPendingPerWorker = 16'384;  // 1 MB.
+inline constexpr std::size_t kAnswerAddressesMax = 64;       // Bound from one answer.
 inline constexpr Duration kDnsAnswerTime = std::chrono::seconds(15);
 inline constexpr std::size_t kDnsChainMax = 16;           // CNAMEs from the question to its addresses.
 
