@@ -11,12 +11,6 @@
 namespace sallyport::engine {
 namespace {
 
-// offset_of unwraps a sequence number to the stream offset nearest to `near`. Negative: before the stream.
-std::int64_t offset_of(std::uint32_t sequence, std::uint32_t base, std::uint64_t near) {
-  const std::uint32_t near_sequence = base + static_cast<std::uint32_t>(near);
-  return static_cast<std::int64_t>(near) + static_cast<std::int32_t>(sequence - near_sequence);
-}
-
 // client_is_source tells who opened a connection whose beginning a capture may lack.
 bool client_is_source(const Packet& packet, const parsers::IpPacket& ip) {
   if (packet.origin != Origin::kUnknown) return packet.origin == Origin::kOriginal;
@@ -69,7 +63,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     if (from_client && flow->client == nullptr && !ip.payload.empty()) set_protocol(*flow, detect_prefix(ip.payload));
   }
   if (flow->truncated) return {.reason = Reason::kTruncated};
-  if (!from_client) return tcp_from_server(*flow, ip);
+  if (!from_client) return tcp_from_server(*flow, packet, ip);
   return opens ? tcp_syn(*flow, packet, ip) : tcp_from_client(*flow, packet, ip);
 }
 
@@ -151,7 +145,7 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
     flow.server_base = ip.tcp.acknowledgment;
   }
   // The base is no measure: behind a long body it is gigabytes ahead.
-  const std::int64_t offset = offset_of(ip.tcp.sequence, flow.client_base, flow.client_seen);
+  const std::int64_t offset = unwrap(ip.tcp.sequence, flow.client_base, flow.client_seen);
   constexpr std::uint64_t kReceiveWindowMax = std::uint64_t{1} << 30;  // RFC 7323 §2.3
   const bool stale = offset < 0 || static_cast<std::uint64_t>(offset) > flow.client_seen + kReceiveWindowMax;
   if (stale && flow.state == FlowState::kDenied) return denied(flow);
@@ -269,7 +263,7 @@ void Inspector::Impl::read_opaque(Flow& flow, Protocol protocol) {
   flow.client->skip(length);
 }
 
-Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& ip) {
+Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   if (ip.tcp.rst || ip.tcp.fin) flow.closing = true;
   if (ip.tcp.ack && !flow.client_base_known) {
     // The client's first byte that the server has not seen yet; of a SYN-ACK: the byte behind the SYN.
@@ -286,12 +280,13 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& i
     return pass(flow, Reason::kReply);
   }
   if (ip.tcp.ack && flow.client != nullptr) {
-    const std::int64_t offset = offset_of(ip.tcp.acknowledgment, flow.client_base, flow.client_seen);
+    const std::int64_t offset = unwrap(ip.tcp.acknowledgment, flow.client_base, flow.client_seen);
     if (offset > 0) flow.acknowledged = std::max(flow.acknowledged, static_cast<std::uint64_t>(offset));
   }
   if (!ip.payload.empty()) read_server_stream(flow, ip);
   finish_if_acknowledged(flow);
   if (flow.state == FlowState::kDenied) return denied(flow);
+  if (flow.stage == Protocol::kDns && !ip.payload.empty()) return strip_segment(flow, packet, ip);
   return pass(flow, Reason::kReply);
 }
 
@@ -304,7 +299,7 @@ void Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
   }
   if (flow.server == nullptr) flow.server = windows_.acquire(0);
   if (flow.server == nullptr) return;  // The flow stays in the queue; it is not handed over unread.
-  const std::int64_t offset = offset_of(ip.tcp.sequence, flow.server_base, flow.server->base());
+  const std::int64_t offset = unwrap(ip.tcp.sequence, flow.server_base, flow.server->base());
   if (offset < 0) return;
   (void)flow.server->put(static_cast<std::uint64_t>(offset), ip.payload);
   switch (flow.stage) {

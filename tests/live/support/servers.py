@@ -160,12 +160,12 @@ PermitRootLogin prohibit-password
 
     # --- dnsmasq ------------------------------------------------------------------------------------
 
-    def start_dns(self) -> None:
-        """start_dns starts dnsmasq, which answers for every name below .test."""
+    def start_dns(self, *more: str) -> None:
+        """start_dns starts dnsmasq, which answers for every name below .test; `more` are arguments for it."""
         addresses = [f"--address=/{name}/{self.bed.server_address(family, index)}"
                      for name, index in {"test": 0, **NAMES}.items() for family in (4, 6)]
         self.bed.spawn("server", "dnsmasq", ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-                                             "--user=root", "--pid-file=", "--log-facility=-", f"--port={DNS_PORT}", *addresses])
+                                             "--user=root", "--pid-file=", "--log-facility=-", f"--port={DNS_PORT}", *addresses, *more])
         self.bed.wait_listening("server", "udp", DNS_PORT)
         self.bed.wait_listening("server", "tcp", DNS_PORT)
 
