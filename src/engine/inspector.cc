@@ -219,11 +219,21 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
                                                     .destination = flow.key.server.address,
                                                     .port = flow.key.server.port,
                                                     .name = claim.name,
-                                                    .now = now_});
+                                                    .now = now_,
+                                                    .host_key = flow.ssh.host_key_known ? &flow.ssh.host_key : nullptr,
+                                                    .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known});
   if (match.action == policy::Action::kAllow && flow.midstream) {
     // Only an address rule could have allowed what was sent before; match_early has said that none does.
     deny_flow(flow, Reason::kMidstream);
     return false;
+  }
+  if (protocol == Protocol::kSsh && match.action == policy::Action::kAllow) {
+    flow.ssh.host_key_wanted = match.needs_host_key;
+    if (match.needs_host_key || (flow.ssh.server_wanted && flow.ssh.phase == SshPhase::kIdentification)) {
+      flow.state = FlowState::kJudged;  // Told once the server's side is judged.
+      flow.reason = Reason::kAwaitingServer;
+      return true;
+    }
   }
   if (match.action == policy::Action::kAllow) {
     allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
@@ -234,6 +244,7 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
     const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp;
     const bool has_ports = flow.key.transport == Transport::kTcp || flow.key.transport == Transport::kUdp;
     reason = !has_ports                       ? Reason::kTransportNotAllowed
+             : match.other_host_key != kNoRule ? Reason::kHostKeyNotAllowed
              : protocol == Protocol::kUnknown ? Reason::kUnknownProtocol
              : match.nearest != kNoRule       ? Reason::kProtocolNotAllowed
              : claim.name != nullptr          ? Reason::kNameNotAllowed

@@ -119,6 +119,8 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
     become_final(flow);
     return pass(flow, flow.reason);
   }
+  // An SSH server need not wait for the client's first byte.
+  if (policy_->ssh_at(flow.scopes, flow.key.server.port, now_)) flow.ssh.server_wanted = flow.watch = true;
   if (ip.tcp.rst || ip.tcp.fin) return deny_flow(flow, Reason::kMalformed);
   if (ip.tcp.urg && !ip.payload.empty()) return deny_flow(flow, Reason::kUrgentData);
   if (flow.server_must_confirm && !ip.payload.empty()) return {.reason = Reason::kStaleSegment};
@@ -131,6 +133,8 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
   if (flow.state == FlowState::kFinal && !options_.read_details) return pass(flow, Reason::kFlowAllowed);
   if (ip.tcp.rst || ip.tcp.fin) flow.closing = true;
+  if (ip.tcp.ack && flow.stage == Protocol::kSsh) read_acknowledgement(flow, ip);
+  if (flow.state == FlowState::kFinal && !options_.read_details) return pass(flow, Reason::kFlowAllowed);
   if (ip.payload.empty()) {
     return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kNoPayload);
   }
@@ -210,6 +214,7 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
 // judged_end returns the client offset up to which bytes may leave.
 std::uint64_t Inspector::Impl::judged_end(const Flow& flow) {
   if (flow.state == FlowState::kFinal || flow.client == nullptr) return UINT64_MAX;
+  if (flow.stage == Protocol::kSsh && flow.ssh.may_leave != 0 && flow.ssh.phase != SshPhase::kDone) return flow.ssh.may_leave;
   // An HTTP/2 connection has no name before its first request, though its frames are read already.
   const std::uint32_t requests = flow.http_connect ? flow.http2_requests : flow.http_requests;
   if (flow.stage == Protocol::kHttp2 && requests == 0) return flow.tunnel_base;
@@ -282,7 +287,8 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& i
     flow.server_base_known = true;
     flow.server_base = ip.tcp.sequence + 1;
     if (flow.server_must_confirm && ip.tcp.ack && ip.tcp.acknowledgment == flow.client_base) {
-      flow.server_must_confirm = flow.watch = false;
+      flow.server_must_confirm = false;
+      flow.watch = flow.ssh.server_wanted;
     }
     return pass(flow, Reason::kReply);
   }
@@ -290,36 +296,69 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& i
     const std::int64_t offset = offset_of(ip.tcp.acknowledgment, flow.client_base, flow.client_seen);
     if (offset > 0) flow.acknowledged = std::max(flow.acknowledged, static_cast<std::uint64_t>(offset));
   }
-  if (!ip.payload.empty()) read_server_stream(flow, ip);
+  const bool was_denied = flow.state == FlowState::kDenied;
+  if (!ip.payload.empty() && !read_server_stream(flow, ip)) return {.reason = Reason::kStreamLimit};
+  if (ip.tcp.fin && awaits_ssh_server(flow) && flow.server != nullptr) {
+    const std::int64_t offset = offset_of(ip.tcp.sequence, flow.server_base, flow.server->base());
+    flow.ssh.server_end = static_cast<std::uint64_t>(std::max<std::int64_t>(offset, 0)) + ip.payload.size();
+    judge_ssh_server(flow);
+  }
   finish_if_acknowledged(flow);
-  if (flow.state == FlowState::kDenied) return denied(flow);
+  if (flow.state == FlowState::kDenied) return was_denied ? denied(flow) : refusal_of(flow);
   return pass(flow, Reason::kReply);
 }
 
-void Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip) {
-  const bool wanted = options_.read_details || (flow.watch && flow.state == FlowState::kJudged);
-  if (!wanted) return;
+// read_acknowledgement takes note of what the client has of the server's stream: until it has what was judged,
+// the server could send other bytes in its place.
+void Inspector::Impl::read_acknowledgement(Flow& flow, const parsers::IpPacket& ip) {
+  if (flow.server == nullptr || shadow(flow)) return;
+  const std::int64_t offset = offset_of(ip.tcp.acknowledgment, flow.server_base, flow.server->base());
+  if (offset <= 0) return;
+  flow.ssh.server_acknowledged = std::max(flow.ssh.server_acknowledged, static_cast<std::uint64_t>(offset));
+  finish_if_acknowledged(flow);
+}
+
+bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip) {
+  const bool counts = awaits_ssh_server(flow);
+  const bool wanted = options_.read_details || counts || (flow.watch && flow.state == FlowState::kJudged);
+  if (!wanted) return true;
   if (!flow.server_base_known) {
     flow.server_base_known = true;
     flow.server_base = ip.tcp.sequence;
   }
   if (flow.server == nullptr) flow.server = windows_.acquire(0);
-  if (flow.server == nullptr) return;  // The flow stays in the queue; it is not handed over unread.
+  if (flow.server == nullptr) return !counts;  // The flow stays in the queue; it is not handed over unread.
   const std::int64_t offset = offset_of(ip.tcp.sequence, flow.server_base, flow.server->base());
-  if (offset < 0) return;
-  (void)flow.server->put(static_cast<std::uint64_t>(offset), ip.payload);
-  switch (flow.stage) {
-    case Protocol::kTls: return read_tls_server(flow);
-    case Protocol::kHttp: return read_http_server(flow);
-    case Protocol::kSsh: return read_ssh_details(flow);
-    default: break;
+  if (offset < 0) return !counts;
+  const auto result = flow.server->put(static_cast<std::uint64_t>(offset), ip.payload);
+  if (counts && result.put == StreamWindow::Put::kConflict) {
+    refuse(flow, Reason::kRetransmissionDiffers);
+    return true;
   }
-  read_details(flow);
+  switch (flow.stage) {
+    case Protocol::kTls: read_tls_server(flow); break;
+    case Protocol::kHttp: read_http_server(flow); break;
+    case Protocol::kSsh: read_ssh_answer(flow); break;
+    default: read_details(flow); break;
+  }
+  const bool whole = result.put == StreamWindow::Put::kOk &&
+                     result.stored_end == static_cast<std::uint64_t>(offset) + ip.payload.size();
+  return whole || !counts || !flow.stage_known || !awaits_ssh_server(flow) || flow.ssh.phase == SshPhase::kDone;
+}
+
+void Inspector::Impl::read_ssh_answer(Flow& flow) {
+  if (awaits_ssh_server(flow)) {
+    judge_ssh_server(flow);
+    if (flow.state == FlowState::kJudged && flow.client != nullptr) release_held(flow, judged_end(flow));
+  }
+  read_ssh_details(flow);
 }
 
 void Inspector::Impl::finish_if_acknowledged(Flow& flow) {
   if (flow.state != FlowState::kJudged || flow.final_after == 0 || flow.acknowledged < flow.final_after) return;
   if (flow.stage == Protocol::kTls && !flow.no_second_hello) return;
+  const bool ssh = flow.stage == Protocol::kSsh;
+  if (ssh && (flow.ssh.phase != SshPhase::kDone || flow.ssh.server_acknowledged < flow.ssh.server_judged)) return;
   release_held(flow, UINT64_MAX);
   become_final(flow);
 }

@@ -1,5 +1,7 @@
 #include "sallyport/policy/policy.h"
 
+#include <algorithm>
+
 #include "compiled_rules.h"
 
 namespace sallyport::policy {
@@ -18,6 +20,13 @@ PolicyMatch Policy::match(const FlowQuery& query) const {
 EarlyResult Policy::match_early(ScopeSet scopes, Transport transport, const IpAddress& destination,
                                 std::uint16_t port, Timestamp now) const {
   return compiled_->match_early(scopes, transport, destination, port, now);
+}
+
+bool Policy::ssh_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const {
+  return std::any_of(compiled_->ssh_rules.begin(), compiled_->ssh_rules.end(), [&](RuleId id) {
+    const RuleTerms& rule = compiled_->rules[id];
+    return in_force(rule, scopes, now) && matches_at(rule, kSshBit, port);
+  });
 }
 
 const Defaults& Policy::defaults() const {
