@@ -220,6 +220,7 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
                                                     .port = flow.key.server.port,
                                                     .name = claim.name,
                                                     .now = now_,
+                                                    .claimed = true,
                                                     .host_key = flow.ssh.host_key_known ? &flow.ssh.host_key : nullptr,
                                                     .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known});
   if (match.action == policy::Action::kAllow && flow.midstream) {
@@ -388,6 +389,9 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.reason = flow.reason;
   event.rule = flow.rule;
   event.text = keep(text);
+  if (kind == FlowEvent::Kind::kVerdict && flow.ssh.host_key_known) {
+    event.host_key = keep(parsers::ssh_fingerprint(flow.ssh.host_key).text().substr(parsers::kSshFingerprintPrefix));
+  }
   return event;
 }
 

@@ -11,8 +11,6 @@ namespace {
 // Bits of SshState::told.
 constexpr std::uint8_t kServerBannerTold = 1, kHasshTold = 2, kHasshServerTold = 4, kHostKeyTold = 8;
 
-constexpr std::size_t kAlgorithmPrefix = 7;  // "SHA256:"
-
 // KexInit finds the identification string and the KEXINIT at the beginning of one side's stream.
 struct SideStart {
   std::string_view banner;
@@ -118,7 +116,7 @@ void Inspector::Impl::judge_ssh_exchange(Flow& flow) {
   flow.ssh.host_key = parsers::ssh_key_digest(exchange.host_key);
   flow.ssh.host_key_known = true;
   if (const auto type = parsers::ssh_key_type(exchange.host_key)) report_detail(flow, Detail::kHostKeyType, *type);
-  report_detail(flow, Detail::kHostKeySha256, parsers::ssh_fingerprint(flow.ssh.host_key).text().substr(kAlgorithmPrefix));
+  report_detail(flow, Detail::kHostKeySha256, parsers::ssh_fingerprint(flow.ssh.host_key).text().substr(parsers::kSshFingerprintPrefix));
   flow.ssh.told |= kHostKeyTold;
   if (!judge(flow, Protocol::kSsh, {})) return;
   flow.ssh.server_judged = flow.server->base() + flow.ssh.server_identification + exchange.server_read;
@@ -167,7 +165,7 @@ void Inspector::Impl::read_ssh_details(Flow& flow) {
     const auto key = parsers::ssh_host_key(packet, method);
     if (!key) continue;
     if (const auto type = parsers::ssh_key_type(*key)) report_detail(flow, Detail::kHostKeyType, *type);
-    tell_once(kHostKeyTold, Detail::kHostKeySha256, parsers::ssh_fingerprint(*key).text().substr(kAlgorithmPrefix));
+    tell_once(kHostKeyTold, Detail::kHostKeySha256, parsers::ssh_fingerprint(*key).text().substr(parsers::kSshFingerprintPrefix));
     return;
   }
 }

@@ -114,6 +114,7 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
   flow.syn_seen = flow.client_base_known = true;
   flow.midstream = false;
   flow.client_base = ip.tcp.sequence + 1;
+  if (flow.server == nullptr) flow.server_base_known = false;  // Sent again: no answer has come through.
   if (flow.state == FlowState::kUndecided && judge_early(flow)) {
     if (flow.state == FlowState::kDenied) return refusal_of(flow);
     become_final(flow);
@@ -284,6 +285,10 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& i
     flow.midstream = !ip.tcp.syn;
   }
   if (ip.tcp.syn) {
+    // Where the server's bytes count, where they begin is said once, as the client has it; and they begin behind it.
+    const bool moves = flow.server_base_known && flow.server_base != ip.tcp.sequence + 1;
+    if (flow.ssh.server_wanted && (moves || !ip.tcp.ack)) return {.reason = Reason::kStaleSegment};
+    if (flow.ssh.server_wanted && !ip.payload.empty()) return {.reason = Reason::kPayloadNotExpected};
     flow.server_base_known = true;
     flow.server_base = ip.tcp.sequence + 1;
     if (flow.server_must_confirm && ip.tcp.ack && ip.tcp.acknowledgment == flow.client_base) {
@@ -325,6 +330,10 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
   if (!flow.server_base_known) {
     flow.server_base_known = true;
     flow.server_base = ip.tcp.sequence;
+  }
+  if (counts && ip.tcp.urg) {  // The client reads urgent bytes apart from the others (RFC 6093 §3.4).
+    refuse(flow, Reason::kUrgentData);
+    return true;
   }
   if (flow.server == nullptr) flow.server = windows_.acquire(0);
   if (flow.server == nullptr) return !counts;  // The flow stays in the queue; it is not handed over unread.

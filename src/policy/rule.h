@@ -4,11 +4,13 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "host_keys.h"
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/protocol.h"
 #include "sallyport/core/time.h"
@@ -46,6 +48,11 @@ constexpr RuleProtocols protocols_on(Transport transport) {
       return 0;
   }
   return 0;
+}
+
+// bound_protocols_on returns those whose names belong to the destination: a rule for dns has the names asked for.
+constexpr RuleProtocols bound_protocols_on(Transport transport) {
+  return static_cast<RuleProtocols>(protocols_on(transport) & ~kDnsBit);
 }
 
 // protocols_of_flow returns the words that a flow answers to: its protocol's own, if that can be on this
@@ -120,6 +127,8 @@ struct RuleTerms {
   std::vector<PortRange> ports;  // Sorted, disjoint, not adjacent. Empty: each protocol's own port.
   ScopeSet scopes = 0;           // 0: every flow.
   Timestamp expires = kNever;
+  Bind bind = Bind::kStrict;                   // Of the names among its targets.
+  std::shared_ptr<const HostKeys> host_keys;  // Null: any key.
 };
 
 // RuleDraft is a rule as read, its words checked and canonical.

@@ -298,10 +298,6 @@ void RuleReader::check_combination(Frame& frame) {
     const auto bit = static_cast<RuleProtocols>(1u << i);
     if ((terms.protocols & bit) == 0) continue;
     const std::string word(kRuleProtocolNames[i]);
-    if (!frame.draft.names.empty() && (bit & kNamedProtocols) == 0) {
-      frame.error(frame.table.find("to")->value.position, "to",
-                  "names for " + word + " need address bindings: not supported yet; use an address");
-    }
     const bool any_port = terms.ports.empty() || terms.ports.front().first == 0;
     if (!any_port && (bit & kPortlessProtocols) != 0) {
       frame.error(frame.table.find("ports")->value.position, "ports",

@@ -22,6 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       query.destination = IpAddress::v4(0x0a000001);
       query.port = 443;
       query.name = &*name;
+      query.bound = query.claimed = true;
       const auto early = (*policy)->match_early(1, transport, query.destination, 443, query.now);
       const bool allowed = (*policy)->match(query).action == policy::Action::kAllow;
       if (early.match == policy::EarlyMatch::kAllow && !allowed) std::abort();

@@ -41,6 +41,7 @@ TEST(PolicyAllocationTest, MatchTakesNoMemory) {
   query.protocol = Protocol::kTls;
   query.destination = IpAddress::parse("2001:db8::1").value();
   query.name = &name;
+  query.bound = query.claimed = true;
   const std::size_t before = allocations.load();
   unsigned allowed = 0;
   for (unsigned i = 0; i < 10'000; ++i) {

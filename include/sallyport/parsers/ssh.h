@@ -118,6 +118,7 @@ std::optional<ByteSpan> ssh_host_key(const SshPacket& packet, std::string_view k
 // ssh_key_type returns the type at the beginning of a public key blob ("ssh-ed25519"), or nullopt.
 std::optional<std::string_view> ssh_key_type(ByteSpan key_blob);
 
+inline constexpr std::size_t kSshFingerprintPrefix = 7;  // "SHA256:"
 // SshFingerprint is a key's fingerprint as OpenSSH prints it: "SHA256:" and base64 without padding.
 struct SshFingerprint {
   std::array<char, 50> chars{};

@@ -37,6 +37,7 @@ struct Defaults {
   Action action = Action::kDeny;
   Mode mode = Mode::kEnforce;
   Refuse refuse = Refuse::kReset;
+  Bind bind = Bind::kStrict;  // Of rules that do not say.
 };
 
 struct Deploy {
@@ -94,6 +95,9 @@ struct FlowQuery {
   Timestamp now;
   // The destination belongs to `name`; for DNS: it is a trusted resolver. A strict rule for the name matches only then.
   bool bound = false;
+  // The bytes carry `name`. Otherwise it is one of the address's names, and only a rule's words for protocols that carry
+  // none (ssh, tcp, udp, tunnels) go by it: a hello for evil.example is no TLS flow to whatever else is at its address.
+  bool claimed = false;
   // SSH: the SHA-256 of the server's host key. While it is null a rule with host_keys matches if `host_key_pending`.
   const std::array<std::uint8_t, 32>* host_key = nullptr;
   bool host_key_pending = false;
@@ -121,7 +125,8 @@ enum class EarlyMatch : std::uint8_t {
 struct EarlyResult {
   EarlyMatch match = EarlyMatch::kUndecided;
   RuleId rule = kNoRule;
-  // Undecided, and only strict rules for names can allow it: the address must belong to a name that names_cover.
+  // Undecided, and only strict rules for names can allow it: the address must belong to a name that names_cover, or, for
+  // rules for dns, be a trusted resolver (the caller knows; names_cover leaves such rules out).
   bool needs_binding = false;
 };
 
@@ -151,16 +156,18 @@ class Policy {
                           std::uint16_t port, Timestamp now) const;
 
   // names_cover tells whether an allow rule for names, in force for these scopes and this port with any protocol of
-  // this transport, has `name` among its targets.
+  // this transport but dns, has `name` among its targets.
   bool names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name, Timestamp now) const;
   // match_question judges a lookup of `name` (null: outside the host name alphabet) at a trusted resolver, where no
   // rule for `dns` matches: under DnsNames::kPolicy a name may be asked that an allow rule has for some protocol that
-  // no deny rule takes away. A flow in no scope may ask for the names of every scope: it may be the stub resolver.
+  // no deny rule takes away; a rule for any destination has every name. A flow in no scope may ask for the names of
+  // every scope: it may be the stub resolver. A denial names the deny rule that took the name away, if one did.
   PolicyMatch match_question(ScopeSet scopes, const DomainName* name, Timestamp now) const;
   // wildcard_of returns the target "x" of the widest allow rule for names below x that matches `name`, or an empty view
   // when a rule has the very name. Borrowed from the policy.
   std::string_view wildcard_of(ScopeSet scopes, const DomainName& name, Timestamp now) const;
-  // exact_names returns every name that an allow rule mentions exactly, each once, for the resolver to keep warm.
+  // exact_names returns every name that a strict allow rule mentions exactly for another protocol than dns, each once,
+  // in the order of the rules, for the resolver to keep warm.
   std::vector<DomainName> exact_names(Timestamp now, std::size_t at_most) const;
   // exact_names_for returns those of the rules that could allow a flow to this port: what is looked up on a miss.
   std::vector<DomainName> exact_names_for(ScopeSet scopes, Transport transport, std::uint16_t port, Timestamp now,
@@ -176,6 +183,9 @@ class Policy {
   // `server` is one of that scope's. View 0 goes by Dns and this host's configuration (engine/resolvers.h).
   View view_of(ScopeSet scopes) const;
   bool view_trusts(View view, const IpAddress& server) const;
+
+  // may_be_private tells whether an answer for this name may give a private address (dns.private).
+  bool may_be_private(const DomainName& name) const;
 
   const Dns& dns() const;
   const Defaults& defaults() const;
