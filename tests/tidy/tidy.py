@@ -28,7 +28,7 @@ LAYERS = {
 OUTPUT_LAYERS = {"replay", "netfilter", "daemon", "cli"}
 # Third-party headers and the layers that own them.
 THIRD_PARTY = {
-    "openssl/": {"parsers"},
+    "openssl/": {"parsers", "policy"},
     "nghttp2/": {"parsers"},
     "toml++/": {"policy"},
     "idn2.h": {"policy"},

@@ -106,6 +106,11 @@ inline constexpr std::size_t kPolicyIncludeDepthMax = 8;
 inline constexpr std::size_t kPolicyProblemsMax = 1'000;        // Reported; the rest is counted.
 inline constexpr std::size_t kPolicyKeyPartsMax = 16;           // Of one dotted key; the parser recurses.
 inline constexpr std::size_t kPolicyTextMax = 128;              // Octets of a rule's or scope's name.
+inline constexpr std::size_t kKnownHostsFileMax = 4u << 20;     // Octets.
+inline constexpr std::size_t kKnownHostsLinesMax = 20'000;
+inline constexpr std::size_t kKnownHostsLineMax = 16'384;       // A key of 16,384 bits has 2,800 octets of base 64.
+// Hashes of hosts tried while a policy is loaded: about a second.
+inline constexpr std::size_t kPolicyHostHashesMax = 1'000'000;
 // Look-ups spent on finding allow rules that a deny rule covers; past it such rules go unreported.
 inline constexpr std::size_t kPolicyCoverLookupsMax = 4'000'000;
 
