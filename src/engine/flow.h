@@ -140,6 +140,8 @@ struct Flow {
   std::uint64_t final_after = 0;           // Client offset to be acknowledged before the kernel takes over.
   StreamWindow* client = nullptr;          // QUIC: the CRYPTO stream of the Initial packets. DTLS: the hello.
   StreamWindow* server = nullptr;
+  StreamWindow* answers = nullptr;         // DNS over TCP: the server's stream as the client gets it (strip_ech.cc).
+  bool answers_lost = false;               // A capture lacks bytes of it.
   TlsPhase tls_phase = TlsPhase::kFirstHello;
   HttpPhase http_phase = HttpPhase::kRequests;
   bool http_websocket = false;

@@ -7,15 +7,10 @@
 
 #include "detector.h"
 #include "inspector_impl.h"
+#include "replaced_packet.h"
 
 namespace sallyport::engine {
 namespace {
-
-// offset_of unwraps a sequence number to the stream offset nearest to `near`. Negative: before the stream.
-std::int64_t offset_of(std::uint32_t sequence, std::uint32_t base, std::uint64_t near) {
-  const std::uint32_t near_sequence = base + static_cast<std::uint32_t>(near);
-  return static_cast<std::int64_t>(near) + static_cast<std::int32_t>(sequence - near_sequence);
-}
 
 // client_is_source tells who opened a connection whose beginning a capture may lack.
 bool client_is_source(const Packet& packet, const parsers::IpPacket& ip) {
@@ -69,7 +64,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     if (from_client && flow->client == nullptr && !ip.payload.empty()) set_protocol(*flow, detect_prefix(ip.payload));
   }
   if (flow->truncated) return {.reason = Reason::kTruncated};
-  if (!from_client) return tcp_from_server(*flow, ip);
+  if (!from_client) return tcp_from_server(*flow, packet, ip);
   return opens ? tcp_syn(*flow, packet, ip) : tcp_from_client(*flow, packet, ip);
 }
 
@@ -156,7 +151,7 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
     flow.server_base = ip.tcp.acknowledgment;
   }
   // The base is no measure: behind a long body it is gigabytes ahead.
-  const std::int64_t offset = offset_of(ip.tcp.sequence, flow.client_base, flow.client_seen);
+  const std::int64_t offset = unwrap(ip.tcp.sequence, flow.client_base, flow.client_seen);
   constexpr std::uint64_t kReceiveWindowMax = std::uint64_t{1} << 30;  // RFC 7323 §2.3
   const bool stale = offset < 0 || static_cast<std::uint64_t>(offset) > flow.client_seen + kReceiveWindowMax;
   if (stale && flow.state == FlowState::kDenied) return denied(flow);
@@ -276,7 +271,7 @@ void Inspector::Impl::read_opaque(Flow& flow, Protocol protocol) {
   flow.client->skip(length);
 }
 
-Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& ip) {
+Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   if (ip.tcp.rst || ip.tcp.fin) flow.closing = true;
   if (ip.tcp.ack && !flow.client_base_known) {
     // The client's first byte that the server has not seen yet; of a SYN-ACK: the byte behind the SYN.
@@ -298,26 +293,44 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& i
     return pass(flow, Reason::kReply);
   }
   if (ip.tcp.ack && flow.client != nullptr) {
-    const std::int64_t offset = offset_of(ip.tcp.acknowledgment, flow.client_base, flow.client_seen);
+    const std::int64_t offset = unwrap(ip.tcp.acknowledgment, flow.client_base, flow.client_seen);
     if (offset > 0) flow.acknowledged = std::max(flow.acknowledged, static_cast<std::uint64_t>(offset));
   }
   const bool was_denied = flow.state == FlowState::kDenied;
   if (!ip.payload.empty() && !read_server_stream(flow, ip)) return {.reason = Reason::kStreamLimit};
   if (ip.tcp.fin && awaits_ssh_server(flow) && flow.server != nullptr) {
-    const std::int64_t offset = offset_of(ip.tcp.sequence, flow.server_base, flow.server->base());
+    const std::int64_t offset = unwrap(ip.tcp.sequence, flow.server_base, flow.server->base());
     flow.ssh.server_end = static_cast<std::uint64_t>(std::max<std::int64_t>(offset, 0)) + ip.payload.size();
     judge_ssh_server(flow);
   }
   finish_if_acknowledged(flow);
-  if (flow.state == FlowState::kDenied) return was_denied ? denied(flow) : refusal_of(flow);
+  if (flow.state == FlowState::kDenied) return was_denied ? denied(flow) : reset_client(flow, packet, ip);
+  if (flow.stage == Protocol::kDns && !ip.payload.empty()) return strip_segment(flow, packet, ip);
   return pass(flow, Reason::kReply);
+}
+
+// reset_client answers for a packet of the server on which an SSH flow is denied: it goes on as a RST. The client waits
+// for this answer and sends nothing that a refusal could come back for; and it must not see the wrong host key, which
+// it might take for the host's from then on.
+Decision Inspector::Impl::reset_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
+  const bool silent = policy_->refuse_of(flow.rule) == policy::Refuse::kDrop;
+  if (flow.stage != Protocol::kSsh || flow.key.tunnel != 0 || silent || observing() || ip.truncated) return refusal_of(flow);
+  constexpr std::size_t kFlagsOffset = 13;  // RFC 9293 §3.1
+  constexpr std::uint8_t kRstAck = 0x14;
+  const std::span<std::uint8_t> copy = copy_packet(packet);
+  copy[ip.transport_offset + kFlagsOffset] = kRstAck;
+  const auto payload = copy.subspan(static_cast<std::size_t>(ip.payload.data() - packet.bytes.data()), ip.payload.size());
+  std::fill(payload.begin(), payload.end(), std::uint8_t{0});
+  write_checksum(copy, ip);
+  replacement = copy;
+  return {Verdict::kAccept, flow.reason, flow.rule, {}};
 }
 
 // read_acknowledgement takes note of what the client has of the server's stream: until it has what was judged,
 // the server could send other bytes in its place.
 void Inspector::Impl::read_acknowledgement(Flow& flow, const parsers::IpPacket& ip) {
   if (flow.server == nullptr || shadow(flow)) return;
-  const std::int64_t offset = offset_of(ip.tcp.acknowledgment, flow.server_base, flow.server->base());
+  const std::int64_t offset = unwrap(ip.tcp.acknowledgment, flow.server_base, flow.server->base());
   if (offset <= 0) return;
   flow.ssh.server_acknowledged = std::max(flow.ssh.server_acknowledged, static_cast<std::uint64_t>(offset));
   finish_if_acknowledged(flow);
@@ -337,7 +350,7 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
   }
   if (flow.server == nullptr) flow.server = windows_.acquire(0);
   if (flow.server == nullptr) return !counts;  // The flow stays in the queue; it is not handed over unread.
-  const std::int64_t offset = offset_of(ip.tcp.sequence, flow.server_base, flow.server->base());
+  const std::int64_t offset = unwrap(ip.tcp.sequence, flow.server_base, flow.server->base());
   if (offset < 0) return !counts;
   const auto result = flow.server->put(static_cast<std::uint64_t>(offset), ip.payload);
   if (counts && result.put == StreamWindow::Put::kConflict) {

@@ -106,6 +106,7 @@ Decision Inspector::Impl::udp_from_server(Flow& flow, const Packet& packet, cons
   if (is_dns_like(flow.stage) || (flow.stage == Protocol::kUnknown && looks_like_dns_answer(ip.payload))) {
     if (!flow.stage_known) set_protocol(flow, detect_datagram(ip.payload, flow.key));
     report_dns(flow, ip.payload);
+    if (flow.state != FlowState::kDenied) return strip_datagram(flow, packet, ip);
   } else if (flow.state == FlowState::kJudged && flow.stage != Protocol::kQuic) {
     const bool more_hellos = flow.stage == Protocol::kDtls && !flow.dtls.without_hello && !flow.by_address;
     if (!more_hellos || parsers::answers_hello(ip.payload)) become_final(flow);

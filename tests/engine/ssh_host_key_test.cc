@@ -1,8 +1,10 @@
 // SSH under the inspector: both sides must be SSH, and the server's host key one of those that the rule has.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
+#include "sallyport/parsers/ip_packet.h"
 #include "sallyport/parsers/ssh.h"
 #include "support/inspector_harness.h"
 #include "support/ssh_session.h"
@@ -52,6 +54,15 @@ class SshHostKeyTest : public ::testing::Test {
     EXPECT_EQ(client(ssh_.init()).verdict, Verdict::kAccept);
     EXPECT_TRUE(fw_.verdicts().empty()) << "nothing is decided before the host key is known";
   }
+  // expect_reset tells whether the server's packet goes on as a RST without a byte of its payload.
+  void expect_reset(const Decision& decision) {
+    EXPECT_EQ(decision.verdict, Verdict::kAccept);
+    const ByteSpan sent = fw_.inspector().replacement();
+    const auto ip = parsers::parse_ip_packet(sent, sent.size());
+    ASSERT_TRUE(ip);
+    EXPECT_TRUE(ip->tcp.rst && ip->tcp.ack && !ip->tcp.syn && !ip->tcp.fin);
+    EXPECT_EQ(std::count(ip->payload.begin(), ip->payload.end(), 0), static_cast<std::ptrdiff_t>(ip->payload.size()));
+  }
   void expect_denied(Reason reason) {
     ASSERT_EQ(fw_.verdicts().size(), 1U);
     EXPECT_EQ(fw_.verdicts()[0].verdict, FlowVerdict::kDeny);
@@ -80,6 +91,7 @@ TEST_F(SshHostKeyTest, AnotherKeyIsCutBeforeTheClientsNewKeys) {
   const auto reply = fw_.server(tcp_.server_data(ssh_.reply()));
   ASSERT_EQ(reply.releases.size(), 1U);
   EXPECT_EQ(reply.releases[0].decision.verdict, Verdict::kDrop);
+  expect_reset(reply.decision);
   expect_denied(Reason::kHostKeyNotAllowed);
 }
 
@@ -128,7 +140,7 @@ TEST_F(SshHostKeyTest, AReplySentAgainWithAnotherKeyIsDenied) {
   SshSession evil = ssh_;
   evil.key_fill = 8;
   const Bytes again = tcp_.server_at(0).seq(at).ack(tcp_.client_next()).payload(evil.reply()).build();
-  EXPECT_EQ(fw_.server(again).decision.verdict, Verdict::kDrop);
+  expect_reset(fw_.server(again).decision);
   ASSERT_EQ(fw_.verdicts().size(), 2U);
   EXPECT_EQ(fw_.verdicts()[1].reason, Reason::kRetransmissionDiffers);
   EXPECT_EQ(client(ssh_.new_keys()).verdict, Verdict::kDrop);
@@ -161,7 +173,7 @@ TEST_F(SshHostKeyTest, IsNotHandedOverBeforeTheClientHasTheReply) {
 TEST_F(SshHostKeyTest, UrgentBytesOfTheServerAreRefused) {
   exchange();
   const Bytes urgent = tcp_.server_at(0).seq(tcp_.server_next()).ack(tcp_.client_next()).urgent_pointer(1).payload(ssh_.reply()).build();
-  EXPECT_EQ(fw_.server(urgent).decision.verdict, Verdict::kDrop);
+  expect_reset(fw_.server(urgent).decision);
   expect_denied(Reason::kUrgentData);
 }
 
@@ -228,6 +240,7 @@ TEST_F(SshHostKeyTest, ObservingLetsAllThroughAndTellsTheDenial) {
   EXPECT_EQ(fw.client(tcp_.client_data(ssh_.client_after())).decision.verdict, Verdict::kAccept);
   ASSERT_EQ(fw.verdicts().size(), 1U);
   EXPECT_EQ(fw.verdicts()[0].reason, Reason::kHostKeyNotAllowed);
+  EXPECT_TRUE(fw.inspector().replacement().empty());
 }
 
 // --- Both sides must be SSH, also without pinned keys ---------------------------------------------

@@ -45,6 +45,10 @@ inline constexpr std::size_t kHttp2ReadersPerWorker = 128;  // Plaintext HTTP/2 
 inline constexpr std::size_t kDnsRecordsMax = 256;      // Records read from one message.
 inline constexpr std::size_t kDnsPointersMax = 64;      // Compression jumps in one name.
 inline constexpr std::size_t kDnsQueryMax = 4'096;      // A query over TCP.
+inline constexpr std::size_t kDnsDatagramMax = 1'232;   // A query over UDP; with a padding of 128 real ones have 256.
+// Distinct names below wildcards that are remembered for their budgets, and budgets, of all workers for an hour; 9 MB.
+inline constexpr std::size_t kBudgetNames = 262'144;
+inline constexpr std::size_t kBudgetCounts = 4'096;
 
 // --- Bindings --------------------------------------------------------------------------------------
 inline constexpr std::size_t kBindings = 65'536;          // Of all workers; 19 MB.
@@ -53,7 +57,11 @@ inline constexpr std::size_t kBindingsPerAddress = 256;   // One address of a CD
 inline constexpr std::size_t kNamesTriedPerAddress = 32;  // Of which a flow without a name tries the newest.
 inline constexpr Duration kBindingTtlMin = std::chrono::seconds(60);
 inline constexpr Duration kBindingTtlMax = std::chrono::hours(24);
-inline constexpr std::size_t kDnsPendingPerFlow = 16;     // Questions without an answer; the oldest is forgotten.
+inline constexpr Duration kBindingKeptMax = std::chrono::hours(24);  // Behind the last answer, however much it is used.
+// Questions without an answer; the oldest is forgotten. Resolver libraries ask hundreds over one socket.
+inline constexpr std::size_t kDnsPendingPerFlow = 512;
+inline constexpr std::size_t kDnsPendingPerWorker = 16'384;  // 1 MB.
+inline constexpr std::size_t kAnswerAddressesMax = 64;       // Bound from one answer.
 inline constexpr Duration kDnsAnswerTime = std::chrono::seconds(15);
 inline constexpr std::size_t kDnsChainMax = 16;           // CNAMEs from the question to its addresses.
 
