@@ -232,7 +232,9 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
                                                     .port = flow.key.server.port,
                                                     .name = claim.name,
                                                     .now = now_,
-                                                    .claimed = true});
+                                                    .claimed = true,
+                                                    .host_key = flow.ssh.host_key_known ? &flow.ssh.host_key : nullptr,
+                                                    .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known});
   if (match.action == policy::Action::kAllow && claim.ech && policy_->ech_of(match.rule) == policy::Ech::kDeny) {
     deny_flow(flow, Reason::kEchDenied, match.rule);
     return false;
@@ -241,6 +243,14 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
     // Only an address rule could have allowed what was sent before; match_early has said that none does.
     deny_flow(flow, Reason::kMidstream);
     return false;
+  }
+  if (protocol == Protocol::kSsh && match.action == policy::Action::kAllow) {
+    flow.ssh.host_key_wanted = match.needs_host_key;
+    if (match.needs_host_key || (flow.ssh.server_wanted && flow.ssh.phase == SshPhase::kIdentification)) {
+      flow.state = FlowState::kJudged;  // Told once the server's side is judged.
+      flow.reason = Reason::kAwaitingServer;
+      return true;
+    }
   }
   if (match.action == policy::Action::kAllow) {
     allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
@@ -252,6 +262,7 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
                               protocol == Protocol::kDtls;
     const bool has_ports = flow.key.transport == Transport::kTcp || flow.key.transport == Transport::kUdp;
     reason = !has_ports                       ? Reason::kTransportNotAllowed
+             : match.other_host_key != kNoRule ? Reason::kHostKeyNotAllowed
              : protocol == Protocol::kUnknown ? Reason::kUnknownProtocol
              : match.nearest != kNoRule       ? Reason::kProtocolNotAllowed
              : claim.name != nullptr          ? Reason::kNameNotAllowed
@@ -396,6 +407,9 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.reason = flow.reason;
   event.rule = flow.rule;
   event.text = keep(text);
+  if (kind == FlowEvent::Kind::kVerdict && flow.ssh.host_key_known) {
+    event.host_key = keep(parsers::ssh_fingerprint(flow.ssh.host_key).text().substr(parsers::kSshFingerprintPrefix));
+  }
   return event;
 }
 
