@@ -211,9 +211,8 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
 std::uint64_t Inspector::Impl::judged_end(const Flow& flow) {
   if (flow.state == FlowState::kFinal || flow.client == nullptr) return UINT64_MAX;
   if (flow.stage == Protocol::kSsh && flow.ssh.may_leave != 0 && flow.ssh.phase != SshPhase::kDone) return flow.ssh.may_leave;
-  // An HTTP/2 connection has no name before its first request, though its frames are read already.
-  const std::uint32_t requests = flow.http_connect ? flow.http2_requests : flow.http_requests;
-  if (flow.stage == Protocol::kHttp2 && requests == 0) return flow.tunnel_base;
+  // HTTP/2 frames are read before the request that they belong to is known.
+  if (flow.stage == Protocol::kHttp2) return std::max(flow.tunnel_base, flow.http2_judged);
   return flow.client->base();
 }
 
@@ -360,8 +359,10 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
   switch (flow.stage) {
     case Protocol::kTls: read_tls_server(flow); break;
     case Protocol::kHttp: read_http_server(flow); break;
-    case Protocol::kSsh: read_ssh_answer(flow); break;
-    default: read_details(flow); break;
+    default:
+      if (counts) read_ssh_answer(flow);
+      read_details(flow);
+      break;
   }
   const bool whole = result.put == StreamWindow::Put::kOk &&
                      result.stored_end == static_cast<std::uint64_t>(offset) + ip.payload.size();
@@ -369,11 +370,9 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
 }
 
 void Inspector::Impl::read_ssh_answer(Flow& flow) {
-  if (awaits_ssh_server(flow)) {
-    judge_ssh_server(flow);
-    if (flow.state == FlowState::kJudged && flow.client != nullptr) release_held(flow, judged_end(flow));
-  }
-  read_ssh_details(flow);
+  if (flow.stage != Protocol::kSsh) return;  // The client has not spoken yet.
+  judge_ssh_server(flow);
+  if (flow.state == FlowState::kJudged && flow.client != nullptr) release_held(flow, judged_end(flow));
 }
 
 void Inspector::Impl::finish_if_acknowledged(Flow& flow) {
