@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <expected>
+#include <random>
 #include <thread>
 
 #include "control_server.h"
@@ -88,6 +89,9 @@ class Daemon {
   }
 
   Outcome open_workers(const netfilter::RulePlan& plan) {
+    std::random_device random;
+    const auto budget = std::make_shared<engine::LookupBudget>(
+        std::array<std::uint64_t, 2>{std::uint64_t{random()} << 32 | random(), std::uint64_t{random()} << 32 | random()});
     for (unsigned i = 0; i < queues_; ++i) {
       netfilter::WorkerOptions worker;
       worker.queue = static_cast<std::uint16_t>(i);
@@ -96,6 +100,7 @@ class Daemon {
       worker.generation = plan.generation;
       worker.inside = plan.inside;
       worker.inspector.mode = mode_;
+      worker.inspector.lookup_budget = budget;
       netfilter::EventHandler on_event;
       if (!options_.quiet) on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
       auto opened = netfilter::QueueWorker::open(worker, policy_, std::move(on_event));

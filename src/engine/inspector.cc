@@ -199,9 +199,12 @@ bool Inspector::Impl::judge_early(Flow& flow) {
                                                          flow.key.server.port, now_);
   // An observer wants to see the name that the flow would have been for.
   if (observing() || early.match == policy::EarlyMatch::kUndecided) return false;
-  // What a trusted resolver may be asked is known once the question is seen; it needs no rule for dns.
-  if (early.match == policy::EarlyMatch::kDeny && early.rule == kNoRule && flow.key.server.port == kDnsPort && trusts(flow)) {
-    return false;
+  // What a trusted resolver may be asked is known once the question is seen; it needs no rule for dns. Over UDP the first
+  // packet is the question, which the event should name.
+  if (early.match == policy::EarlyMatch::kDeny && early.rule == kNoRule && flow.key.server.port == kDnsPort) {
+    if (flow.key.transport == Transport::kUdp || trusts(flow)) return false;
+    deny_flow(flow, Reason::kResolverNotTrusted);
+    return true;
   }
   if (early.match == policy::EarlyMatch::kAllow) {
     allow_flow(flow, early.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, early.rule);

@@ -130,7 +130,7 @@ class Inspector::Impl {
     bool trusted = false;        // The server is.
   };
   bool trusts(const Flow& flow) const;
-  policy::PolicyMatch match_question(const Flow& flow, const DomainName* name, bool trusted) const;
+  policy::PolicyMatch match_lookup(const Flow& flow, const DomainName* name, bool trusted) const;
   void look_up(const Flow& flow, const parsers::DnsQuestion& question, Lookup& lookup) const;
   bool judge_question(Flow& flow, const parsers::DnsQuestion& question);
   void report_question(Flow& flow, ByteSpan message);

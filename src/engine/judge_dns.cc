@@ -16,9 +16,9 @@ bool Inspector::Impl::trusts(const Flow& flow) const {
   return dns.system_resolvers || std::ranges::find(dns.resolvers, server.unmapped()) != dns.resolvers.end();
 }
 
-// match_question asks the policy for one name of a question: the rules for dns first, and at a trusted resolver what may
+// match_lookup asks the policy for one name of a question: the rules for dns first, and at a trusted resolver what may
 // be looked up without one.
-policy::PolicyMatch Inspector::Impl::match_question(const Flow& flow, const DomainName* name, bool trusted) const {
+policy::PolicyMatch Inspector::Impl::match_lookup(const Flow& flow, const DomainName* name, bool trusted) const {
   const policy::PolicyMatch match = policy_->match({.scopes = flow.scopes,
                                                     .transport = flow.key.transport,
                                                     .protocol = Protocol::kDns,
@@ -44,12 +44,12 @@ void Inspector::Impl::look_up(const Flow& flow, const parsers::DnsQuestion& ques
   lookup.trusted = trusts(flow);
   const auto host_text = name ? host_of_service(name->text(), question.type) : std::nullopt;
   if (const auto host = host_text ? DomainName::parse(*host_text) : std::nullopt) {
-    lookup.match = match_question(flow, &*host, lookup.trusted);
+    lookup.match = match_lookup(flow, &*host, lookup.trusted);
     lookup.budget_of = policy_->wildcard_of(flow.scopes, *host, now_);
     if (lookup.budget_of.empty()) lookup.budget_of = lookup.name.text().substr(name->text().size() - host->text().size());
     if (lookup.match.action == policy::Action::kAllow || lookup.match.rule != kNoRule) return;
   }
-  lookup.match = match_question(flow, name ? &*name : nullptr, lookup.trusted);
+  lookup.match = match_lookup(flow, name ? &*name : nullptr, lookup.trusted);
   lookup.budget_of = name ? policy_->wildcard_of(flow.scopes, *name, now_) : std::string_view{};
 }
 
@@ -78,7 +78,7 @@ bool Inspector::Impl::judge_question(Flow& flow, const parsers::DnsQuestion& que
     return false;
   }
   // Where every name may be asked, a budget for some would bound nothing.
-  const bool any_name = match_question(flow, nullptr, lookup.trusted).action == policy::Action::kAllow;
+  const bool any_name = match_lookup(flow, nullptr, lookup.trusted).action == policy::Action::kAllow;
   if (!any_name && !lookup.budget_of.empty() &&
       !budget_->admit(flow.scopes, lookup.budget_of, lookup.name.text(), policy_->dns().wildcard_budget, now_)) {
     deny_flow(flow, Reason::kLookupBudget, rule);

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <mutex>
-#include <vector>
+#include <new>
 
 #include "keyed_hash.h"
 #include "sallyport/core/domain_name.h"
@@ -22,11 +23,16 @@ struct Slot {
 // Table is filled to half at most, so that probes stay short.
 class Table {
  public:
-  explicit Table(std::size_t entries) : slots_(std::bit_ceil(std::max<std::size_t>(entries, 1) * 2)), room_(entries) {}
+  explicit Table(std::size_t entries)
+      : size_(std::bit_ceil(std::max<std::size_t>(entries, 1) * 2)),
+        room_(entries),
+        slots_(static_cast<Slot*>(std::calloc(size_, sizeof(Slot)))) {  // Pages that are never used are never touched.
+    if (slots_ == nullptr) throw std::bad_alloc();
+  }
 
   // find returns the slot with this hash or a free one for it.
   Slot& find(std::uint64_t hash) {
-    const std::size_t mask = slots_.size() - 1;
+    const std::size_t mask = size_ - 1;
     std::size_t at = static_cast<std::size_t>(hash) & mask;
     while (slots_[at].hash != 0 && slots_[at].hash != hash) at = (at + 1) & mask;
     return slots_[at];
@@ -37,14 +43,18 @@ class Table {
     ++used_;
   }
   void clear() {
-    if (used_ != 0) std::ranges::fill(slots_, Slot{});
+    if (used_ != 0) std::fill_n(slots_.get(), size_, Slot{});
     used_ = 0;
   }
 
  private:
-  std::vector<Slot> slots_;
+  struct Free {
+    void operator()(Slot* slots) const { std::free(slots); }
+  };
+  std::size_t size_;
   std::size_t room_;
   std::size_t used_ = 0;
+  std::unique_ptr<Slot[], Free> slots_;
 };
 
 }  // namespace

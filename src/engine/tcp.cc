@@ -210,9 +210,9 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
 // judged_end returns the client offset up to which bytes may leave.
 std::uint64_t Inspector::Impl::judged_end(const Flow& flow) {
   if (flow.state == FlowState::kFinal || flow.client == nullptr) return UINT64_MAX;
-  if (flow.stage == Protocol::kSsh && flow.ssh.may_leave != 0 && flow.ssh.phase != SshPhase::kDone) return flow.ssh.may_leave;
   // HTTP/2 frames are read before the request that they belong to is known.
   if (flow.stage == Protocol::kHttp2) return std::max(flow.tunnel_base, flow.http2_judged);
+  if (flow.stage == Protocol::kSsh && flow.ssh.may_leave != 0 && flow.ssh.phase != SshPhase::kDone) return flow.ssh.may_leave;
   return flow.client->base();
 }
 
@@ -359,20 +359,20 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
   switch (flow.stage) {
     case Protocol::kTls: read_tls_server(flow); break;
     case Protocol::kHttp: read_http_server(flow); break;
-    default:
-      if (counts) read_ssh_answer(flow);
-      read_details(flow);
-      break;
+    case Protocol::kSsh: read_ssh_answer(flow); break;
+    default: break;
   }
+  read_details(flow);
   const bool whole = result.put == StreamWindow::Put::kOk &&
                      result.stored_end == static_cast<std::uint64_t>(offset) + ip.payload.size();
   return whole || !counts || !flow.stage_known || !awaits_ssh_server(flow) || flow.ssh.phase == SshPhase::kDone;
 }
 
 void Inspector::Impl::read_ssh_answer(Flow& flow) {
-  if (flow.stage != Protocol::kSsh) return;  // The client has not spoken yet.
-  judge_ssh_server(flow);
-  if (flow.state == FlowState::kJudged && flow.client != nullptr) release_held(flow, judged_end(flow));
+  if (awaits_ssh_server(flow)) {
+    judge_ssh_server(flow);
+    if (flow.state == FlowState::kJudged && flow.client != nullptr) release_held(flow, judged_end(flow));
+  }
 }
 
 void Inspector::Impl::finish_if_acknowledged(Flow& flow) {

@@ -34,8 +34,9 @@ def body(suite: Suite) -> None:
         for family in (4, 6):
             with Testbed(mode) as bed, Servers(bed) as servers:
                 address = bed.server_address(family)
-                for port in (SSH_PORT, OTHER_PORT, FILE_PORT):
-                    servers.start_ssh(port, "LogLevel DEBUG1", own_key=True)
+                servers.start_ssh()
+                for port in (OTHER_PORT, FILE_PORT):
+                    servers.start_another_ssh(port)
                 servers.start_lines(WEB_PORT, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
                 with Sallyport(bed, policy_text(bed, rules(servers, address, bed.scratch))) as firewall:
                     suite.on_failure = firewall.log

@@ -125,28 +125,33 @@ http {{ access_log off; default_type text/plain;{temporary}
 
     # --- OpenSSH ------------------------------------------------------------------------------------
 
+    def start_ssh(self, port: int = SSH_PORT, more: str = "") -> None:
+        """start_ssh starts sshd; each has a host key of its own. `more` is added to its configuration."""
+        folder = self.root / "ssh"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not (folder / "user").exists():
+            must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "user")])
+            (folder / "authorized_keys").write_text((folder / "user.pub").read_text())
+        self.start_another_ssh(port, more)
+
     def host_key(self, port: int) -> Path:
-        """host_key returns the public part of the host key that the server on the port has of its own."""
+        """host_key returns the public host key of the server on the port."""
         return self.root / "ssh" / f"host-{port}.pub"
 
     def ssh_log(self, port: int) -> str:
-        """ssh_log returns what the server on the port said."""
+        """ssh_log returns what the server on the port said, with its key exchange and authentication."""
         return self._sshds[port].err()
 
-    def start_ssh(self, port: int = SSH_PORT, more: str = "", own_key: bool = False) -> None:
-        """start_ssh starts sshd; several have one host key, but those with `own_key`. `more` is added to its configuration."""
+    def start_another_ssh(self, port: int, more: str = "") -> None:
+        """start_another_ssh starts a server with a host key of its own, for the same users, beside that of start_ssh."""
         folder = self.root / "ssh"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        host = self.host_key(port).with_suffix("") if own_key else folder / "host"
-        for key in (host, folder / "user"):
-            if not key.exists():
-                must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)])
-        (folder / "authorized_keys").write_text((folder / "user.pub").read_text())
+        must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / f"host-{port}")])
         config = folder / f"sshd_config-{port}"
         config.write_text(f"""
 {more}
 Port {port}
-HostKey {host}
+LogLevel DEBUG1
+HostKey {folder}/host-{port}
 AuthorizedKeysFile {folder}/authorized_keys
 PidFile none
 UsePAM no
@@ -181,12 +186,12 @@ PermitRootLogin prohibit-password
 
     # --- dnsmasq ------------------------------------------------------------------------------------
 
-    def start_dns(self) -> None:
-        """start_dns starts dnsmasq, which answers for every name below .test."""
+    def start_dns(self, *more: str) -> None:
+        """start_dns starts dnsmasq, which answers for every name below .test; `more` are arguments for it."""
         addresses = [f"--address=/{name}/{self.bed.server_address(family, index)}"
                      for name, index in {"test": 0, **NAMES}.items() for family in (4, 6)]
         self.bed.spawn("server", "dnsmasq", ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-                                             "--user=root", "--pid-file=", "--log-facility=-", f"--port={DNS_PORT}", *addresses])
+                                             "--user=root", "--pid-file=", "--log-facility=-", f"--port={DNS_PORT}", *addresses, *more])
         self.bed.wait_listening("server", "udp", DNS_PORT)
         self.bed.wait_listening("server", "tcp", DNS_PORT)
 
