@@ -9,14 +9,9 @@
 #include "support/inspector_harness.h"
 #include "support/ssh_session.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::Bytes;
-using ::sallyport::testing::endpoint;
-using ::sallyport::testing::SshKexInitBuilder;
-using ::sallyport::testing::SshSession;
-using ::sallyport::testing::TcpConversation;
 using engine::FlowVerdict;
 
 const auto kClient = endpoint("10.0.0.1", 40'000);
@@ -385,4 +380,4 @@ TEST(SshHostKeyDeliveryTest, SameVerdictHoweverBothSidesAreDelivered) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing
