@@ -66,7 +66,10 @@ Decision Inspector::Impl::look_inside(const Flow& carrier, const Packet& packet,
   const auto content = parsers::open_tunnel(carrier.carries, ip.payload, ip.payload_size);
   if (!content) return {Verdict::kDrop, reason_of(content.error()), carrier.rule, {}};
   if (content->control) return {Verdict::kAccept, Reason::kTunnelControl, carrier.rule, FlowMark::kWatch};
-  inside_ = {tunnel_id(carrier, ip, content->segment), carrier.protocol, carrier.number, carrier.scopes};
+  // A flow that an address rule allowed need not have been named.
+  const bool named = parsers::tunnel_family(carrier.protocol) == carrier.carries;
+  inside_ = {tunnel_id(carrier, ip, content->segment), named ? carrier.protocol : carrier.carries, carrier.number,
+             carrier.scopes};
   Packet inner = packet;
   inner.bytes = content->packet;
   inner.wire_size = static_cast<std::uint32_t>(content->wire_size);

@@ -152,7 +152,9 @@ class RuleWriter {
     // one. A few bare ones are looked at all the same, for servers that only listen.
     t.rules.push_back(chain + " -p tcp -m bpf --bytecode \"" + pure_ack_filter(family_) +
                       "\" -m statistic --mode random --probability 0.9 -j RETURN");
-    for (const std::string& transport : transports()) t.rules.push_back(chain + " -p " + transport + ' ' + queue());
+    for (const std::string& transport : transports()) {
+      t.rules.push_back(chain + " -p " + transport + ' ' + queue());
+    }
   }
 
   // add_reject answers for a packet of a denied flow; anything that reaches its end is dropped.

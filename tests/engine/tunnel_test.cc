@@ -117,6 +117,7 @@ TEST(TunnelFlowTest, WhatIsInsideIsJudgedByTheSameRules) {
       ASSERT_EQ(fw.verdicts().size(), 2u) << tunnel.name;
       EXPECT_EQ(fw.verdicts()[1].protocol, Protocol::kTls);
       EXPECT_EQ(fw.verdicts()[1].name, good ? "good.example" : "evil.example");
+      EXPECT_EQ(to_string(fw.verdicts()[1].tunnel), tunnel.name);
       EXPECT_EQ(fw.verdicts()[1].reason, good ? Reason::kRuleAllows : Reason::kNameNotAllowed);
     }
   }
@@ -259,8 +260,10 @@ TEST(TunnelFlowTest, AFlowThatBeginsAsATunnelOnAnotherPortIsLookedIntoToo) {
   TcpConversation tcp = conversation(false);
   const auto send = [&](const Bytes& payload) { return fw.client(datagram(8472, payload, true, anywhere)).decision; };
   EXPECT_EQ(send(vxlan(frame_of(tcp.syn()))).verdict, Verdict::kAccept);
+  ASSERT_FALSE(fw.verdicts().empty());
   EXPECT_EQ(send(bytes_of("something else")).verdict, Verdict::kDrop);
   EXPECT_EQ(send(vxlan(frame_of(tcp.client_data(hello_to("evil.example"))))).verdict, Verdict::kDrop);
+  EXPECT_EQ(fw.verdicts().back().tunnel, Protocol::kVxlan) << "though the address alone allowed what carries it";
 }
 
 TEST(TunnelFlowTest, ControlPacketsPassAndWhatIsNotReadDoesNot) {

@@ -22,10 +22,11 @@ LAYERS = {
     "pcap": {"core"},
     "replay": {"pcap", "engine", "policy", "parsers", "core"},
     "netfilter": {"engine", "policy", "parsers", "core"},
-    "daemon": {"netfilter", "engine", "policy", "parsers", "core"},
-    "cli": {"daemon", "netfilter", "replay", "pcap", "engine", "policy", "parsers", "core"},
+    "resolver": {"engine", "policy", "parsers", "core"},
+    "daemon": {"netfilter", "resolver", "engine", "policy", "parsers", "core"},
+    "cli": {"daemon", "netfilter", "resolver", "replay", "pcap", "engine", "policy", "parsers", "core"},
 }
-OUTPUT_LAYERS = {"replay", "netfilter", "daemon", "cli"}
+OUTPUT_LAYERS = {"replay", "netfilter", "resolver", "daemon", "cli"}
 # Third-party headers and the layers that own them.
 THIRD_PARTY = {
     "openssl/": {"parsers", "policy"},
@@ -38,6 +39,7 @@ THIRD_PARTY = {
     "pcap/": {"pcap"},
     "zlib.h": {"pcap"},
     "zstd.h": {"pcap"},
+    "ares.h": {"resolver"},
     "libmnl/": {"netfilter"},
     "libnetfilter_queue/": {"netfilter"},
     "linux/netfilter": {"netfilter"},

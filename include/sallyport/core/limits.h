@@ -61,6 +61,22 @@ inline constexpr std::size_t kAnswerAddressesMax = 64;       // Bound from one a
 inline constexpr Duration kDnsAnswerTime = std::chrono::seconds(15);
 inline constexpr std::size_t kDnsChainMax = 16;           // CNAMEs from the question to its addresses.
 
+// --- Own look-ups ----------------------------------------------------------------------------------
+inline constexpr std::size_t kResolverNames = 4'096;     // Kept warm; further ones are looked up on a miss.
+inline constexpr std::size_t kResolverMisses = 1'024;    // Waiting for the resolver's thread. A power of two.
+inline constexpr std::size_t kResolverMissNames = 256;   // Looked up for one miss, the longest untouched first.
+inline constexpr std::size_t kResolverMissPorts = 256;   // Scopes and ports whose last miss is remembered.
+inline constexpr std::size_t kResolverLookups = 32;      // Names under way; each is two questions, A and AAAA.
+inline constexpr std::size_t kResolverChannels = 4;      // Sockets that they are spread over.
+static_assert(kResolverLookups * 2 / kResolverChannels <= kDnsPendingPerFlow,
+              "the inspector must not forget our own questions");
+inline constexpr Duration kResolverMissAgain = std::chrono::milliseconds(250);  // Between misses of one port.
+inline constexpr Duration kResolverAskAgain = std::chrono::seconds(1);          // Between look-ups of one name.
+inline constexpr Duration kResolverBackOffMin = std::chrono::seconds(5);
+inline constexpr Duration kResolverBackOffMax = std::chrono::minutes(5);
+inline constexpr std::size_t kResolvConfMax = 65'536;          // Of one file that lists resolvers.
+inline constexpr std::size_t kBindingsFileMax = 64u << 20;     // kBindings of the longest names are 25 MB.
+
 // --- SSH -------------------------------------------------------------------------------------------
 inline constexpr std::size_t kSshIdentificationMax = 255;  // RFC 4253 §4.2, CR LF included.
 
