@@ -38,7 +38,9 @@ bool Inspector::Impl::judge_dns(Flow& flow, ByteSpan bytes) {
   report_detail(flow, Detail::kQueryType, parsers::dns_type_name(question.type, buffer));
   const auto name = DomainName::parse(question.name.text());
   // A name outside the host name alphabet ("a b.example", the root) can match no rule by name.
-  return judge(flow, Protocol::kDns, {question.name.text(), name ? &*name : nullptr, false});
+  if (!judge(flow, Protocol::kDns, {question.name.text(), name ? &*name : nullptr, false})) return false;
+  note_question(flow, *message);
+  return true;
 }
 
 void Inspector::Impl::read_dns_stream(Flow& flow) {

@@ -43,12 +43,16 @@ void Inspector::Impl::read_http(Flow& flow) {
       // answers before it. Should it switch, what follows is no HTTP request and is refused.
       flow.http.resume_http();
     }
+    const parsers::HttpRequestStream before = flow.http;
     const auto result = flow.http.next(flow.client->contiguous());
     switch (result.step) {
       case Step::kNeedMore:
         return;
       case Step::kRequest:
-        if (!judge_request(flow, result.head)) return;
+        if (!judge_request(flow, result.head)) {
+          if (flow.binding_wait != BindingWait::kNone) flow.http = before;  // It is read again.
+          return;
+        }
         flow.client->consume(result.consumed);
         break;
       case Step::kBodyBytes:
@@ -125,7 +129,12 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
   }
   DomainName name;
   // A reader of details follows a denied connection as it would an allowed one.
-  if (!judge(flow, Protocol::kHttp, request_claim(head, name)) && !options_.read_details) return false;
+  const bool allowed = judge(flow, Protocol::kHttp, request_claim(head, name));
+  if (flow.binding_wait != BindingWait::kNone) {
+    --flow.http_requests;  // Judged again when the address is bound.
+    return false;
+  }
+  if (!allowed && !options_.read_details) return false;
   if (flow.stage == Protocol::kHttp2) {
     if (!head.connect || shadow(flow)) return true;
     deny_flow(flow, Reason::kProtocolNotAllowed);  // A tunnel inside one stream of many is not followed.
