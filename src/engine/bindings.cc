@@ -18,6 +18,19 @@ bool carries_name(Protocol protocol) {
          is_lookup(protocol);
 }
 
+// https_origin returns the host of a lookup for HTTPS on another port than 443, _8443._https.a.example (RFC 9460 §9.1),
+// or the name itself. Nothing but a port number may stand before it.
+std::optional<DomainName> https_origin(const DomainName& name) {
+  constexpr std::string_view kService = "._https.";
+  constexpr std::size_t kDigitsMax = 5;
+  const std::string_view text = name.text();
+  const std::size_t service = text.find(kService);
+  if (!text.starts_with('_') || service == std::string_view::npos || service < 2 || service > 1 + kDigitsMax) return name;
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (!std::ranges::all_of(text.substr(1, service - 1), is_digit)) return name;
+  return DomainName::parse(text.substr(service + kService.size()));
+}
+
 bool denies_by_rule(const policy::PolicyMatch& match) {
   return match.action == policy::Action::kDeny && match.rule != kNoRule;
 }
@@ -111,7 +124,8 @@ policy::PolicyMatch Inspector::Impl::match_question(const Flow& flow, const Name
   const bool settled = match.action == policy::Action::kAllow || denies_by_rule(match);
   if (settled || !query.bound || query.port != kDnsPort) return match;
   if (policy_->dns().names == policy::DnsNames::kAny) return {.action = policy::Action::kAllow};
-  policy::PolicyMatch by_names = policy_->match_question(flow.scopes, claim.name, now_);
+  const auto origin = claim.name == nullptr ? std::nullopt : https_origin(*claim.name);
+  policy::PolicyMatch by_names = policy_->match_question(flow.scopes, origin ? &*origin : nullptr, now_);
   if (by_names.nearest == kNoRule) by_names.nearest = match.nearest;
   return by_names;
 }

@@ -152,6 +152,7 @@ void Inspector::Impl::touch(Flow& flow) {
 void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
   end_binding_wait(flow);
   if (flow.state == FlowState::kUndecided) flow.state = FlowState::kJudged;
+  touch(flow);  // An allowed connection may be idle for longer than an undecided one.
   if (flow.verdict == FlowVerdict::kAllow) return;
   flow.verdict = FlowVerdict::kAllow;
   flow.reason = reason;
