@@ -116,6 +116,7 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
   if (ip.tcp.rst || ip.tcp.fin) return deny_flow(flow, Reason::kMalformed);
   if (ip.tcp.urg && !ip.payload.empty()) return deny_flow(flow, Reason::kUrgentData);
   if (flow.server_must_confirm && !ip.payload.empty()) return {.reason = Reason::kStaleSegment};
+  if (const auto gate = gate_syn(flow, packet, !ip.payload.empty())) return *gate;
   flow.client_seen = std::max<std::uint64_t>(flow.client_seen, ip.payload.size());
   if (!ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);  // TCP Fast Open, RFC 7413.
   return pass(flow, Reason::kConnecting);
@@ -305,6 +306,7 @@ void Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
   switch (flow.stage) {
     case Protocol::kTls: return read_tls_server(flow);
     case Protocol::kHttp: return read_http_server(flow);
+    case Protocol::kDns: return read_dns_server(flow);
     default: break;
   }
   read_details(flow);
