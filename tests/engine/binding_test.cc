@@ -7,13 +7,9 @@
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::DnsMessageBuilder;
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::TcpConversation;
-using ::sallyport::testing::endpoint;
 using engine::Detail;
 using engine::FlowVerdict;
 using Section = DnsMessageBuilder::Section;
@@ -496,4 +492,4 @@ TEST_F(BindingWaitTest, ManyWaitingFlowsAreTriedInTurnAndAllOfThemEnd) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

@@ -12,13 +12,9 @@
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::DnsMessageBuilder;
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::TcpConversation;
-using ::sallyport::testing::endpoint;
 
 constexpr std::uint16_t kA = 1, kTxt = 16, kSrv = 33, kTlsa = 52, kHttps = 65;
 const auto kClient = endpoint("10.0.0.1", 40'000);
@@ -395,4 +391,4 @@ TEST(EchTest, DenyRefusesEveryHelloWithTheExtension) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing
