@@ -38,7 +38,9 @@ void LookupEngine::set_servers(std::vector<IpAddress> servers) {
 }
 
 std::vector<IpAddress> LookupEngine::servers_of(policy::View view) const {
-  return view == 0 ? servers_ : std::vector<IpAddress>();
+  if (view == 0) return servers_;
+  const std::span<const IpAddress> own = policy_->resolvers_of(view);
+  return {own.begin(), own.end()};
 }
 
 DnsChannel* LookupEngine::channel_for(policy::View view, std::size_t slot) {
