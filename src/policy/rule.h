@@ -105,6 +105,9 @@ struct PortRange {
   friend constexpr auto operator<=>(const PortRange&, const PortRange&) = default;
 };
 
+inline constexpr std::array<std::string_view, 3> kEchWords = {"strip", "deny", "allow"};   // In the order of Ech.
+inline constexpr std::array<std::string_view, 2> kBindWords = {"strict", "any"};  // In the order of Bind.
+
 enum class NameForm : std::uint8_t {
   kExact,         // "a.example"
   kBelow,         // "*.a.example": any depth below, not itself.

@@ -29,7 +29,7 @@ LAYERS = {
 OUTPUT_LAYERS = {"replay", "netfilter", "resolver", "daemon", "cli"}
 # Third-party headers and the layers that own them.
 THIRD_PARTY = {
-    "openssl/": {"parsers"},
+    "openssl/": {"parsers", "policy"},
     "nghttp2/": {"parsers"},
     "toml++/": {"policy"},
     "idn2.h": {"policy"},

@@ -53,7 +53,11 @@ inline constexpr std::size_t kBindingsPerAddress = 256;   // One address of a CD
 inline constexpr std::size_t kNamesTriedPerAddress = 32;  // Of which a flow without a name tries the newest.
 inline constexpr Duration kBindingTtlMin = std::chrono::seconds(60);
 inline constexpr Duration kBindingTtlMax = std::chrono::hours(24);
-inline constexpr std::size_t kDnsPendingPerFlow = 16;     // Questions without an answer; the oldest is forgotten.
+inline constexpr Duration kBindingKeptMax = std::chrono::hours(24);  // Behind the last answer, however much it is used.
+// Questions without an answer; the oldest is forgotten. Resolver libraries ask hundreds over one socket.
+inline constexpr std::size_t kDnsPendingPerFlow = 512;
+inline constexpr std::size_t kDnsPendingPerWorker = 16'384;  // 1 MB.
+inline constexpr std::size_t kAnswerAddressesMax = 64;       // Bound from one answer.
 inline constexpr Duration kDnsAnswerTime = std::chrono::seconds(15);
 inline constexpr std::size_t kDnsChainMax = 16;           // CNAMEs from the question to its addresses.
 
@@ -122,6 +126,11 @@ inline constexpr std::size_t kPolicyIncludeDepthMax = 8;
 inline constexpr std::size_t kPolicyProblemsMax = 1'000;        // Reported; the rest is counted.
 inline constexpr std::size_t kPolicyKeyPartsMax = 16;           // Of one dotted key; the parser recurses.
 inline constexpr std::size_t kPolicyTextMax = 128;              // Octets of a rule's or scope's name.
+inline constexpr std::size_t kKnownHostsFileMax = 4u << 20;     // Octets.
+inline constexpr std::size_t kKnownHostsLinesMax = 20'000;
+inline constexpr std::size_t kKnownHostsLineMax = 16'384;       // A key of 16,384 bits has 2,800 octets of base 64.
+// Hashes of hosts tried while a policy is loaded: about a second.
+inline constexpr std::size_t kPolicyHostHashesMax = 1'000'000;
 // Look-ups spent on finding allow rules that a deny rule covers; past it such rules go unreported.
 inline constexpr std::size_t kPolicyCoverLookupsMax = 4'000'000;
 

@@ -1,8 +1,8 @@
 // NameBindings remembers which addresses a name was really given by a trusted resolver (R3, R16). It is the one
 // changing thing that the workers share: sharded, each shard behind a lock that is held for a look-up or an insertion,
-// all memory taken in the constructor. A binding is a fact about DNS, not a permission: the rules decide which names may
-// be used. A scope with resolvers of its own has a view of its
-// own: what they answered counts for its flows alone, and what others answered does not (policy::View).
+// all memory taken in the constructor. A binding is a fact about DNS, not a permission: the rules decide which names
+// may be used. A scope with resolvers of its own has a view of its own: what they answered counts for its flows alone,
+// and what others answered does not (policy::View).
 #pragma once
 
 #include <array>
@@ -14,6 +14,7 @@
 
 #include "sallyport/core/domain_name.h"
 #include "sallyport/core/ip_address.h"
+#include "sallyport/core/limits.h"
 #include "sallyport/core/time.h"
 #include "sallyport/policy/policy.h"
 
@@ -32,23 +33,28 @@ struct Binding {
 
 class NameBindings {
  public:
-  explicit NameBindings(std::size_t capacity, std::array<std::uint64_t, 2> hash_key = {});
+  explicit NameBindings(std::size_t capacity = kBindings, std::array<std::uint64_t, 2> hash_key = {});
   ~NameBindings();
   NameBindings(const NameBindings&) = delete;
   NameBindings& operator=(const NameBindings&) = delete;
 
-  enum class Outcome : std::uint8_t { kNew, kRefreshed, kNameFull, kAddressFull, kFull };
+  // kReplaced: the name had kBindingsPerName addresses, and the one of them that would have expired first made room.
+  // kAddressFull, kFull: not bound.
+  enum class Outcome : std::uint8_t { kNew, kReplaced, kRefreshed, kAddressFull, kFull };
 
-  // All functions: thread-safe, no allocation but for list(). A bound that is reached refuses the newcomer, or evicts
-  // what has expired; never a living binding (eviction must not turn into a denial of somebody else's flow).
+  // All functions: thread-safe, no allocation but for list(). At a bound what has expired makes room, or an older
+  // address of the same name; never a living binding of another name, whose flows it would deny. A binding that has
+  // expired already is not made (kFull).
   Outcome bind(const Binding& binding, Timestamp now);
   bool bound(const IpAddress& address, const DomainName& name, policy::View view, Timestamp now) const;
-  // keep_until prolongs a living binding that a flow uses; never shortens it.
+  // keep_until prolongs a living binding that a flow uses, at most to kBindingKeptMax after the last answer that gave
+  // it; never shortens it.
   void keep_until(const IpAddress& address, const DomainName& name, policy::View view, Timestamp now, Timestamp until);
   // names_of copies at most `out.size()` living names of an address, the newest first, and returns how many.
   std::size_t names_of(const IpAddress& address, policy::View view, Timestamp now, std::span<DomainName> out) const;
   // version changes with each new binding: a flow that waits for one asks again only then.
   std::uint64_t version() const;
+  // size counts what is remembered; some of it may have expired.
   std::size_t size() const;
   // list returns all living bindings, for the state file and reports. Allocates; not for the packet path.
   std::vector<Binding> list(Timestamp now) const;

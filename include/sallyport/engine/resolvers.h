@@ -23,8 +23,7 @@ class Resolvers {
   bool trusts(const IpAddress& address) const;
 
  private:
-  using Slots = std::array<IpAddress, kMax>;
-  // Readers copy nothing: a slot's words are written and read as relaxed atomics between two reads of `sequence_`.
+  // Readers copy nothing: they read the words between two reads of `sequence_` (resolvers.cc).
   std::atomic<std::uint64_t> sequence_{0};
   std::array<std::array<std::atomic<std::uint64_t>, 3>, kMax> slots_{};  // Family, high, low.
   std::atomic<std::size_t> size_{0};
