@@ -65,12 +65,27 @@ std::string canonical(std::string_view host) {
   return text;
 }
 
+// is_key tells whether a blob is strings (RFC 4251 §5) from end to end, the first of which is the type.
+bool is_key(std::span<const std::uint8_t> blob, std::string_view type) {
+  std::size_t fields = 0;
+  while (!blob.empty()) {
+    if (blob.size() < 4) return false;
+    std::size_t length = 0;
+    for (const std::uint8_t byte : blob.first(4)) length = length << 8 | byte;
+    blob = blob.subspan(4);
+    if (length > blob.size()) return false;
+    if (++fields == 1 && !std::equal(type.begin(), type.end(), blob.begin(), blob.begin() + static_cast<std::ptrdiff_t>(length))) {
+      return false;
+    }
+    blob = blob.subspan(length);
+  }
+  return fields > 1;
+}
+
 // key_of_field reads a key and checks that it is of the type that the line says.
 std::optional<HostKey> key_of_field(std::string_view type, std::string_view text) {
   const auto blob = decode_base64(text, true);
-  if (!blob || blob->size() < 4 + type.size() + 1 || (*blob)[0] != 0 || (*blob)[1] != 0) return std::nullopt;
-  const std::size_t length = static_cast<std::size_t>((*blob)[2]) << 8 | (*blob)[3];
-  if (length != type.size() || !std::equal(type.begin(), type.end(), blob->begin() + 4)) return std::nullopt;
+  if (!blob || !is_key(*blob, type)) return std::nullopt;
   return host_key_of_blob(*blob);
 }
 
