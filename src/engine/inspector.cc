@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kEventsPerCall = 512;       // Room for one packet's events; more are not reported.
 constexpr std::size_t kTextsPerCall = 256 * 1024;
+constexpr std::size_t kPacketMax = 0x10000 + 40;  // With an IPv6 header.
 constexpr std::size_t kFlowsExpiredPerCall = 128;  // Bounds the work and the events of one expire().
 
 Duration timeout_of(AgeClass age) {
@@ -30,10 +31,12 @@ Inspector::Impl::Impl(const InspectorOptions& options)
       table_(options.flows, options.hash_key),
       windows_(options.stream_windows),
       held_(options.held_packets),
-      http2_readers_(kHttp2ReadersPerWorker) {
+      http2_readers_(kHttp2ReadersPerWorker),
+      budget_(options.lookup_budget ? options.lookup_budget : std::make_shared<LookupBudget>(options.hash_key)) {
   releases.reserve(options.held_packets);
   events.reserve(kEventsPerCall);
   texts_.reserve(kTextsPerCall);
+  replacement_.reserve(kPacketMax);
 }
 
 void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
@@ -43,6 +46,7 @@ void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
   last_flow.reset();
   last_inner_flow.reset();
   last_inner_size = 0;
+  replacement = {};
   policy_ = &policy;
   now_ = now;
 }
@@ -128,6 +132,7 @@ void Inspector::Impl::close_flow(Flow& flow) {
   report(flow, FlowEvent::Kind::kEnd, flow.has_name ? flow.name.text() : std::string_view{});
   windows_.release(flow.client);
   windows_.release(flow.server);
+  windows_.release(flow.answers);
   windows_.release(flow.ssh_client);
   http2_readers_.release(flow.http2);
   table_.close(flow);
@@ -194,6 +199,13 @@ bool Inspector::Impl::judge_early(Flow& flow) {
                                                          flow.key.server.port, now_);
   // An observer wants to see the name that the flow would have been for.
   if (observing() || early.match == policy::EarlyMatch::kUndecided) return false;
+  // What a trusted resolver may be asked is known once the question is seen; it needs no rule for dns. Over UDP the first
+  // packet is the question, which the event should name.
+  if (early.match == policy::EarlyMatch::kDeny && early.rule == kNoRule && flow.key.server.port == kDnsPort) {
+    if (flow.key.transport == Transport::kUdp || trusts(flow)) return false;
+    deny_flow(flow, Reason::kResolverNotTrusted);
+    return true;
+  }
   if (early.match == policy::EarlyMatch::kAllow) {
     allow_flow(flow, early.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, early.rule);
   } else {
@@ -220,11 +232,25 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
                                                     .port = flow.key.server.port,
                                                     .name = claim.name,
                                                     .now = now_,
-                                                    .claimed = true});
+                                                    .claimed = true,
+                                                    .host_key = flow.ssh.host_key_known ? &flow.ssh.host_key : nullptr,
+                                                    .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known});
+  if (match.action == policy::Action::kAllow && claim.ech && policy_->ech_of(match.rule) == policy::Ech::kDeny) {
+    deny_flow(flow, Reason::kEchDenied, match.rule);
+    return false;
+  }
   if (match.action == policy::Action::kAllow && flow.midstream) {
     // Only an address rule could have allowed what was sent before; match_early has said that none does.
     deny_flow(flow, Reason::kMidstream);
     return false;
+  }
+  if (protocol == Protocol::kSsh && match.action == policy::Action::kAllow) {
+    flow.ssh.host_key_wanted = match.needs_host_key;
+    if (match.needs_host_key || (flow.ssh.server_wanted && flow.ssh.phase == SshPhase::kIdentification)) {
+      flow.state = FlowState::kJudged;  // Told once the server's side is judged.
+      flow.reason = Reason::kAwaitingServer;
+      return true;
+    }
   }
   if (match.action == policy::Action::kAllow) {
     allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
@@ -232,9 +258,11 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
   }
   Reason reason = Reason::kRuleDenies;
   if (match.rule == kNoRule) {
-    const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp;
+    const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp ||
+                              protocol == Protocol::kDtls;
     const bool has_ports = flow.key.transport == Transport::kTcp || flow.key.transport == Transport::kUdp;
     reason = !has_ports                       ? Reason::kTransportNotAllowed
+             : match.other_host_key != kNoRule ? Reason::kHostKeyNotAllowed
              : protocol == Protocol::kUnknown ? Reason::kUnknownProtocol
              : match.nearest != kNoRule       ? Reason::kProtocolNotAllowed
              : claim.name != nullptr          ? Reason::kNameNotAllowed
@@ -278,6 +306,7 @@ void Inspector::Impl::give_back_windows(Flow& flow) {
   if (options_.read_details) return;  // They are read on; close_flow gives them back.
   windows_.release(flow.client);
   windows_.release(flow.server);
+  windows_.release(flow.answers);
   http2_readers_.release(flow.http2);
 }
 
@@ -378,6 +407,9 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.reason = flow.reason;
   event.rule = flow.rule;
   event.text = keep(text);
+  if (kind == FlowEvent::Kind::kVerdict && flow.ssh.host_key_known) {
+    event.host_key = keep(parsers::ssh_fingerprint(flow.ssh.host_key).text().substr(parsers::kSshFingerprintPrefix));
+  }
   return event;
 }
 
@@ -398,6 +430,7 @@ void Inspector::expire(const policy::Policy& policy, Timestamp now) { impl_->exp
 void Inspector::finish(const policy::Policy& policy, Timestamp now) { impl_->finish(policy, now); }
 std::span<const Release> Inspector::releases() const { return impl_->releases; }
 std::span<const FlowEvent> Inspector::events() const { return impl_->events; }
+ByteSpan Inspector::replacement() const { return impl_->replacement; }
 std::optional<std::uint64_t> Inspector::flow_of_last_packet() const { return impl_->last_flow; }
 std::optional<std::uint64_t> Inspector::inner_flow_of_last_packet() const { return impl_->last_inner_flow; }
 std::uint32_t Inspector::inner_size_of_last_packet() const { return impl_->last_inner_size; }

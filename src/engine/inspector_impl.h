@@ -11,6 +11,7 @@
 #include "sallyport/engine/inspector.h"
 #include "sallyport/parsers/client_hello.h"
 #include "sallyport/parsers/dns.h"
+#include "sallyport/parsers/dns_ech.h"
 #include "sallyport/parsers/dtls.h"
 #include "sallyport/parsers/fingerprint.h"
 #include "sallyport/parsers/http1.h"
@@ -20,11 +21,14 @@
 
 namespace sallyport::engine {
 
+inline constexpr std::uint16_t kDnsPort = 53;
+
 // NameClaim is the name that a message says it is for, as far as it says one.
 struct NameClaim {
   std::string_view text;  // As sent, for reports; empty when there is none.
   const DomainName* name = nullptr;  // Canonical, or null.
   bool invalid = false;   // Text that is no host name and no IP literal.
+  bool ech = false;       // The hello carries encrypted_client_hello.
 };
 
 class Inspector::Impl {
@@ -40,6 +44,7 @@ class Inspector::Impl {
   std::optional<std::uint64_t> last_flow;
   std::optional<std::uint64_t> last_inner_flow;
   std::uint32_t last_inner_size = 0;
+  ByteSpan replacement;  // Of the packet inspected last; within replacement_.
   Counters counters;
 
  private:
@@ -83,7 +88,7 @@ class Inspector::Impl {
   Decision tcp(const Packet& packet, const parsers::IpPacket& ip);
   Decision tcp_syn(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision tcp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
-  Decision tcp_from_server(Flow& flow, const parsers::IpPacket& ip);
+  Decision tcp_from_server(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision client_payload(Flow& flow, const Packet& packet, ByteSpan payload, std::uint64_t offset);
   void turn_if_misread(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   bool may_begin_anew(const Flow& flow, const Packet& packet) const;
@@ -92,9 +97,12 @@ class Inspector::Impl {
   static std::uint64_t judged_end(const Flow& flow);
   void read_client_stream(Flow& flow);
   void read_stage(Flow& flow);
-  void read_server_stream(Flow& flow, const parsers::IpPacket& ip);
+  // read_server_stream answers false when bytes that are awaited could not be kept: the server must send them again.
+  bool read_server_stream(Flow& flow, const parsers::IpPacket& ip);
   void finish_if_acknowledged(Flow& flow);
   bool detect_stage(Flow& flow);
+  void read_acknowledgement(Flow& flow, const parsers::IpPacket& ip);
+  Decision reset_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
 
   // judge_tls.cc, judge_http.cc, judge_dns.cc, judge_ssh.cc -------------------------------------------
   void read_tls(Flow& flow);
@@ -104,24 +112,55 @@ class Inspector::Impl {
   void report_hello(Flow& flow, const parsers::ClientHello& hello, parsers::HelloTransport transport);
   static NameClaim claim_of(const parsers::ClientHello& hello, DomainName& storage);
   bool same_name(const Flow& flow, const parsers::ClientHello& hello) const;
+  bool denies_ech(const parsers::ClientHello& hello, RuleId rule) const;
   void read_http(Flow& flow);
   void read_http2(Flow& flow);
+  template <typename Result>
+  bool read_http_step(Flow& flow, const Result& result);  // judge_http.cc alone uses it.
   bool judge_request(Flow& flow, const parsers::HttpRequestHead& head);
   void refuse_request(Flow& flow, parsers::HttpRequestStream::Step step, const parsers::HttpRequestHead& head);
   void read_http_server(Flow& flow);
   void read_dns_stream(Flow& flow);
   bool judge_dns(Flow& flow, ByteSpan message);
+  // Lookup is what the policy says of a question.
+  struct Lookup {
+    policy::PolicyMatch match;
+    DomainName name;             // Empty: the name is outside the host name alphabet.
+    std::string_view budget_of;  // Whose budget it counts in; empty: none's. Of the policy, or of `name`.
+    bool trusted = false;        // The server is.
+  };
+  bool trusts(const Flow& flow) const;
+  policy::PolicyMatch match_lookup(const Flow& flow, const DomainName* name, bool trusted) const;
+  void look_up(const Flow& flow, const parsers::DnsQuestion& question, Lookup& lookup) const;
+  bool judge_question(Flow& flow, const parsers::DnsQuestion& question);
   void report_question(Flow& flow, ByteSpan message);
   void report_dns(Flow& flow, ByteSpan message);
   void read_ssh(Flow& flow);
+  void judge_ssh_client(Flow& flow);
+  void judge_ssh_server(Flow& flow);
+  void judge_ssh_exchange(Flow& flow);
+  void refuse_ssh_server(Flow& flow, Reason reason);
+  void end_ssh(Flow& flow);
+  void read_ssh_answer(Flow& flow);
+  static bool awaits_ssh_server(const Flow& flow);
   void read_ssh_details(Flow& flow);
   void read_opaque(Flow& flow, Protocol protocol);
+
+  // strip_ech.cc
+  bool strips_ech(const Flow& flow) const;
+  bool strips_answer(const Flow& flow, ByteSpan message) const;
+  parsers::EchStrip strip_answer(Flow& flow, std::span<std::uint8_t> message);
+  Decision strip_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  Decision strip_segment(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  Reason read_answers(Flow& flow);
+  std::span<std::uint8_t> copy_packet(const Packet& packet);
 
   // details.cc: what a report tells beside the verdict -----------------------------------------------
   void read_details(Flow& flow);
   void read_last_details(Flow& flow);
   void read_mail_upgrade(Flow& flow);
   void read_refused_request(Flow& flow);
+  void read_two_datagrams(Flow& flow, ByteSpan datagram);
   void report_claim(Flow& flow, const NameClaim& claim);
 
   // udp.cc, quic.cc, dtls.cc ----------------------------------------------------------------------------------
@@ -167,6 +206,8 @@ class Inspector::Impl {
   parsers::Fingerprinter fingerprinter_;
   std::array<std::uint8_t, parsers::kTlsScratchSize> scratch_{};
   std::uint64_t next_number_ = 0;
+  const std::shared_ptr<LookupBudget> budget_;
+  std::vector<std::uint8_t> replacement_;
 
   // Of the current call.
   const policy::Policy* policy_ = nullptr;
@@ -174,6 +215,13 @@ class Inspector::Impl {
   Inside inside_;
   std::vector<char> texts_;  // What the events' texts point into.
 };
+
+// unwrap turns a sequence number into the stream offset nearest to `near`, `base` being the number of offset 0. Negative:
+// before the stream.
+inline std::int64_t unwrap(std::uint32_t sequence, std::uint32_t base, std::uint64_t near) {
+  const std::uint32_t near_sequence = base + static_cast<std::uint32_t>(near);
+  return static_cast<std::int64_t>(near) + static_cast<std::int32_t>(sequence - near_sequence);
+}
 
 // increment adds to a counter that only this thread writes: no lock prefix on the packet path.
 inline void increment(std::atomic<std::uint64_t>& counter) {

@@ -9,6 +9,21 @@ using parsers::kTlsHandshake;
 
 namespace {
 
+// version_text names the highest version that a hello offers; empty for one that has no name.
+std::string_view version_text(std::uint16_t version) {
+  switch (version) {
+    case 0x0304: return "TLS 1.3";
+    case 0x0303: return "TLS 1.2";
+    case 0x0302: return "TLS 1.1";
+    case 0x0301: return "TLS 1.0";
+    case 0x0300: return "SSL 3.0";
+    case 0xfefc: return "DTLS 1.3";
+    case 0xfefd: return "DTLS 1.2";
+    case 0xfeff: return "DTLS 1.0";
+    default: return {};
+  }
+}
+
 bool begins_with_hello(ByteSpan records) {
   return records.size() > parsers::kTlsRecordHeaderSize && records[0] == kTlsHandshake &&
          records[parsers::kTlsRecordHeaderSize] == parsers::kTlsClientHello;
@@ -57,6 +72,9 @@ bool Inspector::Impl::read_tls_hello(Flow& flow) {
   } else if (!same_name(flow, *hello)) {
     refuse(flow, Reason::kHelloChanged);
     return false;
+  } else if (denies_ech(*hello, flow.rule)) {
+    refuse(flow, Reason::kEchDenied);
+    return false;
   }
   flow.early_data_offered = hello->early_data;
   flow.client->consume(message.consumed);
@@ -67,17 +85,22 @@ bool Inspector::Impl::read_tls_hello(Flow& flow) {
 }
 
 NameClaim Inspector::Impl::claim_of(const parsers::ClientHello& hello, DomainName& storage) {
-  if (!hello.server_name) return {};
+  if (!hello.server_name) return {{}, nullptr, false, hello.ech};
   const auto name = DomainName::parse(*hello.server_name);
   if (!name) return {*hello.server_name, nullptr, true};
   storage = *name;
-  return {*hello.server_name, &storage, false};
+  return {*hello.server_name, &storage, false, hello.ech};
 }
 
 bool Inspector::Impl::same_name(const Flow& flow, const parsers::ClientHello& hello) const {
   if (!hello.server_name) return !flow.has_name;
   const auto name = DomainName::parse(*hello.server_name);
   return name && flow.has_name && *name == flow.name;
+}
+
+// denies_ech tells whether a later hello has come to carry what the rule of the first denies.
+bool Inspector::Impl::denies_ech(const parsers::ClientHello& hello, RuleId rule) const {
+  return hello.ech && policy_->ech_of(rule) == policy::Ech::kDeny;
 }
 
 // skip_tls_records lets go what names nothing: early data, ChangeCipherSpec and alerts. A handshake
@@ -144,6 +167,7 @@ void Inspector::Impl::report_hello(Flow& flow, const parsers::ClientHello& hello
   for (int i = 0; i < kAlpnMax && alpn.next(protocol); ++i) report_detail(flow, Detail::kAlpn, protocol);
   if (hello.ech) report_detail(flow, Detail::kEch, "outer");
   if (!options_.read_details) return;  // Fingerprints cost two digests; the live path does not use them.
+  report_detail(flow, Detail::kTlsVersion, version_text(hello.highest_version()));
   parsers::Ja3Text ja3;
   if (fingerprinter_.ja3(hello, ja3)) report_detail(flow, Detail::kJa3, parsers::text_of(ja3));
   parsers::Ja4Text ja4;

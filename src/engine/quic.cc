@@ -266,6 +266,9 @@ Inspector::Impl::QuicRead Inspector::Impl::read_crypto_stream(Flow& flow) {
     } else if (!same_name(flow, *hello)) {
       refuse(flow, Reason::kHelloChanged);
       return QuicRead::kDenied;
+    } else if (denies_ech(*hello, flow.rule)) {
+      refuse(flow, Reason::kEchDenied);
+      return QuicRead::kDenied;
     }
     flow.quic.hello_judged = true;
     ++flow.quic.hellos;

@@ -71,6 +71,7 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
   if (flow.by_address && !options_.read_details) return opaque_datagram(flow, packet, ip);
   const Protocol protocol = detect_datagram(ip.payload, flow.key);
   if (!flow.stage_known || (protocol == Protocol::kQuic && flow.stage != Protocol::kQuic)) set_protocol(flow, protocol);
+  read_two_datagrams(flow, ip.payload);
   if (flow.by_address) return opaque_datagram(flow, packet, ip);
   // DNS is judged message by message wherever it turns up (R5); it is no packet of the QUIC connection.
   if (flow.stage == Protocol::kQuic && is_dns_like(protocol) && !shadow(flow)) return {.reason = Reason::kProtocolNotAllowed};
@@ -106,6 +107,7 @@ Decision Inspector::Impl::udp_from_server(Flow& flow, const Packet& packet, cons
   if (is_dns_like(flow.stage) || (flow.stage == Protocol::kUnknown && looks_like_dns_answer(ip.payload))) {
     if (!flow.stage_known) set_protocol(flow, detect_datagram(ip.payload, flow.key));
     report_dns(flow, ip.payload);
+    if (flow.state != FlowState::kDenied) return strip_datagram(flow, packet, ip);
   } else if (flow.state == FlowState::kJudged && flow.stage != Protocol::kQuic) {
     const bool more_hellos = flow.stage == Protocol::kDtls && !flow.dtls.without_hello && !flow.by_address;
     if (!more_hellos || parsers::answers_hello(ip.payload)) become_final(flow);

@@ -67,7 +67,8 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
     const bool denies = rule.action == Action::kDeny;
     RuleId* place = &found.allow;
     if (!matches_at(rule, named ? by_name : protocols, query.port)) {
-      if (denies) return;
+      // What differs from a rule for tls is not its protocol, but that the bytes claim another name.
+      if (denies || (named && matches_at(rule, protocols, query.port))) return;
       place = &found.nearest;
     } else if (denies) {
       place = &found.deny;

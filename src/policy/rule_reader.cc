@@ -17,7 +17,7 @@ constexpr std::array<std::string_view, 2> kActions = {"deny", "allow"};
 constexpr std::array<std::string_view, 2> kRefusals = {"reset", "drop"};
 constexpr std::array<std::string_view, 1> kSpeak = {"speak"};
 
-// Words of `protocols` that are known and stand for nothing yet.
+// Words of `protocols` that are known and stand for nothing yet. HTTP/2 is `http`, mDNS and LLMNR are `dns`.
 std::vector<std::string_view> later_protocols() {
   std::vector<std::string_view> words = {"icmp", "icmpv6", "sctp", "esp"};
   for (const std::string_view word : kProtocolNames) {
@@ -48,6 +48,11 @@ std::optional<PortRange> parse_ports(const Value& value) {
   const auto last = dash == std::string_view::npos ? first : parse_port(value.text.substr(dash + 1));
   if (!first || !last || *first > *last) return std::nullopt;
   return PortRange{*first, *last};
+}
+
+// is_reverse_tree tells whether the names below are those of addresses (RFC 1035 §3.5, RFC 3596 §2.5).
+bool is_reverse_tree(std::string_view name) {
+  return name == "in-addr.arpa" || name == "ip6.arpa";
 }
 
 // merge sorts ranges and joins those that overlap or touch.
@@ -172,6 +177,10 @@ void RuleReader::read_name(Frame& frame, const Value& value, const std::string& 
       case PublicSuffix::kNo:
         break;
       case PublicSuffix::kRegistry:
+        if (is_reverse_tree(target->name.text())) {
+          frame.reader.warning(value.position, path, quote(value.text) + ": whoever holds the addresses sees what is asked");
+          break;
+        }
         frame.error(value.position, "to",
                     quote(value.text) + ": " + quote(target->name.text()) +
                         " is a public suffix: anyone may register a name below it");
@@ -196,7 +205,7 @@ void RuleReader::read_protocols(Frame& frame) {
   for (const Value& item : items) {
     const auto index = frame.reader.word(item, frame.path("protocols"), kRuleProtocolNames, later);
     if (index) {
-      frame.draft.terms.protocols |= static_cast<RuleProtocols>(1u << *index);
+      frame.draft.terms.protocols |= RuleProtocols{1} << *index;
     } else {
       frame.failed = true;
     }
@@ -323,8 +332,8 @@ void RuleReader::read_ech(Frame& frame) {
   if (!index) return;
   if (frame.draft.terms.action == Action::kDeny) {
     frame.error(entry->value.position, "ech", "a deny rule denies with and without it; leave \"ech\" out");
-  } else if ((frame.draft.terms.protocols & (kTlsBit | kQuicBit)) == 0) {
-    frame.error(entry->value.position, "ech", "only hellos of tls and quic carry it; leave \"ech\" out");
+  } else if ((frame.draft.terms.protocols & kHelloProtocols) == 0) {
+    frame.error(entry->value.position, "ech", "only hellos of tls, quic and dtls carry it; leave \"ech\" out");
   }
   frame.draft.info.ech = static_cast<Ech>(*index);
 }
@@ -379,7 +388,7 @@ void RuleReader::check_names(Frame& frame) {
 void RuleReader::check_combination(Frame& frame) {
   const RuleTerms& terms = frame.draft.terms;
   for (std::size_t i = 0; i < kRuleProtocolNames.size(); ++i) {
-    const auto bit = static_cast<RuleProtocols>(1u << i);
+    const RuleProtocols bit = RuleProtocols{1} << i;
     if ((terms.protocols & bit) == 0) continue;
     const std::string word(kRuleProtocolNames[i]);
     const bool any_port = terms.ports.empty() || terms.ports.front().first == 0;
@@ -387,7 +396,7 @@ void RuleReader::check_combination(Frame& frame) {
       frame.error(frame.table.find("ports")->value.position, "ports",
                   word + " has no ports: leave \"ports\" out, or give it a rule of its own");
     }
-    if (terms.ports.empty() && (bit & kTransportProtocols) != 0) {
+    if (terms.ports.empty() && !has_home(kRuleWords[i])) {
       frame.error(frame.table.find("protocols")->value.position, "protocols",
                   word + " has no port of its own: \"ports\" is required; say \"any\" for every port");
     }

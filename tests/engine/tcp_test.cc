@@ -7,11 +7,9 @@
 #include "support/client_hello_builder.h"
 #include "support/inspector_harness.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::TcpConversation;
-using ::sallyport::testing::endpoint;
 using engine::FlowVerdict;
 
 constexpr const char* kPolicy = R"(
@@ -336,10 +334,11 @@ TEST_F(TcpTest, ReusesATupleAfterTheConnectionEnded) {
 
 TEST_F(TcpTest, SshGoesByItsAddress) {
   TcpConversation good(kClient, endpoint("192.0.2.22", 22));
-  fw_.client(good.syn());
-  (void)good.syn_ack();
+  EXPECT_EQ(fw_.client(good.syn()).decision.mark, FlowMark::kWatch) << "the server may speak first";
+  fw_.server(good.syn_ack());
   EXPECT_EQ(fw_.client(good.client_data("SSH-2.0-OpenSSH_9.2\r\n")).decision.mark, FlowMark::kWatch);
-  EXPECT_EQ(fw_.server(good.server_data("SSH-2.0-Server\r\n")).decision.mark, FlowMark::kAllow);
+  EXPECT_EQ(fw_.server(good.server_data("SSH-2.0-Server\r\n")).decision.mark, FlowMark::kWatch);
+  EXPECT_EQ(fw_.client(good.client_ack()).decision.mark, FlowMark::kAllow) << "both have each other's string";
   TcpConversation other(kClient, endpoint("192.0.2.23", 22));
   EXPECT_EQ(fw_.client(other.syn()).decision.verdict, Verdict::kDrop) << "no rule for ssh names this address";
 }
@@ -391,4 +390,4 @@ TEST_F(TcpTest, AFullTableStaysWithinItsBoundsAndFailsClosed) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

@@ -89,6 +89,9 @@ TEST(PolicyBindTest, TcpRuleWithANameAllowsWhateverTheBytesAre) {
   EXPECT_EQ(ask(*policy, tls("evil.example", false)).rule, 1u);
   EXPECT_TRUE(allows(*policy, tls("good.example", true)));
   EXPECT_EQ(ask(*policy, tls("good.example", false)).unbound, 0u);
+  const auto named = load("[[rules]]\nto = \"good.example\"\n[[rules]]\nto = \"other.example\"\nprotocols = \"ssh\"\n");
+  EXPECT_EQ(ask(*named, by_address("good.example", Protocol::kTls, 443)).nearest, kNoRule);
+  EXPECT_EQ(ask(*named, by_address("other.example", Protocol::kTls, 443)).nearest, 1u);
   // A deny rule for tls is about what the bytes claim, not about other names of the address.
   EXPECT_EQ(ask(*policy, by_address("evil.example", Protocol::kTls, 443)).rule, kNoRule);
 }
@@ -217,6 +220,14 @@ TEST(PolicyQuestionTest, AnyAndTheDefaultHaveEveryName) {
     EXPECT_EQ(policy->match_question(0, nullptr, kNow).action, Action::kAllow);
   }
   EXPECT_EQ(load("[[rules]]\nto = \"0.0.0.0/0\"\n")->match_question(0, &name, kNow).action, Action::kDeny);
+}
+
+TEST(PolicyQuestionTest, ReverseLookupsNeedARule) {
+  const DomainName name = name_of("7.100.51.198.in-addr.arpa");
+  EXPECT_EQ(load("[[rules]]\nto = \"198.51.100.7\"\n")->match_question(0, &name, kNow).action, Action::kDeny);
+  const auto policy = load("[[rules]]\nto = [\"*.in-addr.arpa\", \"*.ip6.arpa\"]\nprotocols = \"dns\"\n");
+  EXPECT_TRUE(allows(*policy, {.name = "7.100.51.198.in-addr.arpa", .protocol = Protocol::kDns, .port = 53, .transport = Transport::kUdp}));
+  EXPECT_EQ(policy->warnings().size(), 2u);
 }
 
 TEST(PolicyWildcardTest, WidestWildcardUnlessARuleHasTheName) {

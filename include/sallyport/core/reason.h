@@ -34,6 +34,7 @@ enum class Reason : std::uint8_t {
   kResolverNotTrusted,
   kEchDenied,
   kLookupBudget,
+  kQueryNotPlain,
   kFlowDenied,
   // The bytes are not acceptable.
   kMalformed,
@@ -94,6 +95,7 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"resolver_not_trusted", "a DNS server that is not among the policy's resolvers"},
     {"ech_denied", "the hello carries Encrypted Client Hello, which the policy denies"},
     {"lookup_budget", "too many distinct names below a wildcard were asked for"},
+    {"query_not_plain", "a DNS query with a type, class or option that no resolver library needs"},
     {"flow_denied", "the flow was denied earlier"},
     {"malformed", "the message breaks its standard"},
     {"ambiguous", "two readers could read the message differently"},

@@ -17,6 +17,7 @@
 #include "sallyport/core/limits.h"
 #include "sallyport/core/packet.h"
 #include "sallyport/core/time.h"
+#include "sallyport/engine/lookup_budget.h"
 #include "sallyport/engine/name_bindings.h"
 #include "sallyport/engine/resolvers.h"
 #include "sallyport/policy/policy.h"
@@ -47,6 +48,8 @@ struct InspectorOptions {
   std::shared_ptr<NameBindings> bindings;
   // What view 0 believes. Absent: the servers that the policy's `dns.resolvers` list, and any when they say "system".
   std::shared_ptr<const Resolvers> resolvers;
+  // Distinct names below wildcards, counted for all workers together. Absent: the inspector counts its own.
+  std::shared_ptr<LookupBudget> lookup_budget;
   // Called when a flow begins to wait because its address belongs to no name that its port's rules have: the owner may
   // look these names up again and bind. Called on the worker's thread; must not block. Absent: such flows are denied at
   // once where the policy's names are exact, as nothing could come.
@@ -113,6 +116,9 @@ struct FlowEvent {
   RuleId rule = kNoRule;
   Detail detail = Detail::kAlpn;
   std::string_view text;  // Valid until the next call of the inspector.
+  // Of a verdict for which a rule's host keys count: SHA-256 of the server's key as OpenSSH prints it, without
+  // "SHA256:". Valid as `text` is.
+  std::string_view host_key;
 };
 
 // Counters are written by the owning thread alone and may be read by any (relaxed: figures, not order).
