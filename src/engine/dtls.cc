@@ -78,9 +78,10 @@ bool Inspector::Impl::read_dtls_hello(Flow& flow) {
     return false;
   }
   report_hello(flow, *hello, parsers::HelloTransport::kDtls);
-  flow.dtls.hello_judged = true;
   DomainName name;
-  return judge(flow, Protocol::kDtls, claim_of(*hello, name));
+  const bool allowed = judge(flow, Protocol::kDtls, claim_of(*hello, name));
+  flow.dtls.hello_judged = flow.binding_wait == BindingWait::kNone;
+  return allowed;
 }
 
 }  // namespace sallyport::engine

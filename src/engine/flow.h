@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "dns_pending.h"
 #include "pools.h"
 #include "sallyport/core/decision.h"
 #include "sallyport/core/domain_name.h"
@@ -99,6 +100,14 @@ struct UpgradeState {
   bool done = false;
 };
 
+// BindingWait is what a flow waits with until its address is bound (binding_wait.cc).
+enum class BindingWait : std::uint8_t {
+  kNone,
+  kSyn,       // A TCP SYN is held: the address has no name that any rule for the port has.
+  kDatagram,  // The same with the first datagrams of a protocol that carries no name.
+  kClaim,     // The bytes name a server that is allowed, but not at this address; they are read again.
+};
+
 struct Flow {
   FlowKey key;
   std::uint64_t number = 0;
@@ -122,6 +131,13 @@ struct Flow {
   bool truncated = false;                  // Bytes are missing for good; the flow cannot be judged.
   bool has_name = false;
   DomainName name;                         // The name judged last.
+
+  BindingWait binding_wait = BindingWait::kNone;
+  bool needs_binding = false;              // policy::EarlyResult::needs_binding
+  bool binding_missed = false;             // on_miss was called.
+  bool name_bound = false;                 // The address belonged to `name` when that was judged.
+  Timestamp binding_deadline;
+  std::uint64_t binding_tried = 0;         // NameBindings::version() when they were looked up last.
 
   // TCP. Offsets count from the byte behind the SYN (or from the first byte seen, `midstream`).
   bool syn_seen = false;
@@ -167,6 +183,8 @@ struct Flow {
   QuicState quic;
   DtlsState dtls;
 
+  DnsPending::List questions;
+
   HeldPackets::List held;
   Timestamp hold_deadline;   // When the missing bytes must have come.
   Timestamp stall_deadline;  // When held TCP segments are dropped to let their sender go on.
@@ -180,6 +198,8 @@ struct Flow {
   Links age;
   Links holding;
   Links waiting;
+  Links unbound;       // In the order in which their waits end.
+  Links unbound_turn;  // In the order in which they were tried last.
 };
 
 }  // namespace sallyport::engine

@@ -31,6 +31,8 @@ Inspector::Impl::Impl(const InspectorOptions& options)
       table_(options.flows, options.hash_key),
       windows_(options.stream_windows),
       held_(options.held_packets),
+      questions_(kDnsPendingPerWorker),
+      bindings_(options.bindings != nullptr ? options.bindings : std::make_shared<NameBindings>(kBindings, options.hash_key)),
       http2_readers_(kHttp2ReadersPerWorker),
       budget_(options.lookup_budget ? options.lookup_budget : std::make_shared<LookupBudget>(options.hash_key)) {
   releases.reserve(options.held_packets);
@@ -130,6 +132,7 @@ void Inspector::Impl::close_flow(Flow& flow) {
   increment(counters.flows_by_protocol[static_cast<std::size_t>(flow.protocol)]);
   if (options_.read_details) read_last_details(flow);
   report(flow, FlowEvent::Kind::kEnd, flow.has_name ? flow.name.text() : std::string_view{});
+  questions_.forget_all(flow.questions);
   windows_.release(flow.client);
   windows_.release(flow.server);
   windows_.release(flow.answers);
@@ -152,7 +155,9 @@ void Inspector::Impl::touch(Flow& flow) {
 }
 
 void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
+  end_binding_wait(flow);
   if (flow.state == FlowState::kUndecided) flow.state = FlowState::kJudged;
+  touch(flow);  // An allowed connection may be idle for longer than an undecided one.
   if (flow.verdict == FlowVerdict::kAllow) return;
   flow.verdict = FlowVerdict::kAllow;
   flow.reason = reason;
@@ -163,6 +168,7 @@ void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
 
 Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
   if (shadow(flow)) return denied(flow);
+  end_binding_wait(flow);
   flow.state = FlowState::kDenied;
   flow.verdict = FlowVerdict::kDeny;
   flow.reason = reason;
@@ -197,44 +203,36 @@ void Inspector::Impl::refuse(Flow& flow, Reason reason) {
 bool Inspector::Impl::judge_early(Flow& flow) {
   const policy::EarlyResult early = policy_->match_early(flow.scopes, flow.key.transport, flow.key.server.address,
                                                          flow.key.server.port, now_);
+  flow.needs_binding = early.needs_binding;
+  // A trusted resolver may be asked for the names of other rules. Over UDP the first packet is the question, which the
+  // event should name.
+  const bool by_default = early.match == policy::EarlyMatch::kDeny && early.rule == kNoRule;
+  const bool lookup = flow.key.server.port == kDnsPort && by_default;
+  if (lookup && (flow.key.transport == Transport::kUdp || trusts(flow))) return false;
   // An observer wants to see the name that the flow would have been for.
   if (observing() || early.match == policy::EarlyMatch::kUndecided) return false;
-  // What a trusted resolver may be asked is known once the question is seen; it needs no rule for dns. Over UDP the first
-  // packet is the question, which the event should name.
-  if (early.match == policy::EarlyMatch::kDeny && early.rule == kNoRule && flow.key.server.port == kDnsPort) {
-    if (flow.key.transport == Transport::kUdp || trusts(flow)) return false;
-    deny_flow(flow, Reason::kResolverNotTrusted);
-    return true;
-  }
   if (early.match == policy::EarlyMatch::kAllow) {
     allow_flow(flow, early.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, early.rule);
   } else {
-    deny_flow(flow, early.rule == kNoRule ? Reason::kAddressNotAllowed : Reason::kRuleDenies, early.rule);
+    deny_flow(flow, lookup ? Reason::kResolverNotTrusted : by_default ? Reason::kAddressNotAllowed : Reason::kRuleDenies, early.rule);
   }
   return true;
+}
+
+// may_await_binding tells the flows whose packets can wait for a claim to be judged again.
+bool Inspector::Impl::may_await_binding(const Flow& flow) {
+  if (flow.key.transport == Transport::kUdp) return true;
+  return flow.key.transport == Transport::kTcp && (flow.stage == Protocol::kTls || flow.stage == Protocol::kHttp);
 }
 
 bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& claim) {
   report_claim(flow, claim);
   if (shadow(flow)) return true;
-  if (claim.name != nullptr) {
-    flow.name = *claim.name;
-    flow.has_name = true;
-  }
   if (claim.invalid) {
     deny_flow(flow, Reason::kNameInvalid);
     return false;
   }
-  const policy::PolicyMatch match = policy_->match({.scopes = flow.scopes,
-                                                    .transport = flow.key.transport,
-                                                    .protocol = protocol,
-                                                    .destination = flow.key.server.address,
-                                                    .port = flow.key.server.port,
-                                                    .name = claim.name,
-                                                    .now = now_,
-                                                    .claimed = true,
-                                                    .host_key = flow.ssh.host_key_known ? &flow.ssh.host_key : nullptr,
-                                                    .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known});
+  const policy::PolicyMatch match = this->match(flow, protocol, claim);
   if (match.action == policy::Action::kAllow && claim.ech && policy_->ech_of(match.rule) == policy::Ech::kDeny) {
     deny_flow(flow, Reason::kEchDenied, match.rule);
     return false;
@@ -256,25 +254,18 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
     allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
     return true;
   }
-  Reason reason = Reason::kRuleDenies;
-  if (match.rule == kNoRule) {
-    const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp ||
-                              protocol == Protocol::kDtls;
-    const bool has_ports = flow.key.transport == Transport::kTcp || flow.key.transport == Transport::kUdp;
-    reason = !has_ports                       ? Reason::kTransportNotAllowed
-             : match.other_host_key != kNoRule ? Reason::kHostKeyNotAllowed
-             : protocol == Protocol::kUnknown ? Reason::kUnknownProtocol
-             : match.nearest != kNoRule       ? Reason::kProtocolNotAllowed
-             : claim.name != nullptr          ? Reason::kNameNotAllowed
-             : carries_name && claim.text.empty() ? Reason::kNoName
-                                              : Reason::kAddressNotAllowed;
+  const Reason reason = why_denied(flow, protocol, claim, match);
+  if (reason == Reason::kAddressNotBound && may_await_binding(flow) &&
+      await_binding(flow, claim.name != nullptr ? BindingWait::kClaim : BindingWait::kDatagram)) {
+    return false;
   }
   deny_flow(flow, reason, match.rule);
   return false;
 }
 
 Decision Inspector::Impl::hold(Flow& flow, const Packet& packet, std::uint64_t end) {
-  if (observing()) return {Verdict::kHold, Reason::kNeedMoreData};  // as_enforced lets it go.
+  const Reason reason = flow.binding_wait == BindingWait::kNone ? Reason::kNeedMoreData : Reason::kAwaitingBinding;
+  if (observing()) return {Verdict::kHold, reason};  // as_enforced lets it go.
   if (flow.held.count >= kHeldPacketsPerFlow || !held_.push(flow.held, packet.id, end)) {
     return deny_flow(flow, Reason::kHoldLimit);
   }
@@ -282,7 +273,7 @@ Decision Inspector::Impl::hold(Flow& flow, const Packet& packet, std::uint64_t e
   if (flow.held.count == 1) flow.stall_deadline = now_ + kHoldStall;
   table_.start_waiting(flow);
   table_.start_holding(flow);
-  return {Verdict::kHold, Reason::kNeedMoreData};
+  return {Verdict::kHold, reason};
 }
 
 void Inspector::Impl::release_held(Flow& flow, std::uint64_t up_to) {
@@ -312,6 +303,7 @@ void Inspector::Impl::give_back_windows(Flow& flow) {
 
 void Inspector::Impl::expire(const policy::Policy& policy, Timestamp now) {
   begin_call(policy, now);
+  retry_bindings();
   std::size_t budget = kFlowsExpiredPerCall;
   while (budget-- > 0) {
     Flow* flow = table_.oldest_waiting();
@@ -380,11 +372,13 @@ void Inspector::Impl::set_protocol(Flow& flow, Protocol protocol) {
   if (flow.protocol == Protocol::kUnknown) flow.protocol = protocol;
 }
 
+// What is read again because it waits for a binding was told the first time.
 void Inspector::Impl::report_name(Flow& flow, std::string_view text) {
-  report(flow, FlowEvent::Kind::kName, text);
+  if (flow.binding_wait == BindingWait::kNone) report(flow, FlowEvent::Kind::kName, text);
 }
 
 void Inspector::Impl::report_detail(Flow& flow, Detail detail, std::string_view text) {
+  if (flow.binding_wait != BindingWait::kNone) return;
   if (!text.empty()) report(flow, FlowEvent::Kind::kDetail, text).detail = detail;
 }
 

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "dns_answers.h"
+#include "dns_pending.h"
 #include "flow_table.h"
 #include "pools.h"
 #include "sallyport/engine/inspector.h"
@@ -84,6 +86,31 @@ class Inspector::Impl {
   void drop_held(Flow& flow, Reason reason);
   void give_back_windows(Flow& flow);
 
+  // bindings.cc: whether a name belongs to the flow's address -------------------------------------------
+  policy::View view_of(const Flow& flow) const { return policy_->view_of(flow.scopes); }
+  // trusts tells whether the flow's server is a resolver that its view believes.
+  bool trusts(const Flow& flow) const;
+  policy::FlowQuery query_of(const Flow& flow, Protocol protocol) const;
+  policy::PolicyMatch match(Flow& flow, Protocol protocol, const NameClaim& claim);
+  policy::PolicyMatch match_names_of_address(Flow& flow, Protocol protocol, policy::PolicyMatch match, bool has_claim);
+  Reason why_denied(const Flow& flow, Protocol protocol, const NameClaim& claim, const policy::PolicyMatch& match);
+  bool names_cover(const Flow& flow);
+  void use_binding(const Flow& flow, const DomainName& name);
+  void report_bound_names(Flow& flow, std::size_t count);
+
+  // binding_wait.cc: flows that wait for a binding ------------------------------------------------------
+  // gate_syn answers for a SYN to an address that belongs to no name of the port's rules; nullopt: it may go on.
+  std::optional<Decision> gate_syn(Flow& flow, const Packet& packet, bool has_payload);
+  // await_binding tells whether the flow waits (or goes on waiting); without anything to wait for it does not.
+  bool await_binding(Flow& flow, BindingWait what);
+  static bool may_await_binding(const Flow& flow);
+  Decision hold_unbound(Flow& flow, const Packet& packet);
+  void end_binding_wait(Flow& flow);
+  void retry_bindings();
+  void retry_binding(Flow& flow);
+  void retry_claim(Flow& flow);
+  void refuse_held(Flow& flow, Reason reason);
+
   // tcp.cc -------------------------------------------------------------------------------------------
   Decision tcp(const Packet& packet, const parsers::IpPacket& ip);
   Decision tcp_syn(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
@@ -129,12 +156,19 @@ class Inspector::Impl {
     std::string_view budget_of;  // Whose budget it counts in; empty: none's. Of the policy, or of `name`.
     bool trusted = false;        // The server is.
   };
-  bool trusts(const Flow& flow) const;
   policy::PolicyMatch match_lookup(const Flow& flow, const DomainName* name, bool trusted) const;
   void look_up(const Flow& flow, const parsers::DnsQuestion& question, Lookup& lookup) const;
   bool judge_question(Flow& flow, const parsers::DnsQuestion& question);
   void report_question(Flow& flow, ByteSpan message);
   void report_dns(Flow& flow, ByteSpan message);
+  // judge_answer.cc
+  enum class Answer : std::uint8_t { kTaken, kNotAsked, kUnreadable };
+  void note_question(Flow& flow, const parsers::DnsMessage& message);
+  Answer take_answer(Flow& flow, ByteSpan message);
+  void bind_answer(const Flow& flow, const parsers::DnsMessage& message);
+  Decision dns_answer(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  void read_dns_server(Flow& flow);
+  DnsPending::Question question_key(const parsers::DnsMessage& message) const;
   void read_ssh(Flow& flow);
   void judge_ssh_client(Flow& flow);
   void judge_ssh_server(Flow& flow);
@@ -201,6 +235,10 @@ class Inspector::Impl {
   FlowTable table_;
   WindowPool windows_;
   HeldPackets held_;
+  DnsPending questions_;
+  std::shared_ptr<NameBindings> bindings_;
+  std::array<DomainName, kNamesTriedPerAddress> names_;  // Of the address that is being judged.
+  AnswerAddresses answer_;
   Http2Pool http2_readers_;
   parsers::QuicInitialOpener quic_opener_;
   parsers::Fingerprinter fingerprinter_;

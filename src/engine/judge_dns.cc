@@ -1,33 +1,18 @@
 // DNS: every message of a flow is judged, over UDP and TCP; the flow is never handed to the kernel (R5).
 // Only plain queries pass (R15, plain_query.h), for names that the policy has, to resolvers that are trusted.
-#include <algorithm>
-
 #include "inspector_impl.h"
 #include "plain_query.h"
 
 namespace sallyport::engine {
 
-// trusts tells whether the answers of the flow's server are believed for whom the flow belongs to.
-bool Inspector::Impl::trusts(const Flow& flow) const {
-  const IpAddress& server = flow.key.server.address;
-  if (const policy::View view = policy_->view_of(flow.scopes); view != 0) return policy_->view_trusts(view, server);
-  if (options_.resolvers) return options_.resolvers->trusts(server);
-  const policy::Dns& dns = policy_->dns();
-  return dns.system_resolvers || std::ranges::find(dns.resolvers, server.unmapped()) != dns.resolvers.end();
-}
-
 // match_lookup asks the policy for one name of a question: the rules for dns first, and at a trusted resolver what may
 // be looked up without one.
 policy::PolicyMatch Inspector::Impl::match_lookup(const Flow& flow, const DomainName* name, bool trusted) const {
-  const policy::PolicyMatch match = policy_->match({.scopes = flow.scopes,
-                                                    .transport = flow.key.transport,
-                                                    .protocol = Protocol::kDns,
-                                                    .destination = flow.key.server.address,
-                                                    .port = flow.key.server.port,
-                                                    .name = name,
-                                                    .now = now_,
-                                                    .bound = trusted,
-                                                    .claimed = true});
+  policy::FlowQuery query = query_of(flow, Protocol::kDns);
+  query.name = name;
+  query.claimed = true;
+  query.bound = trusted;
+  const policy::PolicyMatch match = policy_->match(query);
   const bool by_rule = match.action == policy::Action::kAllow || match.rule != kNoRule;
   if (by_rule || !trusted || flow.key.server.port != kDnsPort) return match;
   if (policy_->dns().names == policy::DnsNames::kAny) return {.action = policy::Action::kAllow};
@@ -104,7 +89,9 @@ bool Inspector::Impl::judge_dns(Flow& flow, ByteSpan bytes) {
   }
   parsers::DnsTypeBuffer buffer;
   report_detail(flow, Detail::kQueryType, parsers::dns_type_name(message->question->type, buffer));
-  return judge_question(flow, *message->question);
+  if (!judge_question(flow, *message->question)) return false;
+  note_question(flow, *message);
+  return true;
 }
 
 void Inspector::Impl::read_dns_stream(Flow& flow) {

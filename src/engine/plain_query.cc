@@ -41,16 +41,6 @@ bool option_passes(std::uint16_t code, std::size_t size, std::span<const std::ui
   return found != std::end(kHopOptions) && size >= found->least && size <= found->most;
 }
 
-// has_pointer tells whether the question's name borrows from the header before it: some read that, some do not.
-bool has_pointer(const parsers::DnsMessage& message) {
-  std::size_t at = parsers::kDnsHeaderSize;
-  while (at < message.bytes.size() && message.bytes[at] != 0) {
-    if (message.bytes[at] > parsers::kDnsLabelMax) return true;
-    at += std::size_t{1} + message.bytes[at];
-  }
-  return false;
-}
-
 Reason reason_against_edns(const parsers::DnsEdns& edns, std::span<const std::uint16_t> more_options) {
   if (edns.version != 0) return Reason::kUnsupportedVersion;
   if (edns.extended_rcode != 0) return Reason::kMalformed;
@@ -111,7 +101,6 @@ Reason reason_against(const parsers::DnsMessage& message, std::span<const std::u
   if (header.answer_count != 0 || header.authority_count != 0) return Reason::kMalformed;
   if (header.additional_count > (message.edns.present ? 1U : 0U)) return Reason::kMalformed;
   if (!message.trailing.empty()) return Reason::kTrailingData;
-  if (has_pointer(message)) return Reason::kAmbiguous;
   constexpr std::uint16_t kUnicastWanted = 0x8000;  // RFC 6762 §5.4: of mDNS.
   if ((message.question->dns_class & ~kUnicastWanted) != parsers::kDnsClassIn ||
       !std::ranges::binary_search(kStubTypes, message.question->type)) {

@@ -120,6 +120,7 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
   if (ip.tcp.rst || ip.tcp.fin) return deny_flow(flow, Reason::kMalformed);
   if (ip.tcp.urg && !ip.payload.empty()) return deny_flow(flow, Reason::kUrgentData);
   if (flow.server_must_confirm && !ip.payload.empty()) return {.reason = Reason::kStaleSegment};
+  if (const auto gate = gate_syn(flow, packet, !ip.payload.empty())) return *gate;
   flow.client_seen = std::max<std::uint64_t>(flow.client_seen, ip.payload.size());
   if (!ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);  // TCP Fast Open, RFC 7413.
   return pass(flow, Reason::kConnecting);
@@ -360,6 +361,7 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
     case Protocol::kTls: read_tls_server(flow); break;
     case Protocol::kHttp: read_http_server(flow); break;
     case Protocol::kSsh: read_ssh_answer(flow); break;
+    case Protocol::kDns: read_dns_server(flow); break;
     default: break;
   }
   read_details(flow);

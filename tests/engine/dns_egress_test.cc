@@ -126,7 +126,7 @@ TEST_F(DnsEgressTest, ANameThatBorrowsFromTheHeaderIsRefused) {
   expect_passes(query("good.example"));
   const Bytes bytes = {0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 'g', 'o', 'o', 'd', 0xc0, 0, 0, 1, 0, 1};
   const auto outcome = fw_.client(PacketBuilder::udp(kClient, kResolver).payload(ByteSpan(bytes)).build());
-  EXPECT_EQ(outcome.decision.reason, Reason::kAmbiguous);
+  EXPECT_EQ(outcome.decision.reason, Reason::kMalformed);
 }
 
 TEST_F(DnsEgressTest, AServiceOfAnAllowedHostMayBeAskedFor) {

@@ -13,7 +13,7 @@
 namespace sallyport::parsers {
 namespace {
 
-using test::exact_prefix;
+using testing::exact_prefix;
 using testing::Bytes;
 using testing::DnsMessageBuilder;
 using Section = DnsMessageBuilder::Section;

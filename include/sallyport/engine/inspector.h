@@ -30,6 +30,7 @@ struct BindingMiss {
   Transport transport = Transport::kTcp;
   IpAddress destination;
   std::uint16_t port = 0;
+  DomainName name{};  // What the flow's bytes claim; empty for a protocol without a name, or before it is read.
 };
 
 struct InspectorOptions {
@@ -45,13 +46,13 @@ struct InspectorOptions {
   bool read_details = false;
   // Shared by all workers. Absent: the inspector makes its own, which a replay's captured answers fill.
   std::shared_ptr<NameBindings> bindings;
-  // What view 0 believes. Absent: the servers that the policy's `dns.resolvers` list, and any when they say "system".
+  // What view 0 believes, the policy's own servers included. Absent: the servers that the policy's `dns.resolvers` list, and any when they say "system".
   std::shared_ptr<const Resolvers> resolvers;
   // Distinct names below wildcards, counted for all workers together. Absent: the inspector counts its own.
   std::shared_ptr<LookupBudget> lookup_budget;
   // Called when a flow begins to wait because its address belongs to no name that its port's rules have: the owner may
   // look these names up again and bind. Called on the worker's thread; must not block. Absent: such flows are denied at
-  // once where the policy's names are exact, as nothing could come.
+  // once, as nothing could come.
   std::function<void(const BindingMiss&)> on_miss;
 };
 
@@ -81,12 +82,13 @@ enum class Detail : std::uint8_t {
   kHttpMethod, kHttpTarget, kUserAgent,
   kClientBanner, kServerBanner, kHassh, kHasshServer, kHostKeyType, kHostKeySha256,
   kQueryType, kAnswer,
+  kBoundNames,  // What a trusted resolver gave the flow's address for, the newest first, joined by spaces.
 };
 constexpr std::string_view to_string(Detail detail) {
   constexpr std::string_view kWords[] = {"alpn", "tls_version", "ech", "ja3", "ja4", "quic_version",
                                          "http_method", "http_target", "user_agent", "client_banner",
                                          "server_banner", "hassh", "hassh_server", "hostkey_type",
-                                         "hostkey_sha256", "query_type", "answer"};
+                                         "hostkey_sha256", "query_type", "answer", "bound_names"};
   return kWords[static_cast<std::size_t>(detail)];
 }
 

@@ -31,6 +31,12 @@ struct Binding {
   policy::View view = 0;
 };
 
+// may_bind tells whether an answer may give `name` this address: a public unicast one, or any unicast one that the policy
+// lets be private for the name. What embeds an IPv4 address (RFC 6052, RFC 3056) counts as that.
+bool may_bind(const IpAddress& address, const DomainName& name, const policy::Policy& policy);
+// binding_life returns how long a record with this TTL in seconds binds: clamped, and the policy's grace behind it.
+Duration binding_life(std::uint32_t ttl, const policy::Policy& policy);
+
 class NameBindings {
  public:
   explicit NameBindings(std::size_t capacity = kBindings, std::array<std::uint64_t, 2> hash_key = {});
