@@ -2,7 +2,6 @@
 // decisions out. Beside what InspectorWatch checks, reading on for details must change no verdict.
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "sallyport/policy/policy_file.h"
@@ -48,45 +47,26 @@ void feed(ByteSpan input, test::InspectorWatch& watch) {
   watch.finish();
 }
 
-// Bench keeps an inspector, as to make one costs more than to run an input: after finish() nothing of an input
-// may remain. Now and then it is made anew, so that a leak across inputs stays findable.
-class Bench {
- public:
-  Bench(bool details, std::size_t windows, std::optional<policy::Mode> mode) : observing_(mode.has_value()) {
-    options_.flows = 16;
-    options_.stream_windows = windows;
-    options_.held_packets = 32;
-    options_.read_details = details;
-    options_.mode = mode;
-  }
-
-  std::vector<Verdict> run(ByteSpan input, const policy::Policy& policy) {
-    constexpr unsigned kUses = 256;
-    if (uses_++ % kUses == 0) inspector_ = std::make_unique<engine::Inspector>(options_);
-    test::InspectorWatch watch(*inspector_, policy, observing_);
-    feed(input, watch);
-    return watch.verdicts();
-  }
-
- private:
-  engine::InspectorOptions options_;
-  bool observing_;
-  unsigned uses_ = 0;
-  std::unique_ptr<engine::Inspector> inspector_;
-};
+std::vector<Verdict> run(ByteSpan input, test::KeptInspector& kept, bool observing = false) {
+  static const std::shared_ptr<const policy::Policy> policy = *policy::load_policy_text(kPolicy, "fuzz.toml");
+  test::InspectorWatch watch(kept.get(), *policy, observing);
+  feed(input, watch);
+  return watch.verdicts();
+}
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const std::shared_ptr<const policy::Policy> policy = *policy::load_policy_text(kPolicy, "fuzz.toml");
   constexpr std::size_t kScarce = 8;
-  constexpr std::size_t kPlenty = 64;  // Four for each flow: details take more, and must not change a verdict.
-  static Bench scarce(false, kScarce, {}), scarce_details(true, kScarce, {});
-  static Bench plenty(false, kPlenty, {}), plenty_details(true, kPlenty, {});
-  static Bench observer(true, kScarce, policy::Mode::kObserve);
-  (void)scarce.run({data, size}, *policy);
-  (void)scarce_details.run({data, size}, *policy);
-  (void)observer.run({data, size}, *policy);
-  test::InspectorWatch::check(plenty.run({data, size}, *policy) == plenty_details.run({data, size}, *policy));
+  constexpr std::size_t kPlenty = 64;  // Details take more than the judgement, and must not change a verdict.
+  static test::KeptInspector scarce(test::small_inspector(kScarce));
+  static test::KeptInspector scarce_details(test::small_inspector(kScarce, true));
+  static test::KeptInspector plenty(test::small_inspector(kPlenty));
+  static test::KeptInspector plenty_details(test::small_inspector(kPlenty, true));
+  static test::KeptInspector observer(test::small_inspector(kScarce, true, policy::Mode::kObserve));
+  (void)run({data, size}, scarce);
+  (void)run({data, size}, scarce_details);
+  (void)run({data, size}, observer, true);
+  test::InspectorWatch::check(run({data, size}, plenty) == run({data, size}, plenty_details));
   return 0;
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -67,6 +68,8 @@ class InspectorWatch {
   }
 
   const std::vector<Verdict>& verdicts() const { return verdicts_; }
+  // denied tells whether any flow was ever denied.
+  bool denied() const { return denied_; }
   Duration passed() const { return now_ - kStart; }
 
   static void check(bool holds) {
@@ -95,6 +98,7 @@ class InspectorWatch {
       bool& allowed = flows_[event.flow];
       if (event.kind != engine::FlowEvent::Kind::kVerdict) continue;
       allowed = event.verdict == engine::FlowVerdict::kAllow;
+      denied_ |= event.verdict == engine::FlowVerdict::kDeny;
       check(!allowed || (is_allow_rule(event.rule) && event.reason == Reason::kRuleAllows));
     }
   }
@@ -149,10 +153,42 @@ class InspectorWatch {
   const bool observing_;
   Timestamp now_ = kStart;
   PacketId last_id_ = 0;
+  bool denied_ = false;
   std::vector<Verdict> verdicts_;
   std::vector<PacketId> left_;
   std::map<std::uint64_t, bool> flows_;  // Number; whether it is allowed.
   std::map<PacketId, Sent> held_;
 };
+
+// KeptInspector keeps an inspector from input to input, as to make one costs more than to run most inputs:
+// after finish() nothing of an input may remain. Now and then it is made anew, so that a leak across inputs
+// stays findable.
+class KeptInspector {
+ public:
+  explicit KeptInspector(const engine::InspectorOptions& options) : options_(options) {}
+
+  engine::Inspector& get() {
+    constexpr unsigned kUses = 256;
+    if (uses_++ % kUses == 0) inspector_ = std::make_unique<engine::Inspector>(options_);
+    return *inspector_;
+  }
+
+ private:
+  engine::InspectorOptions options_;
+  unsigned uses_ = 0;
+  std::unique_ptr<engine::Inspector> inspector_;
+};
+
+// small_inspector gives options for a few flows; four windows for each flow are plenty.
+inline engine::InspectorOptions small_inspector(std::size_t windows, bool details = false,
+                                                std::optional<policy::Mode> mode = {}) {
+  engine::InspectorOptions options;
+  options.flows = 16;
+  options.stream_windows = windows;
+  options.held_packets = 32;
+  options.read_details = details;
+  options.mode = mode;
+  return options;
+}
 
 }  // namespace sallyport::test
