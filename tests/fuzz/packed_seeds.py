@@ -46,6 +46,14 @@ def pause(n):
     return step(6, n)
 
 
+# The client's own: an acknowledgement, a reset, a SYN that begins at one of four places in the sequence space.
+RESET, RESET_LOST = step(7, 1), step(7, 5)
+
+
+def syn(start, lost=False):
+    return step(7, 2 | lost << 2 | start << 3)
+
+
 TCP_STREAM = {
     "hello-whole": rest(HELLO) + acknowledge() + SERVER_HELLO + acknowledge(),
     "hello-last-half-first": rest(HELLO, 100) + segment(HELLO, 0, 100) + SERVER_HELLO,
@@ -65,7 +73,12 @@ TCP_STREAM = {
     "held-too-long": segment(GET, 0, 20) + pause(17) + rest(GET),
     "dns-two-queries": rest(DNS) + acknowledge(20) + rest(DNS + EVIL),
     "raw-bytes-urgent": step(3, 4, u16(0), short(b"GET / HTTP/1.1\r\n")) + rest(GET),
-    "fin-then-more": rest(GET) + step(7, 1) + rest(GETS + EVIL, 36),
+    "fin-then-more": rest(GET) + step(3, 1, u16(36), short(b"")) + rest(GETS + EVIL, 36),
+    "reset-then-new-connection": rest(GET) + RESET + syn(3) + rest(HELLO),
+    "same-sequence-number-after-reset": rest(HELLO) + SERVER_HELLO + RESET + syn(0) + rest(RETRIED + EVIL) + RETRY_REQUEST,
+    "reset-lost-then-overlapping-connection": rest(GET) + RESET_LOST + syn(1) + rest(GETS + EVIL),
+    "new-connection-while-the-old-lives": rest(POST) + syn(3) + rest(GET) + syn(0) + rest(GETS + EVIL),
+    "new-connection-before-any-byte": syn(2) + rest(GET + EVIL, 3) + syn(0) + rest(GET),
 }
 
 # quic_flow.

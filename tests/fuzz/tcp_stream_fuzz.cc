@@ -1,11 +1,12 @@
 // A hostile client's TCP stream against an honest server. The client sends pieces of ready messages, allowed
-// and forbidden ones, and raw bytes, anywhere in its stream and as often as it likes; the server acknowledges
-// as much as it likes of what arrived. Two promises:
+// and forbidden ones, and raw bytes, anywhere in its stream and as often as it likes, and begins new connections
+// on the same ports; the server acknowledges as much as it likes of what arrived. Two promises:
 // - whatever the server makes of the bytes that got through, it cannot read a forbidden message;
 // - who sends one allowed message only, in any pieces, order and number, is never denied.
 //
 // Input: repeated steps, see take_step().
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <iterator>
@@ -173,8 +174,8 @@ class Attack {
         deliver(watch_.wait(std::chrono::milliseconds(20) * argument * argument, true));
         break;
       case 7:
-        send({}, {}, argument);  // A segment without payload.
         foreign_ = true;
+        send_control(argument & 3, (argument & 4) != 0, kStarts[argument >> 3]);
         break;
     }
   }
@@ -188,22 +189,74 @@ class Attack {
 
   // send sends payload at an offset of the stream; `flags`: 1 FIN, 2 RST, 4 URG, 8 cut by a capture.
   void send(std::size_t offset, ByteSpan payload, std::size_t flags) {
-    auto builder = connection_.client_at(static_cast<std::uint32_t>(offset));
+    auto builder = connection_.client_at(0);
+    builder.seq(client_base_ + static_cast<std::uint32_t>(offset));
     std::uint8_t bits = testing::kAck | testing::kPsh;
     if ((flags & 1) != 0) bits |= testing::kFin;
     if ((flags & 2) != 0) bits |= testing::kRst;
     if ((flags & 4) != 0) bits |= testing::kUrg;
     const Bytes packet = builder.flags(bits).payload(payload).build();
     ++segments_;
-    segments_sent_[++packets_] = {offset, {payload.begin(), payload.end()}};
+    segments_sent_[++packets_] = {client_base_ + static_cast<std::uint32_t>(offset), {payload.begin(), payload.end()}};
     deliver(watch_.send(packet, Origin::kOriginal, (flags & 8) != 0));
+  }
+
+  // send_control sends what carries no payload; `lost`: it gets through the firewall, but not to the server.
+  void send_control(std::size_t kind, bool lost, std::uint32_t start) {
+    auto builder = connection_.client_at(0);
+    builder.seq(client_base_);
+    switch (kind) {
+      case 0:
+        if (!left_through(builder.build(), Origin::kOriginal)) return;
+        break;
+      case 1:
+        if (left_through(builder.flags(testing::kRst | testing::kAck).build(), Origin::kOriginal) && !lost) open_ = false;
+        break;
+      case 2:
+        client_base_ = start + 1;
+        if (!left_through(builder.seq(start).flags(testing::kSyn).build(), Origin::kOriginal) || lost) return;
+        server_takes_syn(start + 1);
+        break;
+      case 3:
+        send_syn_ack();
+        break;
+    }
+  }
+
+  // A living connection answers a SYN with an acknowledgement and goes on (RFC 9293 §3.10.7.4).
+  void server_takes_syn(std::uint32_t base) {
+    if (open_ && base != server_side_base_) return acknowledge(0);
+    if (!open_) {
+      open_ = true;
+      server_side_base_ = base;
+      readable_ = {};
+      server_sent_ = 0;
+      retried_ = false;
+    }
+    send_syn_ack();
+  }
+
+  void send_syn_ack() {
+    if (!open_ || server_sent_ != 0) return;
+    from_server(connection_.server_at(UINT32_MAX).flags(testing::kSyn).ack(server_side_base_).build());
+  }
+
+  bool left_through(const Bytes& packet, Origin origin) {
+    const PacketId id = ++packets_;
+    const std::vector<PacketId> left = watch_.send(packet, origin);
+    deliver(left);
+    return std::ranges::find(left, id) != left.end();
   }
 
   void deliver(const std::vector<PacketId>& left) {
     for (const PacketId id : left) {
       const auto segment = segments_sent_.find(id);
-      if (segment == segments_sent_.end()) continue;  // One of the server's, or of the handshake.
-      readable_.arrived(segment->second.offset, segment->second.payload);
+      if (segment == segments_sent_.end() || !open_) continue;  // Without payload; or nobody is there.
+      const auto offset = static_cast<std::int32_t>(segment->second.sequence - server_side_base_);
+      const ByteSpan payload = segment->second.payload;
+      const std::size_t before = offset < 0 ? static_cast<std::size_t>(-std::int64_t{offset}) : 0;  // The server has them.
+      if (before >= payload.size()) continue;
+      readable_.arrived(offset < 0 ? 0 : static_cast<std::size_t>(offset), payload.subspan(before));
     }
     if (left.empty()) return;
     for (const Forbidden& text : forbidden()) {
@@ -212,6 +265,7 @@ class Attack {
   }
 
   void acknowledge(std::size_t size) {
+    if (!open_) return;
     const std::size_t taken = std::max(readable_.taken(), std::min(size, readable_.contiguous()));
     readable_.take(taken);
     auto builder = connection_.server_at(server_sent_);
@@ -221,7 +275,7 @@ class Attack {
   // answer sends what a server that has a whole hello sends, once.
   void answer(std::size_t kind) {
     const std::size_t hello_size = messages()[0].bytes.size();
-    if (server_sent_ != 0 || readable_.contiguous() < hello_size) return;
+    if (!open_ || server_sent_ != 0 || readable_.contiguous() < hello_size) return;
     retried_ = (kind & 1) != 0;
     readable_.take(std::max(readable_.taken(), hello_size));
     const Bytes flight = test::server_hello(retried_);
@@ -235,7 +289,7 @@ class Attack {
   }
 
   std::uint32_t client_sequence(std::size_t offset) const {
-    return kClientStart + 1 + static_cast<std::uint32_t>(offset);
+    return server_side_base_ + static_cast<std::uint32_t>(offset);
   }
 
   // honest tells that one allowed message was sent, and within the bounds on segments.
@@ -245,13 +299,18 @@ class Attack {
   }
 
   struct Segment {
-    std::size_t offset = 0;
+    std::uint32_t sequence = 0;
     Bytes payload;
   };
   static constexpr std::uint32_t kClientStart = 0xffffff00;  // The sequence numbers wrap.
+  // Of further connections: the same, overlapping ones, one far away.
+  static constexpr std::array<std::uint32_t, 4> kStarts = {kClientStart, kClientStart + 36, kClientStart - 60, 0x40000000};
   testing::TcpConversation connection_{testing::endpoint("198.51.100.1", 40'000),
                                        testing::endpoint("203.0.113.1", 443), kClientStart};
   test::InspectorWatch watch_;
+  std::uint32_t client_base_ = kClientStart + 1;  // Where the client's stream begins, as the client says,
+  std::uint32_t server_side_base_ = kClientStart + 1;  // and as the server knows.
+  bool open_ = true;                                   // The server has a connection.
   test::Readable readable_;
   std::map<PacketId, Segment> segments_sent_;
   PacketId packets_ = 3;
