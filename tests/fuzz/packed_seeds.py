@@ -25,6 +25,7 @@ def short(data):
 # tcp_stream: numbers of its messages; 8 more gives the forbidden one of the pair.
 HELLO, RECORDS, RETRIED, GETS, POST, CHUNKED, GET, DNS = range(8)
 EVIL = 8
+DECOY = 16
 
 
 def segment(message, offset=0, size=255):
@@ -60,6 +61,7 @@ TCP_STREAM = {
     "hello-in-records-one-byte-segments": b"".join(segment(RECORDS, i, 1) for i in range(20)) + rest(RECORDS, 20),
     "hello-repeated-with-another-name": rest(HELLO) + rest(HELLO + EVIL) + acknowledge(),
     "hello-name-exchanged-while-held": segment(HELLO, 0, 60) + rest(HELLO + EVIL, 40) + rest(HELLO, 60),
+    "decoy-then-another-by-the-same-name": rest(DECOY) + rest(HELLO) + acknowledge() + SERVER_HELLO,
     "second-hello-after-retry-request": rest(HELLO) + RETRY_REQUEST + rest(RETRIED),
     "second-hello-names-another": rest(HELLO) + RETRY_REQUEST + rest(RETRIED + EVIL),
     "second-hello-too-early": rest(RETRIED + EVIL) + RETRY_REQUEST,
@@ -82,7 +84,7 @@ TCP_STREAM = {
 }
 
 # quic_flow.
-TYPICAL, TYPICAL_EVIL, POST_QUANTUM, POST_QUANTUM_EVIL = range(4)
+TYPICAL, TYPICAL_EVIL, POST_QUANTUM, POST_QUANTUM_EVIL, DECOY_HELLO = range(5)
 END, END_COALESCED, PING = step(3, 0), step(3, 1), step(2, 5)
 
 
@@ -107,7 +109,7 @@ QUIC_FLOW = {
     "overlap-with-another-name": piece(TYPICAL, 0, 20) + END + piece(TYPICAL_EVIL, 40) + END + piece(TYPICAL, 40) + END,
     "hello-sent-again-changed": piece(TYPICAL) + END + piece(TYPICAL_EVIL) + END,
     "two-connections-interleaved": piece(TYPICAL, 0, 9) + connection(1) + piece(TYPICAL_EVIL) + connection(0) + piece(TYPICAL, 72),
-    "connection-comes-back-changed": piece(TYPICAL) + connection(1) + piece(TYPICAL) + connection(0) + piece(TYPICAL_EVIL),
+    "connection-comes-back-changed": piece(TYPICAL) + connection(1) + piece(TYPICAL) + connection(0) + piece(DECOY_HELLO),
     "held-too-long": piece(TYPICAL, 0, 9) + step(5, 31) + piece(TYPICAL, 72) + END,
     "acknowledgement-and-close": step(1, 0, short(bytes.fromhex("02000000001c00000000"))) + piece(TYPICAL) + END,
     "padding-behind-the-packet": piece(TYPICAL) + step(6, 0, short(bytes(32))) + END,

@@ -18,6 +18,7 @@
 #include "sallyport/parsers/quic.h"
 #include "sallyport/policy/policy_file.h"
 #include "support/client_hello_builder.h"
+#include "support/decoy_hello.h"
 #include "support/inspector_watch.h"
 #include "support/packet_builder.h"
 #include "support/quic_builder.h"
@@ -43,6 +44,7 @@ const std::vector<Bytes>& hellos() {
       test::ClientHelloBuilder::typical("evil.example").message(),
       test::ClientHelloBuilder::post_quantum("good.example").message(),
       test::ClientHelloBuilder::post_quantum("evil.example").message(),
+      test::decoy_hello(),
   };
   return list;
 }

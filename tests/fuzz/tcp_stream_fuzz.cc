@@ -19,6 +19,7 @@
 
 #include "sallyport/policy/policy_file.h"
 #include "support/client_hello_builder.h"
+#include "support/decoy_hello.h"
 #include "support/inspector_watch.h"
 #include "support/packet_builder.h"
 #include "support/readable.h"
@@ -64,7 +65,7 @@ Bytes dns_query(const std::string& label) {
   return query;
 }
 
-// Messages have pairs, allowed and forbidden, of one length.
+// Messages have pairs, allowed and forbidden, of one length; the last one is a decoy.
 struct Message {
   Bytes bytes;
   bool allowed = false;
@@ -88,6 +89,7 @@ const std::vector<Message>& messages() {
       out.push_back({request("GET", host), good});
       out.push_back({both(dns_query("good"), dns_query(label)), good});
     }
+    out.push_back({test::tls_records(test::decoy_hello()), true});
     return out;
   }();
   return list;
