@@ -85,7 +85,8 @@ int run_check(const CheckOptions& options) {
 void add_check_command(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<CheckOptions>();
   CLI::App* command = app.add_subcommand("check", "Read policy files and report every problem in them");
-  command->add_option("FILE", options->files, "Policy files (TOML)")->required()->type_name("");
+  command->add_option("FILE", options->files, "Policy files (TOML)")->required()->type_name("")->check(CLI::Validator(
+      [](const std::string& name) { return name.empty() ? std::string("a file name is empty") : std::string(); }, ""));
   command->add_flag("--json", options->json, "One JSON object per file");
   command->footer(kExamples);
   command->callback([options, &exit_code] { exit_code = run_check(*options); });

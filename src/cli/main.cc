@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
     app.set_version_flag("--version", "sallyport " SALLYPORT_VERSION);
     app.require_subcommand(1);
     app.footer(kExamples);
+    app.option_defaults()->disable_flag_override();  // `--observe=no` must not observe.
     sallyport::cli::add_run_command(app, exit_code);
     sallyport::cli::add_status_command(app, exit_code);
     sallyport::cli::add_rules_command(app, exit_code);

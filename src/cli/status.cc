@@ -44,7 +44,7 @@ void print_report(const nlohmann::ordered_json& report) {
   print_group(report, "flows", "flows");
   print_group(report, "protocols", "protocols");
   print_group(report, "packets", "packets");
-  print_group(report, "reasons", "reasons");
+  print_group(report, "packet_reasons", "of these");
   std::printf("%-10s %s\n", "held now", figure("held").c_str());
   if (!report.contains("queues")) return;
   for (const auto& queue : report["queues"]) {

@@ -28,6 +28,18 @@ bool answered(const UnixAddress& address) {
   return connected;
 }
 
+// make_directories returns those that were missing; the socket's bind tells what could not be made.
+std::vector<std::filesystem::path> make_directories(const std::filesystem::path& wanted) {
+  std::vector<std::filesystem::path> made;
+  std::filesystem::path path;
+  std::error_code error;
+  for (const std::filesystem::path& part : wanted) {
+    path /= part;
+    if (std::filesystem::create_directory(path, error)) made.push_back(path);
+  }
+  return made;
+}
+
 }  // namespace
 
 std::expected<std::unique_ptr<ControlServer>, std::string> ControlServer::open(const std::string& path,
@@ -39,8 +51,7 @@ std::expected<std::unique_ptr<ControlServer>, std::string> ControlServer::open(c
         "control socket " + path +
         ": another sallyport answers there; stop it, or choose another path with --control");
   }
-  std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
+  std::vector<std::filesystem::path> made = make_directories(std::filesystem::path(path).parent_path());
   struct stat status {};
   if (::lstat(path.c_str(), &status) == 0) {
     if (!S_ISSOCK(status.st_mode))
@@ -50,6 +61,7 @@ std::expected<std::unique_ptr<ControlServer>, std::string> ControlServer::open(c
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return std::unexpected(error_text(path, "socket"));
   std::unique_ptr<ControlServer> server(new ControlServer(fd, path, std::move(handler)));
+  server->made_ = std::move(made);
   const mode_t before = ::umask(0117);  // Nobody may connect before the mode is right.
   const bool bound = ::bind(fd, address->get(), address->size) == 0;
   ::umask(before);
@@ -64,6 +76,8 @@ std::expected<std::unique_ptr<ControlServer>, std::string> ControlServer::open(c
 ControlServer::~ControlServer() {
   ::close(fd_);
   ::unlink(path_.c_str());
+  std::error_code error;
+  while (!made_.empty() && std::filesystem::remove(made_.back(), error)) made_.pop_back();  // Empty ones only.
 }
 
 void ControlServer::serve() {

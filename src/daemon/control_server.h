@@ -3,10 +3,12 @@
 #pragma once
 
 #include <expected>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sallyport::daemon {
 
@@ -18,7 +20,7 @@ class ControlServer {
   // nobody answers on is replaced; one that a live service answers on is an error.
   static std::expected<std::unique_ptr<ControlServer>, std::string> open(const std::string& path,
                                                                          Handler handler);
-  // The destructor removes the socket.
+  // The destructor removes the socket, and the directories that open had to make.
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
@@ -33,6 +35,7 @@ class ControlServer {
   int fd_;
   std::string path_;
   Handler handler_;
+  std::vector<std::filesystem::path> made_;  // Outermost first.
 };
 
 }  // namespace sallyport::daemon

@@ -88,13 +88,15 @@ std::string EventFormatter::line(const EventRecord& record) {
 std::string EventFormatter::text_line(const EventRecord& record) {
   const bool denied = record.verdict == engine::FlowVerdict::kDeny;
   const bool observing = mode_ == policy::Mode::kObserve;
-  std::string verdict(denied ? (observing ? "would deny" : "deny") : "allow");
-  if (colour_) {
+  const bool undecided = record.verdict == engine::FlowVerdict::kPending;
+  std::string verdict(undecided ? "pending" : denied ? (observing ? "would deny" : "deny") : "allow");
+  if (colour_ && !undecided) {
     const std::string_view colour = !denied ? kGreen : observing ? kYellow : kRed;
     verdict = std::string(colour) + verdict + std::string(kPlain);
   }
   std::string why(to_string(record.reason));
   if (record.rule != kNoRule) why += ", " + escaped(policy_.location(record.rule));
+  if (record.tunnel != Protocol::kUnknown) why += ", inside " + std::string(to_string(record.tunnel));
   const std::string who = record.uid ? user_name(*record.uid) : record.key.client.address.to_string();
   const std::string name = record.name_size == 0 ? "-" : escaped(record.name());
   return clock_text(record.time) + "  " + padded(who, 10) + "  " + padded(protocol_text(record), 5) + "  " +
@@ -117,6 +119,7 @@ std::string EventFormatter::json_line(const EventRecord& record) {
     row["user"] = user_name(*record.uid);
   }
   row["protocol"] = to_string(record.protocol);
+  if (record.tunnel != Protocol::kUnknown) row["tunnel"] = to_string(record.tunnel);
   if (record.name_size == 0) {
     row["name"] = nullptr;
   } else {

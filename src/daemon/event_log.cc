@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
+#include <cstring>
 #include <utility>
 
 namespace sallyport::daemon {
@@ -32,9 +33,12 @@ void EventLog::start() {
 }
 
 void EventLog::add(unsigned worker, const engine::FlowEvent& event) {
-  if (event.kind != engine::FlowEvent::Kind::kVerdict || event.verdict == engine::FlowVerdict::kPending)
-    return;
-  if (!rings_[worker]->push(EventRecord::of(event))) dropped_.fetch_add(1, std::memory_order_relaxed);
+  // A flow that ends without a verdict sent nothing to judge; it gets its line all the same.
+  const bool undecided = event.verdict == engine::FlowVerdict::kPending;
+  if (event.kind != (undecided ? engine::FlowEvent::Kind::kEnd : engine::FlowEvent::Kind::kVerdict)) return;
+  if (broken_.load(std::memory_order_relaxed) || !rings_[worker]->push(EventRecord::of(event))) {
+    dropped_.fetch_add(1, std::memory_order_relaxed);
+  }
 }
 
 void EventLog::run() {
@@ -62,7 +66,9 @@ bool EventLog::write_pending() {
     reported_ = lost;
   }
   if (text.empty()) return false;
-  return write(text);
+  if (write(text)) return true;
+  dropped_.fetch_add(records.size(), std::memory_order_relaxed);
+  return false;
 }
 
 bool EventLog::write(std::string_view text) {
@@ -79,7 +85,11 @@ bool EventLog::write(std::string_view text) {
     if (::poll(&out, 1, 100) <= 0) continue;
     // A pipe that polls as writable takes PIPE_BUF bytes without blocking.
     const ssize_t written = ::write(STDOUT_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
-    if (written < 0 && errno != EINTR && errno != EAGAIN) broken_ = true;
+    if (written < 0 && errno != EINTR && errno != EAGAIN) {
+      const std::string note = std::string("sallyport: standard output takes no more events: ") + std::strerror(errno) + '\n';
+      (void)!::write(STDERR_FILENO, note.data(), note.size());
+      broken_ = true;
+    }
     if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
   }
   return !broken_;

@@ -39,7 +39,7 @@ class EventLog {
   std::atomic<std::uint64_t> dropped_{0};
   std::uint64_t reported_ = 0;
   std::atomic<bool> stopping_{false};
-  bool broken_ = false;  // Nobody reads any more.
+  std::atomic<bool> broken_{false};  // Nobody reads any more: each further event is lost.
   std::thread thread_;
 };
 

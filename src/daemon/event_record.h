@@ -18,6 +18,7 @@ struct EventRecord {
   FlowKey key;
   std::optional<std::uint32_t> uid;
   Protocol protocol = Protocol::kUnknown;
+  Protocol tunnel = Protocol::kUnknown;
   engine::FlowVerdict verdict = engine::FlowVerdict::kPending;
   Reason reason = Reason::kNotEvaluated;
   RuleId rule = kNoRule;
@@ -32,6 +33,7 @@ struct EventRecord {
     record.key = event.key;
     record.uid = event.uid;
     record.protocol = event.protocol;
+    record.tunnel = event.tunnel;
     record.verdict = event.verdict;
     record.reason = event.reason;
     record.rule = event.rule;

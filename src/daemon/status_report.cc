@@ -82,7 +82,7 @@ std::string status_report(const StatusFacts& facts, const Workers& workers) {
                             [](std::size_t i) { return to_string(static_cast<Protocol>(i)); });
   report["packets"] = sum(workers, &engine::Counters::packets_by_verdict,
                           [](std::size_t i) { return to_string(static_cast<Verdict>(i)); });
-  report["reasons"] = sum(workers, &engine::Counters::packets_by_reason,
+  report["packet_reasons"] = sum(workers, &engine::Counters::packets_by_reason,
                           [](std::size_t i) { return to_string(static_cast<Reason>(i)); });
   report["events_lost"] = facts.events_lost;
   report["workers"] = Json::array();

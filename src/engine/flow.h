@@ -84,6 +84,9 @@ struct Flow {
   Timestamp last_seen;
   policy::ScopeSet scopes = 0;
   std::optional<std::uint32_t> uid;
+  Protocol tunnel = Protocol::kUnknown;   // What it came in; key.tunnel is not zero then.
+  std::uint64_t carrier = 0;              // Number of the flow that brought its first packet.
+  Protocol carries = Protocol::kUnknown;  // The tunnel (parsers::tunnel_family) whose inside is judged.
 
   FlowState state = FlowState::kUndecided;
   FlowVerdict verdict = FlowVerdict::kPending;

@@ -1,6 +1,7 @@
 #include "flow_table.h"
 
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 
 namespace sallyport::engine {
@@ -33,6 +34,7 @@ FlowTable::Tuple FlowTable::tuple_of(const FlowKey& key) {
   }
   out[0] = key.ip_protocol;
   out[1] = low.address.is_v6() ? 6 : 4;
+  std::memcpy(out + 4, &key.tunnel, sizeof key.tunnel);
   return tuple;
 }
 

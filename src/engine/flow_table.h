@@ -55,7 +55,7 @@ class FlowTable {
 
  private:
   // Tuple is the key without direction: the smaller endpoint first.
-  using Tuple = std::array<std::uint8_t, 40>;
+  using Tuple = std::array<std::uint8_t, 48>;
   struct TupleHash {
     HashKey key;
     std::size_t operator()(const Tuple& tuple) const { return keyed_hash(key, tuple.data(), tuple.size()); }

@@ -41,6 +41,8 @@ void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
   events.clear();
   texts_.clear();
   last_flow.reset();
+  last_inner_flow.reset();
+  last_inner_size = 0;
   policy_ = &policy;
   now_ = now;
 }
@@ -75,19 +77,6 @@ Decision Inspector::Impl::inspect_packet(const Packet& packet) {
   return {};
 }
 
-Decision Inspector::Impl::other_transport(const Packet& packet, const parsers::IpPacket& ip) {
-  const FlowKey key{ip.transport, ip.ip_protocol, {ip.source, 0}, {ip.destination, 0}};
-  Flow* flow = table_.find(key);
-  const bool fresh = flow == nullptr;
-  if (fresh) flow = open_flow(packet, key);
-  if (flow == nullptr) return {.reason = Reason::kFlowTableFull};
-  last_flow = flow->number;
-  touch(*flow);
-  if (fresh && policy_->defaults().action == policy::Action::kAllow) allow_flow(*flow, Reason::kDefaultAllows, kNoRule);
-  if (flow->state == FlowState::kJudged) return {Verdict::kAccept, flow->reason, kNoRule, FlowMark::kAllow};
-  return fresh ? deny_flow(*flow, Reason::kTransportNotAllowed) : denied(*flow);
-}
-
 // as_enforced turns the judgement into what is done: in observe mode everything goes at once, and a flow
 // that would have been denied is handed to the kernel like an allowed one.
 Decision Inspector::Impl::as_enforced(Decision decision) {
@@ -117,9 +106,18 @@ Flow* Inspector::Impl::open_flow(const Packet& packet, const FlowKey& key) {
   flow.number = next_number_++;
   flow.opened = flow.last_seen = now_;
   flow.uid = packet.uid;
-  flow.scopes = policy_->scopes_of({key.client.address, packet.in_interface, packet.uid});
+  flow.scopes = scopes_of(packet, key.client.address);
+  flow.tunnel = inside_.tunnel;
+  flow.carrier = inside_.carrier;
   increment(counters.flows_opened);
   return &flow;
+}
+
+// scopes_of tells whose a flow is. Inside a tunnel anyone may write any source address: there it is whose the
+// tunnel is.
+policy::ScopeSet Inspector::Impl::scopes_of(const Packet& packet, const IpAddress& client) const {
+  if (inside_.id != 0) return inside_.scopes;
+  return policy_->scopes_of({client, packet.in_interface, packet.uid});
 }
 
 void Inspector::Impl::close_flow(Flow& flow) {
@@ -174,6 +172,8 @@ Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
 }
 
 Decision Inspector::Impl::denied(const Flow& flow) const {
+  // The ct mark is the carrying flow's, which goes on.
+  if (flow.key.tunnel != 0) return {Verdict::kDrop, Reason::kFlowDenied, flow.rule, {}};
   FlowMark mark = flow.key.transport == Transport::kTcp ? FlowMark::kReset : FlowMark::kIcmp;
   if (policy_->refuse_of(flow.rule) == policy::Refuse::kDrop) mark = FlowMark::kSilent;
   return {Verdict::kDrop, Reason::kFlowDenied, flow.rule, mark};
@@ -232,7 +232,9 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
   Reason reason = Reason::kRuleDenies;
   if (match.rule == kNoRule) {
     const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp;
-    reason = protocol == Protocol::kUnknown   ? Reason::kUnknownProtocol
+    const bool has_ports = flow.key.transport == Transport::kTcp || flow.key.transport == Transport::kUdp;
+    reason = !has_ports                       ? Reason::kTransportNotAllowed
+             : protocol == Protocol::kUnknown ? Reason::kUnknownProtocol
              : match.nearest != kNoRule       ? Reason::kProtocolNotAllowed
              : claim.name != nullptr          ? Reason::kNameNotAllowed
              : carries_name && claim.text.empty() ? Reason::kNoName
@@ -369,6 +371,8 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.uid = flow.uid;
   event.scopes = flow.scopes;
   event.protocol = flow.protocol;
+  event.tunnel = flow.tunnel;
+  event.carrier = flow.carrier;
   event.verdict = flow.verdict;
   event.reason = flow.reason;
   event.rule = flow.rule;
@@ -394,6 +398,8 @@ void Inspector::finish(const policy::Policy& policy, Timestamp now) { impl_->fin
 std::span<const Release> Inspector::releases() const { return impl_->releases; }
 std::span<const FlowEvent> Inspector::events() const { return impl_->events; }
 std::optional<std::uint64_t> Inspector::flow_of_last_packet() const { return impl_->last_flow; }
+std::optional<std::uint64_t> Inspector::inner_flow_of_last_packet() const { return impl_->last_inner_flow; }
+std::uint32_t Inspector::inner_size_of_last_packet() const { return impl_->last_inner_size; }
 const Counters& Inspector::counters() const { return impl_->counters; }
 
 }  // namespace sallyport::engine

@@ -38,16 +38,18 @@ class Inspector::Impl {
   std::vector<Release> releases;
   std::vector<FlowEvent> events;
   std::optional<std::uint64_t> last_flow;
+  std::optional<std::uint64_t> last_inner_flow;
+  std::uint32_t last_inner_size = 0;
   Counters counters;
 
  private:
   // inspector.cc -------------------------------------------------------------------------------------
   void begin_call(const policy::Policy& policy, Timestamp now);
   Decision inspect_packet(const Packet& packet);
-  Decision other_transport(const Packet& packet, const parsers::IpPacket& ip);
   Decision as_enforced(Decision decision);
   Flow* open_flow(const Packet& packet, const FlowKey& key);
   void close_flow(Flow& flow);
+  policy::ScopeSet scopes_of(const Packet& packet, const IpAddress& client) const;
   void touch(Flow& flow);
   bool observing() const;
   void expire_waiting(Flow& flow);
@@ -126,7 +128,7 @@ class Inspector::Impl {
   // udp.cc, quic.cc, dtls.cc ----------------------------------------------------------------------------------
   Decision udp(const Packet& packet, const parsers::IpPacket& ip);
   Decision udp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
-  Decision udp_from_server(Flow& flow, const parsers::IpPacket& ip);
+  Decision udp_from_server(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision quic_datagram(Flow& flow, const Packet& packet, ByteSpan datagram);
   Decision refuse_quic_version(Flow& flow, ByteSpan datagram);
   void name_unknown_version(Flow& flow, ByteSpan datagram);
@@ -142,7 +144,20 @@ class Inspector::Impl {
   bool read_dtls_fragment(Flow& flow, const parsers::DtlsFragment& fragment);
   bool read_dtls_hello(Flow& flow);
   Decision dns_datagram(Flow& flow, const parsers::IpPacket& ip);
-  Decision opaque_datagram(Flow& flow);
+  Decision opaque_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+
+  // tunnel.cc: transports without ports, and what is inside tunnels -----------------------------------
+  // Inside tells what the packet that is being judged came in.
+  struct Inside {
+    std::uint64_t id = 0;  // Of the tunnel and its segment; 0: in none.
+    Protocol tunnel = Protocol::kUnknown;
+    std::uint64_t carrier = 0;
+    policy::ScopeSet scopes = 0;
+  };
+  Decision other_transport(const Packet& packet, const parsers::IpPacket& ip);
+  Protocol carried_by_datagram(const FlowKey& key, ByteSpan datagram) const;
+  Decision look_inside(const Flow& carrier, const Packet& packet, const parsers::IpPacket& ip);
+  std::uint64_t tunnel_id(const Flow& carrier, const parsers::IpPacket& ip, std::uint64_t segment) const;
 
   const InspectorOptions options_;
   FlowTable table_;
@@ -157,6 +172,7 @@ class Inspector::Impl {
   // Of the current call.
   const policy::Policy* policy_ = nullptr;
   Timestamp now_;
+  Inside inside_;
   std::vector<char> texts_;  // What the events' texts point into.
 };
 

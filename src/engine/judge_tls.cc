@@ -7,10 +7,20 @@ namespace sallyport::engine {
 
 using parsers::kTlsHandshake;
 
+namespace {
+
+bool begins_with_hello(ByteSpan records) {
+  return records.size() > parsers::kTlsRecordHeaderSize && records[0] == kTlsHandshake &&
+         records[parsers::kTlsRecordHeaderSize] == parsers::kTlsClientHello;
+}
+
+}  // namespace
+
 void Inspector::Impl::read_tls(Flow& flow) {
   if (flow.tls_phase == TlsPhase::kFirstHello && !read_tls_hello(flow)) return;
   if (flow.tls_phase == TlsPhase::kServerFlight || flow.tls_phase == TlsPhase::kSecondServerFlight) {
     skip_tls_records(flow);
+    if (flow.key.tunnel != 0 && begins_with_hello(flow.client->contiguous())) read_tls_hello(flow);
     return;
   }
   if (flow.tls_phase == TlsPhase::kSecondHello) {
@@ -80,7 +90,10 @@ void Inspector::Impl::skip_tls_records(Flow& flow) {
     const parsers::TlsRecord record = parsers::read_tls_record(flow.client->contiguous());
     if (record.framing == Framing::kNeedMore) return;
     if (record.framing != Framing::kComplete) return refuse(flow, Reason::kMalformed);
-    if (record.content_type == kTlsHandshake) return;
+    // The server's answers may come another way than this tunnel and never be seen: then every handshake record
+    // that is no hello goes, and every hello is compared with the first.
+    const bool stays = flow.key.tunnel == 0 || begins_with_hello(flow.client->contiguous());
+    if (record.content_type == kTlsHandshake && (stays || flow.tls_phase == TlsPhase::kSecondHello)) return;
     // Application data that was not announced as early ends every honest handshake but a finished one
     // (RFC 8446 §4.2.10), so a server that goes on will not ask for a second hello.
     if (record.content_type == parsers::kTlsApplicationData && flow.tls_phase == TlsPhase::kServerFlight &&

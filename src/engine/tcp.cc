@@ -34,7 +34,7 @@ bool client_is_source(const Packet& packet, const parsers::IpPacket& ip) {
 Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip) {
   const Endpoint source{ip.source, ip.source_port};
   const Endpoint destination{ip.destination, ip.destination_port};
-  FlowKey key{Transport::kTcp, ip.ip_protocol, source, destination};
+  FlowKey key{Transport::kTcp, ip.ip_protocol, source, destination, inside_.id};
   Flow* flow = table_.find(key);
   const bool opens = ip.tcp.syn && !ip.tcp.ack;
   bool replaces = false;
@@ -81,7 +81,7 @@ void Inspector::Impl::turn_if_misread(Flow& flow, const Packet& packet, const pa
   if (from_client ? !looks_like_server(ip.payload) : !looks_like_client(ip.payload)) return;
   flow.key = flow.key.reversed();
   flow.client_base_known = flow.server_base_known = false;
-  flow.scopes = policy_->scopes_of({flow.key.client.address, packet.in_interface, packet.uid});
+  flow.scopes = scopes_of(packet, flow.key.client.address);
 }
 
 // repeats_syn tells whether a SYN is the one that began the flow, sent again. Not so once the flow was judged by
@@ -106,7 +106,9 @@ bool Inspector::Impl::may_begin_anew(const Flow& flow, const Packet& packet) con
 
 Decision Inspector::Impl::pass(const Flow& flow, Reason reason) const {
   Decision decision{Verdict::kAccept, reason, flow.rule, {}};
-  if (flow.state == FlowState::kFinal) {
+  if (flow.key.tunnel != 0) {
+    decision.mark = FlowMark::kWatch;  // The carrying flow stays in the queue, both ways.
+  } else if (flow.state == FlowState::kFinal) {
     decision.mark = FlowMark::kAllow;
   } else if (flow.watch) {
     decision.mark = FlowMark::kWatch;

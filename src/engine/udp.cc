@@ -21,17 +21,24 @@ bool client_is_source(const Packet& packet, const parsers::IpPacket& ip) {
   return !looks_like_dns_answer(ip.payload) && !parsers::is_dtls_server_message(ip.payload);
 }
 
+// is_opaque tells that the address alone allowed the flow: no message in it is judged by name.
+bool is_opaque(const Flow& flow) {
+  const bool named = flow.stage == Protocol::kQuic || flow.stage == Protocol::kDtls || is_dns_like(flow.stage);
+  return flow.by_address || !named;
+}
+
 }  // namespace
 
 Decision Inspector::Impl::udp(const Packet& packet, const parsers::IpPacket& ip) {
   const Endpoint source{ip.source, ip.source_port};
-  FlowKey key{Transport::kUdp, ip.ip_protocol, source, {ip.destination, ip.destination_port}};
+  FlowKey key{Transport::kUdp, ip.ip_protocol, source, {ip.destination, ip.destination_port}, inside_.id};
   Flow* flow = table_.find(key);
   if (flow == nullptr) {
     if (packet.origin == Origin::kReply) return {.reason = Reason::kReplyWithoutFlow};
     if (!client_is_source(packet, ip)) key = key.reversed();
     flow = open_flow(packet, key);
     if (flow == nullptr) return {.reason = Reason::kFlowTableFull};
+    flow->carries = carried_by_datagram(flow->key, ip.payload);
   }
   last_flow = flow->number;
   touch(*flow);
@@ -48,7 +55,10 @@ Decision Inspector::Impl::udp(const Packet& packet, const parsers::IpPacket& ip)
   if (ip.truncated && from_client && flow->state != FlowState::kDenied && packet.origin != Origin::kUnknown) {
     return {.reason = Reason::kTruncated};  // What was cut off would go unread.
   }
-  return from_client ? udp_from_client(*flow, packet, ip) : udp_from_server(*flow, ip);
+  if (inside_.id != 0 && flow->carries != Protocol::kUnknown) {
+    return flow->state == FlowState::kUndecided ? deny_flow(*flow, Reason::kTunnelTooDeep) : denied(*flow);
+  }
+  return from_client ? udp_from_client(*flow, packet, ip) : udp_from_server(*flow, packet, ip);
 }
 
 Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
@@ -58,10 +68,10 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
     if (flow.state == FlowState::kDenied) return refusal_of(flow);
     flow.by_address = flow.watch = true;
   }
-  if (flow.by_address && !options_.read_details) return opaque_datagram(flow);
+  if (flow.by_address && !options_.read_details) return opaque_datagram(flow, packet, ip);
   const Protocol protocol = detect_datagram(ip.payload, flow.key);
   if (!flow.stage_known || (protocol == Protocol::kQuic && flow.stage != Protocol::kQuic)) set_protocol(flow, protocol);
-  if (flow.by_address) return opaque_datagram(flow);
+  if (flow.by_address) return opaque_datagram(flow, packet, ip);
   // DNS is judged message by message wherever it turns up (R5); it is no packet of the QUIC connection.
   if (flow.stage == Protocol::kQuic && is_dns_like(protocol) && !shadow(flow)) return {.reason = Reason::kProtocolNotAllowed};
   if (flow.stage == Protocol::kQuic) return quic_datagram(flow, packet, ip.payload);
@@ -78,17 +88,21 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
     }
     flow.watch = true;
   }
-  return opaque_datagram(flow);
+  return opaque_datagram(flow, packet, ip);
 }
 
 // opaque_datagram passes a datagram that the address alone allows. The kernel takes over at the first
 // answer: handing over at once would let the rest of a burst overtake what is still queued.
-Decision Inspector::Impl::opaque_datagram(Flow& flow) {
+Decision Inspector::Impl::opaque_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
+  if (flow.carries != Protocol::kUnknown) return look_inside(flow, packet, ip);
   if (flow.state == FlowState::kJudged && flow.datagrams >= kDatagramsWithoutAnswer) become_final(flow);
   return pass(flow, flow.reason);
 }
 
-Decision Inspector::Impl::udp_from_server(Flow& flow, const parsers::IpPacket& ip) {
+Decision Inspector::Impl::udp_from_server(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
+  if (flow.carries != Protocol::kUnknown && flow.state == FlowState::kJudged && is_opaque(flow)) {
+    return look_inside(flow, packet, ip);
+  }
   if (is_dns_like(flow.stage) || (flow.stage == Protocol::kUnknown && looks_like_dns_answer(ip.payload))) {
     if (!flow.stage_known) set_protocol(flow, detect_datagram(ip.payload, flow.key));
     report_dns(flow, ip.payload);

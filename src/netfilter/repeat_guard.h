@@ -40,7 +40,7 @@ class RepeatGuard {
 
   // The headers tell packets apart: addresses, ports, IP id, sequence numbers, checksums.
   std::uint64_t fingerprint(ByteSpan packet) const {
-    constexpr std::size_t kRead = 96;
+    constexpr std::size_t kRead = 160;  // VXLAN over IPv6 has IPv6 and TCP inside: 130 bytes.
     std::uint64_t hash = seed_ ^ packet.size();
     const ByteSpan head = packet.first(packet.size() < kRead ? packet.size() : kRead);
     std::size_t i = 0;

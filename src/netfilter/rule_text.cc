@@ -51,6 +51,11 @@ class RuleWriter {
     return "-m connmark --mark " + hex(plan_.mark.encode(verdict, plan_.generation)) + '/' +
            hex(plan_.mark.mask());
   }
+  // maybe_denied is one cheap test instead of one for each way to deny: whatever it lets on is compared exactly.
+  std::string maybe_denied() const {
+    const std::string bit = hex(plan_.mark.deny_bit());
+    return "-m connmark --mark " + bit + '/' + bit;
+  }
   std::string marked(std::uint32_t mask) const { return "-m mark ! --mark 0x0/" + hex(mask); }
   std::string clear_mark() const { return "-j MARK --set-xmark 0x0/" + hex(plan_.mark.mask()); }
 
@@ -59,6 +64,13 @@ class RuleWriter {
     target += plan_.queues == 1 ? "--queue-num 0" : "--queue-balance 0:" + std::to_string(plan_.queues - 1);
     if (!enforce()) target += " --queue-bypass";
     return target;
+  }
+
+  // transports returns the protocols that go to the queue.
+  std::vector<std::string> transports() const {
+    std::vector<std::string> list = {"tcp", "udp"};
+    for (const std::uint8_t number : plan_.ip_protocols) list.push_back(std::to_string(number));
+    return list;
   }
 
   // add_verdict: what happens to a packet that comes back from the queue. Its verdict is saved to the ct
@@ -80,20 +92,32 @@ class RuleWriter {
     t.rules.push_back("SALLYPORT-VERDICT " + clear_mark());
   }
 
+  // add_again: a further packet of a flow that was denied, by this policy or by an earlier one.
+  void add_again(TableText& t, const std::string& when_denied) const {
+    const std::string chain = "SALLYPORT-AGAIN";
+    t.chains.push_back(chain);
+    // A refusal is about one connection. Connection tracking does not see the RST that the client got, so it
+    // takes the next connection from the same port for the denied one: its SYN is judged for itself.
+    t.rules.push_back(chain + " -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j CONNMARK --set-xmark 0x0/" +
+                      hex(plan_.mark.mask()));
+    for (const FlowMark verdict : kDenyMarks) {
+      t.rules.push_back(chain + ' ' + flow_verdict(verdict) + ' ' + when_denied);
+    }
+    t.rules.push_back(chain + " -m conntrack --ctstate INVALID,UNTRACKED -j DROP");
+    t.rules.push_back(chain + ' ' + queue());
+  }
+
   // add_eval: the original direction of a TCP or UDP flow. TCP flows that are allowed do not come here.
   void add_eval(TableText& t, const std::string& when_denied) const {
     t.chains.emplace_back("SALLYPORT-EVAL");
     t.rules.push_back("SALLYPORT-EVAL -p udp " + flow_verdict(FlowMark::kAllow) + " -g SALLYPORT-UDP");
+    for (const std::uint8_t number : plan_.ip_protocols) {
+      t.rules.push_back("SALLYPORT-EVAL -p " + std::to_string(number) + ' ' + flow_verdict(FlowMark::kAllow) +
+                        " -j RETURN");
+    }
     if (enforce()) {
-      // A refusal is about one connection. Connection tracking does not see the RST that the client got, so it
-      // takes the next connection from the same port for the denied one: its SYN is judged for itself.
-      for (const FlowMark verdict : kDenyMarks) {
-        t.rules.push_back("SALLYPORT-EVAL -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN " + flow_verdict(verdict) +
-                          " -j CONNMARK --set-xmark 0x0/" + hex(plan_.mark.mask()));
-      }
-      for (const FlowMark verdict : kDenyMarks) {
-        t.rules.push_back("SALLYPORT-EVAL " + flow_verdict(verdict) + ' ' + when_denied);
-      }
+      t.rules.push_back("SALLYPORT-EVAL " + maybe_denied() + " -g SALLYPORT-AGAIN");
+      add_again(t, when_denied);
     }
     t.rules.push_back(std::string("SALLYPORT-EVAL -m conntrack --ctstate INVALID,UNTRACKED -j ") +
                       (enforce() ? "DROP" : "RETURN"));
@@ -112,19 +136,24 @@ class RuleWriter {
   }
 
   // add_replies: the server's direction of flows that are watched or denied.
-  void add_replies(TableText& t, const std::string& chain) const {
+  void add_replies(TableText& t) const {
+    const std::string chain = "SALLYPORT-REPLY";
+    t.chains.push_back(chain);
+    if (enforce()) {
+      t.rules.push_back(chain + ' ' + maybe_denied() + " -g SALLYPORT-DEAF");
+      t.chains.emplace_back("SALLYPORT-DEAF");
+      for (const FlowMark verdict : kDenyMarks) {
+        t.rules.push_back("SALLYPORT-DEAF " + flow_verdict(verdict) + " -j DROP");
+      }
+    }
+    t.rules.push_back(chain + " -m connmark ! --mark " + hex(plan_.mark.encode(FlowMark::kWatch, plan_.generation)) + '/' +
+                      hex(plan_.mark.mask()) + " -j RETURN");
     // What ends a watch is nearly always a segment with data, whose acknowledgement says as much as a bare
     // one. A few bare ones are looked at all the same, for servers that only listen.
-    t.rules.push_back(chain + " -p tcp -m conntrack --ctdir REPLY " + flow_verdict(FlowMark::kWatch) +
-                      " -m bpf --bytecode \"" + pure_ack_filter(family_) +
+    t.rules.push_back(chain + " -p tcp -m bpf --bytecode \"" + pure_ack_filter(family_) +
                       "\" -m statistic --mode random --probability 0.9 -j RETURN");
-    for (const char* transport : {"tcp", "udp"}) {
-      t.rules.push_back(chain + " -p " + transport + " -m conntrack --ctdir REPLY " +
-                        flow_verdict(FlowMark::kWatch) + ' ' + queue());
-    }
-    if (!enforce()) return;
-    for (const FlowMark verdict : kDenyMarks) {
-      t.rules.push_back(chain + " -m conntrack --ctdir REPLY " + flow_verdict(verdict) + " -j DROP");
+    for (const std::string& transport : transports()) {
+      t.rules.push_back(chain + " -p " + transport + ' ' + queue());
     }
   }
 
@@ -165,8 +194,9 @@ class RuleWriter {
     t.rules.push_back(out + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     t.rules.push_back(out + " -o lo -g " + loopback);
     t.rules.push_back(out + " -m conntrack --ctdir REPLY -j RETURN");
-    t.rules.push_back(out + " -p tcp -g SALLYPORT-EVAL");
-    t.rules.push_back(out + " -p udp -g SALLYPORT-EVAL");
+    for (const std::string& transport : transports()) {
+      t.rules.push_back(out + " -p " + transport + " -g SALLYPORT-EVAL");
+    }
     if (enforce()) t.rules.push_back(out + " -g SALLYPORT-OTHER");
     for (const char* transport : {"udp", "tcp"}) {
       t.rules.push_back(loopback + " -p " + transport + " -m " + transport +
@@ -182,7 +212,8 @@ class RuleWriter {
     t.rules.push_back(in + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     t.rules.push_back(in + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     t.rules.push_back(in + " -i lo -g " + loopback);
-    add_replies(t, in);
+    t.rules.push_back(in + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
+    add_replies(t);
     for (const char* transport : {"udp", "tcp"}) {
       t.rules.push_back(loopback + " -p " + transport + " -m " + transport +
                         " --sport 53 -m conntrack --ctdir REPLY " + flow_verdict(FlowMark::kWatch) + ' ' +
@@ -197,13 +228,14 @@ class RuleWriter {
     t.chains.insert(t.chains.end(), {forward, inside});
     t.rules.push_back(forward + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     t.rules.push_back(forward + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
-    add_replies(t, forward);
-    t.rules.push_back(forward + " -m conntrack --ctdir REPLY -j RETURN");
+    t.rules.push_back(forward + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
+    add_replies(t);
     for (const std::string& name : plan_.inside) {
       t.rules.push_back(forward + " -i " + name + " ! -o " + name + " -g " + inside);
     }
-    t.rules.push_back(inside + " -p tcp -g SALLYPORT-EVAL");
-    t.rules.push_back(inside + " -p udp -g SALLYPORT-EVAL");
+    for (const std::string& transport : transports()) {
+      t.rules.push_back(inside + " -p " + transport + " -g SALLYPORT-EVAL");
+    }
     if (enforce()) t.rules.push_back(inside + " -j DROP");
     t.jumps.push_back("FORWARD -j " + forward);
   }
@@ -225,7 +257,7 @@ class RuleWriter {
         t.rules.push_back("SALLYPORT-GUARD -m conntrack --ctdir ORIGINAL " + flow_verdict(verdict) +
                           " -j DROP");
       }
-      t.jumps.emplace_back("POSTROUTING ! -o lo -j SALLYPORT-GUARD");
+      t.jumps.push_back("POSTROUTING ! -o lo " + maybe_denied() + " -j SALLYPORT-GUARD");
     }
     return t;
   }
@@ -249,7 +281,7 @@ class RuleWriter {
                           " -g SALLYPORT-REJECT");
       }
       add_reject(t, "SALLYPORT-REJECT");
-      t.jumps.emplace_back("FORWARD -j SALLYPORT-FWDENY");
+      t.jumps.push_back("FORWARD " + maybe_denied() + " -j SALLYPORT-FWDENY");
     }
     return t;
   }
@@ -320,6 +352,7 @@ std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, po
   plan.output = deploy.hook_output;
   plan.forward = deploy.hook_forward;
   plan.inside = deploy.inside;
+  plan.ip_protocols.assign(policy.ip_protocols().begin(), policy.ip_protocols().end());
   plan.mark = *mark;
   plan.generation = mode == policy::Mode::kObserve ? kObserveGeneration : generation_of(policy.fingerprint());
   plan.queues = std::max(queues, 1U);

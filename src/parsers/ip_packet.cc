@@ -91,6 +91,7 @@ bool read_tcp(const Body& body, IpPacket& packet) {
   packet.tcp.urg = (offset_and_flags & 0x20) != 0;
   packet.truncated = body.bytes.size() < body.size;
   packet.payload = body.bytes.subspan(std::min(header, body.bytes.size()));
+  packet.payload_size = body.size - header;
   return true;
 }
 
@@ -106,6 +107,7 @@ bool read_udp(const Body& body, IpPacket& packet) {
   if (length < kUdpHeader || length != body.size) return false;
   packet.truncated = body.bytes.size() < length;
   packet.payload = body.bytes.first(std::min<std::size_t>(length, body.bytes.size())).subspan(kUdpHeader);
+  packet.payload_size = length - kUdpHeader;
   return true;
 }
 
@@ -133,6 +135,7 @@ std::expected<IpPacket, IpPacketError> parse_ip_packet(ByteSpan bytes, std::size
     default: packet.transport = Transport::kOther; break;
   }
   packet.payload = body->bytes;
+  packet.payload_size = body->size;
   packet.truncated = body->bytes.size() < body->size;
   return packet;
 }

@@ -6,6 +6,7 @@
 #include "sallyport/parsers/mail.h"
 #include "sallyport/parsers/messaging.h"
 #include "sallyport/parsers/realtime.h"
+#include "sallyport/parsers/tunnel.h"
 #include "sallyport/parsers/vpn.h"
 
 namespace sallyport::parsers {
@@ -79,6 +80,9 @@ Recognition recognise_udp(ByteSpan datagram, ByteSpan previous) {
   candidates.add(Protocol::kNetbios, looks_like_netbios(datagram));
   candidates.add(Protocol::kSsdp, looks_like_ssdp(datagram));
   candidates.add(Protocol::kBittorrent, looks_like_bittorrent_udp(datagram));
+  candidates.add(Protocol::kVxlan, looks_like_vxlan(datagram));
+  candidates.add(Protocol::kGeneve, looks_like_geneve(datagram));
+  candidates.add(Protocol::kTeredo, looks_like_teredo(datagram));
   // A datagram is whole: what is cut off in it is something else.
   const auto whole = [](Likeness likeness) { return likeness == Likeness::kYes ? likeness : Likeness::kNo; };
   candidates.add(Protocol::kSip, whole(looks_like_sip(datagram)));

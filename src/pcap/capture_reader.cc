@@ -26,6 +26,12 @@ bool is_pcapng(std::FILE* file) {
 
 }  // namespace
 
+std::string link_type_text(int link_type) {
+  const char* description = pcap_datalink_val_to_description(link_type);
+  const std::string number = std::to_string(link_type);
+  return description == nullptr ? number : number + " (" + description + ")";
+}
+
 struct CaptureReader::State {
   State() = default;
   State(const State&) = delete;

@@ -156,11 +156,13 @@ struct Datagram {
   std::uint32_t length = 0;
   bool has_first = false;
   bool has_last = false;
+  bool is_cut = false;  // The capture lacks bytes of it,
+  bool cut_told = false;  // and that was said.
   Bytes header;
   std::uint8_t next_header = 0;
   std::size_t next_header_at = 0;
 
-  bool complete() const { return has_first && has_last && filled == length; }
+  bool complete() const { return has_first && has_last && !is_cut && filled == length; }
   std::size_t memory() const { return filled + pieces.size() * kPieceOverhead; }
 };
 
@@ -179,6 +181,17 @@ Accept check_bounds(Datagram& datagram, const Fragment& fragment, std::uint32_t 
   return Accept::kKept;
 }
 
+void keep(Datagram& datagram, const Fragment& fragment) {
+  if (fragment.offset == 0) {
+    datagram.has_first = true;
+    datagram.header.assign(fragment.header.begin(), fragment.header.end());
+    datagram.next_header = fragment.next_header;
+    datagram.next_header_at = fragment.next_header_at;
+  }
+  datagram.filled += fragment.data.size();
+  datagram.pieces.push_back({fragment.offset, {fragment.data.begin(), fragment.data.end()}});
+}
+
 Accept store(Datagram& datagram, Fragment fragment) {
   if (transport_header_is_cut(fragment)) return Accept::kIgnored;
   const std::size_t odd = fragment.more ? fragment.data.size() % 8 : 0;
@@ -195,14 +208,7 @@ Accept store(Datagram& datagram, Fragment fragment) {
     case Insert::kOverlap: return Accept::kRefused;
     case Insert::kNew: break;
   }
-  if (fragment.offset == 0) {
-    datagram.has_first = true;
-    datagram.header.assign(fragment.header.begin(), fragment.header.end());
-    datagram.next_header = fragment.next_header;
-    datagram.next_header_at = fragment.next_header_at;
-  }
-  datagram.filled += fragment.data.size();
-  datagram.pieces.push_back({fragment.offset, {fragment.data.begin(), fragment.data.end()}});
+  keep(datagram, fragment);
   return Accept::kKept;
 }
 
@@ -236,6 +242,31 @@ bool assemble(const Datagram& datagram, bool is_v6, Bytes& packet) {
   return true;
 }
 
+// begin_cut writes the datagram's first piece as a packet whose end the capture cut, and returns the length that it
+// had: UDP tells, of the rest it is enough that there was more.
+std::uint32_t begin_cut(const Datagram& datagram, bool is_v6, Bytes& packet) {
+  constexpr std::uint8_t kUdp = 17;
+  constexpr std::size_t kUdpLengthAt = 4;
+  const auto first = std::ranges::find(datagram.pieces, 0u, &Piece::offset);
+  packet = datagram.header;
+  packet.insert(packet.end(), first->bytes.begin(), first->bytes.end());
+  const std::uint8_t transport = is_v6 ? datagram.next_header : datagram.header[9];
+  std::size_t body = first->bytes.size() + 8;
+  if (transport == kUdp && first->bytes.size() >= kUdpLengthAt + 2) {
+    body = std::max<std::size_t>(u16_at(first->bytes, kUdpLengthAt), first->bytes.size() + 1);
+  }
+  const std::size_t size = std::min(datagram.header.size() + body, kDatagramMax);
+  packet.resize(std::min(packet.size(), size - 1));  // Never taken for whole.
+  if (is_v6) {
+    packet[datagram.next_header_at] = datagram.next_header;
+    set_u16(packet, 4, size - kIpv6Header);
+  } else {
+    set_u16(packet, 2, size);
+    set_u16(packet, 6, u16_at(packet, 6) & 0x4000);
+  }
+  return static_cast<std::uint32_t>(size);
+}
+
 }  // namespace
 
 class FragmentTable::Impl {
@@ -245,10 +276,10 @@ class FragmentTable::Impl {
     if (bytes.empty()) return {};
     const unsigned version = bytes[0] >> 4;
     const auto fragment = version == 4 ? read_ipv4(bytes) : version == 6 ? read_ipv6(bytes) : std::nullopt;
-    if (!fragment) return {FragmentOutcome::kNotAFragment, bytes, {}};
-    if (wire_size > bytes.size()) return {FragmentOutcome::kIgnored, {}, {}};
+    if (!fragment) return {FragmentOutcome::kNotAFragment, bytes, {}, wire_size};
+    const std::uint32_t missing = wire_size > bytes.size() ? wire_size - static_cast<std::uint32_t>(bytes.size()) : 0;
     const bool is_atomic = fragment->key.is_v6 && fragment->offset == 0 && !fragment->more;
-    return is_atomic ? unwrap(*fragment) : collect(*fragment, id, now);
+    return is_atomic ? unwrap(*fragment, missing) : collect(*fragment, missing != 0, id, now);
   }
 
   bool take_expired(Timestamp now, std::vector<PacketId>& frames) {
@@ -275,15 +306,16 @@ class FragmentTable::Impl {
     datagrams_.erase(it);
   }
 
-  FragmentResult unwrap(const Fragment& fragment) {
+  FragmentResult unwrap(const Fragment& fragment, std::uint32_t missing) {
     packet_.assign(fragment.header.begin(), fragment.header.end());
     packet_.insert(packet_.end(), fragment.data.begin(), fragment.data.end());
     packet_[fragment.next_header_at] = fragment.next_header;
-    set_u16(packet_, 4, packet_.size() - kIpv6Header);
-    return {FragmentOutcome::kComplete, packet_, {}};
+    const std::size_t size = packet_.size() + missing;
+    set_u16(packet_, 4, size - kIpv6Header > kDatagramMax ? 0 : size - kIpv6Header);  // 0 leaves it open.
+    return {missing == 0 ? FragmentOutcome::kComplete : FragmentOutcome::kCut, packet_, {}, static_cast<std::uint32_t>(size)};
   }
 
-  FragmentResult collect(const Fragment& fragment, PacketId id, Timestamp now) {
+  FragmentResult collect(const Fragment& fragment, bool is_cut, PacketId id, Timestamp now) {
     auto it = datagrams_.find(fragment.key);
     if (it != datagrams_.end() && it->second.pieces.size() >= kFragmentsPerDatagramMax) return ignored();
     if (memory_ + fragment.data.size() + kPieceOverhead > kFragmentBytesMax) return ignored();
@@ -295,6 +327,12 @@ class FragmentTable::Impl {
     }
     Datagram& datagram = it->second;
     const std::size_t memory_before = datagram.memory();
+    if (is_cut || datagram.is_cut) {
+      datagram.is_cut = true;
+      if (fragment.offset == 0 && !datagram.has_first) keep(datagram, fragment);
+      memory_ += datagram.memory() - memory_before;
+      return tell_cut(datagram, fragment.key.is_v6, id);
+    }
     const Accept accepted = store(datagram, fragment);
     memory_ += datagram.memory() - memory_before;
     switch (accepted) {
@@ -306,19 +344,33 @@ class FragmentTable::Impl {
     }
     if (!datagram.complete()) {
       datagram.frames.push_back(id);
-      return {FragmentOutcome::kKept, {}, {}};
+      return {FragmentOutcome::kKept, {}, {}, 0};
     }
     const bool fits = assemble(datagram, fragment.key.is_v6, packet_);
     return end(it, fits ? FragmentOutcome::kComplete : FragmentOutcome::kRefused);
   }
 
-  static FragmentResult ignored() { return {FragmentOutcome::kIgnored, {}, {}}; }
+  static FragmentResult ignored() { return {FragmentOutcome::kIgnored, {}, {}, 0}; }
+
+  // tell_cut says once that a datagram cannot be put together; what else comes of it waits in vain.
+  FragmentResult tell_cut(Datagram& datagram, bool is_v6, PacketId id) {
+    if (datagram.cut_told || datagram.frames.size() >= kFragmentsPerDatagramMax) return ignored();
+    if (!datagram.has_first) {
+      datagram.frames.push_back(id);
+      return {FragmentOutcome::kKept, {}, {}, 0};
+    }
+    datagram.cut_told = true;
+    earlier_ = std::move(datagram.frames);
+    datagram.frames.clear();
+    const std::uint32_t size = begin_cut(datagram, is_v6, packet_);
+    return {FragmentOutcome::kCut, packet_, earlier_, size};
+  }
 
   FragmentResult end(Table::iterator it, FragmentOutcome outcome) {
     earlier_ = std::move(it->second.frames);
     erase(it);
     const ByteSpan packet = outcome == FragmentOutcome::kComplete ? ByteSpan(packet_) : ByteSpan{};
-    return {outcome, packet, earlier_};
+    return {outcome, packet, earlier_, static_cast<std::uint32_t>(packet.size())};
   }
 
   Table datagrams_;

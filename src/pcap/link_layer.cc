@@ -192,11 +192,17 @@ StepResult nflog(ByteReader& in) {
   std::uint8_t version = 0;
   if (!in.read_u8(family) || !in.read_u8(version) || !in.skip(2)) return cut();
   if (version != 0 || (family != 2 && family != 10)) return not_ip();
+  const auto u16 = [&in](std::size_t at, bool turned) {
+    std::uint16_t value = 0;
+    std::memcpy(&value, in.rest().data() + at, sizeof value);
+    return turned ? std::byteswap(value) : value;
+  };
+  // A pcapng section of the other byte order has them as they were written. Attributes are short, and so is the
+  // first of them, which tells the order.
+  const bool turned = in.size() >= 4 && u16(0, false) > in.size() && u16(0, true) <= in.size();
   while (in.size() >= 4) {  // Every turn takes at least four bytes.
-    std::uint16_t length = 0;
-    std::uint16_t type = 0;
-    std::memcpy(&length, in.rest().data(), sizeof length);
-    std::memcpy(&type, in.rest().data() + 2, sizeof type);
+    const std::uint16_t length = u16(0, turned);
+    const std::uint16_t type = u16(2, turned);
     if (length < 4) return cut();
     if ((type & 0x7fff) == kPayload) return in.skip(4), Step{Next::kIp, 0};
     if (!in.skip(std::min<std::size_t>((length + 3u) & ~3u, in.size()))) return cut();

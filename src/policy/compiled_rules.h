@@ -34,6 +34,8 @@ class CompiledRules {
 
   Defaults defaults;
   Deploy deploy;
+  Inspect inspect;
+  std::vector<std::uint8_t> ip_protocols;
   std::vector<RuleInfo> infos;
   std::vector<std::string> scope_names;
   std::vector<Problem> warnings;

@@ -26,6 +26,12 @@ const Defaults& Policy::defaults() const {
 const Deploy& Policy::deploy() const {
   return compiled_->deploy;
 }
+const Inspect& Policy::inspect() const {
+  return compiled_->inspect;
+}
+std::span<const std::uint8_t> Policy::ip_protocols() const {
+  return compiled_->ip_protocols;
+}
 const std::vector<RuleInfo>& Policy::rules() const {
   return compiled_->infos;
 }

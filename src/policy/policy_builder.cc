@@ -43,7 +43,9 @@ class Inserter {
 
 std::uint64_t hash_of(const RuleTerms& terms, const RuleInfo& info, std::uint64_t targets,
                       std::span<const std::uint64_t> scope_hashes) {
-  std::uint64_t hash = stable_hash(targets, static_cast<std::uint64_t>(terms.action) << 8 | terms.protocols);
+  // The action stands where it stood when there were eight protocols.
+  const std::uint64_t protocols = (terms.protocols & 0xffu) | (terms.protocols >> 8u) << 16;
+  std::uint64_t hash = stable_hash(targets, static_cast<std::uint64_t>(terms.action) << 8 | protocols);
   for (const PortRange& range : terms.ports)
     hash = stable_hash(std::uint64_t{range.first} << 16 | range.last, hash);
   std::uint64_t scopes = terms.scopes == 0 ? 0 : 1;
@@ -86,6 +88,13 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
   out.fingerprint = stable_hash(sum, static_cast<std::uint64_t>(defaults.action) << 16 |
                                          static_cast<std::uint64_t>(defaults.mode) << 8 |
                                          static_cast<std::uint64_t>(defaults.refuse));
+  if (out.inspect.tunnels != 0) out.fingerprint = stable_hash(out.fingerprint, out.inspect.tunnels);
+  for (const auto& [bit, number] : kIpProtocolBits) {
+    const auto allows = [bit = bit](const RuleTerms& rule) {
+      return rule.action == Action::kAllow && (rule.protocols & bit) != 0;
+    };
+    if (std::any_of(out.rules.begin(), out.rules.end(), allows)) out.ip_protocols.push_back(number);
+  }
 }
 
 void PolicyBuilder::report_redundant_rules(const std::vector<RuleDraft>& drafts,

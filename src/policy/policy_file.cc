@@ -163,13 +163,15 @@ class Loader {
       if (!sources_[i].document) continue;
       const Value& root = sources_[i].document->root();
       const Reader reader = reader_of(sources_[i]);
-      for (const std::string_view key : {"defaults", "deploy"}) {
+      for (const std::string_view key : {"defaults", "deploy", "inspect"}) {
         const auto* entry = root.find(key);
         if (entry == nullptr) continue;
         if (i != 0) {
           reader.error(entry->position, key, "an included file may hold only rules and scopes");
         } else if (key == "defaults") {
           read_defaults(reader, entry->value, builder_.rules().defaults);
+        } else if (key == "inspect") {
+          read_inspect(reader, entry->value, builder_.rules().inspect);
         } else {
           read_deploy(reader, entry->value, builder_.rules().deploy);
         }

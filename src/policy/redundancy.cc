@@ -40,7 +40,7 @@ std::vector<PortRange> ports_of(const RuleTerms& rule, RuleProtocols protocol) {
   const RuleProtocols transports =
       static_cast<RuleProtocols>((on_tcp ? kTcpBit : 0) | (on_udp ? kUdpBit : 0));
   port_ranges_of(rule, [&](PortRange range, RuleProtocols protocols) {
-    if ((protocols & protocol) != 0 || (protocols & transports) == transports) ports.push_back(range);
+    if ((protocols & protocol) != 0 || (transports != 0 && (protocols & transports) == transports)) ports.push_back(range);
   });
   return ports;
 }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sallyport/core/ip_address.h"
@@ -17,14 +18,19 @@
 namespace sallyport::policy {
 
 // RuleProtocols is a set of the words that `protocols` may hold.
-using RuleProtocols = std::uint8_t;
+using RuleProtocols = std::uint16_t;
 inline constexpr RuleProtocols kTlsBit = 1, kQuicBit = 2, kHttpBit = 4, kSshBit = 8, kDnsBit = 16,
-                               kTcpBit = 32, kUdpBit = 64;
+                               kTcpBit = 32, kUdpBit = 64, kGreBit = 128, kIpipBit = 256, kSixInFourBit = 512,
+                               kVxlanBit = 1024, kGeneveBit = 2048, kTeredoBit = 4096;
 inline constexpr RuleProtocols kNamedProtocols = kTlsBit | kQuicBit | kHttpBit | kDnsBit;
 inline constexpr RuleProtocols kTransportProtocols = kTcpBit | kUdpBit;
+// IP protocols of their own, without ports, and their numbers; ascending.
+inline constexpr RuleProtocols kPortlessProtocols = kGreBit | kIpipBit | kSixInFourBit;
+inline constexpr std::array<std::pair<RuleProtocols, std::uint8_t>, 3> kIpProtocolBits = {
+    {{kIpipBit, 4}, {kSixInFourBit, 41}, {kGreBit, 47}}};
 inline constexpr RuleProtocols kDefaultProtocols = kTlsBit | kQuicBit | kHttpBit;
-inline constexpr std::array<std::string_view, 7> kRuleProtocolNames = {"tls", "quic", "http", "ssh",
-                                                                       "dns", "tcp",  "udp"};
+inline constexpr std::array<std::string_view, 13> kRuleProtocolNames = {
+    "tls", "quic", "http", "ssh", "dns", "tcp", "udp", "gre", "ipip", "6in4", "vxlan", "geneve", "teredo"};
 
 // protocols_on returns what can be seen on a transport.
 constexpr RuleProtocols protocols_on(Transport transport) {
@@ -32,10 +38,11 @@ constexpr RuleProtocols protocols_on(Transport transport) {
     case Transport::kTcp:
       return kTlsBit | kHttpBit | kSshBit | kDnsBit | kTcpBit;
     case Transport::kUdp:
-      return kQuicBit | kDnsBit | kUdpBit;
+      return kQuicBit | kDnsBit | kUdpBit | kVxlanBit | kGeneveBit | kTeredoBit;
+    case Transport::kOther:
+      return kPortlessProtocols;
     case Transport::kIcmp:
     case Transport::kIcmpv6:
-    case Transport::kOther:
       return 0;
   }
   return 0;
@@ -50,12 +57,20 @@ constexpr RuleProtocols protocols_of_flow(Transport transport, Protocol protocol
   if (protocol == Protocol::kHttp) bits |= kHttpBit;
   if (protocol == Protocol::kSsh) bits |= kSshBit;
   if (protocol == Protocol::kDns) bits |= kDnsBit;
+  if (protocol == Protocol::kGre || protocol == Protocol::kNvgre || protocol == Protocol::kErspan) bits |= kGreBit;
+  if (protocol == Protocol::kIpip) bits |= kIpipBit;
+  if (protocol == Protocol::kSixInFour) bits |= kSixInFourBit;
+  if (protocol == Protocol::kVxlan) bits |= kVxlanBit;
+  if (protocol == Protocol::kGeneve) bits |= kGeneveBit;
+  if (protocol == Protocol::kTeredo) bits |= kTeredoBit;
   return bits & protocols_on(transport);
 }
 
-// protocols_at_home returns the protocols whose own port this is; tcp and udp have none.
+// protocols_at_home returns the protocols whose own port this is; tcp and udp have none. What has no ports is at 0.
 constexpr RuleProtocols protocols_at_home(std::uint16_t port) {
   switch (port) {
+    case 0:
+      return kPortlessProtocols;
     case 443:
       return kTlsBit | kQuicBit;
     case 80:
@@ -64,11 +79,17 @@ constexpr RuleProtocols protocols_at_home(std::uint16_t port) {
       return kSshBit;
     case 53:
       return kDnsBit;
+    case 3544:
+      return kTeredoBit;
+    case 4789:
+      return kVxlanBit;
+    case 6081:
+      return kGeneveBit;
     default:
       return 0;
   }
 }
-inline constexpr std::array<std::uint16_t, 4> kHomePorts = {22, 53, 80, 443};
+inline constexpr std::array<std::uint16_t, 8> kHomePorts = {0, 22, 53, 80, 443, 3544, 4789, 6081};
 
 struct PortRange {
   std::uint16_t first = 0;

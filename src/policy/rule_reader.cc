@@ -18,7 +18,7 @@ constexpr std::array<std::string_view, 1> kSpeak = {"speak"};
 
 // Words of `protocols` that are known and stand for nothing yet.
 std::vector<std::string_view> later_protocols() {
-  std::vector<std::string_view> words = {"icmp", "icmpv6", "sctp", "gre", "esp"};
+  std::vector<std::string_view> words = {"icmp", "icmpv6", "sctp", "esp"};
   for (const std::string_view word : kProtocolNames) {
     const bool usable =
         std::find(kRuleProtocolNames.begin(), kRuleProtocolNames.end(), word) != kRuleProtocolNames.end();
@@ -301,6 +301,11 @@ void RuleReader::check_combination(Frame& frame) {
     if (!frame.draft.names.empty() && (bit & kNamedProtocols) == 0) {
       frame.error(frame.table.find("to")->value.position, "to",
                   "names for " + word + " need address bindings: not supported yet; use an address");
+    }
+    const bool any_port = terms.ports.empty() || terms.ports.front().first == 0;
+    if (!any_port && (bit & kPortlessProtocols) != 0) {
+      frame.error(frame.table.find("ports")->value.position, "ports",
+                  word + " has no ports: leave \"ports\" out, or give it a rule of its own");
     }
     if (terms.ports.empty() && (bit & kTransportProtocols) != 0) {
       frame.error(frame.table.find("protocols")->value.position, "protocols",

@@ -24,6 +24,7 @@ constexpr std::array<std::string_view, 1> kExisting = {"judge"};
 constexpr std::array<std::string_view, 2> kExistingLater = {"allow", "kill"};
 constexpr std::array<std::string_view, 3> kHooks = {"output", "forward", "both"};
 constexpr std::array<std::string_view, 2> kOnExit = {"closed", "open"};
+constexpr std::array<std::string_view, 6> kTunnels = {"gre", "ipip", "6in4", "vxlan", "geneve", "teredo"};
 constexpr std::int64_t kQueuesMax = 64;
 
 void read_hooks(const Reader& reader, const Value& value, Deploy& out) {
@@ -135,6 +136,17 @@ void read_deploy(const Reader& reader, const Value& table, Deploy& out) {
   }
   if (const auto* entry = table.find("ct_mark_mask")) read_mask(reader, entry->value, out);
   if (const auto* entry = table.find("control")) read_control(reader, entry->value, out);
+}
+
+void read_inspect(const Reader& reader, const Value& table, Inspect& out) {
+  if (!reader.is_table(table, "inspect")) return;
+  reader.check_keys(table, "inspect", "inspect");
+  const auto* entry = table.find("tunnels");
+  if (entry == nullptr) return;
+  for (const Value& item : one_or_many(entry->value)) {
+    const auto index = reader.word(item, "inspect.tunnels", kTunnels);
+    if (index) out.tunnels |= std::uint64_t{1} << static_cast<unsigned>(*protocol_from_string(kTunnels[*index]));
+  }
 }
 
 void ScopeReader::read(const Reader& reader, const Value& table) {

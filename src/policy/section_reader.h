@@ -1,4 +1,4 @@
-// Reads [defaults], [deploy] and [scopes.NAME].
+// Reads [defaults], [deploy], [inspect] and [scopes.NAME].
 #pragma once
 
 #include <string>
@@ -11,6 +11,7 @@ namespace sallyport::policy {
 
 void read_defaults(const Reader& reader, const Value& table, Defaults& out);
 void read_deploy(const Reader& reader, const Value& table, Deploy& out);
+void read_inspect(const Reader& reader, const Value& table, Inspect& out);
 
 // ScopeReader collects the scopes of all files.
 class ScopeReader {

@@ -142,6 +142,10 @@ void append_flow_json(const FlowRow& row, std::string_view file, const LocateRul
   object.number("sport", row.key.client.port);
   object.text("dst", row.key.server.address.to_string());
   object.number("dport", row.key.server.port);
+  if (row.tunnel != Protocol::kUnknown) {
+    object.text("tunnel", to_string(row.tunnel));
+    object.number("tunnel_flow", row.tunnel_flow);
+  }
   object.text("protocol", to_string(row.protocol));
   object.text("name", row.name);
   append_list(row.names, object.key("names"));
@@ -161,6 +165,7 @@ void append_frame_json(const FrameRow& row, std::string_view file, std::string& 
   object.number("frame", row.frame);
   object.text("time", format_time(row.time));
   if (row.flow) object.number("flow", *row.flow);
+  if (row.inner_flow) object.number("inner_flow", *row.inner_flow);
   object.text("verdict", row.seen_by_inspector ? to_string(row.verdict) : "none");
   object.text("reason", row.reason);
   if (row.released) {

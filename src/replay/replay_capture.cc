@@ -65,8 +65,8 @@ class Replayer {
         transcript_.fragment_dropped();
         return transcript_.fragments_end(whole.earlier, Verdict::kDrop);
       case pcap::FragmentOutcome::kNotAFragment: return inspect(ip.bytes, ip.wire_size, id, {});
-      case pcap::FragmentOutcome::kComplete:
-        return inspect(whole.packet, static_cast<std::uint32_t>(whole.packet.size()), id, whole.earlier);
+      case pcap::FragmentOutcome::kCut:
+      case pcap::FragmentOutcome::kComplete: return inspect(whole.packet, whole.wire_size, id, whole.earlier);
     }
   }
 
@@ -78,7 +78,8 @@ class Replayer {
     packet.checksum_pending = checksum_left_to_hardware(bytes);
     const Decision decision = inspector_.inspect(packet, policy_, now_);
     transcript_.releases(inspector_.releases());
-    transcript_.packet(decision, inspector_.flow_of_last_packet(), wire_size, fragments);
+    transcript_.packet(decision, inspector_.flow_of_last_packet(), wire_size, fragments,
+                       {inspector_.inner_flow_of_last_packet(), inspector_.inner_size_of_last_packet()});
     transcript_.events(inspector_.events());
   }
 
@@ -163,7 +164,7 @@ CaptureResult replay_capture(const std::filesystem::path& file, const ReplayOpti
   // One unreadable interface among several is counted; a capture of nothing else is an error.
   const auto unknown = result.without_packet.find(to_string(pcap::LinkError::kUnknownLinkType));
   if (!result.error && unknown != result.without_packet.end() && unknown->second == result.frames_read) {
-    result.error = "link type " + std::to_string(frame.link_type) + " is not supported";
+    result.error = "link type " + pcap::link_type_text(frame.link_type) + " is not supported";
   }
   if (options.json) render(options, result);
   return result;

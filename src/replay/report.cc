@@ -47,8 +47,9 @@ std::string short_time(Timestamp time) {
 
 std::string protocol_text(const FlowRow& row) {
   const std::string_view transport = to_string(row.key.transport);
-  if (row.protocol == Protocol::kUnknown) return std::string(transport);
-  return std::string(to_string(row.protocol)) + "/" + std::string(transport);
+  const std::string inside = row.tunnel == Protocol::kUnknown ? "" : " in " + std::string(to_string(row.tunnel));
+  if (row.protocol == Protocol::kUnknown) return std::string(transport) + inside;
+  return std::string(to_string(row.protocol)) + "/" + std::string(transport) + inside;
 }
 
 Cells cells_of(const FlowRow& row, const LocateRule& locate) {

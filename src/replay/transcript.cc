@@ -76,7 +76,7 @@ void Transcript::fragments_end(std::span<const PacketId> frames, Verdict verdict
 }
 
 void Transcript::packet(const Decision& decision, std::optional<std::uint64_t> inspector_flow,
-                        std::uint32_t wire_size, std::span<const PacketId> fragments) {
+                        std::uint32_t wire_size, std::span<const PacketId> fragments, const InnerPacket& inner) {
   FrameRow row;
   row.verdict = decision.verdict;
   row.reason = to_string(decision.reason);
@@ -88,6 +88,12 @@ void Transcript::packet(const Decision& decision, std::optional<std::uint64_t> i
     for (const PacketId id : fragments) {
       if (FrameRow* earlier = frame_row(id)) earlier->flow = flow.flow;
     }
+  }
+  if (inner.inspector_flow) {
+    FlowRow& flow = flow_row(*inner.inspector_flow);
+    ++flow.packets;
+    flow.bytes += inner.wire_size;
+    row.inner_flow = flow.flow;
   }
   close_frame(std::move(row));
   if (decision.verdict != Verdict::kHold) {
@@ -146,6 +152,12 @@ void Transcript::apply(const FlowEvent& event) {
   FlowRow& row = flow_row(event.flow);
   row.key = event.key;
   if (event.protocol != Protocol::kUnknown) row.protocol = event.protocol;
+  if (event.tunnel != Protocol::kUnknown && row.tunnel == Protocol::kUnknown) {
+    row.tunnel = event.tunnel;
+    // Inserting a row for the carrier, if it is gone, could move this one.
+    const auto carrier = index_.find(event.carrier);
+    if (carrier != index_.end()) row.tunnel_flow = flows_[carrier->second].flow;
+  }
   switch (event.kind) {
     case FlowEvent::Kind::kName: add_name(row, event.text); break;
     case FlowEvent::Kind::kDetail: add_detail(row, event.detail, event.text); break;

@@ -6,6 +6,7 @@ Nothing here starts the service or touches a rule.
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import unittest
@@ -30,6 +31,8 @@ USAGE = {
     "rules print --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
     "replay --policy /none/p.toml x": "/none/p.toml: cannot be read: No such file or directory",
     "replay --expect /none/e.jsonl x": "sallyport replay: cannot read /none/e.jsonl",
+    "check ''": "sallyport check: FILE: a file name is empty (see sallyport check --help)",
+    "run --observe=no": "sallyport run: observe was given a disallowed flag override (see sallyport run --help)",
     "check /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
 }
 
@@ -42,7 +45,7 @@ class CommandLine(unittest.TestCase):
     def test_wrong_use_is_one_line_and_exit_code_2(self) -> None:
         for arguments, line in USAGE.items():
             with self.subTest(arguments):
-                result = ask(arguments.split())
+                result = ask(shlex.split(arguments))
                 self.assertEqual((result.returncode, result.stdout, result.stderr), (2, "", line + "\n"))
 
     def test_control_characters_of_an_argument_stay_off_the_terminal(self) -> None:

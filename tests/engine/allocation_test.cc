@@ -8,6 +8,7 @@
 #include "support/client_hello_builder.h"
 #include "support/dns_builder.h"
 #include "support/inspector_harness.h"
+#include "support/tunnel_builder.h"
 #include "support/quic_builder.h"
 
 namespace {
@@ -41,6 +42,11 @@ version = 1
 [[rules]]
 to = ["good.example", "*.wild.example"]
 protocols = ["tls", "quic", "http", "dns"]
+[inspect]
+tunnels = ["vxlan", "gre"]
+[[rules]]
+to = ["203.0.113.1"]
+protocols = ["vxlan", "gre"]
 )";
 
 struct Step {
@@ -69,6 +75,13 @@ std::vector<Step> traffic(std::uint16_t port) {
     }
     for (const Bytes& datagram : quic_hello_datagrams(ClientHelloBuilder::post_quantum(name).message())) {
       steps.push_back({PacketBuilder::udp(client, endpoint(good ? "192.0.2.1" : "192.0.2.2", 443)).payload(ByteSpan(datagram)).build(),
+                       Origin::kOriginal});
+    }
+    TcpConversation inner(client, endpoint(good ? "192.0.2.3" : "192.0.2.4", 443));
+    for (const Bytes& packet : {inner.syn(), inner.client_data(ClientHelloBuilder::typical(name).record())}) {
+      steps.push_back({PacketBuilder::udp(client, endpoint("203.0.113.1", 4789)).payload(testing::vxlan(testing::frame_of(packet))).build(),
+                       Origin::kOriginal});
+      steps.push_back({PacketBuilder::ip(client.address, endpoint("203.0.113.1", 0).address, 47).payload(testing::gre(packet)).build(),
                        Origin::kOriginal});
     }
     const Bytes query = DnsMessageBuilder(7).question(name, 1).build();

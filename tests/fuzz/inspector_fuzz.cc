@@ -11,6 +11,12 @@ namespace {
 
 constexpr const char* kPolicy = R"(
 version = 1
+[inspect]
+tunnels = ["gre", "ipip", "6in4", "vxlan", "geneve", "teredo"]
+[[rules]]
+to = ["10.91.0.0/16", "192.0.2.0/24"]
+protocols = ["gre", "ipip", "6in4", "vxlan", "geneve", "teredo"]
+ports = "any"
 [[rules]]
 to = ["good.example", "*.wild.example"]
 protocols = ["tls", "quic", "http", "dns"]

@@ -8,6 +8,7 @@ expectation and README of a case are written by hand and stay.
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from support.clients import Clients, http3_worked
 from support.hello import client_hello, quic_hello
 from support.quic_initial import V1, V2, hello_datagrams
 from test_dns import query
+from support.tunnels import Tunnel
 from test_retransmission import attack
 
 BIG_ALPN = ",".join([f"padding-{i:03}-to-fill-the-hello-up" for i in range(50)] + ["http/1.1"])
@@ -29,6 +31,7 @@ class Lab:
     bed: Testbed
     servers: Servers
     clients: Clients
+    tunnels: int = 0
 
     def curl(self, url: str, *arguments: str, family: int = 4) -> None:
         self.clients.curl(url, family, *arguments)
@@ -57,6 +60,51 @@ class Lab:
         code = (f"import socket; s=socket.socket(socket.{name}, socket.SOCK_RAW, {1 if family == 4 else 58}); "
                 f"s.sendto({body!r}, ({self.bed.server_address(family)!r}, 0))")
         self.bed.run("client", [sys.executable, "-c", code])
+
+
+    def tunnelled(self, kind: str, *names: str) -> None:
+        tunnel = Tunnel(self.bed, kind, self.tunnels)
+        self.tunnels += 1
+        for name in names:
+            self.curl(f"https://{name}/", *tunnel.resolve(name), family=6 if ":" in tunnel.inner_server else 4)
+        tunnel.remove()
+
+    def fragmented(self, data: bytes) -> None:
+        """The client lets routers cut its packets, and the router's way on is narrow."""
+        router, server = self.bed.nodes[1], f"{self.bed.server_address(4)}/32"
+        no_discovery = "net.ipv4.ip_no_pmtu_disc"
+        self.bed.run("client", ["sysctl", "-q", "-w", f"{no_discovery}=1"])
+        self.bed.run(router, ["ip", "route", "add", server, "dev", "east", "mtu", "lock", "600"])
+        try:
+            self.raw(443, data)
+        finally:
+            self.bed.run(router, ["ip", "route", "del", server])
+            self.bed.run("client", ["sysctl", "-q", "-w", f"{no_discovery}=0"])
+
+
+def rewrite(path: Path, change: Callable[[int, bytes], tuple[bytes, int]]) -> None:
+    """rewrite writes a little-endian capture anew; `change` gets a frame's number, from 1, and its bytes, and returns its bytes and
+    its length on the wire."""
+    data = path.read_bytes()
+    out, offset, number = data[:24], 24, 0
+    while offset < len(data):
+        seconds, fraction, captured, _wire = struct.unpack("<IIII", data[offset:offset + 16])
+        number += 1
+        frame, wire = change(number, data[offset + 16:offset + 16 + captured])
+        out += struct.pack("<IIII", seconds, fraction, len(frame), wire) + frame
+        offset += 16 + captured
+    path.write_bytes(out)
+
+
+def tagged(*tags: tuple[int, int]) -> Callable[[int, bytes], tuple[bytes, int]]:
+    """tagged puts VLAN tags (ethertype, identifier) into each frame, as a switch's trunk port does."""
+    tag = b"".join(struct.pack("!HH", *pair) for pair in tags)
+    return lambda _number, frame: (frame[:12] + tag + frame[12:], len(frame) + len(tag))
+
+
+def cut(limit: int, only: range | None = None) -> Callable[[int, bytes], tuple[bytes, int]]:
+    """cut keeps `limit` bytes of each frame, or of those in `only`, as a short snapshot length does."""
+    return lambda number, frame: (frame[:limit] if only is None or number in only else frame, len(frame))
 
 
 def http(method: str, target: str, host: str, more: str = "", body: bytes = b"") -> bytes:
@@ -112,7 +160,28 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "tcp-plain-denied": (lambda lab: lab.raw(9000, b"no protocol that anybody knows\n"), "tcp port 9000"),
     "tcp-plain-by-address": (lambda lab: lab.raw(9000, b"no protocol that anybody knows\n"), "tcp port 9000"),
     "udp-plain-denied": (lambda lab: lab.raw(9000, b"a datagram of no known protocol", transport="udp"), "udp port 9000"),
+    "vlan-tls": (lambda lab: lab.curl("https://allowed.test/"), "tcp port 443"),
+    "qinq-tls-denied": (lambda lab: lab.curl("https://denied.test/"), "tcp port 443"),
+    "fragments-tls": (lambda lab: lab.fragmented(client_hello("allowed.test", post_quantum=True)), "tcp port 443 or ip[6:2] & 0x1fff != 0"),
+    "gre-named": (lambda lab: lab.tunnelled("gre", "denied.test"), "ip proto 47"),
+    "gre-looked-into": (lambda lab: lab.tunnelled("gre:5", "allowed.test", "denied.test"), "ip proto 47"),
+    "ipip-looked-into": (lambda lab: lab.tunnelled("ipip", "allowed.test", "denied.test"), "ip proto 4"),
+    "vxlan-named": (lambda lab: lab.tunnelled("vxlan", "denied.test"), "udp port 4789"),
+    "vxlan-looked-into": (lambda lab: lab.tunnelled("vxlan", "allowed.test", "denied.test"), "udp port 4789"),
+    "teredo-looked-into": (lambda lab: lab.tunnelled("teredo", "allowed.test", "denied.test"), "udp port 3544"),
+    "truncated-capture": (lambda lab: lab.curl("https://allowed.test/"), "tcp port 443"),
+    "truncated-middle-segment": (
+        lambda lab: lab.raw(443, client_hello("allowed.test", post_quantum=True), piece=600, gap_ms=3), "tcp port 443"),
     "icmp-denied": (lambda lab: lab.ping(4), "icmp[icmptype] = icmp-echo or icmp[icmptype] = icmp-echoreply"),
+}
+
+
+# What becomes of a case's frames before they are stored: what a trunk port or a short snapshot length does to them.
+REWRITES: dict[str, Callable[[int, bytes], tuple[bytes, int]]] = {
+    "vlan-tls": tagged((0x8100, 7)),
+    "qinq-tls-denied": tagged((0x88A8, 100), (0x8100, 7)),
+    "truncated-capture": cut(96),
+    "truncated-middle-segment": cut(200, range(6, 7)),
 }
 
 
@@ -128,6 +197,8 @@ def capture(lab: Lab, name: str, folder: Path) -> None:
     (folder / name).mkdir(parents=True, exist_ok=True)
     # Written anew without the capture's own sentinel, and with the clock of the capture.
     lab.bed.run(where, ["tcpdump", "-r", str(recorded.path), "-w", str(folder / name / "input.pcap"), "-Z", "root", expression])
+    if name in REWRITES:
+        rewrite(folder / name / "input.pcap", REWRITES[name])
     size = (folder / name / "input.pcap").stat().st_size
     print(f"{name}: {size} bytes", flush=True)
     if size <= 24:

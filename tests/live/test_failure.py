@@ -2,11 +2,14 @@
 """The program dies under traffic: in enforce mode nothing new passes and decided flows go on; in observe mode nobody
 notices; a restart resumes."""
 
+import json
+import signal
 import sys
 import time
 
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import allow
+from support.proc import wait_until
 from support.world import TCP, World, world
 
 RULES = allow("allowed.test", "tls", "443") + allow("allowed.test", "http", "80")
@@ -21,6 +24,8 @@ def body(suite: Suite) -> None:
         with world(suite, mode, RULES, "web", "sink", mode="observe", bulk_bytes=BULK) as it:
             for family in (4, 6):
                 observing(suite, it, f"{mode} v{family}", family)
+    with world(suite, "host", RULES, "web") as it:
+        full_disk(suite, it)
 
 
 def start_bulk(it: World, family: int):
@@ -87,6 +92,21 @@ def observing(suite: Suite, it: World, label: str, family: int) -> None:
         code = bulk.wait(40)
         expect_equal((code, bulk.out()), (0, str(BULK)), bulk.err())
         it.firewall.start()
+
+
+def full_disk(suite: Suite, it: World) -> None:
+    with suite.case("a log that takes no more events: they are counted, judging goes on"):
+        it.firewall.stop(signal.SIGTERM)
+        command = f'exec "{binary()}" run --json --policy {it.firewall.policy_path.name} >/dev/full'
+        full = it.bed.spawn("firewall", "full", ["sh", "-c", command])
+        expect(wait_until(lambda: it.firewall.status().code == 0, 15.0), full.err())
+        for _ in range(2):
+            result = it.clients.curl("https://allowed.test/", 4)
+            expect_equal(result.out.strip(), "vhost allowed.test", result.describe())
+            expect(it.clients.curl("https://denied.test/", 4).code != 0, "judging ended")
+        expect(wait_until(lambda: json.loads(it.firewall.status("--json").out)["events_lost"] >= 4, 5.0), "not counted")
+        expect_equal(full.err().count("standard output takes no more events"), 1, full.err())
+        full.stop()
 
 
 if __name__ == "__main__":

@@ -61,10 +61,14 @@ def around_a_run(suite: Suite, bed, clients: Clients, label: str, foreign: bool)
             expect_equal(code, 0, f"exit code; {firewall.process.err()[-400:]}")
             expect_same(bed, before, f"after {name}")
     with suite.case(f"{label}: the same after Ctrl-C in observe mode"):
-        firewall = Sallyport(bed, policy_text(bed, RULES), "--observe")
+        folder = bed.scratch / "made" / "by run"
+        firewall = Sallyport(bed, policy_text(bed, RULES).replace(f"{bed.scratch}/", f"{folder}/"), "--observe")
         firewall.start()
         expect_equal(clients.curl("https://denied.test/", 4).out.strip(), "vhost denied.test", "observe lets through")
+        clients.raw(bed.server_address(4), 443, b"")
         expect_equal(firewall.stop(signal.SIGINT), 0, "exit code")
+        expect_equal([event["verdict"] for event in firewall.events()], ["deny", "pending"], "a line for each flow")
+        expect(folder.parent.parent.exists() and not folder.parent.exists(), "the folders of the control socket")
         expect_same(bed, before, "after Ctrl-C in observe mode")
     with suite.case(f"{label}: a broken policy is exit code 2 and changes nothing"):
         firewall = Sallyport(bed, policy_text(bed, RULES + '[[rules]]\nto = ["*.*.test"]\nprot = ["tls"]\n'), ready=False)

@@ -35,6 +35,17 @@ TEST(RepeatGuardTest, PacketsThatDifferInOneHeaderByteAreNotTheSame) {
   }
 }
 
+TEST(RepeatGuardTest, PacketsInATunnelDifferFarBehindTheOuterHeader) {
+  RepeatGuard guard(2);
+  Bytes packet(1'400, 7);
+  constexpr std::size_t kOuterIpv6UdpVxlanEthernetIpv6 = 40 + 8 + 8 + 14 + 40;
+  for (unsigned i = 0; i < 4096; ++i) {
+    packet[kOuterIpv6UdpVxlanEthernetIpv6 + 6] = static_cast<std::uint8_t>(i >> 8);  // The sequence number.
+    packet[kOuterIpv6UdpVxlanEthernetIpv6 + 7] = static_cast<std::uint8_t>(i);
+    EXPECT_FALSE(guard.stuck(packet, 1s));
+  }
+}
+
 TEST(RepeatGuardTest, SlowRepetitionIsNoLoop) {
   RepeatGuard guard(3);
   const Bytes packet(40, 1);

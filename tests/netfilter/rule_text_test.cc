@@ -24,6 +24,7 @@ struct GoldenCase {
   bool forward;
   Family family;
   unsigned queues;
+  bool tunnels = false;
 };
 
 RulePlan plan_of(const GoldenCase& golden) {
@@ -34,6 +35,7 @@ RulePlan plan_of(const GoldenCase& golden) {
   if (golden.forward) plan.inside = {"docker0", "br-lan"};
   plan.generation = golden.mode == policy::Mode::kObserve ? kObserveGeneration : Generation{9};
   plan.queues = golden.queues;
+  if (golden.tunnels) plan.ip_protocols = {4, 47};
   return plan;
 }
 
@@ -45,6 +47,7 @@ constexpr GoldenCase kGolden[] = {
     {"enforce-forward-v4", kEnforce, false, true, Family::kIpv4, 2},
     {"enforce-forward-v6", kEnforce, false, true, Family::kIpv6, 2},
     {"enforce-both-v4", kEnforce, true, true, Family::kIpv4, 2},
+    {"enforce-both-tunnels-v4", kEnforce, true, true, Family::kIpv4, 2, true},
     {"observe-output-v4", kObserve, true, false, Family::kIpv4, 2},
     {"observe-output-v6", kObserve, true, false, Family::kIpv6, 2},
     {"observe-forward-v4", kObserve, false, true, Family::kIpv4, 1},

@@ -203,12 +203,51 @@ TEST(FragmentsTest, MemoryIsGivenBack) {
   }
 }
 
-TEST(FragmentsTest, ACutFragmentCannotBePutTogether) {
+TEST(FragmentsTest, ADatagramWithACutFragmentIsToldOnceAsACutPacket) {
+  for (const char* address : kFamilies) {
+    for (std::size_t which = 0; which < 3; ++which) {
+      for (const bool backwards : {false, true}) {
+        Table table;
+        auto pieces = datagram(address, 150).build_fragments(64, 7);
+        ASSERT_EQ(pieces.size(), 3u);
+        const Bytes whole = original(address, datagram(address, 150));
+        int told = 0;
+        for (std::size_t i = 0; i < 3; ++i) {
+          const std::size_t at_index = backwards ? 2 - i : i;
+          const std::size_t lost = at_index == which ? 5 : 0;
+          const Bytes piece(pieces[at_index].data(), pieces[at_index].data() + pieces[at_index].size() - lost);
+          const auto result = table.table.add(piece, static_cast<std::uint32_t>(pieces[at_index].size()), i + 1, at());
+          EXPECT_NE(result.outcome, FragmentOutcome::kComplete);
+          if (result.outcome != FragmentOutcome::kCut) continue;
+          ++told;
+          EXPECT_EQ(result.wire_size, whole.size()) << "UDP tells its length";
+          EXPECT_LT(result.packet.size(), result.wire_size);
+          const std::size_t header = std::string(address).find(':') == std::string::npos ? 20 : 40;
+          EXPECT_TRUE(std::equal(result.packet.begin() + static_cast<std::ptrdiff_t>(header), result.packet.end(),
+                                 whole.begin() + static_cast<std::ptrdiff_t>(header)));
+        }
+        EXPECT_EQ(told, 1) << address << ", fragment " << which;
+      }
+    }
+  }
+}
+
+TEST(FragmentsTest, ACutDatagramOfAnotherTransportIsLongerThanWhatIsThere) {
   Table table;
-  const Bytes piece = datagram(kFamilies[0]).build_fragments(64, 7)[0];
-  const auto result = table.table.add(piece, static_cast<std::uint32_t>(piece.size() + 1), 1, at());
-  EXPECT_EQ(result.outcome, FragmentOutcome::kIgnored);
-  EXPECT_EQ(table.table.datagrams(), 0u);
+  const auto tcp = PacketBuilder::tcp(endpoint(kFamilies[0], 1), endpoint(kFamilies[0], 2)).payload(std::string(200, 'x'));
+  const Bytes piece = tcp.build_fragments(64, 7)[0];
+  const auto result = table.table.add(ByteSpan(piece).first(50), static_cast<std::uint32_t>(piece.size()), 1, at());
+  EXPECT_EQ(result.outcome, FragmentOutcome::kCut);
+  EXPECT_GT(result.wire_size, result.packet.size());
+}
+
+TEST(FragmentsTest, ACutAtomicFragmentIsACutPacket) {
+  Table table;
+  const Bytes piece = datagram(kFamilies[1]).build_fragments(1'000, 7)[0];
+  const auto result = table.table.add(ByteSpan(piece).first(80), static_cast<std::uint32_t>(piece.size()), 1, at());
+  EXPECT_EQ(result.outcome, FragmentOutcome::kCut);
+  EXPECT_EQ(result.packet.size(), 72u);
+  EXPECT_EQ(result.wire_size, piece.size() - 8);
 }
 
 TEST(FragmentsTest, AFirstFragmentWithoutItsTransportHeaderIsIgnored) {

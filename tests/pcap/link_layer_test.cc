@@ -69,6 +69,7 @@ std::vector<Link> links() {
       {"Linux cooked with a tag", 113, {0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 0x81, 0, 0, 7, 0x86, 0xdd}, true},
       {"Linux cooked v2", 276, {0x86, 0xdd, 0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0}, true},
       {"NFLOG", 239, {2, 0, 0, 0, 8, 0, 1, 0, 8, 0, 3, 0, 6, 0, 10, 0, 'p', 0, 0, 0, 39, 0, 9, 0}},
+      {"NFLOG of the other byte order", 239, {2, 0, 0, 0, 0, 8, 0, 1, 0, 8, 0, 3, 0, 6, 0, 10, 'p', 0, 0, 0, 0, 39, 0, 9}},
       {"PPP", 9, {0xff, 0x03, 0x00, 0x21}},
       {"PPP, both fields compressed", 9, {0x57}, true},
       {"PPP serial", 50, {0xff, 0x03, 0x00, 0x21}},

@@ -91,7 +91,7 @@ class RandomPolicy {
     const bool transport = !named && below(2) == 0;
     out += transport ? one({"\"tcp\"", "\"udp\"", "[\"tcp\", \"udp\"]", "[\"tls\", \"udp\"]"})
                      : (named ? one({"\"tls\"", "\"quic\"", "[\"http\", \"dns\"]", "[\"tls\", \"quic\"]"})
-                              : one({"\"tls\"", "\"ssh\"", "[\"quic\", \"dns\"]", "\"http\""}));
+                              : one({"\"tls\"", "\"ssh\"", "[\"quic\", \"dns\"]", "\"http\"", "[\"vxlan\", \"teredo\"]"}));
     if (transport || below(2) == 0)
       out += "\nports = " + one({"\"any\"", "443", "[\"20-60\", 443]", "[53, 80]"});
     if (below(3) == 0) out += "\nscope = " + one({"\"s\"", "\"t\"", "[\"s\", \"t\"]"});
@@ -112,7 +112,7 @@ TEST(PolicyEarlyTest, NeverContradictsWhatIsSaidLater) {
     if (!policy) continue;  // Rules without effect.
     ++loaded;
     for (const Transport transport : {Transport::kTcp, Transport::kUdp, Transport::kIcmp}) {
-      for (const std::uint16_t port : std::initializer_list<std::uint16_t>{22, 53, 80, 443, 444}) {
+      for (const std::uint16_t port : std::initializer_list<std::uint16_t>{22, 53, 80, 443, 444, 4789}) {
         const std::string address =
             random.one({"10.1.0.1", "10.2.0.1", "192.0.2.9", "2001:db8::1", "203.0.113.1"});
         Ask flow{"", Protocol::kUnknown, port, address, random.below(4), transport};

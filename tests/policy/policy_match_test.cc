@@ -173,6 +173,60 @@ TEST(PolicyMatchTest, TcpAndUdpMatchWhateverTheBytesAre) {
   }
 }
 
+TEST(PolicyMatchTest, TunnelsAreAllowedByTheirWords) {
+  struct Tunnel {
+    const char* word;
+    Protocol protocol;
+    Transport transport;
+    std::uint16_t port;
+  };
+  const Tunnel kTunnels[] = {{"gre", Protocol::kGre, Transport::kOther, 0},         {"gre", Protocol::kNvgre, Transport::kOther, 0},
+                             {"gre", Protocol::kErspan, Transport::kOther, 0},      {"ipip", Protocol::kIpip, Transport::kOther, 0},
+                             {"6in4", Protocol::kSixInFour, Transport::kOther, 0},  {"vxlan", Protocol::kVxlan, Transport::kUdp, 4789},
+                             {"geneve", Protocol::kGeneve, Transport::kUdp, 6081}, {"teredo", Protocol::kTeredo, Transport::kUdp, 3544}};
+  for (const Tunnel& rule : kTunnels) {
+    for (const char* ports : {"", "\nports = \"any\""}) {
+      const auto policy = load("[[rules]]\nto = \"192.0.2.1\"\nprotocols = \"" + std::string(rule.word) + "\"" + ports + "\n");
+      for (const Tunnel& flow : kTunnels) {
+        EXPECT_EQ(allows(*policy, {"", flow.protocol, flow.port, "192.0.2.1", 0, flow.transport}), std::string_view(rule.word) == flow.word)
+            << rule.word << " " << to_string(flow.protocol);
+        EXPECT_FALSE(allows(*policy, {"", flow.protocol, flow.port, "192.0.2.2", 0, flow.transport}));
+      }
+      EXPECT_FALSE(allows(*policy, {"", Protocol::kUnknown, 0, "192.0.2.1", 0, Transport::kOther})) << "ESP, SCTP, ...";
+      EXPECT_FALSE(allows(*policy, {"", Protocol::kUnknown, 0, "192.0.2.1", 0, Transport::kIcmp}));
+    }
+  }
+  const auto ports = load("[[rules]]\nto = \"any\"\nprotocols = \"vxlan\"\nports = 8472\n");
+  EXPECT_TRUE(allows(*ports, {"", Protocol::kVxlan, 8472, "192.0.2.1", 0, Transport::kUdp}));
+  EXPECT_FALSE(allows(*ports, {"", Protocol::kVxlan, 4789, "192.0.2.1", 0, Transport::kUdp}));
+}
+
+TEST(PolicyMatchTest, ADenyRuleForTcpAndUdpDoesNotCoverATunnel) {
+  const auto policy = load(
+      "[[rules]]\nto = \"192.0.2.1\"\nprotocols = \"gre\"\n[[rules]]\nto = \"any\"\nprotocols = [\"tcp\", \"udp\"]\nports = \"any\"\n"
+      "action = \"deny\"\n");
+  EXPECT_TRUE(allows(*policy, {"", Protocol::kGre, 0, "192.0.2.1", 0, Transport::kOther}));
+}
+
+TEST(PolicyInspectTest, TunnelsAreThoseOfTheKey) {
+  const auto none = load("");
+  EXPECT_FALSE(none->looks_into_any());
+  const auto some = load("[inspect]\ntunnels = [\"6in4\", \"vxlan\"]\n");
+  EXPECT_TRUE(some->looks_into(Protocol::kSixInFour));
+  EXPECT_TRUE(some->looks_into(Protocol::kVxlan));
+  EXPECT_FALSE(some->looks_into(Protocol::kGre));
+  EXPECT_FALSE(some->looks_into(Protocol::kUnknown));
+  EXPECT_NE(some->fingerprint(), none->fingerprint()) << "flows that were allowed unread must be judged again";
+}
+
+TEST(PolicyInspectTest, IpProtocolsAreThoseOfAllowRules) {
+  const std::vector<std::uint8_t> expected = {41, 47};
+  const auto policy = load(
+      "[[rules]]\nto = \"192.0.2.1\"\nprotocols = [\"gre\", \"6in4\", \"tls\"]\n[[rules]]\nto = \"any\"\nprotocols = \"ipip\"\naction = \"deny\"\n");
+  EXPECT_EQ(std::vector<std::uint8_t>(policy->ip_protocols().begin(), policy->ip_protocols().end()), expected);
+  EXPECT_TRUE(load("")->ip_protocols().empty());
+}
+
 TEST(PolicyMatchTest, DnsNamesAreTheQuestionAndAddressesTheResolver) {
   const auto policy = load("[[rules]]\nto = [\"*.x.example\", \"192.0.2.53\"]\nprotocols = \"dns\"\n");
   EXPECT_TRUE(allows(*policy, {"a.x.example", Protocol::kDns, 53, "203.0.113.1", 0, Transport::kUdp}));

@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 using testing::at;
 using testing::Bytes;
 using testing::endpoint;
+using testing::PacketBuilder;
 using testing::PcapWriter;
 using testing::TcpConversation;
 
@@ -158,6 +159,44 @@ TEST_F(ReplayCaptureTest, FragmentsAreJudgedTogether) {
   EXPECT_EQ(frames[3]["flow"], 1);
 }
 
+TEST_F(ReplayCaptureTest, ADatagramWithACutFragmentIsPending) {
+  const auto query = PacketBuilder::udp(endpoint("192.0.2.10", 40'000), endpoint("192.0.2.53", 443)).payload(std::string(150, 'q'));
+  for (std::size_t which = 0; which < 3; ++which) {
+    PcapWriter writer;
+    const auto pieces = query.build_fragments(64, 9);
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      const std::size_t kept = pieces[i].size() - (i == which ? 3 : 0);
+      writer.add(ByteSpan(pieces[i]).first(kept), at(), static_cast<std::uint32_t>(pieces[i].size()));
+    }
+    const auto flows = rows(replay(writer.bytes()).flow_json);
+    ASSERT_EQ(flows.size(), 1u) << "fragment " << which;
+    EXPECT_EQ(flows[0]["verdict"], "pending");
+    EXPECT_EQ(flows[0]["reason"], "truncated");
+  }
+}
+
+// Whatever a short snapshot length cuts off a hello: no verdict is given that the whole capture would not give.
+TEST_F(ReplayCaptureTest, NoSnapshotLengthMakesAGuess) {
+  std::vector<Bytes> packets;
+  TcpConversation tcp(endpoint("192.0.2.10", 40'000), endpoint("198.51.100.80", 80));
+  for (const Bytes& packet : tcp.handshake()) packets.push_back(packet);
+  const std::string text = request("good.example");
+  for (const Bytes& packet : tcp.client_segments(as_bytes_of(text), text.size() / 3 + 1)) packets.push_back(packet);
+  for (std::size_t which = 0; which < packets.size(); ++which) {
+    for (std::size_t length = 40; length < packets[which].size(); ++length) {
+      PcapWriter writer;
+      for (std::size_t i = 0; i < packets.size(); ++i) {
+        const std::size_t kept = i == which ? length : packets[i].size();
+        writer.add(ByteSpan(packets[i]).first(kept), at(), static_cast<std::uint32_t>(packets[i].size()));
+      }
+      const auto flows = rows(replay(writer.bytes()).flow_json);
+      ASSERT_EQ(flows.size(), 1u);
+      EXPECT_EQ(flows[0]["verdict"], "pending") << "frame " << which + 1 << ", " << length << " bytes";
+      EXPECT_EQ(flows[0]["reason"], "truncated") << "frame " << which + 1 << ", " << length << " bytes";
+    }
+  }
+}
+
 TEST_F(ReplayCaptureTest, AHeldFrameTimesOutByTheCapturesOwnClock) {
   TcpConversation tcp(endpoint("192.0.2.10", 40'000), endpoint("198.51.100.80", 80));
   PcapWriter writer;
@@ -200,7 +239,7 @@ TEST_F(ReplayCaptureTest, NoPrefixOfACaptureIsAllowedMoreThanTheWhole) {
 TEST_F(ReplayCaptureTest, AnUnknownLinkTypeIsAnError) {
   PcapWriter writer({.link_type = 105});
   writer.add(Bytes(64, 0), at());
-  EXPECT_EQ(replay(writer.bytes()).error, "link type 105 is not supported");
+  EXPECT_EQ(replay(writer.bytes()).error, "link type 105 (802.11) is not supported");
 }
 
 TEST_F(ReplayCaptureTest, FoldersAreSearchedAndSortedAndOutputKeepsTheirOrder) {

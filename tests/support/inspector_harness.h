@@ -25,6 +25,7 @@ struct SeenVerdict {
   Reason reason;
   Protocol protocol;
   std::string name;
+  Protocol tunnel = Protocol::kUnknown;
 };
 
 class InspectorHarness {
@@ -99,7 +100,7 @@ class InspectorHarness {
     }
     for (const engine::FlowEvent& event : inspector_.events()) {
       if (event.kind == engine::FlowEvent::Kind::kVerdict) {
-        verdicts_.push_back({event.verdict, event.reason, event.protocol, std::string(event.text)});
+        verdicts_.push_back({event.verdict, event.reason, event.protocol, std::string(event.text), event.tunnel});
       }
       if (event.kind == engine::FlowEvent::Kind::kName) names_.emplace_back(event.text);
       if (event.kind == engine::FlowEvent::Kind::kDetail) details_.emplace(event.detail, event.text);

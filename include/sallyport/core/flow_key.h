@@ -21,8 +21,11 @@ struct FlowKey {
   std::uint8_t ip_protocol = 0;  // IANA number; tells the flows of Transport::kOther apart.
   Endpoint client;
   Endpoint server;
+  // Tells the tunnel that the flow is in (its ends and its segment), so that two tunnels may carry the same
+  // addresses and ports. 0: in none.
+  std::uint64_t tunnel = 0;
 
-  FlowKey reversed() const { return {transport, ip_protocol, server, client}; }
+  FlowKey reversed() const { return {transport, ip_protocol, server, client, tunnel}; }
   friend constexpr auto operator<=>(const FlowKey&, const FlowKey&) = default;
 };
 

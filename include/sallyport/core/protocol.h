@@ -31,8 +31,9 @@ enum class Protocol : std::uint8_t {
   kStun, kNtp, kDhcp, kWireguard, kOpenvpn, kIke, kRtp, kBittorrent,
   kMqtt, kAmqp, kRedis, kPostgresql, kMysql, kSmb, kRdp, kSocks, kSip, kSnmp, kSyslog, kNetbios, kSsdp,
   kLdap, kXmpp,
+  kGre, kNvgre, kErspan, kIpip, kSixInFour, kVxlan, kGeneve, kTeredo,
 };
-inline constexpr std::size_t kProtocolCount = static_cast<std::size_t>(Protocol::kXmpp) + 1;
+inline constexpr std::size_t kProtocolCount = static_cast<std::size_t>(Protocol::kTeredo) + 1;
 
 inline constexpr std::array<std::string_view, kProtocolCount> kProtocolNames = {
     "unknown", "tls", "quic", "dtls", "http", "http2", "ssh", "dns", "mdns", "llmnr",
@@ -40,6 +41,7 @@ inline constexpr std::array<std::string_view, kProtocolCount> kProtocolNames = {
     "stun", "ntp", "dhcp", "wireguard", "openvpn", "ike", "rtp", "bittorrent",
     "mqtt", "amqp", "redis", "postgresql", "mysql", "smb", "rdp", "socks", "sip", "snmp", "syslog",
     "netbios", "ssdp", "ldap", "xmpp",
+    "gre", "nvgre", "erspan", "ipip", "6in4", "vxlan", "geneve", "teredo",
 };
 
 constexpr std::string_view to_string(Protocol protocol) {

@@ -20,6 +20,7 @@ enum class Reason : std::uint8_t {
   kNoPayload,
   kFlowAllowed,
   kReply,
+  kTunnelControl,
   // The policy says no.
   kRuleDenies,
   kNameNotAllowed,
@@ -49,6 +50,8 @@ enum class Reason : std::uint8_t {
   kFragment,
   kTruncated,
   kTransportNotAllowed,
+  kTunnelNotRead,
+  kTunnelTooDeep,
   // A bound was reached.
   kHoldTimeout,
   kHoldLimit,
@@ -72,6 +75,7 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"no_payload", "a segment without payload says nothing and may pass"},
     {"flow_allowed", "the flow was allowed earlier"},
     {"reply", "a packet of the server's direction"},
+    {"tunnel_control", "what the ends of a tunnel find each other with: ARP, neighbour discovery, a Teredo bubble"},
     {"rule_denies", "a deny rule matches"},
     {"name_not_allowed", "no rule allows this name with this protocol and port"},
     {"address_not_allowed", "no rule allows this address and port"},
@@ -98,6 +102,8 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"fragment", "an IP fragment that was not reassembled"},
     {"truncated", "the packet was cut before it was judged"},
     {"transport_not_allowed", "an IP protocol that no rule allows"},
+    {"tunnel_not_read", "a packet of a tunnel that is looked into, with nothing inside that can be judged"},
+    {"tunnel_too_deep", "a tunnel within a tunnel that is looked into"},
     {"hold_timeout", "the rest of the message did not come in time"},
     {"hold_limit", "too many packets are held"},
     {"stream_limit", "too many undecided streams or too many gaps in one"},

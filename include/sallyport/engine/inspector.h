@@ -85,6 +85,9 @@ struct FlowEvent {
   std::optional<std::uint32_t> uid;
   policy::ScopeSet scopes = 0;
   Protocol protocol = Protocol::kUnknown;
+  // Of a flow inside a tunnel (key.tunnel is not zero): what it came in, and the flow that brought its first packet.
+  Protocol tunnel = Protocol::kUnknown;
+  std::uint64_t carrier = 0;
   FlowVerdict verdict = FlowVerdict::kPending;
   Reason reason = Reason::kNotEvaluated;
   RuleId rule = kNoRule;
@@ -125,7 +128,10 @@ class Inspector {
   std::span<const FlowEvent> events() const;
 
   // flow_of_last_packet returns the number of the flow that the last inspected packet belongs to, if any.
+  // Of a tunnel's packet that is the outer flow; inner_flow_of_last_packet returns the flow inside, if any.
   std::optional<std::uint64_t> flow_of_last_packet() const;
+  std::optional<std::uint64_t> inner_flow_of_last_packet() const;
+  std::uint32_t inner_size_of_last_packet() const;  // From the inner IP header on; 0 without one.
 
   const Counters& counters() const;
 

@@ -38,6 +38,9 @@ class MarkField {
   constexpr std::uint32_t mask() const { return std::uint32_t{0xff} << shift_; }
   constexpr std::uint32_t verdict_mask() const { return std::uint32_t{0xe0} << shift_; }
 
+  // deny_bit is set in each verdict that denies and in none of those that a ct mark holds otherwise.
+  constexpr std::uint32_t deny_bit() const { return std::uint32_t{0x40} << shift_; }
+
   constexpr std::uint32_t encode(FlowMark verdict, Generation generation) const {
     return (static_cast<std::uint32_t>(verdict) << 5 | (generation & 0x1fU)) << shift_;
   }

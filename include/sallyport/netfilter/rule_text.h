@@ -26,6 +26,7 @@ struct RulePlan {
   bool output = true;    // Inspect what this host sends.
   bool forward = false;  // Inspect what it forwards for the interfaces of `inside`.
   std::vector<std::string> inside;
+  std::vector<std::uint8_t> ip_protocols;  // Beside TCP and UDP, those that some rule allows; ascending.
   MarkField mark;
   Generation generation = 1;  // kObserveGeneration in observe mode.
   unsigned queues = 1;        // Queues 0 to queues - 1; at least 1.

@@ -30,6 +30,7 @@ struct IpPacket {
   std::uint16_t destination_port = 0;
   TcpFields tcp;              // For kTcp.
   ByteSpan payload;           // Behind the transport header; a view into the input.
+  std::size_t payload_size = 0;  // Of the payload before capture truncation; >= payload.size().
   bool truncated = false;     // The capture lacks the end of the packet; payload is what is there.
 };
 

@@ -1,4 +1,4 @@
-// Recognisers of tunnels: WireGuard, OpenVPN, IKE.
+// Recognisers of encrypted tunnels: WireGuard, OpenVPN, IKE. Those in clear are in tunnel.h.
 #pragma once
 
 #include "sallyport/core/bytes.h"

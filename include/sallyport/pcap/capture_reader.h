@@ -23,6 +23,9 @@ struct Frame {
   std::uint32_t wire_length = 0;  // Length of the frame on the wire; >= bytes.size().
 };
 
+// link_type_text names a link type for people: "105 (802.11)".
+std::string link_type_text(int link_type);
+
 // CaptureReader owns the open file. One thread uses it.
 class CaptureReader {
  public:

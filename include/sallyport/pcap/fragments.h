@@ -28,13 +28,15 @@ enum class FragmentOutcome : std::uint8_t {
   kKept,          // Kept until the rest comes.
   kIgnored,       // Repeats what is there, or is over a bound; it alone is dropped.
   kComplete,      // `packet` is the whole datagram.
+  kCut,           // The capture lacks a part of the datagram: `packet` is its beginning, as a packet that is cut.
   kRefused,       // It and all that was kept of its datagram are dropped.
 };
 
 struct FragmentResult {
   FragmentOutcome outcome = FragmentOutcome::kNotAFragment;
-  ByteSpan packet;                    // kNotAFragment, kComplete. Valid until the next call of add().
-  std::span<const PacketId> earlier;  // kComplete, kRefused: frames kept before this one. Valid likewise.
+  ByteSpan packet;                    // kNotAFragment, kComplete, kCut. Valid until the next call of add().
+  std::span<const PacketId> earlier;  // kComplete, kCut, kRefused: frames kept before this one. Valid likewise.
+  std::uint32_t wire_size = 0;        // Of `packet`; more than there is of it where the capture cut it.
 };
 
 // FragmentTable owns the fragments of one capture. One thread uses it. Memory is bounded by the constants
@@ -46,8 +48,8 @@ class FragmentTable {
   FragmentTable(FragmentTable&&) noexcept;
   FragmentTable& operator=(FragmentTable&&) noexcept;
 
-  // add takes a packet from its IP header on. A fragment that the capture cut (wire_size > bytes.size())
-  // cannot be put together and is ignored. IPv6: the fragment header is taken out, also of an atomic
+  // add takes a packet from its IP header on. A datagram of which the capture cut a fragment (wire_size >
+  // bytes.size()) cannot be put together: kCut tells of it once its first fragment is there. IPv6: the fragment header is taken out, also of an atomic
   // fragment (RFC 6946). `now` never goes backwards.
   FragmentResult add(ByteSpan bytes, std::uint32_t wire_size, PacketId id, Timestamp now);
 

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,12 @@ struct Deploy {
   std::uint32_t ct_mark_mask = 0xff000000;  // Eight contiguous bits.
   std::string control = "/run/sallyport/control.sock";
 };
+
+// Inspect says what is judged beside the flows that packets belong to.
+struct Inspect {
+  std::uint64_t tunnels = 0;  // A bit for each Protocol whose inside is judged: gre, ipip, 6in4, vxlan, geneve, teredo.
+};
+static_assert(kProtocolCount <= 64);
 
 // ScopeSet is a bit per scope of the policy, in file order; a policy has at most 64 scopes.
 using ScopeSet = std::uint64_t;
@@ -108,6 +115,12 @@ class Policy {
 
   const Defaults& defaults() const;
   const Deploy& deploy() const;
+  const Inspect& inspect() const;
+  // looks_into tells whether what is inside this tunnel is judged.
+  bool looks_into(Protocol tunnel) const { return (inspect().tunnels >> static_cast<unsigned>(tunnel) & 1) != 0; }
+  bool looks_into_any() const { return inspect().tunnels != 0; }
+  // ip_protocols returns the IP protocol numbers beside TCP and UDP that some rule allows, ascending.
+  std::span<const std::uint8_t> ip_protocols() const;
   const std::vector<RuleInfo>& rules() const;
   const std::vector<std::string>& scope_names() const;
   // location returns "file:line" of the rule, or "default" for kNoRule.

@@ -30,6 +30,8 @@ struct FlowRow {
   std::uint64_t first_frame = 0;
   FlowKey key;
   Protocol protocol = Protocol::kUnknown;
+  Protocol tunnel = Protocol::kUnknown;  // Of a flow inside a tunnel that is looked into: what it came in,
+  std::uint64_t tunnel_flow = 0;         // and the row of the flow that brought its first packet.
   std::string name;  // The first name; of a turned row: the one that turned it. May be empty.
   std::vector<std::string> names;
   engine::FlowVerdict verdict = engine::FlowVerdict::kPending;
@@ -44,12 +46,19 @@ struct FrameRow {
   std::uint64_t frame = 0;
   Timestamp time;
   std::optional<std::uint64_t> flow;  // FlowRow::flow.
+  std::optional<std::uint64_t> inner_flow;  // Likewise, of the flow inside the tunnel.
   Verdict verdict = Verdict::kDrop;
   // Why: a Reason's word, or that of a frame without an IP packet, which the firewall never sees.
   std::string_view reason;
   bool seen_by_inspector = true;
   std::optional<Verdict> released;  // Of a held frame; never kHold.
   std::uint64_t released_by = 0;    // The frame whose arrival released it; the last frame at the end.
+};
+
+// InnerPacket is what a tunnel's packet carried.
+struct InnerPacket {
+  std::optional<std::uint64_t> inspector_flow;
+  std::uint32_t wire_size = 0;
 };
 
 class Transcript {
@@ -66,7 +75,7 @@ class Transcript {
   void fragments_end(std::span<const PacketId> frames, Verdict verdict);
   // packet records the answer for the frame's packet; `fragments` are the earlier frames of its datagram.
   void packet(const Decision& decision, std::optional<std::uint64_t> inspector_flow, std::uint32_t wire_size,
-              std::span<const PacketId> fragments);
+              std::span<const PacketId> fragments, const InnerPacket& inner = {});
   // releases and events of one call of the inspector. Order of calls: releases, packet, events, so that a
   // flow that ends with its packet is still known when the packet is counted.
   void releases(std::span<const engine::Release> releases);
