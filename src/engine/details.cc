@@ -1,8 +1,11 @@
 // What a report tells of a flow beside its verdict. All of this runs with options.read_details alone, where
 // both directions are at hand and the flow may be decided already; nothing of it changes a verdict.
+#include <algorithm>
+
 #include "detector.h"
 #include "inspector_impl.h"
 #include "sallyport/parsers/mail.h"
+#include "sallyport/parsers/realtime.h"
 
 namespace sallyport::engine {
 namespace {
@@ -23,6 +26,7 @@ void Inspector::Impl::read_details(Flow& flow) {
     const ByteSpan client = flow.ssh_client == nullptr ? ByteSpan{} : flow.ssh_client->contiguous();
     flow.protocol = detect_server(client, server);
   }
+  if (flow.stage == Protocol::kSsh) read_ssh_details(flow);
   if (has_tls_upgrade(flow.protocol)) read_mail_upgrade(flow);
 }
 
@@ -60,6 +64,16 @@ void Inspector::Impl::read_last_details(Flow& flow) {
   if (!head.host) return;
   const auto name = DomainName::parse(head.host->host);
   report_name(flow, name ? name->text() : head.host->host);
+}
+
+// read_two_datagrams knows RTP, of which one datagram says too little.
+void Inspector::Impl::read_two_datagrams(Flow& flow, ByteSpan datagram) {
+  if (!options_.read_details || flow.protocol != Protocol::kUnknown) return;
+  const ByteSpan last = ByteSpan(flow.last_begin).first(flow.last_begin_size);
+  if (!last.empty() && parsers::looks_like_rtp(last, datagram) == parsers::Likeness::kYes) flow.protocol = Protocol::kRtp;
+  const ByteSpan begin = datagram.first(std::min(datagram.size(), flow.last_begin.size()));
+  std::copy(begin.begin(), begin.end(), flow.last_begin.begin());
+  flow.last_begin_size = static_cast<std::uint8_t>(begin.size());
 }
 
 void Inspector::Impl::report_claim(Flow& flow, const NameClaim& claim) {

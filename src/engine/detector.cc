@@ -32,17 +32,24 @@ Detection detect_stream(ByteSpan bytes) {
       {Protocol::kDns, parsers::looks_like_dns_tcp(bytes, kDnsQueryMax)},
   };
   bool open = false;
+  bool only_dns = true;
   for (const Candidate& candidate : candidates) {
     if (candidate.likeness == Likeness::kYes && !open) return {true, candidate.protocol};
-    if (candidate.likeness != Likeness::kNo) open = true;
+    if (candidate.likeness == Likeness::kNo) continue;
+    open = true;
+    only_dns = only_dns && candidate.protocol == Protocol::kDns;
   }
-  if (open) return {};
+  if (open && !only_dns) return {};
   const parsers::Recognition recognition = parsers::recognise_tcp(bytes, {});
+  // A SOCKS5 greeting is whole, its client waits; read as DNS it is the length of a message of 1.3 kB that stops
+  // behind its first bytes. Any further byte rules the greeting out.
+  if (open) return {recognition.protocol == Protocol::kSocks, recognition.protocol};
   return {!recognition.undecided, recognition.protocol};
 }
 
 Protocol detect_server(ByteSpan client, ByteSpan server) {
   if (parsers::looks_like_ssh(server) == Likeness::kYes) return Protocol::kSsh;
+  if (parsers::read_ssh_identification(server, true).framing == Framing::kComplete) return Protocol::kSsh;
   if (parsers::looks_like_http1_response(server) == Likeness::kYes) return Protocol::kHttp;
   if (looks_like_server(server)) return Protocol::kTls;
   if (client.empty() && parsers::looks_like_dns_tcp(server, parsers::kDnsMessageMax) == Likeness::kYes) {

@@ -125,6 +125,7 @@ struct Flow {
   std::uint32_t http_requests = 0;
   std::uint32_t http2_requests = 0;
   std::uint64_t tunnel_base = 0;           // Client offset at which a tunnel begins.
+  std::uint64_t http2_judged = 0;          // Client offset behind the last request that was judged, and its frames.
   parsers::HttpRequestStream http;
   parsers::Http2RequestReader* http2 = nullptr;
 
@@ -135,6 +136,9 @@ struct Flow {
 
   // UDP.
   std::uint32_t datagrams = 0;
+  // For details only: the beginning of the client's last datagram, while the flow is of no known protocol.
+  std::array<std::uint8_t, 16> last_begin{};
+  std::uint8_t last_begin_size = 0;
   QuicState quic;
   DtlsState dtls;
 

@@ -231,7 +231,8 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
   }
   Reason reason = Reason::kRuleDenies;
   if (match.rule == kNoRule) {
-    const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp;
+    const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp ||
+                              protocol == Protocol::kDtls;
     const bool has_ports = flow.key.transport == Transport::kTcp || flow.key.transport == Transport::kUdp;
     reason = !has_ports                       ? Reason::kTransportNotAllowed
              : protocol == Protocol::kUnknown ? Reason::kUnknownProtocol

@@ -107,6 +107,8 @@ class Inspector::Impl {
   bool same_name(const Flow& flow, const parsers::ClientHello& hello) const;
   void read_http(Flow& flow);
   void read_http2(Flow& flow);
+  template <typename Result>
+  bool read_http_step(Flow& flow, const Result& result);  // judge_http.cc alone uses it.
   bool judge_request(Flow& flow, const parsers::HttpRequestHead& head);
   void refuse_request(Flow& flow, parsers::HttpRequestStream::Step step, const parsers::HttpRequestHead& head);
   void read_http_server(Flow& flow);
@@ -123,6 +125,7 @@ class Inspector::Impl {
   void read_last_details(Flow& flow);
   void read_mail_upgrade(Flow& flow);
   void read_refused_request(Flow& flow);
+  void read_two_datagrams(Flow& flow, ByteSpan datagram);
   void report_claim(Flow& flow, const NameClaim& claim);
 
   // udp.cc, quic.cc, dtls.cc ----------------------------------------------------------------------------------

@@ -32,8 +32,31 @@ NameClaim request_claim(const parsers::HttpRequestHead& head, DomainName& storag
 
 }  // namespace
 
-void Inspector::Impl::read_http(Flow& flow) {
+// read_http_step does what one step of either version's reader asks for. False: there is no more to read now.
+template <typename Result>
+bool Inspector::Impl::read_http_step(Flow& flow, const Result& result) {
   using Step = parsers::HttpRequestStream::Step;
+  switch (result.step) {
+    case Step::kNeedMore:
+      return false;
+    case Step::kRequest:
+      if (!judge_request(flow, result.head)) return false;
+      flow.client->consume(result.consumed);
+      return true;
+    case Step::kBodyBytes:
+      flow.client->consume(result.consumed);
+      flow.client->skip(result.body_bytes);
+      return true;
+    case Step::kMalformed:
+    case Step::kTooLong:
+    case Step::kAmbiguous:
+      refuse_request(flow, result.step, result.head);
+      return false;
+  }
+  return false;
+}
+
+void Inspector::Impl::read_http(Flow& flow) {
   if (flow.http_phase == HttpPhase::kRefused) return read_refused_request(flow);
   if (flow.http_phase == HttpPhase::kWebSocket) return flow.client->skip(flow.client->contiguous().size());
   while (flow.client != nullptr && flow.state != FlowState::kFinal) {
@@ -43,23 +66,7 @@ void Inspector::Impl::read_http(Flow& flow) {
       // answers before it. Should it switch, what follows is no HTTP request and is refused.
       flow.http.resume_http();
     }
-    const auto result = flow.http.next(flow.client->contiguous());
-    switch (result.step) {
-      case Step::kNeedMore:
-        return;
-      case Step::kRequest:
-        if (!judge_request(flow, result.head)) return;
-        flow.client->consume(result.consumed);
-        break;
-      case Step::kBodyBytes:
-        flow.client->consume(result.consumed);
-        flow.client->skip(result.body_bytes);
-        break;
-      case Step::kMalformed:
-      case Step::kTooLong:
-      case Step::kAmbiguous:
-        return refuse_request(flow, result.step, result.head);
-    }
+    if (!read_http_step(flow, flow.http.next(flow.client->contiguous()))) return;
   }
 }
 
@@ -91,27 +98,13 @@ void Inspector::Impl::read_refused_request(Flow& flow) {
 
 // read_http2 judges each request of a connection with prior knowledge, or of one switched to h2c.
 void Inspector::Impl::read_http2(Flow& flow) {
-  using Step = parsers::HttpRequestStream::Step;
   if (flow.http2 == nullptr) flow.http2 = http2_readers_.acquire(flow.protocol == Protocol::kHttp && !flow.http_connect);
   if (flow.http2 == nullptr) return refuse(flow, Reason::kStreamLimit);
   while (flow.client != nullptr && flow.http2 != nullptr) {
-    const auto result = flow.http2->next(flow.client->contiguous());
-    switch (result.step) {
-      case Step::kNeedMore:
-        return;
-      case Step::kRequest:
-        if (!judge_request(flow, result.head)) return;
-        flow.client->consume(result.consumed);
-        break;
-      case Step::kBodyBytes:
-        flow.client->consume(result.consumed);
-        flow.client->skip(result.body_bytes);
-        break;
-      case Step::kMalformed:
-      case Step::kTooLong:
-      case Step::kAmbiguous:
-        return refuse_request(flow, result.step, result.head);
-    }
+    if (!read_http_step(flow, flow.http2->next(flow.client->contiguous()))) return;
+    // Nothing has a name before the first request, and a header block has none before its last frame.
+    const std::uint32_t requests = flow.http_connect ? flow.http2_requests : flow.http_requests;
+    if (requests != 0 && !flow.http2->in_header_block()) flow.http2_judged = flow.client->base();
   }
 }
 

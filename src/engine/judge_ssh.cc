@@ -46,7 +46,6 @@ void Inspector::Impl::read_ssh(Flow& flow) {
   }
   // What follows names nothing.
   flow.client->skip(flow.client->contiguous().size());
-  if (options_.read_details) read_ssh_details(flow);
 }
 
 void Inspector::Impl::read_ssh_details(Flow& flow) {

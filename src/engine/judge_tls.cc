@@ -9,6 +9,21 @@ using parsers::kTlsHandshake;
 
 namespace {
 
+// version_text names the highest version that a hello offers; empty for one that has no name.
+std::string_view version_text(std::uint16_t version) {
+  switch (version) {
+    case 0x0304: return "TLS 1.3";
+    case 0x0303: return "TLS 1.2";
+    case 0x0302: return "TLS 1.1";
+    case 0x0301: return "TLS 1.0";
+    case 0x0300: return "SSL 3.0";
+    case 0xfefc: return "DTLS 1.3";
+    case 0xfefd: return "DTLS 1.2";
+    case 0xfeff: return "DTLS 1.0";
+    default: return {};
+  }
+}
+
 bool begins_with_hello(ByteSpan records) {
   return records.size() > parsers::kTlsRecordHeaderSize && records[0] == kTlsHandshake &&
          records[parsers::kTlsRecordHeaderSize] == parsers::kTlsClientHello;
@@ -145,6 +160,7 @@ void Inspector::Impl::report_hello(Flow& flow, const parsers::ClientHello& hello
   for (int i = 0; i < kAlpnMax && alpn.next(protocol); ++i) report_detail(flow, Detail::kAlpn, protocol);
   if (hello.ech) report_detail(flow, Detail::kEch, "outer");
   if (!options_.read_details) return;  // Fingerprints cost two digests; the live path does not use them.
+  report_detail(flow, Detail::kTlsVersion, version_text(hello.highest_version()));
   parsers::Ja3Text ja3;
   if (fingerprinter_.ja3(hello, ja3)) report_detail(flow, Detail::kJa3, parsers::text_of(ja3));
   parsers::Ja4Text ja4;

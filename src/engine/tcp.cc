@@ -218,9 +218,8 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
 // judged_end returns the client offset up to which bytes may leave.
 std::uint64_t Inspector::Impl::judged_end(const Flow& flow) {
   if (flow.state == FlowState::kFinal || flow.client == nullptr) return UINT64_MAX;
-  // An HTTP/2 connection has no name before its first request, though its frames are read already.
-  const std::uint32_t requests = flow.http_connect ? flow.http2_requests : flow.http_requests;
-  if (flow.stage == Protocol::kHttp2 && requests == 0) return flow.tunnel_base;
+  // HTTP/2 frames are read before the request that they belong to is known.
+  if (flow.stage == Protocol::kHttp2) return std::max(flow.tunnel_base, flow.http2_judged);
   return flow.client->base();
 }
 
@@ -319,7 +318,6 @@ void Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
   switch (flow.stage) {
     case Protocol::kTls: return read_tls_server(flow);
     case Protocol::kHttp: return read_http_server(flow);
-    case Protocol::kSsh: return read_ssh_details(flow);
     default: break;
   }
   read_details(flow);

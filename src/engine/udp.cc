@@ -71,6 +71,7 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
   if (flow.by_address && !options_.read_details) return opaque_datagram(flow, packet, ip);
   const Protocol protocol = detect_datagram(ip.payload, flow.key);
   if (!flow.stage_known || (protocol == Protocol::kQuic && flow.stage != Protocol::kQuic)) set_protocol(flow, protocol);
+  read_two_datagrams(flow, ip.payload);
   if (flow.by_address) return opaque_datagram(flow, packet, ip);
   // DNS is judged message by message wherever it turns up (R5); it is no packet of the QUIC connection.
   if (flow.stage == Protocol::kQuic && is_dns_like(protocol) && !shadow(flow)) return {.reason = Reason::kProtocolNotAllowed};

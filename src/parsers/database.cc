@@ -30,7 +30,8 @@ Likeness looks_like_postgresql(ByteSpan client) {
   constexpr std::uint32_t kCancelRequest = 80'877'102;
   constexpr std::uint32_t kSslRequest = 80'877'103;
   constexpr std::uint32_t kGssRequest = 80'877'104;
-  constexpr std::uint32_t kVersion3 = 3U << 16;
+  constexpr std::uint32_t kVersion2 = 2U << 16, kVersion3 = 3U << 16;
+  constexpr std::uint32_t kStartupSizeOfVersion2 = 296, kCancelMin = 16;
   constexpr std::uint32_t kStartupMax = 10'000;  // PostgreSQL's own MAX_STARTUP_PACKET_LENGTH.
   ByteReader in(client);
   std::uint32_t length = 0;
@@ -44,8 +45,10 @@ Likeness looks_like_postgresql(ByteSpan client) {
     case kSslRequest:
     case kGssRequest:
       return yes_if(length == 8);
-    case kCancelRequest:
-      return yes_if(length == 16);
+    case kCancelRequest:  // The key has four bytes in 3.0, and up to 256 in 3.2.
+      return yes_if(length >= kCancelMin && length <= kCancelMin - 4 + 256);
+    case kVersion2:
+      return yes_if(length == kStartupSizeOfVersion2);
     case kVersion3:
     case kVersion3 + 2:
       return startup_parameters(as_text(in.rest()), length - 8);

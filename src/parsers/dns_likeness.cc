@@ -78,6 +78,14 @@ Likeness on_failure(DnsWire result) {
   return result == DnsWire::kShort ? Likeness::kMaybe : Likeness::kNo;
 }
 
+// begins_netbios_name tells that what is there of a cut name can still become one of RFC 1001.
+bool begins_netbios_name(ByteSpan name) {
+  constexpr std::uint8_t kEncodedSize = 32;
+  return name.size() > 1 && name[0] == kEncodedSize &&
+         std::all_of(name.begin() + 1, name.begin() + std::min<std::ptrdiff_t>(std::ssize(name), 1 + kEncodedSize),
+                     [](std::uint8_t byte) { return byte >= 'A' && byte <= 'P'; });
+}
+
 }  // namespace
 
 Likeness looks_like_dns(ByteSpan message) {
@@ -92,8 +100,9 @@ Likeness looks_like_dns(ByteSpan message) {
   if (message.size() - offset < least) return Likeness::kNo;
   DnsQuestion question;
   for (std::size_t i = 0; i < header.question_count; ++i) {
+    const ByteSpan rest = message.subspan(offset);
     if (const DnsWire result = read_dns_question(message, offset, question); result != DnsWire::kOk) {
-      return on_failure(result);
+      return begins_netbios_name(rest) ? Likeness::kNo : on_failure(result);
     }
     if (!question_is_sane(question)) return Likeness::kNo;
   }

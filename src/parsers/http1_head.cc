@@ -237,18 +237,20 @@ void refuse(Fault fault, std::string_view text, HttpRequestHead& head) {
   (void)read_for_report(text.substr(0, kHttpHeadMax), head);
 }
 
-// leading_line_end returns the length of the one empty line that may stand before a request (RFC 9112
-// §2.2), or nullopt while a lone CR may yet become one.
-std::optional<std::size_t> leading_line_end(std::string_view text) {
-  if (text == "\r") return std::nullopt;
-  return text.starts_with("\r\n") ? std::size_t{2} : std::size_t{0};
+// leading_lines_end returns the length of the empty lines that stand before a request (RFC 9112 §2.2 wants one to be
+// passed over; servers pass over more, or refuse), or nullopt while a lone CR may yet become another.
+std::optional<std::size_t> leading_lines_end(std::string_view text) {
+  std::size_t length = 0;
+  while (length < 2 * kHttpEmptyLinesMax && text.substr(length).starts_with("\r\n")) length += 2;
+  if (text.substr(length) == "\r") return std::nullopt;
+  return length;
 }
 
 }  // namespace
 
 HttpRequestHead parse_http_request_head(ByteSpan stream, std::size_t scan_from) {
   HttpRequestHead head;
-  const std::optional<std::size_t> leading = leading_line_end(as_text(stream));
+  const std::optional<std::size_t> leading = leading_lines_end(as_text(stream));
   if (!leading) return head;
   stream = stream.subspan(*leading);
   scan_from -= std::min(scan_from, *leading);

@@ -44,7 +44,8 @@ Likeness versioned_target(std::string_view rest) {
 
 Likeness looks_like_http1(ByteSpan stream) {
   std::string_view text = as_text(stream);
-  if (text.starts_with("\r")) {  // RFC 9112 §2.2: one empty line may stand before the request line.
+  // RFC 9112 §2.2: empty lines may stand before the request line.
+  for (std::size_t i = 0; i < kHttpEmptyLinesMax && text.starts_with('\r'); ++i) {
     if (text.size() == 1) return Likeness::kMaybe;
     if (text[1] != '\n') return Likeness::kNo;
     text.remove_prefix(2);

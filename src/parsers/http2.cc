@@ -142,6 +142,7 @@ class Http2RequestReader::Impl {
 
   void reset(bool upgraded);
   Result next(ByteSpan structural);
+  bool in_header_block() const { return state_ == State::kBlock; }
 
  private:
   enum class State : std::uint8_t { kPreface, kSettings, kFrames, kBlock, kFailed };
@@ -312,6 +313,9 @@ Http2RequestReader::Http2RequestReader() : impl_(std::make_unique<Impl>()) {}
 Http2RequestReader::~Http2RequestReader() = default;
 Http2RequestReader::Result Http2RequestReader::next(ByteSpan structural) {
   return impl_->next(structural);
+}
+bool Http2RequestReader::in_header_block() const {
+  return impl_->in_header_block();
 }
 void Http2RequestReader::reset(bool upgraded) {
   impl_->reset(upgraded);

@@ -37,7 +37,7 @@ bool is_dhcpv4(ByteSpan datagram) {
     if (!in.read_prefixed<1>(value)) return false;
     if (code == kMessageType) return value.size() == 1 && value.rest()[0] >= 1 && value.rest()[0] <= 18;
   }
-  return false;
+  return code == kEnd;  // BOOTP has no message type (RFC 1497).
 }
 
 // is_dhcpv6 needs a client or server identifier (or, from a relay, a relayed message) and options that end
@@ -138,16 +138,42 @@ bool ntp_times_agree(ByteSpan datagram) {
   return close(origin, received) || close(received, sent);
 }
 
+// is_ntp_control takes a query of mode 6 (RFC 9327 §2): operation, count, and as much data, padded.
+bool is_ntp_control(ByteSpan datagram) {
+  constexpr std::size_t kControlHeaderSize = 12;
+  constexpr unsigned kReadStatus = 1, kRequestNonce = 12, kUnsetTrap = 31;
+  if (datagram.size() < kControlHeaderSize || datagram[0] >> 6 != 0) return false;
+  const unsigned operation = datagram[1];  // The bits above it are those of answers.
+  const bool known = (operation >= kReadStatus && operation <= kRequestNonce) || operation == kUnsetTrap;
+  const std::size_t count = be16(datagram, 10);
+  return known && be16(datagram, 4) == 0 && be16(datagram, 8) == 0 &&
+         datagram.size() == kControlHeaderSize + (count + 3) / 4 * 4;
+}
+
+// is_ntp_private takes a query of ntpdc (mode 7) without data: implementation, request code, zeros.
+bool is_ntp_private(ByteSpan datagram) {
+  constexpr std::size_t kPrivateHeaderSize = 8, kPrivateSizeMax = 200;
+  constexpr std::uint8_t kRequestMax = 45;
+  if (datagram.size() < kPrivateHeaderSize || datagram.size() > kPrivateSizeMax || datagram.size() % 4 != 0) return false;
+  const bool known = datagram[2] == 0 || datagram[2] == 2 || datagram[2] == 3;
+  return datagram[0] >> 6 == 0 && datagram[1] == 0 && known && datagram[3] <= kRequestMax &&
+         all_zero(datagram.subspan(4));
+}
+
 }  // namespace
 
 Likeness looks_like_ntp(ByteSpan datagram) {
+  constexpr unsigned kVersionMin = 1, kVersionMax = 4, kControl = 6, kPrivate = 7;
+  const unsigned first = datagram.empty() ? 0U : datagram[0];
+  const bool version_known = (first >> 3 & 7U) >= kVersionMin && (first >> 3 & 7U) <= kVersionMax;
+  if (version_known && (first & 7U) == kControl) return yes_if(is_ntp_control(datagram));
+  if (version_known && (first & 7U) == kPrivate) return yes_if(is_ntp_private(datagram));
   constexpr std::size_t kHeaderSize = 48;
   constexpr std::size_t kSizeMax = 1'024;  // Extension fields and a MAC.
   if (datagram.size() < kHeaderSize || datagram.size() > kSizeMax || datagram.size() % 4 != 0)
     return Likeness::kNo;
-  const unsigned version = datagram[0] >> 3 & 7U;
-  const unsigned mode = datagram[0] & 7U;
-  if (version < 1 || version > 4 || mode < 1 || mode > 5) return Likeness::kNo;
+  const unsigned mode = first & 7U;
+  if (!version_known || mode < 1 || mode > 5) return Likeness::kNo;
   constexpr unsigned kClient = 3;
   const unsigned stratum = datagram[1];
   const auto poll = static_cast<std::int8_t>(datagram[2]);
@@ -205,6 +231,41 @@ Likeness looks_like_syslog(ByteSpan datagram) {
   while (rest.ends_with('\0')) rest.remove_suffix(1);
   constexpr std::size_t kMessageMin = 8;
   return yes_if(rest.size() >= kMessageMin && is_printable_text(rest) && rest[0] != '<');
+}
+
+Likeness looks_like_syslog_tcp(ByteSpan stream) {
+  // RFC 6587 §3.4: a length may stand before the message. Behind the priority a version and a date (RFC 5424 §6) or a
+  // month (RFC 3164 §4.1.2) must stand: "<" and a number alone are many things.
+  constexpr std::size_t kLengthMax = 5, kPriorityMax = 3;
+  std::string_view text = as_text(stream);
+  const auto skip_digits = [&text](std::size_t most) {
+    std::size_t count = 0;
+    while (count < text.size() && count <= most && is_digit(text[count])) ++count;
+    const bool good = count <= most && (count < 2 || text[0] != '0');
+    text.remove_prefix(count);
+    return good ? static_cast<int>(count) : -1;
+  };
+  const int length_digits = skip_digits(kLengthMax);
+  if (length_digits < 0) return Likeness::kNo;
+  if (length_digits > 0) {
+    if (text.empty()) return Likeness::kMaybe;
+    if (text[0] != ' ') return Likeness::kNo;
+    text.remove_prefix(1);
+  }
+  if (text.empty()) return Likeness::kMaybe;
+  if (text[0] != '<') return Likeness::kNo;
+  text.remove_prefix(1);
+  const int digits = skip_digits(kPriorityMax);
+  if (digits < 0) return Likeness::kNo;
+  if (text.empty()) return Likeness::kMaybe;
+  if (digits == 0 || text[0] != '>') return Likeness::kNo;
+  text.remove_prefix(1);
+  Likeness likeness = std::max(begins_with(as_bytes_of(text), "1 20"), begins_with(as_bytes_of(text), "1 - "));
+  for (const std::string_view month : {"Jan ", "Feb ", "Mar ", "Apr ", "May ", "Jun ", "Jul ", "Aug ", "Sep ", "Oct ",
+                                       "Nov ", "Dec "}) {
+    likeness = std::max(likeness, begins_with(as_bytes_of(text), month));
+  }
+  return likeness;
 }
 
 Likeness looks_like_netbios(ByteSpan datagram) {

@@ -95,6 +95,19 @@ Likeness socks4_request(ByteReader in, ByteSpan server) {
   return yes_if(text.empty() || answered);
 }
 
+// ends_with_rdp_negotiation awaits RDP_NEG_REQ (MS-RDPBCGR §2.2.1.1.1), perhaps with RDP_NEG_CORRELATION_INFO behind it.
+bool ends_with_rdp_negotiation(ByteSpan variable) {
+  constexpr std::size_t kRequestSize = 8, kCorrelationSize = 36;
+  if (variable.size() >= kRequestSize + kCorrelationSize) {
+    const ByteSpan correlation = variable.last(kCorrelationSize);
+    const bool correlated = correlation[0] == 6 && correlation[1] == 0 && correlation[2] == kCorrelationSize && correlation[3] == 0;
+    if (correlated) variable = variable.first(variable.size() - kCorrelationSize);
+  }
+  if (variable.size() < kRequestSize) return false;
+  const ByteSpan request = variable.last(kRequestSize);
+  return request[0] == 1 && request[2] == kRequestSize && request[3] == 0 && request[4] <= 0x1f && request[5] == 0;
+}
+
 }  // namespace
 
 Likeness looks_like_netbios_session(ByteSpan client) {
@@ -144,12 +157,7 @@ Likeness looks_like_rdp(ByteSpan client, ByteSpan server) {
   if (client.size() > length && !confirmed) return Likeness::kNo;
   const ByteSpan variable = client.subspan(kTpduEnd, length - kTpduEnd);
   const bool cookie = begins_with(variable, "Cookie: ms") == Likeness::kYes;
-  constexpr std::size_t kNegotiationSize = 8;
-  if (variable.size() < kNegotiationSize) return Likeness::kNo;
-  const ByteSpan negotiation = variable.last(kNegotiationSize);
-  const bool negotiates = begins_with(negotiation.first(1), "\1") == Likeness::kYes && negotiation[2] == 8 &&
-                          negotiation[3] == 0 && negotiation[4] <= 0x1f && negotiation[5] == 0;
-  return yes_if(cookie || negotiates);
+  return yes_if(cookie || ends_with_rdp_negotiation(variable));
 }
 
 Likeness looks_like_socks(ByteSpan client, ByteSpan server) {

@@ -8,35 +8,45 @@ namespace {
 // Greeting is a server's first reply, of one line or several, and what it says of itself. What follows it
 // may be anything, TLS after an upgrade included.
 struct Greeting {
-  Likeness is_220 = Likeness::kNo;
+  Likeness is_known = Likeness::kNo;  // Begins with one of the codes asked for.
   bool whole = false;
   bool says_smtp = false;
   bool says_ftp = false;
 };
 
-Greeting read_greeting(ByteSpan server) {
+Greeting read_greeting(ByteSpan server, std::initializer_list<std::string_view> codes) {
   Greeting greeting;
-  greeting.is_220 = begins_with(server, "220");
-  if (greeting.is_220 != Likeness::kYes) return greeting;
+  std::string_view known;
+  for (const std::string_view code : codes) {
+    const Likeness begins = begins_with(server, code);
+    greeting.is_known = std::max(greeting.is_known, begins);
+    if (begins == Likeness::kYes) known = code;
+  }
+  if (greeting.is_known != Likeness::kYes) return greeting;
   constexpr int kLinesMax = 64;
   for (int i = 0; i < kLinesMax && !greeting.whole && !server.empty(); ++i) {
     bool line_whole = false;
     const std::string_view line = first_line(server, line_whole);
     if (!line_whole && line.size() <= 3) {
-      if (i == 0) greeting.is_220 = Likeness::kMaybe;
+      if (i == 0) greeting.is_known = Likeness::kMaybe;
       return greeting;
     }
     // Lines behind the first may be shorter.
     const bool separated = line.size() <= 3 || line[3] == ' ' || line[3] == '-' || line[3] == '\r';
     if ((i == 0 && !separated) || !is_printable_text(line)) return {};
-    greeting.says_smtp = greeting.says_smtp || contains_ignoring_case(line, "SMTP");
+    greeting.says_smtp = greeting.says_smtp || contains_ignoring_case(line, "SMTP") || contains_ignoring_case(line, "LMTP");
     greeting.says_ftp = greeting.says_ftp || contains_ignoring_case(line, "FTP");
     if (!line_whole) return greeting;
-    greeting.whole = line == "220" || line.starts_with("220 ");
+    greeting.whole = line.starts_with(known) && (line.size() == known.size() || line[known.size()] == ' ');
     server = server.subspan(as_text(server).find('\n') + 1);
   }
   return greeting;
 }
+
+// A server that is busy or does not want the client says so in place of the greeting (RFC 5321 §3.1, RFC 7504,
+// RFC 959 §5.4).
+Greeting read_smtp_greeting(ByteSpan server) { return read_greeting(server, {"220", "421", "521", "554"}); }
+Greeting read_ftp_greeting(ByteSpan server) { return read_greeting(server, {"220", "120", "421"}); }
 
 // asks_for_tls tells whether one command line asks for TLS.
 bool asks_for_tls(Protocol protocol, std::string_view line) {
@@ -76,8 +86,8 @@ TlsRequest find_tls_request(Protocol protocol, ByteSpan client) {
 }
 
 Likeness looks_like_smtp(ByteSpan client, ByteSpan server) {
-  const Greeting greeting = read_greeting(server);
-  if (greeting.is_220 == Likeness::kNo) return Likeness::kNo;
+  const Greeting greeting = read_smtp_greeting(server);
+  if (greeting.is_known == Likeness::kNo) return Likeness::kNo;
   const Likeness hello = first_word_is(client, {"EHLO", "HELO", "LHLO"});
   if (hello == Likeness::kYes) {
     bool whole = false;
@@ -94,15 +104,15 @@ Likeness looks_like_smtp(ByteSpan client, ByteSpan server) {
 }
 
 Likeness looks_like_ftp(ByteSpan client, ByteSpan server) {
-  const Greeting greeting = read_greeting(server);
-  if (greeting.is_220 == Likeness::kNo) return Likeness::kNo;
+  const Greeting greeting = read_ftp_greeting(server);
+  if (greeting.is_known == Likeness::kNo) return Likeness::kNo;
   const bool says_so = greeting.whole && greeting.says_ftp && !greeting.says_smtp;
   const bool says_otherwise = greeting.says_smtp && !greeting.says_ftp;
   if (client.empty()) return says_so ? Likeness::kYes : Likeness::kMaybe;
   const Likeness command = first_word_is(
       client, {"USER", "AUTH", "FEAT", "SYST", "OPTS", "HOST", "CLNT", "PORT", "EPRT", "PASV", "EPSV"});
   if (command != Likeness::kNo && !says_otherwise) {
-    return greeting.is_220 == Likeness::kYes ? command : Likeness::kMaybe;
+    return greeting.is_known == Likeness::kYes ? command : Likeness::kMaybe;
   }
   if (!says_so) return Likeness::kNo;
   return first_word_is(client, {"PASS", "QUIT", "NOOP", "HELP", "ACCT", "PBSZ", "PWD", "TYPE", "CWD"});
@@ -127,7 +137,8 @@ Likeness looks_like_imap(ByteSpan client, ByteSpan server) {
   if (space == std::string_view::npos) return Likeness::kMaybe;
   const Likeness command = first_word_is(
       client.subspan(space + 1), {"CAPABILITY", "LOGIN", "STARTTLS", "AUTHENTICATE", "ID", "NOOP", "LOGOUT",
-                                  "ENABLE", "SELECT", "EXAMINE", "LIST", "STATUS"});
+                                  "ENABLE", "SELECT", "EXAMINE", "LIST", "STATUS", "COMPRESS", "NAMESPACE", "LSUB",
+                                  "XLIST", "CREATE", "APPEND", "IDLE", "UNSELECT", "CLOSE", "LANGUAGE"});
   return std::min(greets, command);
 }
 
@@ -140,6 +151,10 @@ Likeness looks_like_pop3(ByteSpan client, ByteSpan server) {
     if (!separated || !is_printable_text(line)) return Likeness::kNo;
     if (!whole) greets = Likeness::kMaybe;
   }
+  // A server that is full says "-ERR" in place of its greeting. So do others: the client must have spoken POP3.
+  const Likeness refuses = begins_with(server, "-ERR");
+  if (client.empty() && refuses != Likeness::kNo) return Likeness::kMaybe;
+  greets = std::max(greets, refuses);
   if (greets == Likeness::kNo || client.empty()) return greets;
   const Likeness command =
       first_word_is(client, {"USER", "CAPA", "STLS", "AUTH", "APOP", "QUIT", "UTF8", "LANG", "STAT", "NOOP",

@@ -99,6 +99,13 @@ Likeness looks_like_xmpp(ByteSpan client) {
 }
 
 Likeness looks_like_sip(ByteSpan bytes) {
+  constexpr std::size_t kEmptyLinesMax = 8;  // RFC 3261 §7.5: they are passed over; RFC 5626 §3.5.1 sends two to keep alive.
+  for (std::size_t i = 0; i < kEmptyLinesMax && !bytes.empty() && bytes[0] == '\r'; ++i) {
+    if (bytes.size() == 1) return Likeness::kMaybe;
+    if (bytes[1] != '\n') return Likeness::kNo;
+    bytes = bytes.subspan(2);
+    if (bytes.empty()) return Likeness::kMaybe;
+  }
   constexpr std::size_t kLineMax = 2'048;
   bool whole = false;
   const std::string_view line = first_line(bytes.first(std::min(bytes.size(), kLineMax)), whole);

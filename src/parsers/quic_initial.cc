@@ -49,6 +49,12 @@ constexpr InitialParameters kV2Parameters = {{0x0d, 0xed, 0xe3, 0xde, 0xf7, 0x00
                                              "quicv2 key",
                                              "quicv2 iv",
                                              "quicv2 hp"};
+// draft-ietf-quic-v2-01 §3.3, to draft 05
+constexpr InitialParameters kV2DraftParameters = {{0xa7, 0x07, 0xc2, 0x03, 0xa5, 0x9b, 0x47, 0x18, 0x4a, 0x1d,
+                                                   0x62, 0xca, 0x57, 0x04, 0x06, 0xea, 0x7a, 0xe3, 0xe5, 0xd3},
+                                                  "quicv2 key",
+                                                  "quicv2 iv",
+                                                  "quicv2 hp"};
 // draft-ietf-quic-tls-29 §5.2, to draft 32
 constexpr InitialParameters kDraft29Parameters = {
     {0xaf, 0xbf, 0xec, 0x28, 0x99, 0x93, 0xd2, 0x4c, 0x9e, 0x97,
@@ -94,8 +100,9 @@ const InitialParameters* parameters_of(std::uint32_t version) {
     case kQuicV1:
       return &kV1Parameters;
     case kQuicV2:
-    case kQuicV2Draft:
       return &kV2Parameters;
+    case kQuicV2Draft:
+      return &kV2DraftParameters;
     case kQuicDraft22:
     case kQuicMvfst22:
       return &kDraft22Parameters;

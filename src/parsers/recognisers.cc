@@ -49,6 +49,7 @@ void ask_client_first(Candidates& candidates, ByteSpan client, ByteSpan server) 
   candidates.add(Protocol::kRdp, looks_like_rdp(client, server));
   candidates.add(Protocol::kSocks, looks_like_socks(client, server));
   candidates.add(Protocol::kLdap, looks_like_ldap(client));
+  candidates.add(Protocol::kSyslog, looks_like_syslog_tcp(client));
 }
 
 }  // namespace

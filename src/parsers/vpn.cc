@@ -19,6 +19,7 @@ bool all_zero(ByteSpan bytes) {
 }
 
 // OpenVPN's first packets: opcode and key id 0 in the first byte, then the session id.
+constexpr std::uint8_t kHardResetClientV1 = 1 << 3;  // Key method 1, plain.
 constexpr std::uint8_t kHardResetClientV2 = 7 << 3;
 constexpr std::uint8_t kHardResetServerV2 = 8 << 3;
 constexpr std::uint8_t kHardResetClientV3 = 10 << 3;
@@ -110,6 +111,8 @@ Likeness looks_like_openvpn(ByteSpan datagram) {
   constexpr std::size_t kResetMin = kSessionEnd + 5;
   if (datagram.size() < kResetMin) return Likeness::kNo;
   switch (datagram[0]) {
+    case kHardResetClientV1:
+      return yes_if(datagram.size() == kResetMin && !all_zero(datagram.subspan(1, 8)) && all_zero(datagram.subspan(kSessionEnd)));
     case kHardResetClientV2:
     case kHardResetClientV3:
       return yes_if(is_hard_reset(datagram));
@@ -128,8 +131,10 @@ Likeness looks_like_openvpn_tcp(ByteSpan stream) {
   if (!in.read_u16(length))
     return stream.empty() || stream[0] <= kLengthMax >> 8 ? Likeness::kMaybe : Likeness::kNo;
   if (length < kLengthMin || length > kLengthMax) return Likeness::kNo;
-  if (!in.empty() && in.rest()[0] != kHardResetClientV2 && in.rest()[0] != kHardResetClientV3)
+  if (!in.empty() && in.rest()[0] != kHardResetClientV1 && in.rest()[0] != kHardResetClientV2 &&
+      in.rest()[0] != kHardResetClientV3) {
     return Likeness::kNo;
+  }
   ByteSpan packet;
   if (!in.read_bytes(length, packet)) return Likeness::kMaybe;
   return looks_like_openvpn(packet);

@@ -46,9 +46,13 @@ template <typename Visitor>
 void port_ranges_of(const RuleTerms& rule, Visitor&& visitor) {
   for (const PortRange& range : rule.ports) visitor(range, rule.protocols);
   if (!rule.ports.empty()) return;
-  for (const std::uint16_t port : kHomePorts) {
-    const RuleProtocols protocols = rule.protocols & protocols_at_home(port);
-    if (protocols != 0) visitor(PortRange{port, port}, protocols);
+  for (std::size_t i = 0; i < kRuleWords.size(); ++i) {
+    const RuleProtocols bit = RuleProtocols{1} << i;
+    if ((rule.protocols & bit) == 0) continue;
+    if ((bit & kPortlessProtocols) != 0) visitor(PortRange{0, 0}, bit);
+    for (const std::uint16_t port : kRuleWords[i].ports) {
+      if (port != 0) visitor(PortRange{port, port}, bit);
+    }
   }
 }
 

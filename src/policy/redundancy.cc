@@ -38,7 +38,7 @@ std::vector<PortRange> ports_of(const RuleTerms& rule, RuleProtocols protocol) {
   const bool on_tcp = (protocols_on(Transport::kTcp) & protocol) != 0;
   const bool on_udp = (protocols_on(Transport::kUdp) & protocol) != 0;
   const RuleProtocols transports =
-      static_cast<RuleProtocols>((on_tcp ? kTcpBit : 0) | (on_udp ? kUdpBit : 0));
+      (on_tcp ? kTcpBit : RuleProtocols{0}) | (on_udp ? kUdpBit : RuleProtocols{0});
   port_ranges_of(rule, [&](PortRange range, RuleProtocols protocols) {
     if ((protocols & protocol) != 0 || (transports != 0 && (protocols & transports) == transports)) ports.push_back(range);
   });
@@ -51,8 +51,8 @@ bool terms_covered(const RuleTerms& narrow, const RuleTerms& wide) {
   if (wide.expires < narrow.expires) return false;
   bool covered = true;
   port_ranges_of(narrow, [&](PortRange range, RuleProtocols protocols) {
-    for (RuleProtocols rest = protocols; rest != 0; rest &= static_cast<RuleProtocols>(rest - 1)) {
-      const auto bit = static_cast<RuleProtocols>(rest & -rest);
+    for (RuleProtocols rest = protocols; rest != 0; rest &= rest - 1) {
+      const auto bit = rest & (~rest + 1);
       covered = covered && covers(ports_of(wide, bit), range);
     }
   });

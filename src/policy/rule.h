@@ -17,28 +17,94 @@
 
 namespace sallyport::policy {
 
-// RuleProtocols is a set of the words that `protocols` may hold.
-using RuleProtocols = std::uint16_t;
-inline constexpr RuleProtocols kTlsBit = 1, kQuicBit = 2, kHttpBit = 4, kSshBit = 8, kDnsBit = 16,
-                               kTcpBit = 32, kUdpBit = 64, kGreBit = 128, kIpipBit = 256, kSixInFourBit = 512,
-                               kVxlanBit = 1024, kGeneveBit = 2048, kTeredoBit = 4096;
-inline constexpr RuleProtocols kNamedProtocols = kTlsBit | kQuicBit | kHttpBit | kDnsBit;
+// RuleProtocols is a set of the words that `protocols` may hold: bit i stands for kRuleWords[i].
+using RuleProtocols = std::uint64_t;
+
+// RuleWord is one of these words. Protocols whose server speaks first (FTP, IMAP, POP3, MySQL) are not among them: they
+// are known only once both sides have spoken. Nor is RTP, which one datagram does not show.
+struct RuleWord {
+  std::string_view word;
+  Protocol protocol = Protocol::kUnknown;  // kUnknown: whatever the bytes are.
+  bool on_tcp = false;
+  bool on_udp = false;
+  bool carries_name = false;
+  std::array<std::uint16_t, 4> ports{};  // Its own ones (IANA); 0: no more.
+  std::uint8_t ip_protocol = 0;  // Of what goes over IP itself and has no ports.
+};
+inline constexpr std::array<RuleWord, 36> kRuleWords = {{
+    {"tls", Protocol::kTls, true, false, true, {443}},
+    {"quic", Protocol::kQuic, false, true, true, {443}},
+    {"http", Protocol::kHttp, true, false, true, {80}},
+    {"ssh", Protocol::kSsh, true, false, false, {22}},
+    {"dns", Protocol::kDns, true, true, true, {53}},
+    {"tcp", Protocol::kUnknown, true, false, false, {}},
+    {"udp", Protocol::kUnknown, false, true, false, {}},
+    {"gre", Protocol::kGre, false, false, false, {}, 47},
+    {"ipip", Protocol::kIpip, false, false, false, {}, 4},
+    {"6in4", Protocol::kSixInFour, false, false, false, {}, 41},
+    {"vxlan", Protocol::kVxlan, false, true, false, {4789}},
+    {"geneve", Protocol::kGeneve, false, true, false, {6081}},
+    {"teredo", Protocol::kTeredo, false, true, false, {3544}},
+    {"dtls", Protocol::kDtls, false, true, true, {}},
+    {"smtp", Protocol::kSmtp, true, false, false, {25, 587}},
+    {"stun", Protocol::kStun, true, true, false, {3478}},
+    {"ntp", Protocol::kNtp, false, true, false, {123}},
+    {"dhcp", Protocol::kDhcp, false, true, false, {67, 68, 546, 547}},
+    {"wireguard", Protocol::kWireguard, false, true, false, {51820}},
+    {"openvpn", Protocol::kOpenvpn, true, true, false, {1194}},
+    {"ike", Protocol::kIke, false, true, false, {500, 4500}},
+    {"bittorrent", Protocol::kBittorrent, true, true, false, {}},
+    {"mqtt", Protocol::kMqtt, true, false, false, {1883}},
+    {"amqp", Protocol::kAmqp, true, false, false, {5672}},
+    {"redis", Protocol::kRedis, true, false, false, {6379}},
+    {"postgresql", Protocol::kPostgresql, true, false, false, {5432}},
+    {"smb", Protocol::kSmb, true, false, false, {445}},
+    {"rdp", Protocol::kRdp, true, false, false, {3389}},
+    {"socks", Protocol::kSocks, true, false, false, {1080}},
+    {"sip", Protocol::kSip, true, true, false, {5060}},
+    {"snmp", Protocol::kSnmp, false, true, false, {161, 162}},
+    {"syslog", Protocol::kSyslog, true, true, false, {514, 601}},
+    {"netbios", Protocol::kNetbios, true, true, false, {137, 138, 139}},
+    {"ssdp", Protocol::kSsdp, false, true, false, {1900}},
+    {"ldap", Protocol::kLdap, true, true, false, {389}},
+    {"xmpp", Protocol::kXmpp, true, false, false, {5222, 5269}},
+}};
+static_assert(kRuleWords.size() <= 64);
+
+inline constexpr std::array<std::string_view, kRuleWords.size()> kRuleProtocolNames = [] {
+  std::array<std::string_view, kRuleWords.size()> names{};
+  for (std::size_t i = 0; i < names.size(); ++i) names[i] = kRuleWords[i].word;
+  return names;
+}();
+
+// bits_of_words returns the bits of the words that `chosen` answers yes for.
+template <typename Chosen>
+constexpr RuleProtocols bits_of_words(Chosen&& chosen) {
+  RuleProtocols bits = 0;
+  for (std::size_t i = 0; i < kRuleWords.size(); ++i) bits |= RuleProtocols{chosen(kRuleWords[i])} << i;
+  return bits;
+}
+constexpr RuleProtocols bit_of_word(std::string_view word) {
+  return bits_of_words([word](const RuleWord& known) { return known.word == word; });
+}
+inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_word("udp");
+inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
 inline constexpr RuleProtocols kTransportProtocols = kTcpBit | kUdpBit;
 // IP protocols of their own, without ports, and their numbers; ascending.
-inline constexpr RuleProtocols kPortlessProtocols = kGreBit | kIpipBit | kSixInFourBit;
+inline constexpr RuleProtocols kPortlessProtocols = bits_of_words([](const RuleWord& word) { return word.ip_protocol != 0; });
 inline constexpr std::array<std::pair<RuleProtocols, std::uint8_t>, 3> kIpProtocolBits = {
-    {{kIpipBit, 4}, {kSixInFourBit, 41}, {kGreBit, 47}}};
-inline constexpr RuleProtocols kDefaultProtocols = kTlsBit | kQuicBit | kHttpBit;
-inline constexpr std::array<std::string_view, 13> kRuleProtocolNames = {
-    "tls", "quic", "http", "ssh", "dns", "tcp", "udp", "gre", "ipip", "6in4", "vxlan", "geneve", "teredo"};
+    {{bit_of_word("ipip"), 4}, {bit_of_word("6in4"), 41}, {bit_of_word("gre"), 47}}};
+inline constexpr RuleProtocols kDefaultProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("http");
 
 // protocols_on returns what can be seen on a transport.
 constexpr RuleProtocols protocols_on(Transport transport) {
+  constexpr RuleProtocols kOnTcp = bits_of_words([](const RuleWord& word) { return word.on_tcp; });
+  constexpr RuleProtocols kOnUdp = bits_of_words([](const RuleWord& word) { return word.on_udp; });
   switch (transport) {
     case Transport::kTcp:
-      return kTlsBit | kHttpBit | kSshBit | kDnsBit | kTcpBit;
+      return kOnTcp;
     case Transport::kUdp:
-      return kQuicBit | kDnsBit | kUdpBit | kVxlanBit | kGeneveBit | kTeredoBit;
+      return kOnUdp;
     case Transport::kOther:
       return kPortlessProtocols;
     case Transport::kIcmp:
@@ -51,45 +117,31 @@ constexpr RuleProtocols protocols_on(Transport transport) {
 // protocols_of_flow returns the words that a flow answers to: its protocol's own, if that can be on this
 // transport, and its transport's.
 constexpr RuleProtocols protocols_of_flow(Transport transport, Protocol protocol) {
-  RuleProtocols bits = kTransportProtocols;
-  if (protocol == Protocol::kTls) bits |= kTlsBit;
-  if (protocol == Protocol::kQuic) bits |= kQuicBit;
-  if (protocol == Protocol::kHttp) bits |= kHttpBit;
-  if (protocol == Protocol::kSsh) bits |= kSshBit;
-  if (protocol == Protocol::kDns) bits |= kDnsBit;
-  if (protocol == Protocol::kGre || protocol == Protocol::kNvgre || protocol == Protocol::kErspan) bits |= kGreBit;
-  if (protocol == Protocol::kIpip) bits |= kIpipBit;
-  if (protocol == Protocol::kSixInFour) bits |= kSixInFourBit;
-  if (protocol == Protocol::kVxlan) bits |= kVxlanBit;
-  if (protocol == Protocol::kGeneve) bits |= kGeneveBit;
-  if (protocol == Protocol::kTeredo) bits |= kTeredoBit;
-  return bits & protocols_on(transport);
+  constexpr auto kOwn = [] {
+    std::array<RuleProtocols, kProtocolCount> own{};
+    for (std::size_t i = 0; i < kRuleWords.size(); ++i) {
+      if (kRuleWords[i].protocol != Protocol::kUnknown) own[static_cast<std::size_t>(kRuleWords[i].protocol)] |= RuleProtocols{1} << i;
+    }
+    own[static_cast<std::size_t>(Protocol::kNvgre)] = own[static_cast<std::size_t>(Protocol::kErspan)] = bit_of_word("gre");
+    return own;
+  }();
+  return (kTransportProtocols | kOwn[static_cast<std::size_t>(protocol)]) & protocols_on(transport);
 }
+
+// has_home tells whether a word has ports of its own, or needs none.
+constexpr bool has_home(const RuleWord& word) { return word.ports[0] != 0 || word.ip_protocol != 0; }
 
 // protocols_at_home returns the protocols whose own port this is; tcp and udp have none. What has no ports is at 0.
 constexpr RuleProtocols protocols_at_home(std::uint16_t port) {
-  switch (port) {
-    case 0:
-      return kPortlessProtocols;
-    case 443:
-      return kTlsBit | kQuicBit;
-    case 80:
-      return kHttpBit;
-    case 22:
-      return kSshBit;
-    case 53:
-      return kDnsBit;
-    case 3544:
-      return kTeredoBit;
-    case 4789:
-      return kVxlanBit;
-    case 6081:
-      return kGeneveBit;
-    default:
-      return 0;
-  }
+  constexpr RuleProtocols kAt443 = bit_of_word("tls") | bit_of_word("quic");  // By far the most flows.
+  if (port == 443) return kAt443;
+  return port == 0 ? kPortlessProtocols : bits_of_words([port](const RuleWord& word) {
+    for (const std::uint16_t own : word.ports) {
+      if (own == port) return true;
+    }
+    return false;
+  });
 }
-inline constexpr std::array<std::uint16_t, 8> kHomePorts = {0, 22, 53, 80, 443, 3544, 4789, 6081};
 
 struct PortRange {
   std::uint16_t first = 0;

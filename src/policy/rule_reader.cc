@@ -16,7 +16,7 @@ constexpr std::array<std::string_view, 2> kActions = {"deny", "allow"};
 constexpr std::array<std::string_view, 2> kRefusals = {"reset", "drop"};
 constexpr std::array<std::string_view, 1> kSpeak = {"speak"};
 
-// Words of `protocols` that are known and stand for nothing yet.
+// Words of `protocols` that are known and stand for nothing yet. HTTP/2 is `http`, mDNS and LLMNR are `dns`.
 std::vector<std::string_view> later_protocols() {
   std::vector<std::string_view> words = {"icmp", "icmpv6", "sctp", "esp"};
   for (const std::string_view word : kProtocolNames) {
@@ -190,7 +190,7 @@ void RuleReader::read_protocols(Frame& frame) {
   for (const Value& item : items) {
     const auto index = frame.reader.word(item, frame.path("protocols"), kRuleProtocolNames, later);
     if (index) {
-      frame.draft.terms.protocols |= static_cast<RuleProtocols>(1u << *index);
+      frame.draft.terms.protocols |= RuleProtocols{1} << *index;
     } else {
       frame.failed = true;
     }
@@ -295,7 +295,7 @@ void RuleReader::read_expiry(Frame& frame) {
 void RuleReader::check_combination(Frame& frame) {
   const RuleTerms& terms = frame.draft.terms;
   for (std::size_t i = 0; i < kRuleProtocolNames.size(); ++i) {
-    const auto bit = static_cast<RuleProtocols>(1u << i);
+    const RuleProtocols bit = RuleProtocols{1} << i;
     if ((terms.protocols & bit) == 0) continue;
     const std::string word(kRuleProtocolNames[i]);
     if (!frame.draft.names.empty() && (bit & kNamedProtocols) == 0) {
@@ -307,7 +307,7 @@ void RuleReader::check_combination(Frame& frame) {
       frame.error(frame.table.find("ports")->value.position, "ports",
                   word + " has no ports: leave \"ports\" out, or give it a rule of its own");
     }
-    if (terms.ports.empty() && (bit & kTransportProtocols) != 0) {
+    if (terms.ports.empty() && !has_home(kRuleWords[i])) {
       frame.error(frame.table.find("protocols")->value.position, "protocols",
                   word + " has no port of its own: \"ports\" is required; say \"any\" for every port");
     }

@@ -7,15 +7,13 @@
 #include "support/dns_builder.h"
 #include "support/dtls_builder.h"
 #include "support/http2_builder.h"
+#include "support/http2_builder.h"
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::TcpConversation;
-using ::sallyport::testing::endpoint;
 
 constexpr const char* kPolicy = R"(
 version = 1
@@ -345,6 +343,19 @@ TEST_F(TcpAdversaryTest, Http2InATunnelSendsNothingBeforeItsFirstRequest) {
   EXPECT_EQ(send(ping).decision.verdict, Verdict::kHold);
 }
 
+TEST_F(TcpAdversaryTest, NoFrameOfAnHttp2HeaderBlockLeavesBeforeItsRequestIsKnown) {
+  connect();
+  const auto fields = [](const std::string& authority) { return hpack(h2_get(authority)); };
+  const std::string first = h2_open() + h2_headers(1, h2_get("good.example"));
+  EXPECT_EQ(send(first).decision.verdict, Verdict::kAccept);
+  const std::string begun = h2_frame(kH2Headers, kH2EndStream, 3, fields("evil.example"));
+  EXPECT_EQ(send(begun).decision.verdict, Verdict::kHold) << "its last frame may still take it anywhere";
+  const auto ended = send(h2_frame(kH2Continuation, kH2EndHeaders, 3, ""));
+  EXPECT_EQ(ended.decision.verdict, Verdict::kDrop);
+  ASSERT_EQ(ended.releases.size(), 1U);
+  EXPECT_EQ(ended.releases[0].decision.verdict, Verdict::kDrop);
+}
+
 TEST(DetailsAdversaryTest, ReadingDetailsLetsNoStaleSegmentOfADeniedFlowGo) {
   engine::InspectorOptions options = InspectorHarness::small_options();
   options.read_details = true;
@@ -358,4 +369,4 @@ TEST(DetailsAdversaryTest, ReadingDetailsLetsNoStaleSegmentOfADeniedFlowGo) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

@@ -29,13 +29,9 @@ void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(m
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::DnsMessageBuilder;
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::TcpConversation;
-using ::sallyport::testing::endpoint;
 
 constexpr const char* kPolicy = R"(
 version = 1
@@ -122,4 +118,4 @@ TEST(AllocationTest, TenThousandPacketsTakeNoMemory) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

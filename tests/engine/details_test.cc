@@ -7,12 +7,9 @@
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::TcpConversation;
-using ::sallyport::testing::endpoint;
 using engine::Detail;
 
 constexpr const char* kPolicy = "version = 1\n[defaults]\nmode = \"observe\"\n";
@@ -134,6 +131,35 @@ TEST_F(DetailsTest, AHostFieldThatIsCutIsNoName) {
   EXPECT_EQ(fw_.inspector().events().size(), 1U);
 }
 
+TEST_F(DetailsTest, TheHighestVersionOfAHelloIsTold) {
+  hello("a.example");
+  EXPECT_EQ(fw_.detail(Detail::kTlsVersion), "TLS 1.3");
+}
+
+TEST_F(DetailsTest, AnEncryptedClientHelloIsTold) {
+  const Bytes record = ClientHelloBuilder().server_name("outer.example").ech_outer().record();
+  fw_.client(tcp_.client_data(record));
+  EXPECT_EQ(fw_.detail(Detail::kEch), "outer");
+  EXPECT_EQ(fw_.names(), std::vector<std::string>{"outer.example"});
+}
+
+TEST_F(DetailsTest, AnSslVersion2HelloIsKnownAndRefused) {
+  fw_.client(tcp_.client_data(hex("802e 01 0002 0015 0000 0010") ));
+  ASSERT_EQ(fw_.verdicts().size(), 1U);
+  EXPECT_EQ(fw_.verdicts()[0].protocol, Protocol::kTls);
+  EXPECT_EQ(fw_.verdicts()[0].reason, Reason::kUnsupportedVersion);
+}
+
+TEST_F(DetailsTest, TwoDatagramsOfOneSourceAreRtp) {
+  const auto send = [&](std::string_view payload) {
+    fw_.client(PacketBuilder::udp(endpoint("10.0.0.1", 40'002), endpoint("192.0.2.1", 5'004)).payload(payload).build());
+  };
+  fw_.inspector().finish(fw_.policy(), fw_.now());
+  send(std::string_view("\x80\0\0\1\0\0\0\xa0SSRCvoice and more of it", 33));
+  send(std::string_view("\x80\0\0\2\0\0\1\x40SSRCvoice and more of it", 33));
+  EXPECT_EQ(fw_.end(), Protocol::kRtp);
+}
+
 TEST_F(DetailsTest, AnAnswerWithoutItsQuestionIsNamed) {
   const auto answer = sallyport::testing::DnsMessageBuilder(7).response().question("a.example", 1).a("a.example", "192.0.2.9").build();
   fw_.feed(PacketBuilder::udp(endpoint("192.0.2.53", 53), endpoint("10.0.0.1", 4'000)).payload(ByteSpan(answer)).build(),
@@ -180,4 +206,4 @@ TEST_F(DetailsTest, SeveralSpacesInARequestLineAreHttpAndRefused) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

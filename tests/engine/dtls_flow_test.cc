@@ -7,11 +7,9 @@
 #include "support/dtls_builder.h"
 #include "support/inspector_harness.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::endpoint;
 
 // 198.51.100.9 is allowed for any UDP. The deny rule for another protocol there keeps the address alone from
 // deciding, so the bytes are read.
@@ -120,5 +118,17 @@ TEST_F(DtlsFlowTest, RefusesALengthThatChangesAndAHelloThatIsTooLong) {
             Reason::kTooLong);
 }
 
+TEST(DtlsByNameTest, ARuleNamesItsServer) {
+  for (const bool good : {true, false}) {
+    InspectorHarness fw("version = 1\n[[rules]]\nto = [\"good.example\"]\nprotocols = [\"dtls\"]\nports = [5349]\n");
+    const Bytes body = dtls_hello_body(ClientHelloBuilder().server_name(good ? "good.example" : "evil.example").build());
+    const Bytes datagram = dtls_message(1, body);
+    const auto packet = PacketBuilder::udp(endpoint("10.0.0.1", 40'000), endpoint("192.0.2.1", 5'349)).payload(ByteSpan(datagram));
+    const Outcome outcome = fw.client(packet.build());
+    EXPECT_EQ(outcome.decision.verdict, good ? Verdict::kAccept : Verdict::kDrop);
+    EXPECT_EQ(outcome.decision.reason, good ? Reason::kRuleAllows : Reason::kNameNotAllowed);
+  }
+}
+
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

@@ -5,15 +5,13 @@
 
 #include "support/client_hello_builder.h"
 #include "support/dns_builder.h"
+#include "support/http2_builder.h"
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::TcpConversation;
-using ::sallyport::testing::endpoint;
 using engine::FlowVerdict;
 
 constexpr const char* kPolicy = R"(
@@ -116,6 +114,47 @@ TEST_F(HttpTest, HandsAWebSocketOverOnlyAfterTheServerSwitched) {
       EXPECT_EQ(answer.decision.verdict, Verdict::kDrop) << "the held request is denied";
     }
   }
+}
+
+TEST_F(HttpTest, JudgesEveryRequestBehindAnUpgradeToHttp2) {
+  for (const bool good : {true, false}) {
+    InspectorHarness fw(kPolicy);
+    TcpConversation tcp(kClient, endpoint("192.0.2.1", 80));
+    fw.client(tcp.syn());
+    (void)tcp.syn_ack();
+    fw.client(tcp.client_data("GET / HTTP/1.1\r\nHost: good.example\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+                              "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"));
+    fw.server(tcp.server_data("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"));
+    EXPECT_EQ(fw.client(tcp.client_data(h2_open())).decision.verdict, Verdict::kAccept);
+    const auto second = fw.client(tcp.client_data(h2_headers(3, h2_get(good ? "also.example" : "evil.example"))));
+    EXPECT_EQ(second.decision.verdict, good ? Verdict::kAccept : Verdict::kDrop);
+  }
+}
+
+TEST_F(HttpTest, AServerThatDeclinesAnUpgradeAfterAnInterimAnswerLeavesHttp) {
+  send("GET / HTTP/1.1\r\nHost: good.example\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+  fw_.server(tcp_.server_data("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"));
+  EXPECT_EQ(send(get("also.example")).decision.verdict, Verdict::kHold);
+  const auto answer = fw_.server(tcp_.server_data("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+  ASSERT_EQ(answer.releases.size(), 1U);
+  EXPECT_EQ(answer.releases[0].decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(send(get("evil.example")).decision.verdict, Verdict::kDrop);
+}
+
+TEST_F(HttpTest, HeadExpectAndAnyMethodAreRequestsLikeOthers) {
+  EXPECT_EQ(send("HEAD / HTTP/1.1\r\nHost: good.example\r\n\r\n").decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(send("PUT / HTTP/1.1\r\nHost: good.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").decision.verdict,
+            Verdict::kAccept);
+  EXPECT_EQ(send("GET /").decision.verdict, Verdict::kAccept) << "five bytes of a body";
+  EXPECT_EQ(send("X-ODD_METHOD / HTTP/1.1\r\nHost: also.example\r\n\r\n").decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(send("DELETE / HTTP/1.1\r\nHost: evil.example\r\n\r\n").decision.verdict, Verdict::kDrop);
+}
+
+TEST_F(HttpTest, RefusesHttp09) {
+  const auto outcome = send("GET /\r\n");
+  EXPECT_EQ(outcome.decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(outcome.decision.reason, Reason::kUnsupportedVersion);
+  EXPECT_EQ(fw_.verdicts().at(0).protocol, Protocol::kHttp);
 }
 
 TEST_F(HttpTest, JudgesTheTunnelInsideConnect) {
@@ -263,4 +302,4 @@ TEST_F(UdpTest, FragmentsAndOtherTransportsAreDropped) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

@@ -5,11 +5,9 @@
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::endpoint;
 using engine::Detail;
 using engine::FlowVerdict;
 
@@ -43,7 +41,7 @@ class QuicFlowTest : public ::testing::Test {
 };
 
 TEST_F(QuicFlowTest, JudgesDraftsAndMvfstByTheirName) {
-  for (const std::uint32_t version : {0xff000016u, 0xff000017u, 0xff00001du, 0xfaceb001u, 0xfaceb002u}) {
+  for (const std::uint32_t version : {0xff000016u, 0xff000017u, 0xff00001du, 0xfaceb001u, 0xfaceb002u, 0x709a50c4u}) {
     InspectorHarness fw(kPolicy);
     const auto packet = [&](const std::string& name) {
       const Bytes datagram = hello(name, version);
@@ -113,5 +111,58 @@ TEST_F(QuicFlowTest, GooglesQuicWithTlsIsNamedAndRefused) {
   EXPECT_EQ(fw_.names()[0], "good.example");
 }
 
+// The answers below are for a first hello that is allowed and gone.
+class QuicContinuationTest : public QuicFlowTest {
+ protected:
+  const Bytes first_id_ = hex("8394c8f03e515708");
+  const Bytes server_id_ = hex("f067a5502a4262b5");
+
+  void SetUp() override { ASSERT_EQ(send(hello("good.example")).decision.verdict, Verdict::kAccept); }
+  static Bytes message(const std::string& name) { return ClientHelloBuilder::typical(name).message(); }
+};
+
+TEST_F(QuicContinuationTest, AfterARetryTheHelloComesWithATokenAndOtherKeys) {
+  const auto retried = [&](const std::string& name) {
+    return QuicInitialBuilder(kTestQuicV1, server_id_).token(Bytes(80, 0x70)).packet_number(1).crypto(0, message(name)).build();
+  };
+  EXPECT_EQ(send(retried("good.example")).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(send(retried("evil.example")).decision.verdict, Verdict::kDrop);
+}
+
+TEST_F(QuicContinuationTest, AfterARetryAnotherNameIsDenied) {
+  const Bytes evil = QuicInitialBuilder(kTestQuicV1, server_id_).token(Bytes(80, 0x70)).crypto(0, message("evil.example")).build();
+  EXPECT_EQ(send(evil).decision.reason, Reason::kNameNotAllowed);
+}
+
+TEST_F(QuicContinuationTest, TheServersConnectionIdDoesNotChangeTheKeys) {
+  const Bytes acknowledgement = hex("02 00 00 00 00");  // ACK of packet 0, RFC 9000 §19.3.
+  const Bytes packet = QuicInitialBuilder(kTestQuicV1, server_id_).key_dcid(first_id_).packet_number(1).frame(acknowledgement).build();
+  EXPECT_EQ(send(packet).decision.verdict, Verdict::kAccept);
+}
+
+TEST_F(QuicContinuationTest, AServerMayTurnVersion1Into2) {
+  // RFC 9368 §2.3: the rest of the handshake is sealed for version 2, with keys from the first connection id.
+  const Bytes packet = QuicInitialBuilder(kTestQuicV2, server_id_).key_dcid(first_id_).packet_number(1).ping().build();
+  EXPECT_EQ(send(packet).decision.verdict, Verdict::kAccept);
+}
+
+TEST_F(QuicFlowTest, EarlyDataThatOvertakesItsHelloWaitsForIt) {
+  Bytes early = hex("d3 00000001 08 8394c8f03e515708 00 40c0");
+  early.resize(early.size() + 0xc0, 0x5a);
+  EXPECT_EQ(send(early).decision.verdict, Verdict::kHold);
+  const Outcome judged = send(joined(early, hello("good.example")));
+  EXPECT_EQ(judged.decision.verdict, Verdict::kAccept) << "an Initial may stand behind 0-RTT";
+  ASSERT_EQ(judged.releases.size(), 1U);
+  EXPECT_EQ(judged.releases[0].decision.verdict, Verdict::kAccept);
+}
+
+TEST_F(QuicFlowTest, EarlyDataOfAForbiddenHelloDoesNotLeave) {
+  Bytes early = hex("d3 00000001 08 8394c8f03e515708 00 40c0");
+  early.resize(early.size() + 0xc0, 0x5a);
+  EXPECT_EQ(send(early).decision.verdict, Verdict::kHold);
+  EXPECT_EQ(send(hello("evil.example")).decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw_.accepted(), 0U);
+}
+
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

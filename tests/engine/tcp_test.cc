@@ -7,11 +7,9 @@
 #include "support/client_hello_builder.h"
 #include "support/inspector_harness.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::TcpConversation;
-using ::sallyport::testing::endpoint;
 using engine::FlowVerdict;
 
 constexpr const char* kPolicy = R"(
@@ -403,4 +401,4 @@ TEST_F(TcpTest, AFullTableStaysWithinItsBoundsAndFailsClosed) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

@@ -7,14 +7,9 @@
 #include "support/inspector_harness.h"
 #include "support/tunnel_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
-using ::sallyport::testing::endpoint;
-using ::sallyport::testing::frame_of;
-using ::sallyport::testing::joined_bytes;
-using ::sallyport::testing::PacketBuilder;
-using ::sallyport::testing::TcpConversation;
 using engine::FlowVerdict;
 
 constexpr const char* kRules = R"(
@@ -385,4 +380,4 @@ TEST(TunnelFlowTest, ObservingLetsEverythingThroughAndTellsTheSame) {
 }
 
 }  // namespace
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

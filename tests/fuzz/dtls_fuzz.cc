@@ -31,15 +31,15 @@ void check_hello(ByteSpan body) {
 
 // Cut into pieces of `size` bytes, one record each, the last piece first.
 void check_recut(const DtlsFragment& message, std::size_t size) {
-  const test::Bytes body(message.bytes.begin(), message.bytes.end());
-  test::Bytes datagram;
+  const testing::Bytes body(message.bytes.begin(), message.bytes.end());
+  testing::Bytes datagram;
   const std::size_t pieces = std::max<std::size_t>(1, (body.size() + size - 1) / size);
   for (std::size_t i = pieces; i-- > 0;) {
     const std::size_t begin = i * size;
-    const auto record = test::dtls_fragment(message.type, body, begin, std::min(size, body.size() - begin), message.sequence);
+    const auto record = testing::dtls_fragment(message.type, body, begin, std::min(size, body.size() - begin), message.sequence);
     datagram.insert(datagram.end(), record.begin(), record.end());
   }
-  test::Bytes again(body.size());
+  testing::Bytes again(body.size());
   DtlsFragmentReader reader(datagram);
   DtlsFragment piece;
   std::size_t seen = 0;

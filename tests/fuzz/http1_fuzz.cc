@@ -38,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const ByteSpan stream(data + 1, size - 1);
   check_head(stream);
-  test::HttpStreamDriver whole, cut;
+  testing::HttpStreamDriver whole, cut;
   whole.feed(as_text(stream));
   std::uint32_t state = data[0];
   for (std::size_t at = 0; at < stream.size();) {

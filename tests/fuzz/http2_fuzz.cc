@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace sallyport;
   if (size == 0) return 0;
   const ByteSpan stream(data + 1, size - 1);
-  test::Http2Driver whole, cut;
+  testing::Http2Driver whole, cut;
   whole.feed(as_text(stream));
   std::uint32_t state = data[0];
   for (std::size_t at = 0; at < stream.size();) {

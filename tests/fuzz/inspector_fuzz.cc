@@ -19,7 +19,7 @@ protocols = ["gre", "ipip", "6in4", "vxlan", "geneve", "teredo"]
 ports = "any"
 [[rules]]
 to = ["good.example", "*.wild.example"]
-protocols = ["tls", "quic", "http", "dns"]
+protocols = ["tls", "quic", "http", "dns", "dtls"]
 ports = "any"
 [[rules]]
 to = ["192.0.2.0/24", "2001:db8::/32"]
@@ -39,7 +39,7 @@ using namespace sallyport;
 
 // Input: repeated [control: 1 byte][length: 2 bytes][packet]. Control: bits 0-1 origin, 2 truncated,
 // 3-7 time step.
-void feed(ByteSpan input, test::InspectorWatch& watch) {
+void feed(ByteSpan input, testing::InspectorWatch& watch) {
   ByteReader in(input);
   std::uint8_t control = 0;
   std::uint16_t length = 0;
@@ -53,9 +53,9 @@ void feed(ByteSpan input, test::InspectorWatch& watch) {
   watch.finish();
 }
 
-std::vector<Verdict> run(ByteSpan input, test::KeptInspector& kept, bool observing = false) {
+std::vector<Verdict> run(ByteSpan input, testing::KeptInspector& kept, bool observing = false) {
   static const std::shared_ptr<const policy::Policy> policy = *policy::load_policy_text(kPolicy, "fuzz.toml");
-  test::InspectorWatch watch(kept.get(), *policy, observing);
+  testing::InspectorWatch watch(kept.get(), *policy, observing);
   feed(input, watch);
   return watch.verdicts();
 }
@@ -65,14 +65,14 @@ std::vector<Verdict> run(ByteSpan input, test::KeptInspector& kept, bool observi
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   constexpr std::size_t kScarce = 8;
   constexpr std::size_t kPlenty = 64;  // Details take more than the judgement, and must not change a verdict.
-  static test::KeptInspector scarce(test::small_inspector(kScarce));
-  static test::KeptInspector scarce_details(test::small_inspector(kScarce, true));
-  static test::KeptInspector plenty(test::small_inspector(kPlenty));
-  static test::KeptInspector plenty_details(test::small_inspector(kPlenty, true));
-  static test::KeptInspector observer(test::small_inspector(kScarce, true, policy::Mode::kObserve));
+  static testing::KeptInspector scarce(testing::small_inspector(kScarce));
+  static testing::KeptInspector scarce_details(testing::small_inspector(kScarce, true));
+  static testing::KeptInspector plenty(testing::small_inspector(kPlenty));
+  static testing::KeptInspector plenty_details(testing::small_inspector(kPlenty, true));
+  static testing::KeptInspector observer(testing::small_inspector(kScarce, true, policy::Mode::kObserve));
   (void)run({data, size}, scarce);
   (void)run({data, size}, scarce_details);
   (void)run({data, size}, observer, true);
-  test::InspectorWatch::check(run({data, size}, plenty) == run({data, size}, plenty_details));
+  testing::InspectorWatch::check(run({data, size}, plenty) == run({data, size}, plenty_details));
   return 0;
 }

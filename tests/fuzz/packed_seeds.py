@@ -148,12 +148,12 @@ def ipv6(next_header, payload, length=None):
     return struct.pack(">IHBB", 0x60000000, length, next_header, 64) + address + b"\1" + address + b"\2" + payload
 
 
-def tcp(payload=b"", flags=0x18, options=b""):
-    return struct.pack(">HHIIBBHHH", 40000, 443, 1, 2, (5 + len(options) // 4) << 4, flags, 64000, 0, 0) + options + payload
+def tcp(payload=b"", flags=0x18, options=b"", sequence=1, acknowledged=2):
+    return struct.pack(">HHIIBBHHH", 40000, 443, sequence, acknowledged, (5 + len(options) // 4) << 4, flags, 64000, 0, 0) + options + payload
 
 
-def udp(payload, length=None):
-    return struct.pack(">HHHH", 40000, 53, 8 + len(payload) if length is None else length, 0) + payload
+def udp(payload, length=None, port=53):
+    return struct.pack(">HHHH", 40000, port, 8 + len(payload) if length is None else length, 0) + payload
 
 
 IP_PACKET = {
@@ -215,6 +215,50 @@ QUEUE_MESSAGE = {
     "another-type": b"\2\1" + bytes(6) + message(PACKET_HEADER, kind=2),
 }
 
+# inspector: control byte (direction, time), length, packet. What the replay cases (inspector_seeds.py) lack.
+
+
+def packet(direction, data):
+    return bytes([direction | 1 << 3]) + u16(len(data)) + data
+
+
+def datagrams(*payloads):
+    return b"".join(packet(1, ipv4(17, udp(payload, port=4433))) for payload in payloads)
+
+
+def conversation(*parts):
+    """A handshake, then what client and server say in turns."""
+    swapped = lambda data: data[:12] + data[16:20] + data[12:16] + data[22:24] + data[20:22] + data[24:]
+    sent = [1001, 5001]
+    seed = packet(1, ipv4(6, tcp(b"", 2, b"", 1000, 0))) + packet(2, swapped(ipv4(6, tcp(b"", 0x12, b"", 5000, 1001))))
+    for turn, part in enumerate(parts):
+        side = turn % 2
+        data = ipv4(6, tcp(part, 0x18, b"", sent[side], sent[1 - side]))
+        seed += packet(1 + side, swapped(data) if side else data)
+        sent[side] += len(part)
+    return seed
+
+
+DTLS_HELLO = dtls_record(dtls_fragment(1, len(HELLO_BODY), 0, HELLO_BODY))
+DTLS_PARTS = [dtls_record(dtls_fragment(1, len(HELLO_BODY), begin, HELLO_BODY[begin:begin + 40])) for begin in (40, 0)]
+WITH_COOKIE = HELLO_BODY[:35] + b"\x04cook" + HELLO_BODY[36:]
+H2_HEADERS = b"\x82\x86\x84\x41\x0cgood.example"  # GET, http, "/", :authority
+H2_HELLO = (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0" +
+            bytes([0, 0, len(H2_HEADERS), 1, 5, 0, 0, 0, 1]) + H2_HEADERS)
+UPGRADE = b"GET /chat HTTP/1.1\r\nHost: good.example\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n"
+INSPECTOR = {
+    "dtls-hello-and-again-with-cookie": datagrams(
+        DTLS_HELLO, dtls_record(dtls_fragment(1, len(WITH_COOKIE), 0, WITH_COOKIE, 1), number=1)),
+    "dtls-fragments-reversed": datagrams(*DTLS_PARTS),
+    "dtls-name-changes": datagrams(
+        DTLS_HELLO, dtls_record(dtls_fragment(1, len(WITH_COOKIE), 0, WITH_COOKIE.replace(b"good", b"evil"), 1), number=1)),
+    "dtls-fragment-sent-again-changed": datagrams(DTLS_PARTS[0], DTLS_PARTS[0].replace(b"good", b"evil"), DTLS_PARTS[1]),
+    "http2-prior-knowledge": conversation(H2_HELLO, b"\0\0\0\4\0\0\0\0\0"),
+    "http-websocket": conversation(UPGRADE % b"websocket", b"HTTP/1.1 101 Switching\r\n\r\n", b"\x81\x05hello"),
+    "http-upgrade-to-h2c": conversation(UPGRADE % b"h2c", b"HTTP/1.1 101 Switching\r\n\r\n", H2_HELLO),
+    "smtp-starttls": conversation(b"", b"220 mx ESMTP\r\n", b"EHLO a\r\nSTARTTLS\r\n", b"250 STARTTLS\r\n220 go\r\n"),
+}
+
 LIKENESS = {
     "tls-record": bytes.fromhex("16030100640100006003 03"),
     "http-get": b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
@@ -236,7 +280,8 @@ LIKENESS = {
 
 def main():
     for target, seeds in {"tcp_stream": TCP_STREAM, "quic_flow": QUIC_FLOW, "mail": MAIL, "ip_packet": IP_PACKET,
-                          "dtls": DTLS, "queue_message": QUEUE_MESSAGE, "likeness": LIKENESS}.items():
+                          "dtls": DTLS, "queue_message": QUEUE_MESSAGE, "likeness": LIKENESS,
+                          "inspector": INSPECTOR}.items():
         folder = CORPUS / target
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in seeds.items():

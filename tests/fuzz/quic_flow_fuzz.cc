@@ -27,7 +27,7 @@
 namespace {
 
 using namespace sallyport;
-using test::Bytes;
+using testing::Bytes;
 
 constexpr const char* kPolicy = R"(
 version = 1
@@ -40,29 +40,29 @@ ports = "any"
 // Even numbers are allowed, odd ones are not.
 const std::vector<Bytes>& hellos() {
   static const std::vector<Bytes> list = {
-      test::ClientHelloBuilder::typical("good.example").message(),
-      test::ClientHelloBuilder::typical("evil.example").message(),
-      test::ClientHelloBuilder::post_quantum("good.example").message(),
-      test::ClientHelloBuilder::post_quantum("evil.example").message(),
-      test::decoy_hello(),
+      testing::ClientHelloBuilder::typical("good.example").message(),
+      testing::ClientHelloBuilder::typical("evil.example").message(),
+      testing::ClientHelloBuilder::post_quantum("good.example").message(),
+      testing::ClientHelloBuilder::post_quantum("evil.example").message(),
+      testing::decoy_hello(),
   };
   return list;
 }
 
-const std::vector<test::Text>& forbidden() {
-  static const std::vector<test::Text> list = [] {
-    std::vector<test::Text> out;
+const std::vector<testing::Text>& forbidden() {
+  static const std::vector<testing::Text> list = [] {
+    std::vector<testing::Text> out;
     for (const std::size_t evil : {1u, 3u}) {
-      out.push_back(test::text_of(hellos()[evil]));
+      out.push_back(testing::text_of(hellos()[evil]));
       for (const std::size_t good : {0u, 2u})
-        out.push_back(test::text_of(test::joined(hellos()[good], hellos()[evil])));
+        out.push_back(testing::text_of(testing::joined(hellos()[good], hellos()[evil])));
     }
     return out;
   }();
   return list;
 }
 
-constexpr std::array<std::uint32_t, 4> kVersions = {test::kTestQuicV1, test::kTestQuicV2, 0xff00001d, 0x1a2a3a4a};
+constexpr std::array<std::uint32_t, 4> kVersions = {testing::kTestQuicV1, testing::kTestQuicV2, 0xff00001d, 0x1a2a3a4a};
 
 class Attack {
  public:
@@ -144,7 +144,7 @@ class Attack {
 
   void add_crypto(std::size_t offset, ByteSpan data) {
     frames_.push_back(0x06);
-    for (const Bytes& part : {test::quic_varint(offset), test::quic_varint(data.size())})
+    for (const Bytes& part : {testing::quic_varint(offset), testing::quic_varint(data.size())})
       frames_.insert(frames_.end(), part.begin(), part.end());
     frames_.insert(frames_.end(), data.begin(), data.end());
     pieces_.push_back({connection_, offset, {data.begin(), data.end()}, datagram_.size()});
@@ -159,7 +159,7 @@ class Attack {
     for (auto frame = reader.next();
          frame.kind == parsers::QuicFrame::Kind::kCrypto || frame.kind == parsers::QuicFrame::Kind::kOther;
          frame = reader.next()) {
-      if (frame.kind != parsers::QuicFrame::Kind::kCrypto || frame.offset > test::Readable::kSize) continue;
+      if (frame.kind != parsers::QuicFrame::Kind::kCrypto || frame.offset > testing::Readable::kSize) continue;
       pieces_.push_back({connection_, frame.offset, {frame.data.begin(), frame.data.end()}, datagram_.size()});
     }
   }
@@ -168,7 +168,7 @@ class Attack {
     if (frames_.empty()) return;
     const Bytes id = {1, 2, 3, 4, 5, 6, 7, static_cast<std::uint8_t>(connection_)};
     constexpr std::size_t kNumberSize = 4;
-    const Bytes packet = test::QuicInitialBuilder(version_, id)
+    const Bytes packet = testing::QuicInitialBuilder(version_, id)
                              .packet_number(number, kNumberSize)
                              .datagram_size(0)
                              .frame(frames_.size() < kFramesMin ? padded(frames_) : frames_)
@@ -219,7 +219,7 @@ class Attack {
     }
     if (left.empty() || !remembered) return;
     for (const auto& [connection, stream] : readable_) {
-      for (const test::Text& text : forbidden()) watch_.check(!stream.as(text));
+      for (const testing::Text& text : forbidden()) watch_.check(!stream.as(text));
     }
   }
 
@@ -227,7 +227,7 @@ class Attack {
     const Bytes id = {1, 2, 3, 4, 5, 6, 7, static_cast<std::uint8_t>(connection_)};
     Bytes datagram = {0x40, 1, 2, 3};  // A short header.
     if ((kind & 1) != 0) {
-      datagram = test::QuicInitialBuilder(version_, id).from_server().crypto(0, test::server_hello(false)).build();
+      datagram = testing::QuicInitialBuilder(version_, id).from_server().crypto(0, testing::server_hello(false)).build();
     }
     ++packets_;
     arrive(watch_.send(testing::PacketBuilder::udp(kServer, kClient).payload(datagram).build(), Origin::kReply));
@@ -245,8 +245,8 @@ class Attack {
   inline static const Endpoint kClient = testing::endpoint("198.51.100.1", 40'000);
   inline static const Endpoint kServer = testing::endpoint("203.0.113.1", 443);
 
-  test::InspectorWatch watch_;
-  std::map<unsigned, test::Readable> readable_;       // Of each connection.
+  testing::InspectorWatch watch_;
+  std::map<unsigned, testing::Readable> readable_;       // Of each connection.
   std::map<PacketId, std::vector<Piece>> sent_;
   PacketId packets_ = 0;
   // The packet and the datagram that are being made.
@@ -269,7 +269,7 @@ class Attack {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const std::shared_ptr<const policy::Policy> policy = *policy::load_policy_text(kPolicy, "fuzz.toml");
-  static test::KeptInspector kept(test::small_inspector(8));
+  static testing::KeptInspector kept(testing::small_inspector(8));
   Attack(kept.get(), *policy).run({data, size});
   return 0;
 }

@@ -27,8 +27,8 @@
 namespace {
 
 using namespace sallyport;
-using test::Bytes;
-using test::Text;
+using testing::Bytes;
+using testing::Text;
 
 constexpr const char* kPolicy = R"(
 version = 1
@@ -54,7 +54,7 @@ Bytes post(std::string_view host) {
 
 Bytes chunked(std::string_view host) {
   const std::string_view chunks = "20\r\n0123456789abcdef0123456789abcdef\r\n0\r\n\r\n";
-  return test::joined(request("POST", host, "Transfer-Encoding: chunked\r\n"), {chunks.begin(), chunks.end()});
+  return testing::joined(request("POST", host, "Transfer-Encoding: chunked\r\n"), {chunks.begin(), chunks.end()});
 }
 
 Bytes dns_query(const std::string& label) {
@@ -76,9 +76,9 @@ const std::vector<Message>& messages() {
     std::vector<Message> out;
     for (const std::string label : {"good", "evil"}) {
       const std::string host = label + ".example";
-      const auto hello = test::ClientHelloBuilder::typical(host);
-      const auto both = [](const Bytes& first, const Bytes& second) { return test::joined(first, second); };
-      const Bytes retry_first = test::ClientHelloBuilder::typical("good.example").record();
+      const auto hello = testing::ClientHelloBuilder::typical(host);
+      const auto both = [](const Bytes& first, const Bytes& second) { return testing::joined(first, second); };
+      const Bytes retry_first = testing::ClientHelloBuilder::typical("good.example").record();
       const bool good = label == "good";
       out.push_back({hello.record(), good});
       out.push_back({hello.records({40, 9, 1, 200}), good});
@@ -89,7 +89,7 @@ const std::vector<Message>& messages() {
       out.push_back({request("GET", host), good});
       out.push_back({both(dns_query("good"), dns_query(label)), good});
     }
-    out.push_back({test::tls_records(test::decoy_hello()), true});
+    out.push_back({testing::tls_records(testing::decoy_hello()), true});
     return out;
   }();
   return list;
@@ -104,9 +104,9 @@ struct Forbidden {
 const std::vector<Forbidden>& forbidden() {
   static const std::vector<Forbidden> list = [] {
     std::vector<Forbidden> out;
-    const auto evil_hello = test::ClientHelloBuilder::typical("evil.example");
+    const auto evil_hello = testing::ClientHelloBuilder::typical("evil.example");
     const auto add = [&out](const Bytes& first, const Bytes& second) {
-      out.push_back({test::text_of(test::joined(first, second)), false});
+      out.push_back({testing::text_of(testing::joined(first, second)), false});
     };
     const Bytes evil = request("GET", "evil.example");
     add(evil_hello.record(), {});
@@ -117,12 +117,12 @@ const std::vector<Forbidden>& forbidden() {
     add(dns_query("evil"), {});
     add(dns_query("good"), dns_query("evil"));
     const Bytes posted = post("good.example");
-    Text body = test::text_of(ByteSpan(posted).first(posted.size() - kBodySize));
+    Text body = testing::text_of(ByteSpan(posted).first(posted.size() - kBodySize));
     body.insert(body.end(), kBodySize, std::nullopt);
-    test::append(body, evil);
+    testing::append(body, evil);
     out.push_back({body, false});
-    const Bytes first = test::ClientHelloBuilder::typical("good.example").record();
-    out.push_back({test::text_of(test::joined(first, evil_hello.record())), true});
+    const Bytes first = testing::ClientHelloBuilder::typical("good.example").record();
+    out.push_back({testing::text_of(testing::joined(first, evil_hello.record())), true});
     return out;
   }();
   return list;
@@ -162,7 +162,7 @@ class Attack {
       case 3:  // [offset: 2][size: 1][bytes]
         if (!in.read_u16(at) || !in.read_prefixed<1>(raw)) return;
         foreign_ = true;
-        send(at % test::Readable::kSize, raw.rest(), argument);
+        send(at % testing::Readable::kSize, raw.rest(), argument);
         break;
       case 4:  // [size: 2]: the server acknowledges so much of what it has.
         if (!in.read_u16(at)) return;
@@ -280,7 +280,7 @@ class Attack {
     if (!open_ || server_sent_ != 0 || readable_.contiguous() < hello_size) return;
     retried_ = (kind & 1) != 0;
     readable_.take(std::max(readable_.taken(), hello_size));
-    const Bytes flight = test::server_hello(retried_);
+    const Bytes flight = testing::server_hello(retried_);
     from_server(connection_.server_at(0).ack(client_sequence(readable_.taken())).payload(flight).build());
     server_sent_ = static_cast<std::uint32_t>(flight.size());
   }
@@ -309,11 +309,11 @@ class Attack {
   static constexpr std::array<std::uint32_t, 4> kStarts = {kClientStart, kClientStart + 36, kClientStart - 60, 0x40000000};
   testing::TcpConversation connection_{testing::endpoint("198.51.100.1", 40'000),
                                        testing::endpoint("203.0.113.1", 443), kClientStart};
-  test::InspectorWatch watch_;
+  testing::InspectorWatch watch_;
   std::uint32_t client_base_ = kClientStart + 1;  // Where the client's stream begins, as the client says,
   std::uint32_t server_side_base_ = kClientStart + 1;  // and as the server knows.
   bool open_ = true;                                   // The server has a connection.
-  test::Readable readable_;
+  testing::Readable readable_;
   std::map<PacketId, Segment> segments_sent_;
   PacketId packets_ = 3;
   std::set<std::size_t> used_;
@@ -328,8 +328,8 @@ class Attack {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const std::shared_ptr<const policy::Policy> policy = *policy::load_policy_text(kPolicy, "fuzz.toml");
-  static test::KeptInspector kept([] {
-    engine::InspectorOptions options = test::small_inspector(8);
+  static testing::KeptInspector kept([] {
+    engine::InspectorOptions options = testing::small_inspector(8);
     options.held_packets = 256;
     return options;
   }());

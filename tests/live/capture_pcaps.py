@@ -18,10 +18,15 @@ from typing import Callable
 from support import Capture, Servers, Testbed, skip_unless_possible
 from support.clients import Clients, http3_worked
 from support.hello import client_hello, quic_hello
+from support.proc import must
 from support.quic_initial import V1, V2, hello_datagrams
+from support.servers import DTLS_COOKIE_PORT, DTLS_PORT, GREETER_PORTS, H2C_PORT
 from test_dns import query
 from support.tunnels import Tunnel
 from test_retransmission import attack
+
+OLD_SSH_PORT = 2222  # Of a server that also takes the key exchanges that are off by default.
+OLD_METHODS = ("diffie-hellman-group1-sha1", "diffie-hellman-group14-sha1", "diffie-hellman-group-exchange-sha1")
 
 BIG_ALPN = ",".join([f"padding-{i:03}-to-fill-the-hello-up" for i in range(50)] + ["http/1.1"])
 
@@ -48,6 +53,26 @@ class Lab:
         scid = os.urandom(8)
         datagrams = hello_datagrams(version, quic_hello(name, post_quantum, scid), scid, cuts, order)
         self.raw(443, b"", transport="udp", datagrams=[datagram.hex() for datagram in datagrams])
+
+    def starttls(self, protocol: str, name: str, port: int | None = None, *arguments: str) -> None:
+        self.clients.s_client(name, 4, port or GREETER_PORTS[protocol], "-starttls", protocol, *arguments)
+
+    def websocket(self, host: str) -> None:
+        """curl asks for the upgrade, and gives up when the server has said hello in a frame."""
+        self.curl(f"http://{host}:{GREETER_PORTS['websocket']}/chat", "--http1.1", "-N", "-m", "1", "-H", "Connection: Upgrade", "-H",
+                  "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+
+    def ssh_with_each_method(self) -> None:
+        """One connection for each key exchange that this OpenSSH still has."""
+        for method in must(["ssh", "-Q", "kex"]).out.split():
+            if method.startswith("gss"):
+                continue
+            result = self.bed.run("client", self.servers.ssh_command(self.bed.server_address(4), "true", OLD_SSH_PORT, (f"KexAlgorithms={method}",)), 12)
+            if result.code != 0:
+                raise RuntimeError(f"{method}: {result.describe()}")
+
+    def dtls(self, port: int, name: str) -> None:
+        self.clients.s_client(name, 4, port, "-dtls1_2")
 
     def ping(self, family: int) -> None:
         name, echo = ("AF_INET", b"\x08") if family == 4 else ("AF_INET6", b"\x80")
@@ -133,8 +158,10 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "quic-v1-denied": (lambda lab: lab.http3("denied.test"), "udp port 443"),
     "quic-v2": (lambda lab: lab.quic(V2, "allowed.test", []), "udp port 443"),
     "quic-v2-denied": (lambda lab: lab.quic(V2, "denied.test", []), "udp port 443"),
-    "quic-draft-version-denied": (lambda lab: lab.http3("allowed.test", "--version=v2draft", works=True), "udp port 443"),
+    "quic-v2-draft": (lambda lab: lab.http3("allowed.test", "--version=v2draft", works=True), "udp port 443"),
     "quic-hello-over-two-datagrams": (lambda lab: lab.quic(V1, "allowed.test", [1000], [1, 0], post_quantum=True), "udp port 443"),
+    "quic-version-negotiation": (
+        lambda lab: lab.http3("allowed.test", "--version=0x1a2a3a4a", "--preferred-versions=v1"), "udp port 443"),
     "ipv6-quic": (lambda lab: lab.http3("allowed.test", family=6), "udp port 443"),
     "http-allowed": (lambda lab: lab.curl("http://allowed.test/"), "tcp port 80"),
     "http-denied": (lambda lab: lab.curl("http://denied.test/"), "tcp port 80"),
@@ -149,9 +176,26 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "http-absolute-form": (lambda lab: lab.curl("http://denied.test/", "-x", "http://allowed.test:80"), "tcp port 80"),
     "http-connect": (lambda lab: lab.curl("https://denied.test/", "-x", "http://allowed.test:80"), "tcp port 80"),
     "http-two-hosts": (lambda lab: lab.raw(80, http("GET", "/", "allowed.test", "Host: denied.test\r\n")), "tcp port 80"),
+    "http-websocket": (lambda lab: lab.websocket("allowed.test"), "tcp port 8082"),
+    "http2-prior-knowledge": (
+        lambda lab: lab.curl(f"http://allowed.test:{H2C_PORT}/", "--http2-prior-knowledge"), f"tcp port {H2C_PORT}"),
     "http-on-tls-port": (lambda lab: lab.raw(443, http("GET", "/", "allowed.test")), "tcp port 443"),
     "ssh-allowed-by-address": (lambda lab: lab.clients.ssh(lab.bed.server_address(4)), "tcp port 22"),
     "ssh-denied": (lambda lab: lab.clients.ssh(lab.bed.server_address(4, 1)), "tcp port 22"),
+    "ssh-host-key": (lambda lab: lab.clients.ssh(lab.bed.server_address(4)), "tcp port 22"),
+    "ssh-kex-methods": (lambda lab: lab.ssh_with_each_method(), f"tcp port {OLD_SSH_PORT}"),
+    "dtls-by-address": (lambda lab: lab.dtls(DTLS_PORT, "allowed.test"), f"udp port {DTLS_PORT}"),
+    "dtls-hello-verify-request": (lambda lab: lab.dtls(DTLS_COOKIE_PORT, "allowed.test"), f"udp port {DTLS_COOKIE_PORT}"),
+    "smtp-starttls": (lambda lab: lab.starttls("smtp", "allowed.test"), "tcp port 25"),
+    "smtp-starttls-by-curl": (
+        lambda lab: lab.curl("smtp://allowed.test/me.test", "--ssl-reqd", "--mail-from", "a@me.test", "--mail-rcpt", "b@allowed.test", "-T", "/etc/hostname"),
+        "tcp port 25"),
+    "imap-starttls": (lambda lab: lab.starttls("imap", "allowed.test"), "tcp port 143"),
+    "pop3-stls": (lambda lab: lab.starttls("pop3", "allowed.test"), "tcp port 110"),
+    "ftp-auth-tls": (lambda lab: lab.curl("ftp://allowed.test/", "--ssl-reqd", "-I", "-m", "3"), "tcp port 21"),
+    "mqtt-denied": (lambda lab: lab.curl("mqtt://allowed.test/topic", "-d", "text", "-m", "2"), "tcp port 1883"),
+    "postgresql-tls-request": (lambda lab: lab.starttls("postgres", "allowed.test"), "tcp port 5432"),
+    "socks5-denied": (lambda lab: lab.curl("http://denied.test/", "--socks5-hostname", "allowed.test:1080", "-m", "3"), "tcp port 1080"),
     "dns-udp-allowed": (lambda lab: lab.clients.dig("allowed.test", 4), "udp port 53"),
     "dns-udp-denied": (lambda lab: lab.clients.dig("denied.test", 4), "udp port 53"),
     "dns-tcp": (lambda lab: lab.clients.dig("allowed.test", 4, "+tcp"), "tcp port 53"),
@@ -215,9 +259,14 @@ def main() -> int:
     with Testbed("host", hops=1) as bed, Servers(bed) as servers:
         servers.start_web()
         servers.start_ssh()
+        servers.start_ssh(OLD_SSH_PORT, "KexAlgorithms +" + ",".join(OLD_METHODS))
         servers.start_dns()
         servers.start_quic()
         servers.start_sink()
+        servers.start_h2c()
+        servers.start_dtls()
+        for protocol in GREETER_PORTS:
+            servers.start_greeter(protocol)
         lab = Lab(bed, servers, Clients(bed, servers))
         for name in names:
             capture(lab, name, folder)

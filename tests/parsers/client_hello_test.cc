@@ -8,10 +8,10 @@
 namespace sallyport::parsers {
 namespace {
 
-using test::Bytes;
-using test::ClientHelloBuilder;
-using test::hex;
-using test::joined;
+using testing::Bytes;
+using testing::ClientHelloBuilder;
+using testing::hex;
+using testing::joined;
 
 // What the reader says of a hello; nullopt when it is well-formed.
 std::optional<ParseError> error_of(const Bytes& body) {
@@ -72,7 +72,7 @@ TEST(ClientHelloTest, FindsTheNameBehindAPostQuantumKeyShare) {
 TEST(ClientHelloTest, NoPrefixIsAHelloWithAName) {
   const Bytes body = ClientHelloBuilder::typical("example.com").build();
   for (std::size_t length = 0; length < body.size(); ++length) {
-    const auto hello = parse_client_hello(test::exact_prefix(body, length));
+    const auto hello = parse_client_hello(testing::exact_prefix(body, length));
     EXPECT_FALSE(hello && hello->server_name) << "prefix of " << length << " bytes";
   }
 }
@@ -81,7 +81,7 @@ TEST(ClientHelloTest, NoPrefixOfAPostQuantumHelloIsAHelloWithAName) {
   const Bytes body = ClientHelloBuilder::post_quantum("example.com").early_data().pre_shared_key().build();
   ASSERT_TRUE(parse_client_hello(body));
   for (std::size_t length = 0; length < body.size(); ++length) {
-    const auto hello = parse_client_hello(test::exact_prefix(body, length));
+    const auto hello = parse_client_hello(testing::exact_prefix(body, length));
     EXPECT_FALSE(hello && hello->server_name) << "prefix of " << length << " bytes";
   }
 }

@@ -33,8 +33,8 @@ const bool installed = CRYPTO_set_mem_functions(counting_malloc, counting_reallo
 
 TEST(CryptoAllocationTest, OpeningPacketsAllocatesNothing) {
   ASSERT_TRUE(installed);
-  const test::Bytes packet = test::QuicInitialBuilder().crypto(0, test::Bytes(300, 1)).build();
-  test::Bytes forged = packet;
+  const testing::Bytes packet = testing::QuicInitialBuilder().crypto(0, testing::Bytes(300, 1)).build();
+  testing::Bytes forged = packet;
   forged.back() ^= 1;
   QuicInitialOpener opener;
   QuicInitialKeys keys;
@@ -56,7 +56,7 @@ TEST(CryptoAllocationTest, OpeningPacketsAllocatesNothing) {
 
 TEST(CryptoAllocationTest, FingerprintsAllocateNothing) {
   ASSERT_TRUE(installed);
-  const test::Bytes body = test::ClientHelloBuilder::typical("example.com").build();
+  const testing::Bytes body = testing::ClientHelloBuilder::typical("example.com").build();
   const auto hello = parse_client_hello(body);
   ASSERT_TRUE(hello);
   Fingerprinter fingerprinter;

@@ -12,13 +12,13 @@
 namespace sallyport::parsers {
 namespace {
 
-using test::Bytes;
-using test::ClientHelloBuilder;
-using test::dtls_fragment;
-using test::dtls_hello_body;
-using test::dtls_message;
-using test::hex;
-using test::joined;
+using testing::Bytes;
+using testing::ClientHelloBuilder;
+using testing::dtls_fragment;
+using testing::dtls_hello_body;
+using testing::dtls_message;
+using testing::hex;
+using testing::joined;
 
 Bytes hello_body(const std::string& name = "turn.example.com") {
   return dtls_hello_body(ClientHelloBuilder().server_name(name).build());

@@ -9,9 +9,9 @@
 namespace sallyport::parsers {
 namespace {
 
-using test::Bytes;
-using test::ClientHelloBuilder;
-using test::hex;
+using testing::Bytes;
+using testing::ClientHelloBuilder;
+using testing::hex;
 
 std::string ja3_of(const ClientHelloBuilder& builder) {
   const Bytes body = builder.build();

@@ -69,11 +69,17 @@ TEST(HttpRequestHeadTest, AnyHintGivesTheSameResult) {
   }
 }
 
-TEST(HttpRequestHeadTest, CountsOneEmptyLineBeforeTheRequest) {
-  const Parsed parsed("\r\n" + std::string(kCurl));
-  ASSERT_EQ(parsed.head.framing, Framing::kComplete);
-  EXPECT_EQ(parsed.head.head_length, kCurl.size() + 2);
-  EXPECT_EQ(Parsed("\r\n\r\n" + std::string(kCurl)).head.framing, Framing::kMalformed);
+TEST(HttpRequestHeadTest, CountsAFewEmptyLinesBeforeTheRequest) {
+  std::string text(kCurl);
+  for (std::size_t lines = 1; lines <= kHttpEmptyLinesMax; ++lines) {
+    text = "\r\n" + text;
+    const Parsed parsed(text);
+    ASSERT_EQ(parsed.head.framing, Framing::kComplete) << lines;
+    EXPECT_EQ(parsed.head.head_length, kCurl.size() + 2 * lines);
+    EXPECT_EQ(looks_like_http1(as_bytes_of(text)), Likeness::kYes) << lines;
+  }
+  EXPECT_EQ(Parsed("\r\n" + text).head.framing, Framing::kMalformed);
+  EXPECT_EQ(looks_like_http1(as_bytes_of("\r\n" + text)), Likeness::kNo);
   EXPECT_EQ(Parsed("\r").head.framing, Framing::kNeedMore);
   EXPECT_EQ(Parsed("\r\n").head.framing, Framing::kNeedMore);
   EXPECT_EQ(Parsed("\rG").head.framing, Framing::kMalformed);

@@ -12,7 +12,7 @@
 namespace sallyport::parsers {
 namespace {
 
-using namespace sallyport::test;       // NOLINT: builders.
+using namespace sallyport::testing;       // NOLINT: builders.
 using namespace std::string_literals;  // NOLINT: NUL in literals.
 
 std::string log_of(std::string_view stream) {

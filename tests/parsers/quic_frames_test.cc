@@ -9,10 +9,10 @@
 namespace sallyport::parsers {
 namespace {
 
-using test::Bytes;
-using test::exact_prefix;
-using test::hex;
-using test::joined;
+using testing::Bytes;
+using testing::exact_prefix;
+using testing::hex;
+using testing::joined;
 
 using Kind = QuicFrame::Kind;
 

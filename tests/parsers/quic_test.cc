@@ -14,12 +14,12 @@
 namespace sallyport::parsers {
 namespace {
 
-using test::Bytes;
-using test::ClientHelloBuilder;
-using test::exact_prefix;
-using test::hex;
-using test::joined;
-using test::QuicInitialBuilder;
+using testing::Bytes;
+using testing::ClientHelloBuilder;
+using testing::exact_prefix;
+using testing::hex;
+using testing::joined;
+using testing::QuicInitialBuilder;
 
 Bytes copy_of(ByteSpan bytes) {
   return {bytes.begin(), bytes.end()};
@@ -490,7 +490,7 @@ TEST(QuicInitialTest, GivesTheNameHoweverTheHelloIsCut) {
   for (const std::uint32_t version : {kQuicV1, kQuicV2, kQuicDraft29}) {
     for (const std::size_t frame_size : {std::size_t{40}, std::size_t{333}, std::size_t{1'100}}) {
       for (const bool reversed : {false, true}) {
-        test::QuicHelloOptions options;
+        testing::QuicHelloOptions options;
         options.version = version;
         options.frame_size = frame_size;
         options.frames_per_datagram = frame_size == 40 ? 20 : 1;

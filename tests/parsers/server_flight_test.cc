@@ -8,12 +8,12 @@
 namespace sallyport::parsers {
 namespace {
 
-using test::Bytes;
-using test::exact_prefix;
-using test::hex;
-using test::joined;
-using test::server_hello;
-using test::tls_records;
+using testing::Bytes;
+using testing::exact_prefix;
+using testing::hex;
+using testing::joined;
+using testing::server_hello;
+using testing::tls_records;
 
 const Bytes kWarning = hex("15 0301 0002 01 70");
 

@@ -262,7 +262,10 @@ TEST(SshHostKeyTest, StandsInTheReplyOfTheMethod) {
   const Bytes blob = ssh_ed25519_blob(7);
   for (const std::string_view method :
        {"curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256",
-        "diffie-hellman-group14-sha256", "sntrup761x25519-sha512@openssh.com", "mlkem768x25519-sha256"}) {
+        "ecdh-sha2-nistp384", "ecdh-sha2-nistp521", "diffie-hellman-group1-sha1", "diffie-hellman-group14-sha1",
+        "diffie-hellman-group14-sha256", "diffie-hellman-group16-sha512", "diffie-hellman-group18-sha512",
+        "sntrup4591761x25519-sha512@tinyssh.org", "sntrup761x25519-sha512@openssh.com", "sntrup761x25519-sha512",
+        "mlkem768x25519-sha256"}) {
     EXPECT_EQ(host_key_in(ssh_kex_reply(31, blob), method), blob) << method;
     EXPECT_FALSE(host_key_in(ssh_kex_reply(33, blob), method)) << method;
   }

@@ -11,12 +11,12 @@
 namespace sallyport::parsers {
 namespace {
 
-using test::Bytes;
-using test::ClientHelloBuilder;
-using test::exact_prefix;
-using test::hex;
-using test::joined;
-using test::tls_records;
+using testing::Bytes;
+using testing::ClientHelloBuilder;
+using testing::exact_prefix;
+using testing::hex;
+using testing::joined;
+using testing::tls_records;
 
 Bytes scratch_block() {
   return Bytes(kTlsScratchSize);

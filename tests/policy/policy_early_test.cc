@@ -91,7 +91,7 @@ class RandomPolicy {
     const bool transport = !named && below(2) == 0;
     out += transport ? one({"\"tcp\"", "\"udp\"", "[\"tcp\", \"udp\"]", "[\"tls\", \"udp\"]"})
                      : (named ? one({"\"tls\"", "\"quic\"", "[\"http\", \"dns\"]", "[\"tls\", \"quic\"]"})
-                              : one({"\"tls\"", "\"ssh\"", "[\"quic\", \"dns\"]", "\"http\"", "[\"vxlan\", \"teredo\"]"}));
+                              : one({"\"tls\"", "\"ssh\"", "[\"quic\", \"dns\"]", "\"http\"", "\"ntp\"", "[\"stun\", \"mqtt\"]", "[\"vxlan\", \"teredo\"]"}));
     if (transport || below(2) == 0)
       out += "\nports = " + one({"\"any\"", "443", "[\"20-60\", 443]", "[53, 80]"});
     if (below(3) == 0) out += "\nscope = " + one({"\"s\"", "\"t\"", "[\"s\", \"t\"]"});

@@ -162,6 +162,45 @@ TEST(PolicyMatchTest, PortListsAreExact) {
     EXPECT_FALSE(allows(*policy, {"", Protocol::kSsh, port})) << port;
 }
 
+TEST(PolicyMatchTest, EveryProtocolOfARuleIsMatchedAtItsOwnPortAndByItsOwnBytesAlone) {
+  struct Word {
+    const char* word;
+    Protocol protocol;
+    std::uint16_t port;
+    Transport transport;
+  };
+  using enum Transport;
+  constexpr Word kWords[] = {
+      {"smtp", Protocol::kSmtp, 25, kTcp},         {"smtp", Protocol::kSmtp, 587, kTcp},
+      {"stun", Protocol::kStun, 3478, kUdp},       {"stun", Protocol::kStun, 3478, kTcp},
+      {"ntp", Protocol::kNtp, 123, kUdp},          {"dhcp", Protocol::kDhcp, 547, kUdp},
+      {"wireguard", Protocol::kWireguard, 51820, kUdp}, {"openvpn", Protocol::kOpenvpn, 1194, kUdp},
+      {"ike", Protocol::kIke, 4500, kUdp},         {"mqtt", Protocol::kMqtt, 1883, kTcp},
+      {"amqp", Protocol::kAmqp, 5672, kTcp},       {"redis", Protocol::kRedis, 6379, kTcp},
+      {"postgresql", Protocol::kPostgresql, 5432, kTcp}, {"smb", Protocol::kSmb, 445, kTcp},
+      {"rdp", Protocol::kRdp, 3389, kTcp},         {"socks", Protocol::kSocks, 1080, kTcp},
+      {"sip", Protocol::kSip, 5060, kUdp},         {"snmp", Protocol::kSnmp, 161, kUdp},
+      {"syslog", Protocol::kSyslog, 514, kUdp},    {"netbios", Protocol::kNetbios, 138, kUdp},
+      {"ssdp", Protocol::kSsdp, 1900, kUdp},       {"ldap", Protocol::kLdap, 389, kTcp},
+      {"xmpp", Protocol::kXmpp, 5222, kTcp}};
+  for (const Word& word : kWords) {
+    const auto policy = load("[[rules]]\nto = \"192.0.2.0/24\"\nprotocols = \"" + std::string(word.word) + "\"\n");
+    for (std::size_t i = 0; i < kProtocolCount; ++i) {
+      const auto protocol = static_cast<Protocol>(i);
+      EXPECT_EQ(allows(*policy, {"", protocol, word.port, "192.0.2.1", 0, word.transport}), protocol == word.protocol)
+          << word.word << " and " << to_string(protocol);
+    }
+    EXPECT_FALSE(allows(*policy, {"", word.protocol, 9, "192.0.2.1", 0, word.transport})) << word.word;
+  }
+}
+
+TEST(PolicyMatchTest, DtlsGoesByItsServerName) {
+  const auto policy = load("[[rules]]\nto = \"turn.example\"\nprotocols = \"dtls\"\nports = \"any\"\n");
+  EXPECT_TRUE(allows(*policy, {"turn.example", Protocol::kDtls, 5349, "192.0.2.1", 0, Transport::kUdp}));
+  EXPECT_FALSE(allows(*policy, {"evil.example", Protocol::kDtls, 5349, "192.0.2.1", 0, Transport::kUdp}));
+  EXPECT_FALSE(allows(*policy, {"turn.example", Protocol::kTls, 5349, "192.0.2.1"}));
+}
+
 TEST(PolicyMatchTest, TcpAndUdpMatchWhateverTheBytesAre) {
   const auto policy = load("[[rules]]\nto = \"192.0.2.0/24\"\nprotocols = \"tcp\"\nports = 7000\n");
   for (std::size_t i = 0; i < kProtocolCount; ++i) {

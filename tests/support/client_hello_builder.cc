@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
 void put(Bytes& out, std::size_t width, std::size_t value) {
@@ -240,4 +240,4 @@ Bytes joined(const Bytes& first, const Bytes& second) {
   return out;
 }
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

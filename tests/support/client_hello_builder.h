@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace sallyport::test {
+namespace sallyport::testing {
 
 using Bytes = std::vector<std::uint8_t>;
 
@@ -74,4 +74,4 @@ Bytes hex(std::string_view text);
 
 Bytes joined(const Bytes& first, const Bytes& second);
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

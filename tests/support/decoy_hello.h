@@ -8,7 +8,7 @@
 
 #include "client_hello_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 
 // decoy_hello names good.example. It is as long as typical("evil.example"), and where that has "evil", this has
 // the same bytes, in an extension that nobody knows. A message, as a CRYPTO stream carries it.
@@ -31,4 +31,4 @@ inline Bytes decoy_hello() {
   return decoy;
 }
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

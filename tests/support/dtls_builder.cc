@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace sallyport::test {
+namespace sallyport::testing {
 namespace {
 
 void put(Bytes& out, std::size_t value, int width) {
@@ -38,4 +38,4 @@ Bytes dtls_fragment(std::uint8_t type, const Bytes& body, std::size_t begin, std
   return out;
 }
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

@@ -6,7 +6,7 @@
 
 #include "client_hello_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 
 // dtls_hello_body turns the body of a TLS ClientHello into a DTLS one with this cookie.
 Bytes dtls_hello_body(const Bytes& tls_body, const Bytes& cookie = {}, std::uint16_t version = 0xfefd);
@@ -20,4 +20,4 @@ inline Bytes dtls_message(std::uint8_t type, const Bytes& body, std::uint16_t se
   return dtls_fragment(type, body, 0, body.size(), sequence);
 }
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

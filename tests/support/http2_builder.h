@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace sallyport::test {
+namespace sallyport::testing {
 
 inline constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 inline constexpr std::uint8_t kH2Data = 0, kH2Headers = 1, kH2Priority = 2, kH2RstStream = 3, kH2Settings = 4,
@@ -65,4 +65,4 @@ inline std::string h2_open() {
   return std::string(kHttp2Preface) + h2_frame(kH2Settings, 0, 0, "");
 }
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

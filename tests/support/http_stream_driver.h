@@ -13,7 +13,7 @@
 #include "sallyport/parsers/http1.h"
 #include "sallyport/parsers/http2.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 
 template <typename Stream>
 class BasicHttpDriver {
@@ -99,4 +99,4 @@ class BasicHttpDriver {
 using HttpStreamDriver = BasicHttpDriver<parsers::HttpRequestStream>;
 using Http2Driver = BasicHttpDriver<parsers::Http2RequestReader>;
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

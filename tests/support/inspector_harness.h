@@ -13,7 +13,7 @@
 #include "sallyport/policy/policy_file.h"
 #include "support/packet_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 
 struct Outcome {
   Decision decision;
@@ -87,6 +87,26 @@ class InspectorHarness {
     for (const auto& [id, verdict] : fates_) count += verdict == Verdict::kAccept ? 1U : 0U;
     return count;
   }
+  // fate tells what became of the nth packet fed, from 0: at once, or when it was released.
+  Verdict fate(std::size_t nth) const { return fates_.at(first_id_ + nth); }
+  std::size_t fed() const { return fates_.size(); }
+
+  // end ends every flow, as at the end of a capture, and returns what the last of them was.
+  Protocol end() {
+    inspector_.finish(*policy_, now_);
+    Outcome outcome;
+    collect(outcome);
+    return inspector_.events().empty() ? Protocol::kUnknown : inspector_.events().back().protocol;
+  }
+  // begin_anew forgets what was seen so far. Call end() before.
+  void begin_anew() {
+    fates_.clear();
+    verdicts_.clear();
+    names_.clear();
+    details_.clear();
+    first_id_ = last_id_ + 1;
+  }
+
   engine::Inspector& inspector() { return inspector_; }
   const policy::Policy& policy() const { return *policy_; }
   Timestamp now() const { return now_; }
@@ -111,10 +131,11 @@ class InspectorHarness {
   std::shared_ptr<const policy::Policy> policy_;
   Timestamp now_{std::chrono::seconds(1'800'000'000)};
   PacketId last_id_ = 0;
+  PacketId first_id_ = 1;
   std::map<PacketId, Verdict> fates_;
   std::vector<SeenVerdict> verdicts_;
   std::vector<std::string> names_;
   std::map<engine::Detail, std::string> details_;
 };
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

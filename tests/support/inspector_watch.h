@@ -18,7 +18,7 @@
 #include "sallyport/engine/inspector.h"
 #include "sallyport/parsers/ip_packet.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 
 class InspectorWatch {
  public:
@@ -191,4 +191,4 @@ inline engine::InspectorOptions small_inspector(std::size_t windows, bool detail
   return options;
 }
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

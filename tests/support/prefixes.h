@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <vector>
 
-namespace sallyport::test {
+namespace sallyport::testing {
 
 inline std::vector<std::uint8_t> exact_prefix(const std::vector<std::uint8_t>& bytes, std::size_t length) {
   return {bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(length)};
 }
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

@@ -8,7 +8,7 @@
 
 #include "client_hello_builder.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 
 inline constexpr std::uint32_t kTestQuicV1 = 0x00000001;
 inline constexpr std::uint32_t kTestQuicV2 = 0x6b3343cf;
@@ -67,4 +67,4 @@ std::vector<Bytes> quic_hello_datagrams(const Bytes& message, const QuicHelloOpt
 // quic_varint encodes in the shortest form (size 0), or in 1, 2, 4 or 8 bytes.
 Bytes quic_varint(std::uint64_t value, std::size_t size = 0);
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

@@ -10,7 +10,7 @@
 
 #include "sallyport/core/bytes.h"
 
-namespace sallyport::test {
+namespace sallyport::testing {
 
 // Text is what a receiver might read from the beginning of a stream. A byte that is absent may be anything.
 using Text = std::vector<std::optional<std::uint8_t>>;
@@ -60,4 +60,4 @@ class Readable {
   std::size_t taken_ = 0;
 };
 
-}  // namespace sallyport::test
+}  // namespace sallyport::testing

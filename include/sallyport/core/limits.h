@@ -30,6 +30,7 @@ inline constexpr std::size_t kStreamHistoryRangesMax = 128;
 // --- HTTP ------------------------------------------------------------------------------------------
 inline constexpr std::size_t kHttpHeadMax = 16'384;  // nginx and Apache stop at 8 kB a line by default.
 inline constexpr std::size_t kHttpFieldsMax = 128;
+inline constexpr std::size_t kHttpEmptyLinesMax = 8;  // Before a request; RFC 9112 §2.2 asks for one.
 inline constexpr std::size_t kHttpChunkLineMax = 256;
 inline constexpr std::size_t kHttpMethodMax = 24;  // UPDATEREDIRECTREF (RFC 4437) has 17.
 inline constexpr std::size_t kHttp2FrameMax = 16'384;      // RFC 9113 §4.2: of frames that carry fields.
@@ -37,7 +38,7 @@ inline constexpr std::size_t kHttp2FieldsMax = 64;
 inline constexpr std::size_t kHttp2FieldListMax = 16'384;  // RFC 9113 §6.5.2: 32 more for each field.
 inline constexpr std::size_t kHttp2ContinuationsMax = 16;  // Of one block; many of them are an attack.
 static_assert(kHttp2FrameMax + 9 <= kStreamAheadMax, "a HEADERS frame must fit before it is judged");
-static_assert(kHttpHeadMax + 2 <= kStreamAheadMax, "a head and the empty line before it, too");
+static_assert(kHttpHeadMax + 2 * kHttpEmptyLinesMax <= kStreamAheadMax, "a head and the empty lines before it, too");
 
 inline constexpr std::size_t kHttp2ReadersPerWorker = 128;  // Plaintext HTTP/2 connections at a time, 90 kB each.
 

@@ -6,7 +6,7 @@
 
 namespace sallyport::parsers {
 
-// looks_like_postgresql takes a client's first bytes: a startup message of version 3, or a request for TLS,
+// looks_like_postgresql takes a client's first bytes: a startup message of version 2 or 3, or a request for TLS,
 // GSSAPI or cancellation.
 Likeness looks_like_postgresql(ByteSpan client);
 

@@ -7,13 +7,14 @@
 
 namespace sallyport::parsers {
 
-Likeness looks_like_ntp(ByteSpan datagram);      // RFC 5905 §7.3, modes 1 to 5.
+Likeness looks_like_ntp(ByteSpan datagram);      // RFC 5905 §7.3, modes 1 to 5; queries of modes 6 and 7.
 Likeness looks_like_dhcp(ByteSpan datagram);     // RFC 2131 §2, and DHCPv6 (RFC 8415 §8).
 Likeness looks_like_snmp(ByteSpan datagram);     // Versions 1, 2c, 3.
 Likeness looks_like_syslog(ByteSpan datagram);   // RFC 5424, RFC 3164.
 Likeness looks_like_netbios(ByteSpan datagram);  // Name and datagram service (RFC 1002 §4.2, §4.4).
 Likeness looks_like_ssdp(ByteSpan datagram);     // UPnP Device Architecture §1.
 
+Likeness looks_like_syslog_tcp(ByteSpan stream);       // RFC 6587, with and without octet counts.
 Likeness looks_like_netbios_session(ByteSpan client);  // RFC 1002 §4.3.2
 Likeness looks_like_smb(ByteSpan client);              // SMB1 and SMB2 over TCP (MS-SMB2 §2.1).
 Likeness looks_like_ldap(ByteSpan client);             // RFC 4511 §4.1.1; a stream or a datagram.

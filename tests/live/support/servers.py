@@ -21,7 +21,11 @@ HTTP_PORT, ODD_HTTP_PORT = 80, 8081
 SSH_PORT, DNS_PORT, QUIC_PORT, ODD_QUIC_PORT = 22, 53, 443, 4434
 SINK_PORT, BULK_UPLOAD_PORT = 9000, 9443
 
+DTLS_PORT, DTLS_COOKIE_PORT, H2C_PORT = 4444, 4445, 8083
+GREETER_PORTS = {"smtp": 25, "imap": 143, "pop3": 110, "ftp": 21, "websocket": 8082, "mqtt": 1883, "postgres": 5432, "socks": 1080}
+
 SINK = Path(__file__).with_name("sink.py")
+GREETER = Path(__file__).with_name("greeter.py")
 
 
 class Servers:
@@ -85,16 +89,52 @@ http {{
         for port in (TLS_PORT, ODD_TLS_PORT, RETRY_TLS_PORT, TLS12_PORT, HTTP_PORT, ODD_HTTP_PORT):
             self.bed.wait_listening("server", "tcp", port)
 
+    def start_h2c(self, port: int = H2C_PORT) -> None:
+        """start_h2c starts an nginx that takes HTTP/2 with prior knowledge."""
+        folder = self.root / "h2c"
+        folder.mkdir()
+        temporary = "".join(f" {kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        config = folder / "nginx.conf"
+        config.write_text(f"""
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log; user root;
+events {{ worker_connections 64; }}
+http {{ access_log off; default_type text/plain;{temporary}
+  server {{ listen {port} http2; listen [::]:{port} http2; location / {{ return 200 "vhost $host\\n"; }} }} }}
+""")
+        self.bed.spawn("server", "nginx-h2c", ["nginx", "-c", str(config), "-e", f"{folder}/nginx.log"])
+        self.bed.wait_listening("server", "tcp", port)
+
+    # --- DTLS, and servers that greet ----------------------------------------------------------------
+
+    def start_dtls(self) -> None:
+        """start_dtls starts two DTLS servers of OpenSSL; the second sends a HelloVerifyRequest first."""
+        for port, more in ((DTLS_PORT, ""), (DTLS_COOKIE_PORT, " -listen")):
+            command = f"openssl s_server -4 -dtls1_2 -quiet -port {port} -cert {self.cert} -key {self.key}{more}"
+            # It ends at the end of its standard input, so it gets one that stays open.
+            fifo = self.root / f"dtls-{port}"
+            os.mkfifo(fifo)
+            self.bed.spawn("server", f"dtls-{port}", ["sh", "-c", f"exec {command} 0<>{fifo}"])
+            self.bed.wait_listening("server", "udp", port)
+
+    def start_greeter(self, protocol: str) -> int:
+        port = GREETER_PORTS[protocol]
+        self.bed.spawn("server", f"greeter-{protocol}", [sys.executable, str(GREETER), protocol, str(port), str(self.cert), str(self.key)])
+        self.bed.wait_listening("server", "tcp", port)
+        return port
+
     # --- OpenSSH ------------------------------------------------------------------------------------
 
-    def start_ssh(self, port: int = SSH_PORT) -> None:
+    def start_ssh(self, port: int = SSH_PORT, more: str = "") -> None:
+        """start_ssh starts sshd; several have one host key. `more` is added to its configuration."""
         folder = self.root / "ssh"
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o700, exist_ok=True)
         for name in ("host", "user"):
-            must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)])
+            if not (folder / name).exists():
+                must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)])
         (folder / "authorized_keys").write_text((folder / "user.pub").read_text())
-        config = folder / "sshd_config"
+        config = folder / f"sshd_config-{port}"
         config.write_text(f"""
+{more}
 Port {port}
 HostKey {folder}/host
 AuthorizedKeysFile {folder}/authorized_keys
@@ -108,13 +148,13 @@ PermitRootLogin prohibit-password
         if not run_sshd.exists():
             run_sshd.mkdir(mode=0o755)
             self._made_run_sshd = True
-        self.bed.spawn("server", "sshd", ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)])
+        self.bed.spawn("server", f"sshd-{port}", ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)])
         self.bed.wait_listening("server", "tcp", port)
 
-    def ssh_command(self, host: str, command: str, port: int = SSH_PORT) -> list[str]:
+    def ssh_command(self, host: str, command: str, port: int = SSH_PORT, more: tuple[str, ...] = ()) -> list[str]:
         folder = self.root / "ssh"
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "ConnectTimeout=8", "LogLevel=ERROR",
-                   "GlobalKnownHostsFile=/dev/null"]
+                   "GlobalKnownHostsFile=/dev/null", *more]
         arguments = [word for option in options for word in ("-o", option)]
         return ["ssh", "-F", "none", "-p", str(port), "-i", str(folder / "user"), *arguments, f"root@{host}", command]
 
