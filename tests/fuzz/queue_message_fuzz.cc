@@ -19,11 +19,15 @@ void check(bool promise) {
   if (!promise) std::abort();
 }
 
+constexpr std::size_t aligned(std::size_t size) {
+  return (size + MNL_ALIGNTO - 1) / MNL_ALIGNTO * MNL_ALIGNTO;
+}
+
 void check_message(ByteSpan bytes) {
   if (bytes.size() < sizeof(nlmsghdr)) return;
   // A block of the exact size, aligned as the receive buffer is; libmnl counts the padding as a message's own.
   const std::unique_ptr<std::uint8_t, decltype(&std::free)> block(
-      static_cast<std::uint8_t*>(std::calloc(1, MNL_ALIGN(bytes.size()))), std::free);
+      static_cast<std::uint8_t*>(std::calloc(1, aligned(bytes.size()))), std::free);
   std::memcpy(block.get(), bytes.data(), bytes.size());
   auto* message = reinterpret_cast<nlmsghdr*>(block.get());
   // Only whole messages: mnl_nlmsg_ok, which leads from one to the next, leaves none that is cut (but takes a
@@ -31,7 +35,7 @@ void check_message(ByteSpan bytes) {
   if (message->nlmsg_len > bytes.size() || !mnl_nlmsg_ok(message, static_cast<int>(bytes.size()))) return;
   const auto packet = netfilter::decode_packet(*message);
   if (!packet) return;
-  const std::uint8_t* end = block.get() + MNL_ALIGN(message->nlmsg_len);
+  const std::uint8_t* end = block.get() + aligned(message->nlmsg_len);
   check(packet->bytes.empty() || (packet->bytes.data() > block.get() && packet->bytes.data() + packet->bytes.size() <= end));
   check(packet->wire_size >= packet->bytes.size());
 }
