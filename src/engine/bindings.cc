@@ -31,7 +31,9 @@ policy::FlowQuery Inspector::Impl::query_of(const Flow& flow, Protocol protocol)
           .protocol = protocol,
           .destination = flow.key.server.address,
           .port = flow.key.server.port,
-          .now = now_};
+          .now = now_,
+          .host_key = flow.ssh.host_key_known ? &flow.ssh.host_key : nullptr,
+          .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known};
 }
 
 // match asks the policy: for what the message claims, and where that does not allow it, for what the address is known as.

@@ -17,6 +17,7 @@
 #include "sallyport/parsers/http1.h"
 #include "sallyport/parsers/http2.h"
 #include "sallyport/parsers/quic.h"
+#include "sallyport/parsers/ssh.h"
 
 namespace sallyport::engine {
 
@@ -69,6 +70,27 @@ struct DtlsState {
   bool assembling = false;
   bool hello_judged = false;
   bool without_hello = false;  // It began with another message: judged by address.
+};
+
+enum class SshPhase : std::uint8_t {
+  kIdentification,        // The client's identification string is not judged yet.
+  kServerIdentification,  // It is, and may leave; everything behind it waits for the server's.
+  kKeyExchange,           // Both are SSH; the client's NEWKEYS and what follows wait for the server's host key.
+  kDone,                  // What follows names nothing.
+};
+
+struct SshState {
+  SshPhase phase = SshPhase::kIdentification;
+  bool server_wanted = false;     // A rule for ssh is at this port: the server is watched from the SYN on.
+  bool host_key_wanted = false;   // Allowed, provided that the host key is one of the rule's.
+  bool host_key_known = false;
+  std::uint8_t told = 0;          // Which details were reported.
+  parsers::SshKeyDigest host_key{};
+  std::size_t server_identification = 0;  // Its length, in the server's window.
+  std::uint64_t may_leave = 0;            // Client offset up to which bytes may leave before kDone.
+  std::uint64_t server_judged = 0;        // Server offset behind what was judged.
+  std::uint64_t server_acknowledged = 0;  // Server offset that the client has acknowledged.
+  std::uint64_t server_end = 0;           // Server offset of its FIN; 0: none seen.
 };
 
 // UpgradeState follows a mail or FTP session to its TLS, for details only (details.cc).
@@ -147,10 +169,11 @@ struct Flow {
   parsers::HttpRequestStream http;
   parsers::Http2RequestReader* http2 = nullptr;
 
+  SshState ssh;
+
   // For details only: the client's stream from its beginning, and what was told of it.
   UpgradeState upgrade;
   StreamWindow* ssh_client = nullptr;
-  std::uint8_t ssh_told = 0;
 
   // UDP.
   std::uint32_t datagrams = 0;

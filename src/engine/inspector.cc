@@ -242,6 +242,14 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
     deny_flow(flow, Reason::kMidstream);
     return false;
   }
+  if (protocol == Protocol::kSsh && match.action == policy::Action::kAllow) {
+    flow.ssh.host_key_wanted = match.needs_host_key;
+    if (match.needs_host_key || (flow.ssh.server_wanted && flow.ssh.phase == SshPhase::kIdentification)) {
+      flow.state = FlowState::kJudged;  // Told once the server's side is judged.
+      flow.reason = Reason::kAwaitingServer;
+      return true;
+    }
+  }
   if (match.action == policy::Action::kAllow) {
     allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
     return true;
@@ -393,6 +401,9 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.reason = flow.reason;
   event.rule = flow.rule;
   event.text = keep(text);
+  if (kind == FlowEvent::Kind::kVerdict && flow.ssh.host_key_known) {
+    event.host_key = keep(parsers::ssh_fingerprint(flow.ssh.host_key).text().substr(parsers::kSshFingerprintPrefix));
+  }
   return event;
 }
 

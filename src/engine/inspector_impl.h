@@ -124,9 +124,12 @@ class Inspector::Impl {
   static std::uint64_t judged_end(const Flow& flow);
   void read_client_stream(Flow& flow);
   void read_stage(Flow& flow);
-  void read_server_stream(Flow& flow, const parsers::IpPacket& ip);
+  // read_server_stream answers false when bytes that are awaited could not be kept: the server must send them again.
+  bool read_server_stream(Flow& flow, const parsers::IpPacket& ip);
   void finish_if_acknowledged(Flow& flow);
   bool detect_stage(Flow& flow);
+  void read_acknowledgement(Flow& flow, const parsers::IpPacket& ip);
+  Decision reset_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
 
   // judge_tls.cc, judge_http.cc, judge_dns.cc, judge_ssh.cc -------------------------------------------
   void read_tls(Flow& flow);
@@ -167,6 +170,13 @@ class Inspector::Impl {
   void read_dns_server(Flow& flow);
   DnsPending::Question question_key(const parsers::DnsMessage& message) const;
   void read_ssh(Flow& flow);
+  void judge_ssh_client(Flow& flow);
+  void judge_ssh_server(Flow& flow);
+  void judge_ssh_exchange(Flow& flow);
+  void refuse_ssh_server(Flow& flow, Reason reason);
+  void end_ssh(Flow& flow);
+  void read_ssh_answer(Flow& flow);
+  static bool awaits_ssh_server(const Flow& flow);
   void read_ssh_details(Flow& flow);
   void read_opaque(Flow& flow, Protocol protocol);
 

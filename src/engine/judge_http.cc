@@ -169,8 +169,6 @@ void Inspector::Impl::read_http_server(Flow& flow) {
       flow.final_after = 0;
       flow.tunnel_base = flow.client->base();
       flow.tls_phase = TlsPhase::kFirstHello;
-      windows_.release(flow.server);
-      flow.server_base_known = false;
     }
     break;
   }

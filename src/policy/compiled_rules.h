@@ -71,6 +71,7 @@ class CompiledRules {
   PrefixMap<RuleChains::Head> prefixes;
   RuleChains::Head any = RuleChains::kEmpty;
   NamePortTable name_ports;
+  std::vector<RuleId> ssh_rules;  // Allow rules for ssh.
 
   PolicyMatch match(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet flow_scopes, Transport transport, const IpAddress& destination,

@@ -50,6 +50,13 @@ EarlyResult Policy::match_early(ScopeSet scopes, Transport transport, const IpAd
   return compiled_->match_early(scopes, transport, destination, port, now);
 }
 
+bool Policy::ssh_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const {
+  return std::any_of(compiled_->ssh_rules.begin(), compiled_->ssh_rules.end(), [&](RuleId id) {
+    const RuleTerms& rule = compiled_->rules[id];
+    return in_force(rule, scopes, now) && matches_at(rule, kSshBit, port);
+  });
+}
+
 bool Policy::names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name,
                          Timestamp now) const {
   return compiled_->names_cover(scopes, transport, port, name.text(), now);

@@ -122,6 +122,10 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
   }
   list_exact_names(drafts, out);
   out.name_ports.build(named);
+  for (std::size_t i = 0; i < out.rules.size(); ++i) {
+    const RuleTerms& rule = out.rules[i];
+    if (rule.action == Action::kAllow && (rule.protocols & kSshBit) != 0) out.ssh_rules.push_back(static_cast<RuleId>(i));
+  }
   out.chains.seal();
   for (const std::uint64_t scope : scope_hashes) sum += mixed(scope);
   const Defaults& defaults = out.defaults;

@@ -116,6 +116,9 @@ struct FlowEvent {
   RuleId rule = kNoRule;
   Detail detail = Detail::kAlpn;
   std::string_view text;  // Valid until the next call of the inspector.
+  // Of a verdict for which a rule's host keys count: SHA-256 of the server's key as OpenSSH prints it, without
+  // "SHA256:". Valid as `text` is.
+  std::string_view host_key;
 };
 
 // Counters are written by the owning thread alone and may be read by any (relaxed: figures, not order).

@@ -174,6 +174,9 @@ class Policy {
                                           std::size_t at_most) const;
   // has_host_keys tells whether any rule in force pins host keys; without one, SSH flows end at the first answer.
   bool has_host_keys() const;
+  // ssh_at tells whether an allow rule for ssh, whatever its targets, is in force for these scopes and this port: the
+  // server's first bytes are wanted then, which may come before the client's.
+  bool ssh_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const;
   Ech ech_of(RuleId rule) const;
 
   // view_of returns the view of the first of these scopes that has resolvers of its own, or 0; view_trusts tells whether
