@@ -41,7 +41,6 @@ void Inspector::Impl::read_ssh(Flow& flow) {
   } else {
     judge_ssh_server(flow);
   }
-  if (options_.read_details) read_ssh_details(flow);
 }
 
 // judge_ssh_client judges the client's identification string, which may leave then.

@@ -375,7 +375,6 @@ void Inspector::Impl::read_ssh_answer(Flow& flow) {
     judge_ssh_server(flow);
     if (flow.state == FlowState::kJudged && flow.client != nullptr) release_held(flow, judged_end(flow));
   }
-  read_ssh_details(flow);
 }
 
 void Inspector::Impl::finish_if_acknowledged(Flow& flow) {

@@ -105,10 +105,14 @@ View Policy::view_of(ScopeSet scopes) const {
   return 0;
 }
 
-bool Policy::view_trusts(View view, const IpAddress& server) const {
+std::span<const IpAddress> Policy::resolvers_of(View view) const {
   const auto& resolvers = compiled_->scope_resolvers;
-  if (view == 0 || view > resolvers.size()) return false;
-  const auto& list = resolvers[view - 1u];
+  if (view == 0 || view > resolvers.size()) return {};
+  return resolvers[view - 1u];
+}
+
+bool Policy::view_trusts(View view, const IpAddress& server) const {
+  const std::span<const IpAddress> list = resolvers_of(view);
   return std::find(list.begin(), list.end(), server.unmapped()) != list.end();
 }
 

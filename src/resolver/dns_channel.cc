@@ -25,11 +25,13 @@ int library_status() {
   return status;
 }
 
-std::vector<ares_addr_node> server_list(std::span<const IpAddress> servers) {
-  std::vector<ares_addr_node> nodes(servers.size());
+std::vector<ares_addr_port_node> server_list(std::span<const IpAddress> servers, std::uint16_t port) {
+  std::vector<ares_addr_port_node> nodes(servers.size());
   for (std::size_t i = 0; i < servers.size(); ++i) {
     nodes[i].next = i + 1 < servers.size() ? &nodes[i + 1] : nullptr;
     nodes[i].family = servers[i].is_v6() ? AF_INET6 : AF_INET;
+    nodes[i].udp_port = port;  // In the host's order.
+    nodes[i].tcp_port = port;
     std::memcpy(&nodes[i].addr, servers[i].bytes().data(), servers[i].bytes().size());
   }
   return nodes;
@@ -47,7 +49,7 @@ class DnsChannel::Impl {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
-  int open(std::span<const IpAddress> servers) {
+  int open(std::span<const IpAddress> servers, std::uint16_t port) {
     if (const int status = library_status(); status != ARES_SUCCESS) return status;
     // Everything that c-ares would otherwise read from the machine's files is given.
     ares_options options{};
@@ -69,8 +71,8 @@ class DnsChannel::Impl {
       channel_ = nullptr;
       return status;
     }
-    std::vector<ares_addr_node> nodes = server_list(servers);
-    return ares_set_servers(channel_, nodes.empty() ? nullptr : nodes.data());
+    std::vector<ares_addr_port_node> nodes = server_list(servers, port);
+    return ares_set_servers_ports(channel_, nodes.empty() ? nullptr : nodes.data());
   }
 
   void ask(const DomainName& name, std::uint16_t type, std::uint64_t tag) {
@@ -122,10 +124,10 @@ class DnsChannel::Impl {
   ares_channel channel_ = nullptr;
 };
 
-std::expected<std::unique_ptr<DnsChannel>, std::string> DnsChannel::open(std::span<const IpAddress> servers, int epoll,
-                                                                         std::uint32_t event_tag, OnAnswer on_answer) {
+std::expected<std::unique_ptr<DnsChannel>, std::string> DnsChannel::open(std::span<const IpAddress> servers, std::uint16_t port,
+                                                                         int epoll, std::uint32_t event_tag, OnAnswer on_answer) {
   auto impl = std::make_unique<Impl>(epoll, event_tag, std::move(on_answer));
-  if (const int status = impl->open(servers); status != ARES_SUCCESS) {
+  if (const int status = impl->open(servers, port); status != ARES_SUCCESS) {
     return std::unexpected(std::string("c-ares: ") + ares_strerror(status));
   }
   return std::unique_ptr<DnsChannel>(new DnsChannel(std::move(impl)));

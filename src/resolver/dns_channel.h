@@ -24,8 +24,8 @@ class DnsChannel {
   using OnAnswer = std::function<void(std::uint64_t tag, ByteSpan message, const char* failure)>;
 
   // Events of its sockets carry `event_tag` in the upper and the descriptor in the lower half of epoll_data.
-  static std::expected<std::unique_ptr<DnsChannel>, std::string> open(std::span<const IpAddress> servers, int epoll,
-                                                                      std::uint32_t event_tag, OnAnswer on_answer);
+  static std::expected<std::unique_ptr<DnsChannel>, std::string> open(std::span<const IpAddress> servers, std::uint16_t port,
+                                                                      int epoll, std::uint32_t event_tag, OnAnswer on_answer);
   ~DnsChannel();
   DnsChannel(const DnsChannel&) = delete;
   DnsChannel& operator=(const DnsChannel&) = delete;

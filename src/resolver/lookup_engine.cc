@@ -25,12 +25,14 @@ std::uint32_t event_tag_of(policy::View view, std::size_t channel) {
 
 LookupEngine::LookupEngine(std::shared_ptr<const policy::Policy> policy,
                            std::shared_ptr<engine::NameBindings> bindings, LookupSchedule& schedule,
-                           std::function<Timestamp()> clock, int epoll)
+                           std::function<Timestamp()> clock, int epoll,
+                           std::uint16_t port)
     : policy_(std::move(policy)),
       bindings_(std::move(bindings)),
       schedule_(schedule),
       clock_(std::move(clock)),
-      epoll_(epoll) {}
+      epoll_(epoll),
+      port_(port) {}
 
 void LookupEngine::set_servers(std::vector<IpAddress> servers) {
   servers_ = std::move(servers);
@@ -38,7 +40,9 @@ void LookupEngine::set_servers(std::vector<IpAddress> servers) {
 }
 
 std::vector<IpAddress> LookupEngine::servers_of(policy::View view) const {
-  return view == 0 ? servers_ : std::vector<IpAddress>();
+  if (view == 0) return servers_;
+  const std::span<const IpAddress> own = policy_->resolvers_of(view);
+  return {own.begin(), own.end()};
 }
 
 DnsChannel* LookupEngine::channel_for(policy::View view, std::size_t slot) {
@@ -47,7 +51,7 @@ DnsChannel* LookupEngine::channel_for(policy::View view, std::size_t slot) {
   if (channel) return channel.get();
   const std::vector<IpAddress> servers = servers_of(view);
   if (servers.empty()) return nullptr;
-  auto opened = DnsChannel::open(servers, epoll_, event_tag_of(view, index),
+  auto opened = DnsChannel::open(servers, port_, epoll_, event_tag_of(view, index),
                                  [this](std::uint64_t tag, ByteSpan message, const char* failure) {
                                    on_answer(tag, message, failure);
                                  });
@@ -101,8 +105,13 @@ void LookupEngine::take_answer(Lookup& lookup, const LookupAnswer& answer) {
   lookup.has_address = true;
   lookup.ttl = std::min(lookup.ttl, answer.ttl);
   const Timestamp now = clock_();
-  const Timestamp expires = now + std::clamp(answer.ttl, kBindingTtlMin, kBindingTtlMax) + policy_->dns().grace;
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(answer.ttl).count();
+  const Timestamp expires = now + engine::binding_life(static_cast<std::uint32_t>(seconds), *policy_);
   for (const IpAddress& address : answer.addresses) {
+    if (!engine::may_bind(address, lookup.name, *policy_)) {
+      ++counters_.private_answers;
+      continue;
+    }
     (void)bindings_->bind({address, lookup.name, expires, engine::BindingSource::kLookup, lookup.view}, now);
   }
 }

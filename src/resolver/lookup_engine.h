@@ -28,7 +28,7 @@ class LookupEngine {
   };
 
   LookupEngine(std::shared_ptr<const policy::Policy> policy, std::shared_ptr<engine::NameBindings> bindings,
-               LookupSchedule& schedule, std::function<Timestamp()> clock, int epoll);
+               LookupSchedule& schedule, std::function<Timestamp()> clock, int epoll, std::uint16_t port);
 
   // set_servers replaces whom view 0 asks. What is under way there ends as failed.
   void set_servers(std::vector<IpAddress> servers);
@@ -67,6 +67,7 @@ class LookupEngine {
   LookupSchedule& schedule_;
   std::function<Timestamp()> clock_;
   int epoll_;
+  std::uint16_t port_;
   std::vector<IpAddress> servers_;
   std::array<Lookup, kResolverLookups> lookups_{};
   Counters counters_;

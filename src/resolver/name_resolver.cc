@@ -79,7 +79,8 @@ class NameResolver::Impl {
     if (epoll_ < 0 || wake_up_ < 0 || ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_up_, &event) != 0) {
       return std::unexpected(std::string("resolver: ") + std::strerror(errno));
     }
-    lookups_.emplace(options_.policy, options_.bindings, schedule_, [this] { return now(); }, epoll_);
+    lookups_.emplace(options_.policy, options_.bindings, schedule_, [this] { return now(); }, epoll_,
+                     options_.port);
     (void)watch_.changed();
     read_configuration();
     if (trusted_.empty()) {
@@ -157,11 +158,18 @@ class NameResolver::Impl {
     engine::BindingMiss miss;
     for (std::size_t i = 0; i < kResolverMisses && misses_.pop(miss); ++i) {
       ++miss_count_;
-      if (!filter_.admit(miss, now())) continue;
       const policy::Policy& policy = *options_.policy;
+      const policy::View view = policy.view_of(miss.scopes);
+      // The name that the flow claims goes first, if a rule has the very name. One below a wildcard is the client's own
+      // choice of words, which must not leave in a question of ours.
+      if (!miss.name.empty() && policy.wildcard_of(miss.scopes, miss.name, now()).empty() &&
+          policy.names_cover(miss.scopes, miss.transport, miss.port, miss.name, now())) {
+        (void)schedule_.ask(miss.name, view, now());
+      }
+      if (!filter_.admit(miss, now())) continue;
       const std::vector<DomainName> names =
           policy.exact_names_for(miss.scopes, miss.transport, miss.port, now(), kResolverNames);
-      (void)schedule_.ask_longest_untouched(names, policy.view_of(miss.scopes), kResolverMissNames, now());
+      (void)schedule_.ask_longest_untouched(names, view, kResolverMissNames, now());
     }
   }
 

@@ -30,6 +30,7 @@ struct BindingMiss {
   Transport transport = Transport::kTcp;
   IpAddress destination;
   std::uint16_t port = 0;
+  DomainName name{};  // What the flow's bytes claim; empty for a protocol without a name, or before it is read.
 };
 
 struct InspectorOptions {

@@ -183,6 +183,8 @@ class Policy {
   // `server` is one of that scope's. View 0 goes by Dns and this host's configuration (engine/resolvers.h).
   View view_of(ScopeSet scopes) const;
   bool view_trusts(View view, const IpAddress& server) const;
+  // resolvers_of returns the servers of a scope's own view; none for view 0. Borrowed from the policy.
+  std::span<const IpAddress> resolvers_of(View view) const;
 
   // may_be_private tells whether an answer for this name may give a private address (dns.private).
   bool may_be_private(const DomainName& name) const;

@@ -23,6 +23,7 @@ struct ResolverOptions {
   std::shared_ptr<engine::Resolvers> resolvers;  // Written by NameResolver alone.
   std::function<void(const std::string&)> say;   // One line for the operator. On the resolver's thread, or open's.
   ReadFile read_file = read_small_file;
+  std::uint16_t port = 53;  // Where the servers are asked.
 };
 
 struct ResolverStatus {
