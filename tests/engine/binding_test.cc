@@ -22,6 +22,7 @@ version = 1
 [dns]
 resolvers = ["192.0.2.53"]
 private = ["inside.example"]
+ech = "allow"
 [[rules]]
 to = ["good.example", "*.wild.example", "inside.example"]
 protocols = ["tls", "quic", "http"]
@@ -81,7 +82,9 @@ class BindingTest : public ::testing::Test {
   Outcome ssh(const char* address) {
     TcpConversation tcp = to(22, address);
     if (const auto syn = connect(tcp); syn.decision.verdict != Verdict::kAccept) return syn;
-    return fw_.client(tcp.client_data(std::string_view("SSH-2.0-OpenSSH_9.2\r\n")));
+    const auto client = fw_.client(tcp.client_data(std::string_view("SSH-2.0-OpenSSH_9.2\r\n")));
+    fw_.server(tcp.server_data(std::string_view("SSH-2.0-OpenSSH_9.2p1\r\n")));
+    return client;
   }
 
   std::shared_ptr<engine::NameBindings> bindings_;
