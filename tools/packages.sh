@@ -18,6 +18,9 @@ TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
   tcpdump curl conntrack openssl util-linux procps python3
 )
+# To fuzz (tools/fuzz): libFuzzer and the sanitizers of clang, and llvm's coverage tools.
+# shellcheck disable=SC2034
+FUZZ_PACKAGES=(clang-16 libclang-rt-16-dev llvm-16)
 
 missing_packages() {
   local package

@@ -118,6 +118,7 @@ class Inspector::Impl {
   Decision tcp_from_server(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision client_payload(Flow& flow, const Packet& packet, ByteSpan payload, std::uint64_t offset);
   void turn_if_misread(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  static bool repeats_syn(const Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   bool may_begin_anew(const Flow& flow, const Packet& packet) const;
   Decision pass(const Flow& flow, Reason reason) const;
   void become_final(Flow& flow);

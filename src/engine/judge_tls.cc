@@ -40,7 +40,8 @@ void Inspector::Impl::read_tls(Flow& flow) {
   }
   if (flow.tls_phase == TlsPhase::kSecondHello) {
     skip_tls_records(flow);
-    if (!flow.client->contiguous().empty()) read_tls_hello(flow);
+    // Refused by then, the flow has no window any more.
+    if (flow.client != nullptr && !flow.client->contiguous().empty()) read_tls_hello(flow);
   }
 }
 

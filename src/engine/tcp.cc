@@ -33,8 +33,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   Flow* flow = table_.find(key);
   const bool opens = ip.tcp.syn && !ip.tcp.ack;
   bool replaces = false;
-  if (flow != nullptr && opens &&
-      !(flow->syn_seen && flow->key.client == source && flow->client_base == ip.tcp.sequence + 1)) {
+  if (flow != nullptr && opens && !repeats_syn(*flow, packet, ip)) {
     if (!may_begin_anew(*flow, packet)) return {.reason = Reason::kStaleSegment};
     replaces = packet.origin != Origin::kUnknown &&
                (flow->state != FlowState::kUndecided || (flow->client != nullptr && flow->client->base() != 0));
@@ -78,6 +77,15 @@ void Inspector::Impl::turn_if_misread(Flow& flow, const Packet& packet, const pa
   flow.key = flow.key.reversed();
   flow.client_base_known = flow.server_base_known = false;
   flow.scopes = scopes_of(packet, flow.key.client.address);
+}
+
+// repeats_syn tells whether a SYN is the one that began the flow, sent again. Not so once the flow was judged by
+// its bytes and handed over: the kernel passes its packets by then, so one that still comes here belongs to another
+// connection, whatever its sequence number.
+bool Inspector::Impl::repeats_syn(const Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
+  const bool handed_over = flow.state == FlowState::kFinal && flow.final_after != 0 && packet.origin != Origin::kUnknown;
+  return flow.syn_seen && !handed_over && flow.key.client == Endpoint{ip.source, ip.source_port} &&
+         flow.client_base == ip.tcp.sequence + 1;
 }
 
 // may_begin_anew tells whether a SYN on the tuple of a known flow begins another connection. A SYN into a

@@ -31,15 +31,21 @@ bool DtlsFragmentReader::next_record() {
     std::uint8_t content_type = 0;
     std::uint16_t version = 0;
     std::uint16_t epoch = 0;
+    ByteReader record;
     if (!datagram_.read_u8(content_type)) return false;
     // RFC 9147 §4: anything else is ciphertext of 1.3, or no DTLS.
-    if (content_type < kTlsChangeCipherSpec || content_type > kTlsApplicationData) return false;
+    if (content_type < kTlsChangeCipherSpec || content_type > kTlsApplicationData) {
+      datagram_ = ByteReader();
+      return false;
+    }
     if (!datagram_.read_u16(version) || !is_version(version) || !datagram_.read_u16(epoch) ||
-        !datagram_.skip(kSequenceSize) || !datagram_.read_prefixed<2>(record_)) {
+        !datagram_.skip(kSequenceSize) || !datagram_.read_prefixed<2>(record)) {
       malformed_ = true;
       return false;
     }
-    if (content_type == kTlsHandshake && epoch == 0) return true;
+    if (content_type != kTlsHandshake || epoch != 0) continue;
+    record_ = record;
+    return true;
   }
   return false;
 }

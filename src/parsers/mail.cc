@@ -31,7 +31,8 @@ Greeting read_greeting(ByteSpan server, std::initializer_list<std::string_view> 
       if (i == 0) greeting.is_known = Likeness::kMaybe;
       return greeting;
     }
-    const bool separated = line.size() == 3 || line[3] == ' ' || line[3] == '-' || line[3] == '\r';
+    // Lines behind the first may be shorter.
+    const bool separated = line.size() <= 3 || line[3] == ' ' || line[3] == '-' || line[3] == '\r';
     if ((i == 0 && !separated) || !is_printable_text(line)) return {};
     greeting.says_smtp = greeting.says_smtp || contains_ignoring_case(line, "SMTP") || contains_ignoring_case(line, "LMTP");
     greeting.says_ftp = greeting.says_ftp || contains_ignoring_case(line, "FTP");

@@ -13,8 +13,8 @@ constexpr std::uint16_t kIpv4Type = 0x0800, kArpType = 0x0806, kBridgeType = 0x6
 constexpr std::size_t kIpv4HeaderMin = 20, kIpv6Header = 40, kEthernetHeader = 14;
 constexpr std::size_t kEthernetFrameMin = 60;  // IEEE 802.3 §4.2.3.3, without the checksum.
 
-// GRE flags, RFC 2784 §2.1 and RFC 2890 §2. The routing bit is RFC 1701's.
-constexpr std::uint16_t kGreChecksum = 0x8000, kGreRouting = 0x4000, kGreKey = 0x2000, kGreSequence = 0x1000,
+// GRE flags, RFC 2784 §2.1 and RFC 2890 §2.
+constexpr std::uint16_t kGreChecksum = 0x8000, kGreKey = 0x2000, kGreSequence = 0x1000,
                         kGreVersion = 0x0007;
 // RFC 2784 §2.1: a receiver discards what has one of these bits and does not implement RFC 1701.
 constexpr std::uint16_t kGreOldBits = 0x4f00;

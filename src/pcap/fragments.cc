@@ -285,15 +285,22 @@ class FragmentTable::Impl {
   bool take_expired(Timestamp now, std::vector<PacketId>& frames) {
     if (now < next_expiry_) return false;
     next_expiry_ = Timestamp::max();
-    auto expired = datagrams_.end();
-    for (auto it = datagrams_.begin(); it != datagrams_.end(); ++it) {
-      if (it->second.expires <= now) expired = it;
-      next_expiry_ = std::min(next_expiry_, it->second.expires);
+    bool found = false;
+    for (auto it = datagrams_.begin(); it != datagrams_.end();) {
+      const auto datagram = it++;
+      const bool expired = datagram->second.expires <= now;
+      // A datagram that the capture cut has told of its frames already.
+      if (expired && datagram->second.frames.empty()) {
+        erase(datagram);
+      } else if (expired && !found) {
+        found = true;
+        frames = std::move(datagram->second.frames);
+        erase(datagram);
+      } else {
+        next_expiry_ = std::min(next_expiry_, datagram->second.expires);
+      }
     }
-    if (expired == datagrams_.end()) return false;
-    frames = std::move(expired->second.frames);
-    erase(expired);
-    return true;
+    return found;
   }
 
   std::size_t size() const { return datagrams_.size(); }

@@ -44,7 +44,8 @@ class Inserter {
 std::uint64_t hash_of(const RuleTerms& terms, const RuleInfo& info, std::uint64_t targets,
                       std::span<const std::uint64_t> scope_hashes) {
   // The action stands where it stood when there were eight protocols.
-  const std::uint64_t protocols = (terms.protocols & 0xffu) | (terms.protocols >> 8u) << 16;
+  const std::uint64_t bits = terms.protocols;
+  const std::uint64_t protocols = (bits & 0xff) | (bits >> 8) << 16;
   std::uint64_t hash = stable_hash(targets, static_cast<std::uint64_t>(terms.action) << 8 | protocols);
   for (const PortRange& range : terms.ports)
     hash = stable_hash(std::uint64_t{range.first} << 16 | range.last, hash);

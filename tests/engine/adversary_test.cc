@@ -279,6 +279,22 @@ TEST_F(TcpAdversaryTest, ANewConnectionOnAnOldTupleWorksOnceTheServerTookIt) {
   EXPECT_EQ(fw_.client(again.client_data(get("good.example"))).decision.verdict, Verdict::kAccept);
 }
 
+TEST_F(TcpAdversaryTest, ASynIsNoRepetitionOnceItsFlowWasHandedOver) {
+  // After a reset the client connects again with the sequence number of before: a connection of its own, whose
+  // hello is not judged yet.
+  connect();
+  EXPECT_EQ(fw_.client(tcp_.client_data(ByteSpan(ClientHelloBuilder::typical("good.example").record()))).decision.verdict,
+            Verdict::kAccept);
+  EXPECT_EQ(fw_.server(tcp_.server_data(ByteSpan(server_hello(false)))).decision.mark, FlowMark::kAllow);
+  fw_.client(tcp_.client_rst());
+  TcpConversation again(kClient, endpoint("192.0.2.1", 80));
+  EXPECT_EQ(fw_.client(again.syn()).decision.mark, FlowMark::kWatch);
+  fw_.server(again.syn_ack());
+  fw_.client(again.handshake_ack());
+  const Bytes evil = ClientHelloBuilder::typical("evil.example").record();
+  EXPECT_EQ(fw_.client(again.client_data(ByteSpan(evil))).decision.reason, Reason::kNameNotAllowed);
+}
+
 TEST_F(TcpAdversaryTest, UrgentDataInASynIsRefused) {
   const auto syn = tcp_.client_at(static_cast<std::uint32_t>(-1)).flags(::sallyport::testing::kSyn).urgent_pointer(3);
   EXPECT_EQ(fw_.client(PacketBuilder(syn).payload(get("good.example")).build()).decision.reason, Reason::kUrgentData);

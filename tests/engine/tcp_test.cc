@@ -201,6 +201,18 @@ TEST_F(TcpTest, JudgesTheSecondHelloAfterAHelloRetryRequest) {
   }
 }
 
+TEST_F(TcpTest, RefusesWhatIsNoRecordAfterAHelloRetryRequest) {
+  InspectorHarness fw(kPolicy);
+  TcpConversation tcp(kClient, kServer);
+  fw.client(tcp.syn());
+  (void)tcp.syn_ack();
+  fw.client(tcp.client_data(hello_to("good.example")));
+  fw.server(tcp.server_data(server_hello(true)));
+  const auto outcome = fw.client(tcp.client_data("no record at all"));
+  EXPECT_EQ(outcome.decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(outcome.decision.reason, Reason::kMalformed);
+}
+
 TEST_F(TcpTest, ApplicationDataEndsTheWaitForARetryRequestUnlessItWasAnnouncedAsEarly) {
   for (const bool early : {false, true}) {
     InspectorHarness fw(kPolicy);

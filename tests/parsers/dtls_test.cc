@@ -83,6 +83,19 @@ TEST(DtlsFragmentReaderTest, WalksRecordsAndTheFragmentsInThem) {
   EXPECT_FALSE(reader.malformed());
 }
 
+TEST(DtlsFragmentReaderTest, ReadsNothingOnceItHasStopped) {
+  const Bytes hello = dtls_message(1, Bytes(40, 7));
+  Bytes encrypted = hello;
+  encrypted[4] = 1;  // The epoch.
+  for (const Bytes& datagram : {joined({0x75}, hello), encrypted}) {
+    DtlsFragmentReader reader(datagram);
+    DtlsFragment fragment;
+    EXPECT_FALSE(reader.next(fragment));
+    EXPECT_FALSE(reader.next(fragment));
+    EXPECT_FALSE(reader.malformed());
+  }
+}
+
 TEST(DtlsFragmentReaderTest, ACutOrOverrunningFragmentIsMalformed) {
   const Bytes whole = dtls_message(1, hello_body());
   for (std::size_t length = 1; length < whole.size(); ++length) {

@@ -137,6 +137,13 @@ TEST(TcpRecognisersTest, KnowEachProtocolThatItsServerBegins) {
   }
 }
 
+TEST(MailTest, GreetingLinesBehindTheFirstMayBeShort) {
+  for (const std::string line : {"", "\r", "a", "ab\r", "220"}) {
+    const auto server = bytes_of("220-mx ESMTP\r\n" + line + "\n");
+    EXPECT_NE(looks_like_smtp({}, server), Likeness::kNo) << line;
+  }
+}
+
 TEST(MailTest, A220GreetingThatSaysNothingWaitsForTheClient) {
   const auto server = bytes_of("220 ready\r\n");
   EXPECT_EQ(looks_like_smtp({}, server), Likeness::kMaybe);

@@ -232,6 +232,16 @@ TEST(FragmentsTest, ADatagramWithACutFragmentIsToldOnceAsACutPacket) {
   }
 }
 
+TEST(FragmentsTest, ACutDatagramThatWasToldOfIsForgottenInSilence) {
+  Table table;
+  const Bytes piece = datagram(kFamilies[0]).build_fragments(64, 7)[0];
+  const auto cut = table.table.add(ByteSpan(piece).first(50), static_cast<std::uint32_t>(piece.size()), 1, at());
+  ASSERT_EQ(cut.outcome, FragmentOutcome::kCut);
+  std::vector<PacketId> lost;
+  EXPECT_FALSE(table.table.take_expired(at(kFragmentTimeoutV4), lost));
+  EXPECT_EQ(table.table.datagrams(), 0u);
+}
+
 TEST(FragmentsTest, ACutDatagramOfAnotherTransportIsLongerThanWhatIsThere) {
   Table table;
   const auto tcp = PacketBuilder::tcp(endpoint(kFamilies[0], 1), endpoint(kFamilies[0], 2)).payload(std::string(200, 'x'));

@@ -2,7 +2,7 @@
 """tidy.py ROOT: holds the sources to the rules that a compiler does not know.
 
 Layers and third-party headers, file sizes, unfinished work, paths of one machine, pages that must keep up with the
-code, links that must lead somewhere. Prints one line for each breach; exits with 1 if there is one.
+code, links that must lead somewhere, parsers that nobody fuzzes. Prints one line for each breach; exits with 1 if there is one.
 `--self-test` checks the checks on made-up breaches.
 """
 
@@ -167,6 +167,22 @@ def check_cases(root: Path):
                 yield f"pcaps/{folder.name}: {name} is missing"
 
 
+def check_fuzzing(root: Path):
+    """Every parser is called by a fuzz target, every target has named seeds, and no seeds are left of a target gone."""
+    targets = {path.name.removesuffix("_fuzz.cc"): path.read_text() for path in (root / "tests/fuzz").glob("*_fuzz.cc")}
+    corpus = root / "tests/fuzz/corpus"
+    for header in sorted((root / "include/sallyport/parsers").glob("*.h")):
+        name = f"sallyport/parsers/{header.name}"
+        if not any(f'#include "{name}"' in text for text in targets.values()):
+            yield f"{name}: no fuzz target includes it"
+    for target in sorted(targets):
+        if not any((corpus / target).glob("*")):
+            yield f"tests/fuzz/{target}_fuzz.cc: no seed in tests/fuzz/corpus/{target}"
+    for folder in sorted(corpus.glob("*/")):
+        if folder.name not in targets:
+            yield f"tests/fuzz/corpus/{folder.name}: no such target"
+
+
 def check(root: Path) -> list[str]:
     return [
         *check_sources(root),
@@ -174,6 +190,7 @@ def check(root: Path) -> list[str]:
         *check_rows(root, "include/sallyport/core/limits.h", r"^inline constexpr \S+ (k\w+) =", "docs/limits.md"),
         *check_links(root),
         *check_cases(root),
+        *check_fuzzing(root),
     ]
 
 
@@ -202,6 +219,9 @@ def self_test() -> list[str]:
         "a limit without a row": {"docs/limits.md": "nothing\n"},
         "a dead link": {"README.md": "[x](docs/none.md)\n"},
         "half a case": {"pcaps/tls/README.md": "x\n"},
+        "a parser that is not fuzzed": {"include/sallyport/parsers/a.h": "\n"},
+        "a target without seeds": {"tests/fuzz/a_fuzz.cc": "\n"},
+        "seeds without a target": {"tests/fuzz/corpus/a/seed": "x"},
     }
     problems = []
     for name, files in {"clean": {}, **breaches}.items():

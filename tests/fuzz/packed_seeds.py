@@ -1,0 +1,292 @@
+#!/usr/bin/python3
+"""packed_seeds.py: writes the named seeds of the targets whose input is packed, so that their bytes can be read here.
+
+tcp_stream and quic_flow take steps (a byte with kind and argument, then operands; see take_step() of each); mail,
+ip_packet, dtls and queue_message a header byte or more before the bytes; likeness the bytes alone.
+"""
+import pathlib
+import struct
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+
+
+def step(kind, argument=0, *operands):
+    return bytes([kind | argument << 3]) + b"".join(operands)
+
+
+def u16(value):
+    return struct.pack(">H", value)
+
+
+def short(data):
+    return bytes([len(data)]) + data
+
+
+# tcp_stream: numbers of its messages; 8 more gives the forbidden one of the pair.
+HELLO, RECORDS, RETRIED, GETS, POST, CHUNKED, GET, DNS = range(8)
+EVIL = 8
+DECOY = 16
+
+
+def segment(message, offset=0, size=255):
+    return step(0, message, u16(offset), bytes([size]))
+
+
+def rest(message, offset=0):
+    return step(2, message, u16(offset), b"\0")
+
+
+def acknowledge(size=0xFFFF):
+    return step(4, 0, u16(size))
+
+
+SERVER_HELLO, RETRY_REQUEST = step(5, 0), step(5, 1)
+
+
+def pause(n):
+    return step(6, n)
+
+
+# The client's own: an acknowledgement, a reset, a SYN that begins at one of four places in the sequence space.
+RESET, RESET_LOST = step(7, 1), step(7, 5)
+
+
+def syn(start, lost=False):
+    return step(7, 2 | lost << 2 | start << 3)
+
+
+TCP_STREAM = {
+    "hello-whole": rest(HELLO) + acknowledge() + SERVER_HELLO + acknowledge(),
+    "hello-last-half-first": rest(HELLO, 100) + segment(HELLO, 0, 100) + SERVER_HELLO,
+    "hello-in-records-one-byte-segments": b"".join(segment(RECORDS, i, 1) for i in range(20)) + rest(RECORDS, 20),
+    "hello-repeated-with-another-name": rest(HELLO) + rest(HELLO + EVIL) + acknowledge(),
+    "hello-name-exchanged-while-held": segment(HELLO, 0, 60) + rest(HELLO + EVIL, 40) + rest(HELLO, 60),
+    "decoy-then-another-by-the-same-name": rest(DECOY) + rest(HELLO) + acknowledge() + SERVER_HELLO,
+    "second-hello-after-retry-request": rest(HELLO) + RETRY_REQUEST + rest(RETRIED),
+    "second-hello-names-another": rest(HELLO) + RETRY_REQUEST + rest(RETRIED + EVIL),
+    "second-hello-too-early": rest(RETRIED + EVIL) + RETRY_REQUEST,
+    "no-record-after-retry-request": rest(HELLO) + RETRY_REQUEST + rest(POST + EVIL, 204),
+    "requests-pipelined": rest(GETS) + acknowledge(40),
+    "second-request-forbidden": rest(GETS + EVIL),
+    "body-rewritten": rest(POST) + segment(CHUNKED + EVIL, 70, 90) + acknowledge(),
+    "body-hides-request": segment(POST, 0, 90) + rest(GETS + EVIL, 90) + rest(POST, 80),
+    "chunks-then-forbidden": rest(CHUNKED) + rest(CHUNKED + EVIL, 90),
+    "stalled-and-sent-again": segment(GET, 0, 20) + pause(2) + rest(GET) + segment(GET + EVIL, 0, 20),
+    "held-too-long": segment(GET, 0, 20) + pause(17) + rest(GET),
+    "dns-two-queries": rest(DNS) + acknowledge(20) + rest(DNS + EVIL),
+    "raw-bytes-urgent": step(3, 4, u16(0), short(b"GET / HTTP/1.1\r\n")) + rest(GET),
+    "fin-then-more": rest(GET) + step(3, 1, u16(36), short(b"")) + rest(GETS + EVIL, 36),
+    "reset-then-new-connection": rest(GET) + RESET + syn(3) + rest(HELLO),
+    "same-sequence-number-after-reset": rest(HELLO) + SERVER_HELLO + RESET + syn(0) + rest(RETRIED + EVIL) + RETRY_REQUEST,
+    "reset-lost-then-overlapping-connection": rest(GET) + RESET_LOST + syn(1) + rest(GETS + EVIL),
+    "new-connection-while-the-old-lives": rest(POST) + syn(3) + rest(GET) + syn(0) + rest(GETS + EVIL),
+    "new-connection-before-any-byte": syn(2) + rest(GET + EVIL, 3) + syn(0) + rest(GET),
+}
+
+# quic_flow.
+TYPICAL, TYPICAL_EVIL, POST_QUANTUM, POST_QUANTUM_EVIL, DECOY_HELLO = range(5)
+END, END_COALESCED, PING = step(3, 0), step(3, 1), step(2, 5)
+
+
+def piece(hello, offset=0, size=0xFF):
+    return step(0, hello, u16(offset), bytes([size]))
+
+
+def connection(number, version=0):
+    return step(4, number | version << 2)
+
+
+QUIC_FLOW = {
+    "hello-whole": piece(TYPICAL) + END,
+    "hello-of-another": piece(TYPICAL_EVIL) + END,
+    "post-quantum-two-datagrams-reversed": piece(POST_QUANTUM, 900) + END + piece(POST_QUANTUM, 0, 113) + END,
+    "frames-shuffled-pings-between": PING + piece(TYPICAL, 96, 5) + PING + piece(TYPICAL, 136) + piece(TYPICAL, 0, 12) + END,
+    "packets-coalesced": piece(TYPICAL, 0, 9) + END_COALESCED + piece(TYPICAL, 72) + END,
+    "version-2": connection(0, 1) + piece(TYPICAL) + END,
+    "draft-29": connection(0, 2) + piece(TYPICAL) + END,
+    "reserved-version": connection(0, 3) + piece(TYPICAL) + END,
+    "version-changed-midway": piece(TYPICAL, 0, 9) + connection(0, 1) + piece(TYPICAL, 72) + END,
+    "overlap-with-another-name": piece(TYPICAL, 0, 20) + END + piece(TYPICAL_EVIL, 40) + END + piece(TYPICAL, 40) + END,
+    "hello-sent-again-changed": piece(TYPICAL) + END + piece(TYPICAL_EVIL) + END,
+    "two-connections-interleaved": piece(TYPICAL, 0, 9) + connection(1) + piece(TYPICAL_EVIL) + connection(0) + piece(TYPICAL, 72),
+    "connection-comes-back-changed": piece(TYPICAL) + connection(1) + piece(TYPICAL) + connection(0) + piece(DECOY_HELLO),
+    "held-too-long": piece(TYPICAL, 0, 9) + step(5, 31) + piece(TYPICAL, 72) + END,
+    "acknowledgement-and-close": step(1, 0, short(bytes.fromhex("02000000001c00000000"))) + piece(TYPICAL) + END,
+    "padding-behind-the-packet": piece(TYPICAL) + step(6, 0, short(bytes(32))) + END,
+    "server-answers": piece(TYPICAL) + END + step(7, 1) + step(7, 0) + piece(TYPICAL) + END,
+}
+
+# mail: protocol (SMTP, FTP, IMAP, POP3), a quarter of the client's bytes, both sides' bytes.
+
+
+def session(protocol, client, server):
+    padded = client + b" " * (-len(client) % 4)
+    return bytes([protocol, len(padded) // 4]) + padded + server
+
+
+MAIL = {
+    "smtp-starttls": session(0, b"EHLO a.example\r\nSTARTTLS\r\n\x16\x03\x01\0\x05hello", b"220 mx ESMTP\r\n250-mx\r\n250 STARTTLS\r\n"),
+    "smtp-greeting-of-several-lines": session(0, b"", b"220-mx\r\n220-\r\n220 ESMTP\r\n"),
+    "smtp-short-line-in-greeting": session(0, b"", b"220-mx\r\n\r\n\n"),
+    "ftp-auth-tls": session(1, b"AUTH TLS\r\n\x16\x03\x01", b"220 FTP ready\r\n234 go\r\n"),
+    "imap-starttls": session(2, b"a1 CAPABILITY\r\na2 starttls\r\n", b"* OK ready\r\n"),
+    "pop3-stls": session(3, b"CAPA\r\nSTLS \r\n", b"+OK ready\r\n"),
+    "line-without-end": session(0, b"EHLO a\r\nSTARTTLS", b"220 mx\r\n"),
+    "bare-line-feeds": session(3, b"CAPA\nSTLS\n", b"+OK\n"),
+}
+
+
+def ipv4(protocol, payload, flags=0, options=b"", length=None):
+    length = 20 + len(options) + len(payload) if length is None else length
+    return struct.pack(">BBHHHBBH4s4s", 0x45 + len(options) // 4, 0, length, 1, flags, 64, protocol, 0,
+                       bytes([192, 0, 2, 1]), bytes([203, 0, 113, 5])) + options + payload
+
+
+def ipv6(next_header, payload, length=None):
+    length = len(payload) if length is None else length
+    address = bytes.fromhex("20010db80000000000000000000000")
+    return struct.pack(">IHBB", 0x60000000, length, next_header, 64) + address + b"\1" + address + b"\2" + payload
+
+
+def tcp(payload=b"", flags=0x18, options=b"", sequence=1, acknowledged=2):
+    return struct.pack(">HHIIBBHHH", 40000, 443, sequence, acknowledged, (5 + len(options) // 4) << 4, flags, 64000, 0, 0) + options + payload
+
+
+def udp(payload, length=None, port=53):
+    return struct.pack(">HHHH", 40000, port, 8 + len(payload) if length is None else length, 0) + payload
+
+
+IP_PACKET = {
+    "tcp-v4": b"\0" + ipv4(6, tcp(b"hello")),
+    "tcp-v4-options-of-both": b"\0" + ipv4(6, tcp(b"hello", options=b"\1\1\1\0"), options=b"\x94\4\0\0"),
+    "tcp-v4-length-zero": b"\0" + ipv4(6, tcp(b"offload"), length=0),
+    "tcp-v6": b"\0" + ipv6(6, tcp(b"hello", 0x02)),
+    "udp-v6-behind-extensions": b"\0" + ipv6(0, b"\x3c\0\1\4\0\0\0\0" + b"\x11\0\1\4\0\0\0\0" + udp(b"query")),
+    "udp-v4": b"\0" + ipv4(17, udp(b"query")),
+    "udp-v4-length-too-long": b"\0" + ipv4(17, udp(b"query", 40)),
+    "fragment-v4": b"\0" + ipv4(17, udp(b"part"), 0x2000),
+    "fragment-v6": b"\0" + ipv6(44, b"\x11\0\0\1\0\0\0\1" + udp(b"part")),
+    "fragment-v6-atomic": b"\0" + ipv6(44, b"\x11\0\0\0\0\0\0\1" + udp(b"whole")),
+    "routing-header-v6": b"\0" + ipv6(43, b"\6\2\0\1\0\0\0\0" + bytes(16) + tcp()),
+    "icmp-v4": b"\0" + ipv4(1, b"\x08\0\0\0\0\1\0\1ping"),
+    "padded": b"\0" + ipv4(17, udp(b"q")) + bytes(17),
+    "truncated": b"\x20" + ipv4(6, tcp(b"hello"))[:40],
+}
+
+
+def dtls_record(body, content_type=22, version=0xFEFD, epoch=0, number=0):
+    return struct.pack(">BHHHIH", content_type, version, epoch, 0, number, len(body)) + body
+
+
+def dtls_fragment(kind, length, offset, body, sequence=0):
+    return struct.pack(">BBHHBHBH", kind, 0, length, sequence, 0, offset, 0, len(body)) + body
+
+
+HELLO_BODY = (b"\xfe\xfd" + bytes(32) + b"\0" + b"\0" + b"\0\2\xc0\x2b" + b"\1\0" + b"\0\x15\0\0\0\x11\0\x0f\0\0\x0cgood.example")
+DTLS = {
+    "hello": b"\x08" + dtls_record(dtls_fragment(1, len(HELLO_BODY), 0, HELLO_BODY)),
+    "hello-in-two-fragments": b"\0" + dtls_record(dtls_fragment(1, len(HELLO_BODY), 0, HELLO_BODY[:30]) +
+                                                  dtls_fragment(1, len(HELLO_BODY), 30, HELLO_BODY[30:])),
+    "hello-verify-request": b"\0" + dtls_record(dtls_fragment(3, 23, 0, b"\xfe\xff\x14" + bytes(20))),
+    "server-hello": b"\0" + dtls_record(dtls_fragment(2, 38, 0, b"\xfe\xfd" + bytes(32) + b"\0\xc0\x2b\0")),
+    "encrypted-record-behind": b"\0" + dtls_record(dtls_fragment(14, 0, 0, b"")) + dtls_record(bytes(40), 23, epoch=1),
+    "no-record-then-hello": b"\0\x75" + dtls_record(dtls_fragment(1, len(HELLO_BODY), 0, HELLO_BODY)),
+    "encrypted-handshake-record": b"\0" + dtls_record(dtls_fragment(1, len(HELLO_BODY), 0, HELLO_BODY), epoch=255),
+    "fragment-overruns-message": b"\0" + dtls_record(dtls_fragment(1, 10, 8, b"12345")),
+}
+
+
+def attribute(kind, payload):
+    return struct.pack("<HH", 4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
+
+
+def message(*attributes, kind=0x0300, length=None):
+    body = struct.pack("<BBH", 2, 0, 0) + b"".join(attributes)
+    return struct.pack("<IHHII", 16 + len(body) if length is None else length, kind, 0, 0, 0) + body
+
+
+PACKET_HEADER = attribute(1, struct.pack(">IHB", 77, 0x0800, 3))
+QUEUE_MESSAGE = {
+    "packet": b"\1\3" + bytes(6) + message(PACKET_HEADER, attribute(3, u16(0) + b"\0\x42"), attribute(10, ipv4(17, udp(b"q")))),
+    "packet-cut-with-its-length": b"\0\3" + bytes(6) + message(PACKET_HEADER, attribute(13, struct.pack(">I", 9000)), attribute(10, b"E")),
+    "packet-of-a-user": b"\3\1" + bytes(6) + message(PACKET_HEADER, attribute(16, struct.pack(">I", 1000)), attribute(17, struct.pack(">I", 100))),
+    "no-packet-header": b"\x0e\1" + bytes(6) + message(attribute(10, b"E")),
+    "attribute-overruns-message": b"\x2e\1" + bytes(6) + message(PACKET_HEADER, struct.pack("<HH", 400, 10)),
+    "another-type": b"\2\1" + bytes(6) + message(PACKET_HEADER, kind=2),
+}
+
+# inspector: control byte (direction, time), length, packet. What the replay cases (inspector_seeds.py) lack.
+
+
+def packet(direction, data):
+    return bytes([direction | 1 << 3]) + u16(len(data)) + data
+
+
+def datagrams(*payloads):
+    return b"".join(packet(1, ipv4(17, udp(payload, port=4433))) for payload in payloads)
+
+
+def conversation(*parts):
+    """A handshake, then what client and server say in turns."""
+    swapped = lambda data: data[:12] + data[16:20] + data[12:16] + data[22:24] + data[20:22] + data[24:]
+    sent = [1001, 5001]
+    seed = packet(1, ipv4(6, tcp(b"", 2, b"", 1000, 0))) + packet(2, swapped(ipv4(6, tcp(b"", 0x12, b"", 5000, 1001))))
+    for turn, part in enumerate(parts):
+        side = turn % 2
+        data = ipv4(6, tcp(part, 0x18, b"", sent[side], sent[1 - side]))
+        seed += packet(1 + side, swapped(data) if side else data)
+        sent[side] += len(part)
+    return seed
+
+
+DTLS_HELLO = dtls_record(dtls_fragment(1, len(HELLO_BODY), 0, HELLO_BODY))
+DTLS_PARTS = [dtls_record(dtls_fragment(1, len(HELLO_BODY), begin, HELLO_BODY[begin:begin + 40])) for begin in (40, 0)]
+WITH_COOKIE = HELLO_BODY[:35] + b"\x04cook" + HELLO_BODY[36:]
+H2_HEADERS = b"\x82\x86\x84\x41\x0cgood.example"  # GET, http, "/", :authority
+H2_HELLO = (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0" +
+            bytes([0, 0, len(H2_HEADERS), 1, 5, 0, 0, 0, 1]) + H2_HEADERS)
+UPGRADE = b"GET /chat HTTP/1.1\r\nHost: good.example\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n"
+INSPECTOR = {
+    "dtls-hello-and-again-with-cookie": datagrams(
+        DTLS_HELLO, dtls_record(dtls_fragment(1, len(WITH_COOKIE), 0, WITH_COOKIE, 1), number=1)),
+    "dtls-fragments-reversed": datagrams(*DTLS_PARTS),
+    "dtls-name-changes": datagrams(
+        DTLS_HELLO, dtls_record(dtls_fragment(1, len(WITH_COOKIE), 0, WITH_COOKIE.replace(b"good", b"evil"), 1), number=1)),
+    "dtls-fragment-sent-again-changed": datagrams(DTLS_PARTS[0], DTLS_PARTS[0].replace(b"good", b"evil"), DTLS_PARTS[1]),
+    "http2-prior-knowledge": conversation(H2_HELLO, b"\0\0\0\4\0\0\0\0\0"),
+    "http-websocket": conversation(UPGRADE % b"websocket", b"HTTP/1.1 101 Switching\r\n\r\n", b"\x81\x05hello"),
+    "http-upgrade-to-h2c": conversation(UPGRADE % b"h2c", b"HTTP/1.1 101 Switching\r\n\r\n", H2_HELLO),
+    "smtp-starttls": conversation(b"", b"220 mx ESMTP\r\n", b"EHLO a\r\nSTARTTLS\r\n", b"250 STARTTLS\r\n220 go\r\n"),
+}
+
+LIKENESS = {
+    "tls-record": bytes.fromhex("16030100640100006003 03"),
+    "http-get": b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+    "http2-preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0",
+    "ssh": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "postgresql": bytes.fromhex("0000000804d2162f"),
+    "redis": b"*1\r\n$4\r\nPING\r\n",
+    "mqtt": b"\x10\x13\0\4MQTT\4\2\0\x3c\0\7client1",
+    "xmpp": b"<?xml version='1.0'?><stream:stream to='a' xmlns:stream='http://etherx.jabber.org/streams'>",
+    "smb2": b"\0\0\0\x44\xfeSMB\x40\0" + bytes(62),
+    "ldap": bytes.fromhex("300c020101600702010304008000"),
+    "bittorrent": b"\x13BitTorrent protocol" + bytes(48),
+    "ntp": b"\x23\2\6\xe8" + bytes(44),
+    "ike": bytes(8) + b"\1" * 8 + b"\x21\x20\x22\x08" + bytes(4) + b"\0\0\0\x1c",
+    "sip": b"REGISTER sip:example.com SIP/2.0\r\n",
+    "two-rtp-packets": (b"\x80\0\0\1" + b"\0\0\0\xa0" + b"abcd" + bytes(20)) + (b"\x80\0\0\2" + b"\0\0\1\x40" + b"abcd" + bytes(20)),
+}
+
+
+def main():
+    for target, seeds in {"tcp_stream": TCP_STREAM, "quic_flow": QUIC_FLOW, "mail": MAIL, "ip_packet": IP_PACKET,
+                          "dtls": DTLS, "queue_message": QUEUE_MESSAGE, "likeness": LIKENESS,
+                          "inspector": INSPECTOR}.items():
+        folder = CORPUS / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in seeds.items():
+            (folder / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
