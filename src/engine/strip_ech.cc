@@ -62,8 +62,9 @@ void Inspector::Impl::expect_keys(Flow& flow, const parsers::DnsQuestion& questi
   if (flow.key.transport != Transport::kTcp || flow.answers_wanted || !may_carry_keys(question)) return;
   flow.answers_wanted = true;
   if (!strips_ech(flow)) return;
-  flow.answers = windows_.acquire(flow.server == nullptr ? 0 : flow.server->base());
-  if (flow.answers != nullptr && flow.server != nullptr) (void)flow.answers->put(flow.server->base(), flow.server->contiguous());
+  flow.answers_begin = flow.server == nullptr ? 0 : flow.server->base();
+  flow.answers = windows_.acquire(flow.answers_begin);
+  if (flow.answers != nullptr && flow.server != nullptr) (void)flow.answers->put(flow.answers_begin, flow.server->contiguous());
 }
 
 // strip_segment puts a server's segment into the stream of answers and tells whether it may go.
@@ -91,7 +92,10 @@ Decision Inspector::Impl::strip_segment(Flow& flow, const Packet& packet, const 
   if (end > answers.base()) return {.reason = Reason::kNeedMoreData};
   const std::span<std::uint8_t> copy = copy_packet(packet);
   const auto payload = copy.subspan(static_cast<std::size_t>(ip.payload.data() - packet.bytes.data()), ip.payload.size());
-  if (!answers.restore(offset, payload)) return {.reason = Reason::kStaleSegment};
+  const std::uint64_t from = std::max(offset, flow.answers_begin);
+  if (from < end && !answers.restore(from, payload.subspan(static_cast<std::size_t>(from - offset)))) {
+    return {.reason = Reason::kStaleSegment};
+  }
   if (!std::ranges::equal(payload, ip.payload)) {
     write_checksum(copy, ip);
     replacement = copy;
