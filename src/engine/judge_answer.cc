@@ -80,7 +80,7 @@ void Inspector::Impl::read_dns_server(Flow& flow) {
       continue;
     }
     (void)take_answer(flow, answer.message);
-    flow.server->consume(answer.consumed);
+    flow.server->skip(answer.consumed);
   }
 }
 
