@@ -33,6 +33,7 @@ constexpr const char* kPolicy = R"(
 version = 1
 [[rules]]
 to = ["good.example"]
+bind = "any"
 protocols = ["quic"]
 ports = "any"
 )";

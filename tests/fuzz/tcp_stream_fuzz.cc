@@ -34,6 +34,7 @@ constexpr const char* kPolicy = R"(
 version = 1
 [[rules]]
 to = ["good.example"]
+bind = "any"
 protocols = ["tls", "http", "dns"]
 ports = "any"
 )";
