@@ -126,12 +126,7 @@ void Inspector::Impl::judge_ssh_exchange(Flow& flow) {
 
 // refuse_ssh_server ends a flow whose server is no SSH server, unless a rule allows it whatever the bytes are.
 void Inspector::Impl::refuse_ssh_server(Flow& flow, Reason reason) {
-  const policy::PolicyMatch match = policy_->match({.scopes = flow.scopes,
-                                                    .transport = flow.key.transport,
-                                                    .protocol = Protocol::kUnknown,
-                                                    .destination = flow.key.server.address,
-                                                    .port = flow.key.server.port,
-                                                    .now = now_});
+  const policy::PolicyMatch match = this->match(flow, Protocol::kUnknown, {});
   if (match.action != policy::Action::kAllow) return refuse(flow, reason);
   allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
   end_ssh(flow);

@@ -251,10 +251,9 @@ TEST_F(StripTest, AnswersWithoutKeysAndOtherModesAreLeftAlone) {
   const Bytes keys = PacketBuilder::udp(kResolver, kClient).payload(ByteSpan(https_answer())).build();
   for (const std::string mode : {"strip", "deny", "allow"}) {
     InspectorHarness fw(policy("ech = \"" + mode + "\""));
-    for (const auto& question : {query("good.example"), query("good.example", kHttps)}) {
-      fw.client(PacketBuilder::udp(kClient, kResolver).payload(ByteSpan(question.build())).build());
-    }
+    fw.client(PacketBuilder::udp(kClient, kResolver).payload(ByteSpan(query("good.example").build())).build());
     EXPECT_EQ(feed(fw, plain), plain);
+    fw.client(PacketBuilder::udp(kClient, kResolver).payload(ByteSpan(query("good.example", kHttps).build())).build());
     EXPECT_EQ(has_ech_bytes(feed(fw, keys)), mode != "strip") << mode;
   }
 }

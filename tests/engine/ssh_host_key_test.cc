@@ -309,6 +309,50 @@ TEST_F(SshServerTest, AServerThatIsSilentWhileTheClientGoesOnIsGivenUp) {
   expect_denied(Reason::kHoldTimeout);
 }
 
+// --- Names: each with the keys of its own ---------------------------------------------------------
+
+class SshNamesTest : public ::testing::Test {
+ protected:
+  static std::string pinned(std::string_view name, std::uint8_t fill) {
+    return "[[rules]]\nto = [\"" + std::string(name) + "\"]\nprotocols = [\"ssh\"]\nbind = \"strict\"\nhost_keys = [\"" +
+           std::string(parsers::ssh_fingerprint(ssh_ed25519_blob(fill)).text()) + "\"]\n";
+  }
+  // verdict_at tells what becomes of a connection to an address with these names, whose server has the key of `fill`.
+  static SeenVerdict verdict_at(const std::vector<const char*>& names, std::uint8_t fill) {
+    auto options = InspectorHarness::small_options();
+    options.bindings = std::make_shared<engine::NameBindings>(1'024);
+    const std::string policy = "version = 1\n" + pinned("git.example", 7) + pinned("forge.example", 8);
+    InspectorHarness fw(policy, options);
+    for (const char* name : names) {
+      options.bindings->bind({kPinned.address, *DomainName::parse(name), fw.now() + std::chrono::hours(1),
+                              engine::BindingSource::kLookup, 0}, fw.now());
+    }
+    TcpConversation tcp(kClient, kPinned);
+    SshSession ssh;
+    ssh.key_fill = fill;
+    fw.client(tcp.syn());
+    fw.server(tcp.syn_ack());
+    fw.client(tcp.client_data(ssh.client_before()));
+    fw.server(tcp.server_data(ssh.server_stream()));
+    EXPECT_EQ(fw.verdicts().size(), 1U);
+    return fw.verdicts().empty() ? SeenVerdict{} : fw.verdicts().back();
+  }
+};
+
+TEST_F(SshNamesTest, TheKeyMustBeThatOfANameOfTheAddress) {
+  const SeenVerdict own = verdict_at({"git.example"}, 7);
+  EXPECT_EQ(own.verdict, FlowVerdict::kAllow);
+  EXPECT_EQ(own.name, "git.example");
+  EXPECT_EQ(verdict_at({"git.example"}, 8).reason, Reason::kHostKeyNotAllowed) << "the key of another name";
+  EXPECT_EQ(verdict_at({"other.example"}, 7).reason, Reason::kAddressNotBound);
+}
+
+TEST_F(SshNamesTest, TheKeyTellsWhichOfTwoNamesItIs) {
+  EXPECT_EQ(verdict_at({"git.example", "forge.example"}, 7).name, "git.example");
+  EXPECT_EQ(verdict_at({"git.example", "forge.example"}, 8).name, "forge.example");
+  EXPECT_EQ(verdict_at({"git.example", "forge.example"}, 9).reason, Reason::kHostKeyNotAllowed);
+}
+
 // --- However the bytes are delivered --------------------------------------------------------------
 
 struct Delivery {
