@@ -35,6 +35,7 @@ version = 1
 to = ["good.example"]
 bind = "any"
 protocols = ["quic"]
+bind = "any"
 ports = "any"
 )";
 

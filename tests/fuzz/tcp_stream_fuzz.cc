@@ -36,6 +36,7 @@ version = 1
 to = ["good.example"]
 bind = "any"
 protocols = ["tls", "http", "dns"]
+bind = "any"
 ports = "any"
 )";
 
