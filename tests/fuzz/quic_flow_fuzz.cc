@@ -33,7 +33,6 @@ constexpr const char* kPolicy = R"(
 version = 1
 [[rules]]
 to = ["good.example"]
-bind = "any"
 protocols = ["quic"]
 bind = "any"
 ports = "any"

@@ -34,7 +34,6 @@ constexpr const char* kPolicy = R"(
 version = 1
 [[rules]]
 to = ["good.example"]
-bind = "any"
 protocols = ["tls", "http", "dns"]
 bind = "any"
 ports = "any"
