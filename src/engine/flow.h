@@ -157,6 +157,8 @@ struct Flow {
   StreamWindow* client = nullptr;          // QUIC: the CRYPTO stream of the Initial packets. DTLS: the hello.
   StreamWindow* server = nullptr;
   StreamWindow* answers = nullptr;         // DNS over TCP: the server's stream as the client gets it (strip_ech.cc).
+  bool answers_wanted = false;             // A question for keys was asked, so answers may have to be rewritten.
+  std::uint64_t answers_begin = 0;         // Server offset where `answers` begin; what is before went as it was.
   bool answers_lost = false;               // A capture lacks bytes of it.
   TlsPhase tls_phase = TlsPhase::kFirstHello;
   HttpPhase http_phase = HttpPhase::kRequests;

@@ -187,6 +187,7 @@ class Inspector::Impl {
   parsers::EchStrip strip_answer(Flow& flow, std::span<std::uint8_t> message);
   Decision strip_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision strip_segment(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  void expect_keys(Flow& flow, const parsers::DnsQuestion& question);
   Reason read_answers(Flow& flow);
   std::span<std::uint8_t> copy_packet(const Packet& packet);
 

@@ -70,6 +70,7 @@ bool Inspector::Impl::judge_question(Flow& flow, const parsers::DnsQuestion& que
     return false;
   }
   allow_flow(flow, rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, rule);
+  expect_keys(flow, question);
   return true;
 }
 

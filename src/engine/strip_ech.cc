@@ -1,7 +1,7 @@
 // Answers without the keys of Encrypted Client Hello (parsers/dns_ech.h). Over UDP a datagram is rewritten as it comes.
-// Over TCP an answer to a question for HTTPS or SVCB goes when it is whole: segments of an incomplete one are dropped and
-// remembered, and the server sends them again. Other answers are rewritten where they lie in one segment; clients do not
-// look for keys in them.
+// Over TCP nothing is done before the first question for HTTPS or SVCB, as clients do not look for keys in other answers.
+// From then on an answer to such a question goes when it is whole: segments of an incomplete one are dropped and
+// remembered, and the server sends them again. Other answers need not be whole.
 #include <algorithm>
 
 #include "inspector_impl.h"
@@ -57,15 +57,24 @@ Decision Inspector::Impl::strip_datagram(Flow& flow, const Packet& packet, const
   return pass(flow, Reason::kReply);
 }
 
+// expect_keys begins to follow the stream of answers, at the first message that has not come as a whole yet.
+void Inspector::Impl::expect_keys(Flow& flow, const parsers::DnsQuestion& question) {
+  if (flow.key.transport != Transport::kTcp || flow.answers_wanted || !may_carry_keys(question)) return;
+  flow.answers_wanted = true;
+  if (!strips_ech(flow)) return;
+  flow.answers_begin = flow.server == nullptr ? 0 : flow.server->base();
+  flow.answers = windows_.acquire(flow.answers_begin);
+  if (flow.answers != nullptr && flow.server != nullptr) (void)flow.answers->put(flow.answers_begin, flow.server->contiguous());
+}
+
 // strip_segment puts a server's segment into the stream of answers and tells whether it may go.
 Decision Inspector::Impl::strip_segment(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
-  if (!strips_ech(flow) || flow.answers_lost) return pass(flow, Reason::kReply);
+  if (!flow.answers_wanted || flow.answers_lost || !strips_ech(flow)) return pass(flow, Reason::kReply);
   if (ip.truncated) {
     flow.answers_lost = packet.origin == Origin::kUnknown;  // A capture is read on without.
     return flow.answers_lost ? pass(flow, Reason::kReply) : Decision{.reason = Reason::kTruncated};
   }
   if (!flow.server_base_known) return {.reason = Reason::kStaleSegment};
-  if (flow.answers == nullptr) flow.answers = windows_.acquire(0);
   if (flow.answers == nullptr) return {.reason = Reason::kStreamLimit};
   StreamWindow& answers = *flow.answers;
   const std::int64_t signed_offset = unwrap(ip.tcp.sequence, flow.server_base, answers.base());
@@ -83,7 +92,10 @@ Decision Inspector::Impl::strip_segment(Flow& flow, const Packet& packet, const 
   if (end > answers.base()) return {.reason = Reason::kNeedMoreData};
   const std::span<std::uint8_t> copy = copy_packet(packet);
   const auto payload = copy.subspan(static_cast<std::size_t>(ip.payload.data() - packet.bytes.data()), ip.payload.size());
-  if (!answers.restore(offset, payload)) return {.reason = Reason::kStaleSegment};
+  const std::uint64_t from = std::max(offset, flow.answers_begin);
+  if (from < end && !answers.restore(from, payload.subspan(static_cast<std::size_t>(from - offset)))) {
+    return {.reason = Reason::kStaleSegment};
+  }
   if (!std::ranges::equal(payload, ip.payload)) {
     write_checksum(copy, ip);
     replacement = copy;

@@ -356,6 +356,25 @@ TEST_F(StripStreamTest, SegmentsOfAnIncompleteAnswerWaitAndOthersDoNot) {
   EXPECT_FALSE(feed(fw_, piece(stream, cut, stream.size())).empty());
 }
 
+TEST_F(StripStreamTest, AQuestionForKeysBehindOthersIsFollowedFromTheMiddleOfAnAnswer) {
+  open(query("good.example").build_tcp());
+  const Bytes addresses = query("good.example").response().a("good.example", "192.0.2.7").build_tcp();
+  const Bytes stream = joined(joined(addresses, addresses), https_answer(true));
+  const std::size_t middle = addresses.size() + 20;
+  EXPECT_EQ(feed(fw_, piece(stream, 0, 5)), piece(stream, 0, 5));
+  EXPECT_FALSE(feed(fw_, piece(stream, 5, middle)).empty());
+  fw_.client(tcp_.client_data(ByteSpan(query("good.example", kHttps).build_tcp())));
+  EXPECT_FALSE(feed(fw_, piece(stream, 5, middle)).empty()) << "sent again";
+  EXPECT_TRUE(feed(fw_, piece(stream, middle, stream.size() - 9)).empty());
+  EXPECT_FALSE(has_ech_bytes(feed(fw_, piece(stream, stream.size() - 9, stream.size()))));
+  const Bytes rest = feed(fw_, piece(stream, middle, stream.size()));
+  ASSERT_FALSE(rest.empty());
+  EXPECT_FALSE(has_ech_bytes(rest));
+  const Bytes both_sides = feed(fw_, piece(stream, 5, stream.size()));
+  ASSERT_FALSE(both_sides.empty());
+  EXPECT_FALSE(has_ech_bytes(both_sides));
+}
+
 TEST_F(StripStreamTest, ALongAnswerWithoutBindingsGoesThrough) {
   open(query("good.example", kTxt).build_tcp());
   DnsMessageBuilder builder = query("good.example", kTxt).response();

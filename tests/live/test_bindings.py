@@ -93,7 +93,7 @@ def body(suite: Suite) -> None:
             dns = Dns(bed, NOBODY, TABLE)
             Dns(bed, LIAR, {**TABLE, "web.test": NOBODY})
             capture = Capture(bed)
-            with Sallyport(bed, policy_text(bed, RULES, extra=POLICY, on_exit="closed")) as firewall:
+            with Sallyport(bed, policy_text(bed, RULES, extra=POLICY, on_exit="closed", bind="strict")) as firewall:
                 suite.on_failure = firewall.log
                 it = World(bed, servers, Clients(bed, servers), capture, firewall)
                 for family in (4, 6):
