@@ -386,7 +386,7 @@ TEST_F(BindingWaitTest, ASynWaitsAndGoesWhenTheNameIsBound) {
   const auto woken = fw_.wait(milliseconds(10));
   ASSERT_EQ(woken.releases.size(), 1U);
   EXPECT_EQ(woken.releases[0].decision.verdict, Verdict::kAccept);
-  EXPECT_EQ(woken.releases[0].decision.mark, FlowMark::kWatch) << "the server's string is wanted, which may come first";
+  EXPECT_EQ(woken.releases[0].decision.mark, FlowMark::kWatch) << "an SSH server may speak first";
   EXPECT_EQ(misses_.size(), 1U);
 }
 
