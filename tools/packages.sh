@@ -6,7 +6,7 @@
 BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
   libssl-dev libabsl-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libidn2-dev libpsl-dev
-  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev zlib1g-dev libzstd-dev
+  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev zlib1g-dev libzstd-dev
   libgtest-dev libgmock-dev python3
 )
 # To run it.
@@ -16,7 +16,7 @@ RUN_PACKAGES=(iptables nftables iproute2)
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
-  tcpdump curl conntrack openssl util-linux procps python3
+  chromium tcpdump curl conntrack openssl util-linux procps python3
 )
 # To fuzz (tools/fuzz): libFuzzer and the sanitizers of clang, and llvm's coverage tools.
 # shellcheck disable=SC2034

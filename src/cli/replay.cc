@@ -33,6 +33,7 @@ struct Arguments {
   bool json = false;
   bool frames = false;
   std::string expect;
+  std::vector<std::string> resolvers;
   unsigned jobs = 0;
   std::vector<std::string> captures;
 };
@@ -121,6 +122,7 @@ int run_replay(const Arguments& arguments) {
   options.frames = arguments.frames || (expectation && expectation->has_frames());
   options.json = arguments.json || expectation.has_value();
   options.jobs = arguments.jobs;
+  for (const std::string& text : arguments.resolvers) options.resolvers.push_back(*IpAddress::parse(text));
   Output output(arguments, options, expectation.has_value(), files->size() > 1);
   replay::replay_all(
       *files, options, [&](replay::CaptureResult&& result) { output.take(std::move(result)); },
@@ -139,6 +141,15 @@ void add_replay_command(CLI::App& app, int& exit_code) {
   command->add_flag("--frames", arguments->frames, "Also a row per frame: accept, drop or hold");
   command->add_option("--expect", arguments->expect, "Compare with these JSON lines; exit 1 if they differ")
       ->type_name("FILE");
+  const auto is_address = [](const std::string& text) {
+    return IpAddress::parse(text) ? std::string{} : text + " is no IP address";
+  };
+  command->add_option("--resolver", arguments->resolvers, "Believe the DNS answers of this server and of the policy's alone "
+                      "(default: of any, where dns.resolvers says \"system\"); may be given again")
+      ->check(CLI::Validator(is_address, "ADDRESS"))
+      ->allow_extra_args(false)
+      ->take_all()
+      ->type_name("");
   command->add_option("-j,--jobs", arguments->jobs, "Captures replayed at once (default: one per core)")
       ->check(CLI::Range(1u, 1024u))
       ->type_name("N");

@@ -29,6 +29,25 @@ void print_group(const nlohmann::ordered_json& report, const char* key, const ch
   std::printf("%-10s %s\n", title, text.c_str());
 }
 
+// print_resolver shows what stands behind names: bindings, look-ups, and whom they ask.
+void print_resolver(const nlohmann::ordered_json& report) {
+  print_group(report, "bindings", "bindings");
+  if (!report.contains("resolver") || !report["resolver"].is_object()) return;
+  const nlohmann::ordered_json& resolver = report["resolver"];
+  const auto figure = [&](const char* key) { return resolver.contains(key) ? resolver[key].dump() : "-"; };
+  std::string servers;
+  if (resolver.contains("trusted") && resolver["trusted"].is_array()) {
+    for (const auto& server : resolver["trusted"]) {
+      servers += (servers.empty() ? "" : ", ") + (server.is_string() ? server.get<std::string>() : server.dump());
+    }
+  }
+  std::printf("%-10s %s\n", "resolvers", servers.empty() ? "none: no answer is believed" : servers.c_str());
+  std::printf("%-10s %s names kept warm, %s failing; %s lookups, %s failed; %s misses, %s lost\n", "lookups",
+              figure("names").c_str(), figure("failing").c_str(), figure("lookups").c_str(),
+              figure("failures").c_str(), figure("misses").c_str(), figure("misses_lost").c_str());
+  if (resolver.contains("last_error")) std::printf("%-10s %s\n", "", ("last failure: " + figure("last_error")).c_str());
+}
+
 void print_report(const nlohmann::ordered_json& report) {
   const auto word = [&](const char* key) {
     return report.contains(key) && report[key].is_string() ? report[key].get<std::string>()
@@ -46,6 +65,8 @@ void print_report(const nlohmann::ordered_json& report) {
   print_group(report, "packets", "packets");
   print_group(report, "packet_reasons", "of these");
   std::printf("%-10s %s\n", "held now", figure("held").c_str());
+  print_resolver(report);
+  if (report.contains("state_error")) std::printf("%-10s %s\n", "state", word("state_error").c_str());
   if (!report.contains("queues")) return;
   for (const auto& queue : report["queues"]) {
     std::printf("%-10s %s: %s packets, %s waiting, %s lost by a full queue, %s by a full socket\n", "queue",

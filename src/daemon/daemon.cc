@@ -1,10 +1,12 @@
 #include "sallyport/daemon/daemon.h"
 
 #include <poll.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -14,18 +16,28 @@
 #include "control_server.h"
 #include "event_log.h"
 #include "notify.h"
+#include "saved_bindings.h"
 #include "sallyport/netfilter/rule_installer.h"
+#include "sallyport/resolver/name_resolver.h"
 #include "status_report.h"
 
 namespace sallyport::daemon {
 namespace {
 
 constexpr unsigned kQueuesMax = 64;
+constexpr int kSaveIntervalMs = 30'000;
 using Outcome = std::expected<void, std::string>;
 
 void say(const std::string& text) {
   const std::string line = "sallyport: " + text + '\n';
   (void)!::write(STDERR_FILENO, line.data(), line.size());
+}
+
+// random_key is for hash tables whose keys the network chooses.
+std::array<std::uint64_t, 2> random_key() {
+  std::array<std::uint64_t, 2> key{};
+  (void)!::getrandom(key.data(), sizeof key, 0);
+  return key;
 }
 
 bool may_colour() {
@@ -41,6 +53,8 @@ class Daemon {
         policy_(options.policy),
         mode_(options.mode.value_or(policy_->defaults().mode)),
         queues_(queue_count(*policy_, options.queues)),
+        control_path_(options.control.value_or(policy_->deploy().control)),
+        saved_(saved_bindings_path(control_path_)),
         log_(queues_, EventFormatter(*policy_, mode_, options.json, !options.json && may_colour())) {}
 
   int run() {
@@ -72,14 +86,18 @@ class Daemon {
     const std::expected<netfilter::RulePlan, std::string> plan =
         netfilter::plan_rules(*policy_, mode_, queues_);
     if (!plan) return std::unexpected(plan.error());
+    if (const Outcome opened = open_resolver(); !opened) return opened;
     if (const Outcome opened = open_workers(*plan); !opened) return opened;
-    auto control = ControlServer::open(options_.control.value_or(policy_->deploy().control),
-                                       [this](std::string_view command) { return answer(command); });
+    auto control =
+        ControlServer::open(control_path_, [this](std::string_view command) { return answer(command); });
     if (!control) return std::unexpected(control.error());
     control_ = std::move(*control);
+    saved_.restore(*bindings_, *policy_, say);  // Behind the control socket: this run is the only one here.
     log_.start();
     publish_existing_flows();
     for (const auto& worker : workers_) worker->start();
+    // Before the rules: the first look-ups need nobody's leave. Behind them they pass as any allowed question does.
+    resolver_->start();
     if (!options_.install_rules) return {};
     if (const Outcome installed = install(*plan); !installed) return installed;
     // Connections that came in while the rules were on their way are in this second snapshot.
@@ -87,7 +105,15 @@ class Daemon {
     return {};
   }
 
+  Outcome open_resolver() {
+    auto opened = resolver::NameResolver::open({policy_, bindings_, resolvers_, say});
+    if (!opened) return std::unexpected(opened.error());
+    resolver_ = std::move(*opened);
+    return {};
+  }
+
   Outcome open_workers(const netfilter::RulePlan& plan) {
+    const auto budget = std::make_shared<engine::LookupBudget>(random_key());
     for (unsigned i = 0; i < queues_; ++i) {
       netfilter::WorkerOptions worker;
       worker.queue = static_cast<std::uint16_t>(i);
@@ -96,6 +122,10 @@ class Daemon {
       worker.generation = plan.generation;
       worker.inside = plan.inside;
       worker.inspector.mode = mode_;
+      worker.inspector.bindings = bindings_;
+      worker.inspector.resolvers = resolvers_;
+      worker.inspector.on_miss = [this](const engine::BindingMiss& miss) { resolver_->request(miss); };
+      worker.inspector.lookup_budget = budget;
       netfilter::EventHandler on_event;
       if (!options_.quiet) on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
       auto opened = netfilter::QueueWorker::open(worker, policy_, std::move(on_event));
@@ -149,7 +179,9 @@ class Daemon {
   int wait_for_end() {
     pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {control_->fd(), POLLIN, 0}};
     for (;;) {
-      if (::poll(fds, 2, -1) < 0) continue;
+      const int ready = ::poll(fds, 2, kSaveIntervalMs);
+      saved_.save_if_due(*bindings_, *policy_, say);
+      if (ready <= 0) continue;
       if ((fds[1].revents & POLLIN) != 0) control_->serve();
       signalfd_siginfo info{};
       if ((fds[0].revents & POLLIN) != 0 && ::read(signal_fd_, &info, sizeof info) == sizeof info) {
@@ -173,11 +205,18 @@ class Daemon {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));  // Packets between rule and queue arrive.
     }
     stop_workers();
+    // The operator is present and ends it: nothing is left behind. Otherwise the next run goes on where this one was.
+    if (signal == SIGINT) {
+      saved_.remove();
+    } else {
+      saved_.save(*bindings_, *policy_, say);
+    }
     return exit_code;
   }
 
   void stop_workers() {
     for (const auto& worker : workers_) worker->stop();
+    if (resolver_) resolver_->stop();
   }
 
   std::string answer(std::string_view command) const {
@@ -190,6 +229,9 @@ class Daemon {
     facts.uptime =
         std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
     facts.events_lost = log_.dropped();
+    facts.bindings = bindings_->list(saved_.now());
+    facts.resolver = resolver_->status();
+    facts.state_error = saved_.error();
     return status_report(facts, workers_);
   }
 
@@ -197,6 +239,12 @@ class Daemon {
   std::shared_ptr<const policy::Policy> policy_;
   policy::Mode mode_;
   unsigned queues_;
+  std::string control_path_;
+  SavedBindings saved_;
+  std::shared_ptr<engine::NameBindings> bindings_ =
+      std::make_shared<engine::NameBindings>(kBindings, random_key());
+  std::shared_ptr<engine::Resolvers> resolvers_ = std::make_shared<engine::Resolvers>();
+  std::unique_ptr<resolver::NameResolver> resolver_;  // Outlives the workers, which ask it.
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   int signal_fd_ = -1;
   EventLog log_;  // Outlives the workers, which write to it.

@@ -24,8 +24,12 @@ struct EventRecord {
   RuleId rule = kNoRule;
   std::uint16_t name_size = 0;
   std::array<char, 256> name_text;
+  std::uint8_t host_key_size = 0;
+  std::array<char, 43> host_key_text{};  // Base 64 of 32 bytes.
 
   std::string_view name() const { return {name_text.data(), name_size}; }
+  // host_key returns the server's SSH host key (FlowEvent::host_key), or an empty text.
+  std::string_view host_key() const { return {host_key_text.data(), host_key_size}; }
 
   static EventRecord of(const engine::FlowEvent& event) {
     EventRecord record;
@@ -40,6 +44,7 @@ struct EventRecord {
     const std::size_t size = std::min(event.text.size(), record.name_text.size());
     std::memcpy(record.name_text.data(), event.text.data(), size);
     record.name_size = static_cast<std::uint16_t>(size);
+    record.host_key_size = static_cast<std::uint8_t>(event.host_key.copy(record.host_key_text.data(), record.host_key_text.size()));
     return record;
   }
 };

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "sallyport/netfilter/queue_stats.h"
@@ -63,6 +64,36 @@ Json queue_reports(std::size_t workers) {
   return queues;
 }
 
+Json binding_report(const std::vector<engine::Binding>& bindings) {
+  std::array<std::size_t, 3> by_source{};
+  for (const engine::Binding& binding : bindings) ++by_source[static_cast<std::size_t>(binding.source)];
+  return {{"answers", by_source[static_cast<std::size_t>(engine::BindingSource::kAnswer)]},
+          {"lookups", by_source[static_cast<std::size_t>(engine::BindingSource::kLookup)]},
+          {"restored", by_source[static_cast<std::size_t>(engine::BindingSource::kState)]}};
+}
+
+Json address_list(const std::vector<IpAddress>& addresses) {
+  Json list = Json::array();
+  for (const IpAddress& address : addresses) list.push_back(address.to_string());
+  return list;
+}
+
+Json resolver_report(const resolver::ResolverStatus& status) {
+  Json report = {{"trusted", address_list(status.trusted)},
+                 {"asked", address_list(status.asked)},
+                 {"names", status.names},
+                 {"names_left_out", status.names_left_out},
+                 {"under_way", status.under_way},
+                 {"failing", status.failing},
+                 {"lookups", status.lookups},
+                 {"failures", status.failures},
+                 {"misses", status.misses},
+                 {"misses_lost", status.misses_lost},
+                 {"private_answers", status.private_answers}};
+  if (!status.last_error.empty()) report["last_error"] = status.last_error;
+  return report;
+}
+
 }  // namespace
 
 std::string status_report(const StatusFacts& facts, const Workers& workers) {
@@ -85,6 +116,9 @@ std::string status_report(const StatusFacts& facts, const Workers& workers) {
   report["packet_reasons"] = sum(workers, &engine::Counters::packets_by_reason,
                           [](std::size_t i) { return to_string(static_cast<Reason>(i)); });
   report["events_lost"] = facts.events_lost;
+  report["bindings"] = binding_report(facts.bindings);
+  report["resolver"] = resolver_report(facts.resolver);
+  if (!facts.state_error.empty()) report["state_error"] = facts.state_error;
   report["workers"] = Json::array();
   for (std::size_t i = 0; i < workers.size(); ++i) report["workers"].push_back(worker_report(i, *workers[i]));
   report["queues"] = queue_reports(workers.size());

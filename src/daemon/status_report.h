@@ -6,8 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "sallyport/engine/name_bindings.h"
 #include "sallyport/netfilter/queue_worker.h"
 #include "sallyport/policy/policy.h"
+#include "sallyport/resolver/name_resolver.h"
 
 namespace sallyport::daemon {
 
@@ -18,6 +20,9 @@ struct StatusFacts {
   std::string backend;  // Empty: the rules are not ours to manage.
   std::chrono::seconds uptime{0};
   std::uint64_t events_lost = 0;
+  std::vector<engine::Binding> bindings;  // The living ones.
+  resolver::ResolverStatus resolver;
+  std::string state_error;  // Why the state file could not be written.
 };
 
 using Workers = std::vector<std::unique_ptr<netfilter::QueueWorker>>;

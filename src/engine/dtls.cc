@@ -72,14 +72,16 @@ bool Inspector::Impl::read_dtls_hello(Flow& flow) {
     return false;
   }
   if (flow.dtls.hello_judged) {
-    if (shadow(flow) || same_name(flow, *hello)) return true;
-    refuse(flow, Reason::kHelloChanged);
+    if (shadow(flow)) return true;
+    if (same_name(flow, *hello) && !denies_ech(*hello, flow.rule)) return true;
+    refuse(flow, same_name(flow, *hello) ? Reason::kEchDenied : Reason::kHelloChanged);
     return false;
   }
   report_hello(flow, *hello, parsers::HelloTransport::kDtls);
-  flow.dtls.hello_judged = true;
   DomainName name;
-  return judge(flow, Protocol::kDtls, claim_of(*hello, name));
+  const bool allowed = judge(flow, Protocol::kDtls, claim_of(*hello, name));
+  flow.dtls.hello_judged = flow.binding_wait == BindingWait::kNone;
+  return allowed;
 }
 
 }  // namespace sallyport::engine

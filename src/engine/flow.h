@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "dns_pending.h"
 #include "pools.h"
 #include "sallyport/core/decision.h"
 #include "sallyport/core/domain_name.h"
@@ -16,6 +17,7 @@
 #include "sallyport/parsers/http1.h"
 #include "sallyport/parsers/http2.h"
 #include "sallyport/parsers/quic.h"
+#include "sallyport/parsers/ssh.h"
 
 namespace sallyport::engine {
 
@@ -70,11 +72,40 @@ struct DtlsState {
   bool without_hello = false;  // It began with another message: judged by address.
 };
 
+enum class SshPhase : std::uint8_t {
+  kIdentification,        // The client's identification string is not judged yet.
+  kServerIdentification,  // It is, and may leave; everything behind it waits for the server's.
+  kKeyExchange,           // Both are SSH; the client's NEWKEYS and what follows wait for the server's host key.
+  kDone,                  // What follows names nothing.
+};
+
+struct SshState {
+  SshPhase phase = SshPhase::kIdentification;
+  bool server_wanted = false;     // A rule for ssh is at this port: the server is watched from the SYN on.
+  bool host_key_wanted = false;   // Allowed, provided that the host key is one of the rule's.
+  bool host_key_known = false;
+  std::uint8_t told = 0;          // Which details were reported.
+  parsers::SshKeyDigest host_key{};
+  std::size_t server_identification = 0;  // Its length, in the server's window.
+  std::uint64_t may_leave = 0;            // Client offset up to which bytes may leave before kDone.
+  std::uint64_t server_judged = 0;        // Server offset behind what was judged.
+  std::uint64_t server_acknowledged = 0;  // Server offset that the client has acknowledged.
+  std::uint64_t server_end = 0;           // Server offset of its FIN; 0: none seen.
+};
+
 // UpgradeState follows a mail or FTP session to its TLS, for details only (details.cc).
 struct UpgradeState {
   std::size_t read = 0;    // Bytes of the client's stream that are lines read.
   bool asked = false;      // The last line read asks for TLS.
   bool done = false;
+};
+
+// BindingWait is what a flow waits with until its address is bound (binding_wait.cc).
+enum class BindingWait : std::uint8_t {
+  kNone,
+  kSyn,       // A TCP SYN is held: the address has no name that any rule for the port has.
+  kDatagram,  // The same with the first datagrams of a protocol that carries no name.
+  kClaim,     // The bytes name a server that is allowed, but not at this address; they are read again.
 };
 
 struct Flow {
@@ -101,6 +132,13 @@ struct Flow {
   bool has_name = false;
   DomainName name;                         // The name judged last.
 
+  BindingWait binding_wait = BindingWait::kNone;
+  bool needs_binding = false;              // policy::EarlyResult::needs_binding
+  bool binding_missed = false;             // on_miss was called.
+  bool name_bound = false;                 // The address belonged to `name` when that was judged.
+  Timestamp binding_deadline;
+  std::uint64_t binding_tried = 0;         // NameBindings::version() when they were looked up last.
+
   // TCP. Offsets count from the byte behind the SYN (or from the first byte seen, `midstream`).
   bool syn_seen = false;
   bool midstream = false;
@@ -118,6 +156,10 @@ struct Flow {
   std::uint64_t final_after = 0;           // Client offset to be acknowledged before the kernel takes over.
   StreamWindow* client = nullptr;          // QUIC: the CRYPTO stream of the Initial packets. DTLS: the hello.
   StreamWindow* server = nullptr;
+  StreamWindow* answers = nullptr;         // DNS over TCP: the server's stream as the client gets it (strip_ech.cc).
+  bool answers_wanted = false;             // A question for keys was asked, so answers may have to be rewritten.
+  std::uint64_t answers_begin = 0;         // Server offset where `answers` begin; what is before went as it was.
+  bool answers_lost = false;               // A capture lacks bytes of it.
   TlsPhase tls_phase = TlsPhase::kFirstHello;
   HttpPhase http_phase = HttpPhase::kRequests;
   bool http_websocket = false;
@@ -129,10 +171,11 @@ struct Flow {
   parsers::HttpRequestStream http;
   parsers::Http2RequestReader* http2 = nullptr;
 
+  SshState ssh;
+
   // For details only: the client's stream from its beginning, and what was told of it.
   UpgradeState upgrade;
   StreamWindow* ssh_client = nullptr;
-  std::uint8_t ssh_told = 0;
 
   // UDP.
   std::uint32_t datagrams = 0;
@@ -141,6 +184,8 @@ struct Flow {
   std::uint8_t last_begin_size = 0;
   QuicState quic;
   DtlsState dtls;
+
+  DnsPending::List questions;
 
   HeldPackets::List held;
   Timestamp hold_deadline;   // When the missing bytes must have come.
@@ -155,6 +200,8 @@ struct Flow {
   Links age;
   Links holding;
   Links waiting;
+  Links unbound;       // In the order in which their waits end.
+  Links unbound_turn;  // In the order in which they were tried last.
 };
 
 }  // namespace sallyport::engine

@@ -63,6 +63,7 @@ void FlowTable::close(Flow& flow) {
   if (flow.age.list != static_cast<std::uint8_t>(AgeClass::kCount)) unlink(ages_[flow.age.list], &Flow::age, index);
   stop_holding(flow);
   stop_waiting(flow);
+  stop_unbound(flow);
   index_.erase(tuple_of(flow.key));
   unused_.push_back(index);
 }

@@ -53,6 +53,22 @@ class FlowTable {
   void stop_waiting(Flow& flow) { leave(waiting_, &Flow::waiting, flow); }
   Flow* oldest_waiting() { return waiting_.head == kNone ? nullptr : &flows_[waiting_.head]; }
 
+  // The flows that wait for a binding, in the order of entry, and in that in which they were tried last.
+  void start_unbound(Flow& flow) {
+    enter(unbound_, &Flow::unbound, flow);
+    enter(unbound_turn_, &Flow::unbound_turn, flow);
+  }
+  void stop_unbound(Flow& flow) {
+    leave(unbound_, &Flow::unbound, flow);
+    leave(unbound_turn_, &Flow::unbound_turn, flow);
+  }
+  Flow* oldest_unbound() { return unbound_.head == kNone ? nullptr : &flows_[unbound_.head]; }
+  Flow* next_unbound() { return unbound_turn_.head == kNone ? nullptr : &flows_[unbound_turn_.head]; }
+  void end_unbound_turn(Flow& flow) {
+    leave(unbound_turn_, &Flow::unbound_turn, flow);
+    enter(unbound_turn_, &Flow::unbound_turn, flow);
+  }
+
  private:
   // Tuple is the key without direction: the smaller endpoint first.
   using Tuple = std::array<std::uint8_t, 48>;
@@ -80,6 +96,8 @@ class FlowTable {
   std::array<List, static_cast<std::size_t>(AgeClass::kCount)> ages_;
   List holding_;
   List waiting_;
+  List unbound_;
+  List unbound_turn_;
 };
 
 }  // namespace sallyport::engine

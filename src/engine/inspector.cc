@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kEventsPerCall = 512;       // Room for one packet's events; more are not reported.
 constexpr std::size_t kTextsPerCall = 256 * 1024;
+constexpr std::size_t kPacketMax = 0x10000 + 40;  // With an IPv6 header.
 constexpr std::size_t kFlowsExpiredPerCall = 128;  // Bounds the work and the events of one expire().
 
 Duration timeout_of(AgeClass age) {
@@ -30,10 +31,14 @@ Inspector::Impl::Impl(const InspectorOptions& options)
       table_(options.flows, options.hash_key),
       windows_(options.stream_windows),
       held_(options.held_packets),
-      http2_readers_(kHttp2ReadersPerWorker) {
+      questions_(kDnsPendingPerWorker),
+      bindings_(options.bindings != nullptr ? options.bindings : std::make_shared<NameBindings>(kBindings, options.hash_key)),
+      http2_readers_(kHttp2ReadersPerWorker),
+      budget_(options.lookup_budget ? options.lookup_budget : std::make_shared<LookupBudget>(options.hash_key)) {
   releases.reserve(options.held_packets);
   events.reserve(kEventsPerCall);
   texts_.reserve(kTextsPerCall);
+  replacement_.reserve(kPacketMax);
 }
 
 void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
@@ -43,6 +48,7 @@ void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
   last_flow.reset();
   last_inner_flow.reset();
   last_inner_size = 0;
+  replacement = {};
   policy_ = &policy;
   now_ = now;
 }
@@ -126,8 +132,10 @@ void Inspector::Impl::close_flow(Flow& flow) {
   increment(counters.flows_by_protocol[static_cast<std::size_t>(flow.protocol)]);
   if (options_.read_details) read_last_details(flow);
   report(flow, FlowEvent::Kind::kEnd, flow.has_name ? flow.name.text() : std::string_view{});
+  questions_.forget_all(flow.questions);
   windows_.release(flow.client);
   windows_.release(flow.server);
+  windows_.release(flow.answers);
   windows_.release(flow.ssh_client);
   http2_readers_.release(flow.http2);
   table_.close(flow);
@@ -147,7 +155,9 @@ void Inspector::Impl::touch(Flow& flow) {
 }
 
 void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
+  end_binding_wait(flow);
   if (flow.state == FlowState::kUndecided) flow.state = FlowState::kJudged;
+  touch(flow);  // An allowed connection may be idle for longer than an undecided one.
   if (flow.verdict == FlowVerdict::kAllow) return;
   flow.verdict = FlowVerdict::kAllow;
   flow.reason = reason;
@@ -158,6 +168,7 @@ void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
 
 Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
   if (shadow(flow)) return denied(flow);
+  end_binding_wait(flow);
   flow.state = FlowState::kDenied;
   flow.verdict = FlowVerdict::kDeny;
   flow.reason = reason;
@@ -192,61 +203,69 @@ void Inspector::Impl::refuse(Flow& flow, Reason reason) {
 bool Inspector::Impl::judge_early(Flow& flow) {
   const policy::EarlyResult early = policy_->match_early(flow.scopes, flow.key.transport, flow.key.server.address,
                                                          flow.key.server.port, now_);
+  flow.needs_binding = early.needs_binding;
+  // A trusted resolver may be asked for the names of other rules. Over UDP the first packet is the question, which the
+  // event should name.
+  const bool by_default = early.match == policy::EarlyMatch::kDeny && early.rule == kNoRule;
+  const bool lookup = flow.key.server.port == kDnsPort && by_default;
+  if (lookup && (flow.key.transport == Transport::kUdp || trusts(flow))) return false;
   // An observer wants to see the name that the flow would have been for.
   if (observing() || early.match == policy::EarlyMatch::kUndecided) return false;
   if (early.match == policy::EarlyMatch::kAllow) {
     allow_flow(flow, early.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, early.rule);
   } else {
-    deny_flow(flow, early.rule == kNoRule ? Reason::kAddressNotAllowed : Reason::kRuleDenies, early.rule);
+    deny_flow(flow, lookup ? Reason::kResolverNotTrusted : by_default ? Reason::kAddressNotAllowed : Reason::kRuleDenies, early.rule);
   }
   return true;
+}
+
+// may_await_binding tells the flows whose packets can wait for a claim to be judged again.
+bool Inspector::Impl::may_await_binding(const Flow& flow) {
+  if (flow.key.transport == Transport::kUdp) return true;
+  return flow.key.transport == Transport::kTcp && (flow.stage == Protocol::kTls || flow.stage == Protocol::kHttp);
 }
 
 bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& claim) {
   report_claim(flow, claim);
   if (shadow(flow)) return true;
-  if (claim.name != nullptr) {
-    flow.name = *claim.name;
-    flow.has_name = true;
-  }
   if (claim.invalid) {
     deny_flow(flow, Reason::kNameInvalid);
     return false;
   }
-  const policy::PolicyMatch match = policy_->match({.scopes = flow.scopes,
-                                                    .transport = flow.key.transport,
-                                                    .protocol = protocol,
-                                                    .destination = flow.key.server.address,
-                                                    .port = flow.key.server.port,
-                                                    .name = claim.name,
-                                                    .now = now_});
+  const policy::PolicyMatch match = this->match(flow, protocol, claim);
+  if (match.action == policy::Action::kAllow && claim.ech && policy_->ech_of(match.rule) == policy::Ech::kDeny) {
+    deny_flow(flow, Reason::kEchDenied, match.rule);
+    return false;
+  }
   if (match.action == policy::Action::kAllow && flow.midstream) {
     // Only an address rule could have allowed what was sent before; match_early has said that none does.
     deny_flow(flow, Reason::kMidstream);
     return false;
   }
+  if (protocol == Protocol::kSsh && match.action == policy::Action::kAllow) {
+    flow.ssh.host_key_wanted = match.needs_host_key;
+    if (match.needs_host_key || (flow.ssh.server_wanted && flow.ssh.phase == SshPhase::kIdentification)) {
+      flow.state = FlowState::kJudged;  // Told once the server's side is judged.
+      flow.reason = Reason::kAwaitingServer;
+      return true;
+    }
+  }
   if (match.action == policy::Action::kAllow) {
     allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
     return true;
   }
-  Reason reason = Reason::kRuleDenies;
-  if (match.rule == kNoRule) {
-    const bool carries_name = protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp ||
-                              protocol == Protocol::kDtls;
-    const bool has_ports = flow.key.transport == Transport::kTcp || flow.key.transport == Transport::kUdp;
-    reason = !has_ports                       ? Reason::kTransportNotAllowed
-             : protocol == Protocol::kUnknown ? Reason::kUnknownProtocol
-             : match.nearest != kNoRule       ? Reason::kProtocolNotAllowed
-             : claim.name != nullptr          ? Reason::kNameNotAllowed
-             : carries_name && claim.text.empty() ? Reason::kNoName
-                                              : Reason::kAddressNotAllowed;
+  const Reason reason = why_denied(flow, protocol, claim, match);
+  if (reason == Reason::kAddressNotBound && may_await_binding(flow) &&
+      await_binding(flow, claim.name != nullptr ? BindingWait::kClaim : BindingWait::kDatagram)) {
+    return false;
   }
   deny_flow(flow, reason, match.rule);
   return false;
 }
 
 Decision Inspector::Impl::hold(Flow& flow, const Packet& packet, std::uint64_t end) {
-  if (observing()) return {Verdict::kHold, Reason::kNeedMoreData};  // as_enforced lets it go.
+  const Reason reason = flow.binding_wait == BindingWait::kNone ? Reason::kNeedMoreData : Reason::kAwaitingBinding;
+  if (observing()) return {Verdict::kHold, reason};  // as_enforced lets it go.
   if (flow.held.count >= kHeldPacketsPerFlow || !held_.push(flow.held, packet.id, end)) {
     return deny_flow(flow, Reason::kHoldLimit);
   }
@@ -254,7 +273,7 @@ Decision Inspector::Impl::hold(Flow& flow, const Packet& packet, std::uint64_t e
   if (flow.held.count == 1) flow.stall_deadline = now_ + kHoldStall;
   table_.start_waiting(flow);
   table_.start_holding(flow);
-  return {Verdict::kHold, Reason::kNeedMoreData};
+  return {Verdict::kHold, reason};
 }
 
 void Inspector::Impl::release_held(Flow& flow, std::uint64_t up_to) {
@@ -278,11 +297,13 @@ void Inspector::Impl::give_back_windows(Flow& flow) {
   if (options_.read_details) return;  // They are read on; close_flow gives them back.
   windows_.release(flow.client);
   windows_.release(flow.server);
+  windows_.release(flow.answers);
   http2_readers_.release(flow.http2);
 }
 
 void Inspector::Impl::expire(const policy::Policy& policy, Timestamp now) {
   begin_call(policy, now);
+  retry_bindings();
   std::size_t budget = kFlowsExpiredPerCall;
   while (budget-- > 0) {
     Flow* flow = table_.oldest_waiting();
@@ -351,11 +372,13 @@ void Inspector::Impl::set_protocol(Flow& flow, Protocol protocol) {
   if (flow.protocol == Protocol::kUnknown) flow.protocol = protocol;
 }
 
+// What is read again because it waits for a binding was told the first time.
 void Inspector::Impl::report_name(Flow& flow, std::string_view text) {
-  report(flow, FlowEvent::Kind::kName, text);
+  if (flow.binding_wait == BindingWait::kNone) report(flow, FlowEvent::Kind::kName, text);
 }
 
 void Inspector::Impl::report_detail(Flow& flow, Detail detail, std::string_view text) {
+  if (flow.binding_wait != BindingWait::kNone) return;
   if (!text.empty()) report(flow, FlowEvent::Kind::kDetail, text).detail = detail;
 }
 
@@ -378,6 +401,9 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.reason = flow.reason;
   event.rule = flow.rule;
   event.text = keep(text);
+  if (kind == FlowEvent::Kind::kVerdict && flow.ssh.host_key_known) {
+    event.host_key = keep(parsers::ssh_fingerprint(flow.ssh.host_key).text().substr(parsers::kSshFingerprintPrefix));
+  }
   return event;
 }
 
@@ -398,6 +424,7 @@ void Inspector::expire(const policy::Policy& policy, Timestamp now) { impl_->exp
 void Inspector::finish(const policy::Policy& policy, Timestamp now) { impl_->finish(policy, now); }
 std::span<const Release> Inspector::releases() const { return impl_->releases; }
 std::span<const FlowEvent> Inspector::events() const { return impl_->events; }
+ByteSpan Inspector::replacement() const { return impl_->replacement; }
 std::optional<std::uint64_t> Inspector::flow_of_last_packet() const { return impl_->last_flow; }
 std::optional<std::uint64_t> Inspector::inner_flow_of_last_packet() const { return impl_->last_inner_flow; }
 std::uint32_t Inspector::inner_size_of_last_packet() const { return impl_->last_inner_size; }

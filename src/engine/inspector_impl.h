@@ -6,11 +6,14 @@
 #include <string_view>
 #include <vector>
 
+#include "dns_answers.h"
+#include "dns_pending.h"
 #include "flow_table.h"
 #include "pools.h"
 #include "sallyport/engine/inspector.h"
 #include "sallyport/parsers/client_hello.h"
 #include "sallyport/parsers/dns.h"
+#include "sallyport/parsers/dns_ech.h"
 #include "sallyport/parsers/dtls.h"
 #include "sallyport/parsers/fingerprint.h"
 #include "sallyport/parsers/http1.h"
@@ -20,11 +23,14 @@
 
 namespace sallyport::engine {
 
+inline constexpr std::uint16_t kDnsPort = 53;
+
 // NameClaim is the name that a message says it is for, as far as it says one.
 struct NameClaim {
   std::string_view text;  // As sent, for reports; empty when there is none.
   const DomainName* name = nullptr;  // Canonical, or null.
   bool invalid = false;   // Text that is no host name and no IP literal.
+  bool ech = false;       // The hello carries encrypted_client_hello.
 };
 
 class Inspector::Impl {
@@ -40,6 +46,7 @@ class Inspector::Impl {
   std::optional<std::uint64_t> last_flow;
   std::optional<std::uint64_t> last_inner_flow;
   std::uint32_t last_inner_size = 0;
+  ByteSpan replacement;  // Of the packet inspected last; within replacement_.
   Counters counters;
 
  private:
@@ -79,11 +86,36 @@ class Inspector::Impl {
   void drop_held(Flow& flow, Reason reason);
   void give_back_windows(Flow& flow);
 
+  // bindings.cc: whether a name belongs to the flow's address -------------------------------------------
+  policy::View view_of(const Flow& flow) const { return policy_->view_of(flow.scopes); }
+  // trusts tells whether the flow's server is a resolver that its view believes.
+  bool trusts(const Flow& flow) const;
+  policy::FlowQuery query_of(const Flow& flow, Protocol protocol) const;
+  policy::PolicyMatch match(Flow& flow, Protocol protocol, const NameClaim& claim);
+  policy::PolicyMatch match_names_of_address(Flow& flow, Protocol protocol, policy::PolicyMatch match, bool has_claim);
+  Reason why_denied(const Flow& flow, Protocol protocol, const NameClaim& claim, const policy::PolicyMatch& match);
+  bool names_cover(const Flow& flow);
+  void use_binding(const Flow& flow, const DomainName& name);
+  void report_bound_names(Flow& flow, std::size_t count);
+
+  // binding_wait.cc: flows that wait for a binding ------------------------------------------------------
+  // gate_syn answers for a SYN to an address that belongs to no name of the port's rules; nullopt: it may go on.
+  std::optional<Decision> gate_syn(Flow& flow, const Packet& packet, bool has_payload);
+  // await_binding tells whether the flow waits (or goes on waiting); without anything to wait for it does not.
+  bool await_binding(Flow& flow, BindingWait what);
+  static bool may_await_binding(const Flow& flow);
+  Decision hold_unbound(Flow& flow, const Packet& packet);
+  void end_binding_wait(Flow& flow);
+  void retry_bindings();
+  void retry_binding(Flow& flow);
+  void retry_claim(Flow& flow);
+  void refuse_held(Flow& flow, Reason reason);
+
   // tcp.cc -------------------------------------------------------------------------------------------
   Decision tcp(const Packet& packet, const parsers::IpPacket& ip);
   Decision tcp_syn(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision tcp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
-  Decision tcp_from_server(Flow& flow, const parsers::IpPacket& ip);
+  Decision tcp_from_server(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision client_payload(Flow& flow, const Packet& packet, ByteSpan payload, std::uint64_t offset);
   void turn_if_misread(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   static bool repeats_syn(const Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
@@ -93,9 +125,12 @@ class Inspector::Impl {
   static std::uint64_t judged_end(const Flow& flow);
   void read_client_stream(Flow& flow);
   void read_stage(Flow& flow);
-  void read_server_stream(Flow& flow, const parsers::IpPacket& ip);
+  // read_server_stream answers false when bytes that are awaited could not be kept: the server must send them again.
+  bool read_server_stream(Flow& flow, const parsers::IpPacket& ip);
   void finish_if_acknowledged(Flow& flow);
   bool detect_stage(Flow& flow);
+  void read_acknowledgement(Flow& flow, const parsers::IpPacket& ip);
+  Decision reset_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
 
   // judge_tls.cc, judge_http.cc, judge_dns.cc, judge_ssh.cc -------------------------------------------
   void read_tls(Flow& flow);
@@ -105,6 +140,7 @@ class Inspector::Impl {
   void report_hello(Flow& flow, const parsers::ClientHello& hello, parsers::HelloTransport transport);
   static NameClaim claim_of(const parsers::ClientHello& hello, DomainName& storage);
   bool same_name(const Flow& flow, const parsers::ClientHello& hello) const;
+  bool denies_ech(const parsers::ClientHello& hello, RuleId rule) const;
   void read_http(Flow& flow);
   void read_http2(Flow& flow);
   template <typename Result>
@@ -114,11 +150,46 @@ class Inspector::Impl {
   void read_http_server(Flow& flow);
   void read_dns_stream(Flow& flow);
   bool judge_dns(Flow& flow, ByteSpan message);
+  // Lookup is what the policy says of a question.
+  struct Lookup {
+    policy::PolicyMatch match;
+    DomainName name;             // Empty: the name is outside the host name alphabet.
+    std::string_view budget_of;  // Whose budget it counts in; empty: none's. Of the policy, or of `name`.
+    bool trusted = false;        // The server is.
+  };
+  policy::PolicyMatch match_lookup(const Flow& flow, const DomainName* name, bool trusted) const;
+  void look_up(const Flow& flow, const parsers::DnsQuestion& question, Lookup& lookup) const;
+  bool judge_question(Flow& flow, const parsers::DnsQuestion& question);
   void report_question(Flow& flow, ByteSpan message);
   void report_dns(Flow& flow, ByteSpan message);
+  // judge_answer.cc
+  enum class Answer : std::uint8_t { kTaken, kNotAsked, kUnreadable };
+  void note_question(Flow& flow, const parsers::DnsMessage& message);
+  Answer take_answer(Flow& flow, ByteSpan message);
+  void bind_answer(const Flow& flow, const parsers::DnsMessage& message);
+  Decision dns_answer(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  void read_dns_server(Flow& flow);
+  DnsPending::Question question_key(const parsers::DnsMessage& message) const;
   void read_ssh(Flow& flow);
+  void judge_ssh_client(Flow& flow);
+  void judge_ssh_server(Flow& flow);
+  void judge_ssh_exchange(Flow& flow);
+  void refuse_ssh_server(Flow& flow, Reason reason);
+  void end_ssh(Flow& flow);
+  void read_ssh_answer(Flow& flow);
+  static bool awaits_ssh_server(const Flow& flow);
   void read_ssh_details(Flow& flow);
   void read_opaque(Flow& flow, Protocol protocol);
+
+  // strip_ech.cc
+  bool strips_ech(const Flow& flow) const;
+  bool strips_answer(const Flow& flow, ByteSpan message) const;
+  parsers::EchStrip strip_answer(Flow& flow, std::span<std::uint8_t> message);
+  Decision strip_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  Decision strip_segment(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  void expect_keys(Flow& flow, const parsers::DnsQuestion& question);
+  Reason read_answers(Flow& flow);
+  std::span<std::uint8_t> copy_packet(const Packet& packet);
 
   // details.cc: what a report tells beside the verdict -----------------------------------------------
   void read_details(Flow& flow);
@@ -166,11 +237,17 @@ class Inspector::Impl {
   FlowTable table_;
   WindowPool windows_;
   HeldPackets held_;
+  DnsPending questions_;
+  std::shared_ptr<NameBindings> bindings_;
+  std::array<DomainName, kNamesTriedPerAddress> names_;  // Of the address that is being judged.
+  AnswerAddresses answer_;
   Http2Pool http2_readers_;
   parsers::QuicInitialOpener quic_opener_;
   parsers::Fingerprinter fingerprinter_;
   std::array<std::uint8_t, parsers::kTlsScratchSize> scratch_{};
   std::uint64_t next_number_ = 0;
+  const std::shared_ptr<LookupBudget> budget_;
+  std::vector<std::uint8_t> replacement_;
 
   // Of the current call.
   const policy::Policy* policy_ = nullptr;
@@ -178,6 +255,13 @@ class Inspector::Impl {
   Inside inside_;
   std::vector<char> texts_;  // What the events' texts point into.
 };
+
+// unwrap turns a sequence number into the stream offset nearest to `near`, `base` being the number of offset 0. Negative:
+// before the stream.
+inline std::int64_t unwrap(std::uint32_t sequence, std::uint32_t base, std::uint64_t near) {
+  const std::uint32_t near_sequence = base + static_cast<std::uint32_t>(near);
+  return static_cast<std::int64_t>(near) + static_cast<std::int32_t>(sequence - near_sequence);
+}
 
 // increment adds to a counter that only this thread writes: no lock prefix on the packet path.
 inline void increment(std::atomic<std::uint64_t>& counter) {

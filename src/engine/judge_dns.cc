@@ -1,44 +1,98 @@
 // DNS: every message of a flow is judged, over UDP and TCP; the flow is never handed to the kernel (R5).
-// Only plain queries pass (R15): one question, nothing in the answer section, nothing behind the end.
+// Only plain queries pass (R15, plain_query.h), for names that the policy has, to resolvers that are trusted.
 #include "inspector_impl.h"
+#include "plain_query.h"
 
 namespace sallyport::engine {
-namespace {
 
-// reason_against returns why a message is no plain query, or kNotEvaluated when it is one.
-Reason reason_against(const parsers::DnsMessage& message) {
-  const parsers::DnsHeader& header = message.header;
-  if (header.is_response || header.reserved || header.rcode != 0 || header.truncated) return Reason::kMalformed;
-  if (header.opcode != parsers::kDnsOpcodeQuery) return Reason::kUnsupportedVersion;
-  if (header.question_count != 1 || !message.question) return Reason::kAmbiguous;
-  if (header.answer_count != 0 || header.authority_count != 0) return Reason::kMalformed;
-  if (header.additional_count > (message.edns.present ? 1U : 0U)) return Reason::kMalformed;
-  if (!message.trailing.empty()) return Reason::kTrailingData;
-  if (message.edns.present && message.edns.version != 0) return Reason::kUnsupportedVersion;
-  return Reason::kNotEvaluated;
+// match_lookup asks the policy for one name of a question: the rules for dns first, and at a trusted resolver what may
+// be looked up without one.
+policy::PolicyMatch Inspector::Impl::match_lookup(const Flow& flow, const DomainName* name, bool trusted) const {
+  policy::FlowQuery query = query_of(flow, Protocol::kDns);
+  query.name = name;
+  query.claimed = true;
+  query.bound = trusted;
+  const policy::PolicyMatch match = policy_->match(query);
+  const bool by_rule = match.action == policy::Action::kAllow || match.rule != kNoRule;
+  if (by_rule || !trusted || flow.key.server.port != kDnsPort) return match;
+  if (policy_->dns().names == policy::DnsNames::kAny) return {.action = policy::Action::kAllow};
+  policy::PolicyMatch question = policy_->match_question(flow.scopes, name, now_);
+  question.nearest = match.nearest;
+  return question;
 }
 
-}  // namespace
+// look_up judges a question. The name of a service is as good as its host's, unless a rule has it.
+void Inspector::Impl::look_up(const Flow& flow, const parsers::DnsQuestion& question, Lookup& lookup) const {
+  const std::string_view text = question.name.text();
+  const auto name = DomainName::parse(text);  // A name outside the host name alphabet can match no rule by name.
+  if (name) lookup.name = *name;
+  lookup.trusted = trusts(flow);
+  const auto host_text = name ? host_of_service(name->text(), question.type) : std::nullopt;
+  if (const auto host = host_text ? DomainName::parse(*host_text) : std::nullopt) {
+    lookup.match = match_lookup(flow, &*host, lookup.trusted);
+    lookup.budget_of = policy_->wildcard_of(flow.scopes, *host, now_);
+    if (lookup.budget_of.empty()) lookup.budget_of = lookup.name.text().substr(name->text().size() - host->text().size());
+    if (lookup.match.action == policy::Action::kAllow || lookup.match.rule != kNoRule) return;
+  }
+  lookup.match = match_lookup(flow, name ? &*name : nullptr, lookup.trusted);
+  lookup.budget_of = name ? policy_->wildcard_of(flow.scopes, *name, now_) : std::string_view{};
+}
+
+bool Inspector::Impl::judge_question(Flow& flow, const parsers::DnsQuestion& question) {
+  report_claim(flow, {question.name.text(), nullptr, false});
+  if (shadow(flow)) return true;
+  Lookup lookup;
+  look_up(flow, question, lookup);
+  if (!lookup.name.empty()) {
+    flow.name = lookup.name;
+    flow.has_name = true;
+  }
+  const RuleId rule = lookup.match.rule;
+  if (lookup.match.action != policy::Action::kAllow) {
+    const bool by_trust = flow.key.server.port == kDnsPort || lookup.match.unbound != kNoRule;
+    deny_flow(flow, rule != kNoRule                   ? Reason::kRuleDenies
+                    : !lookup.trusted && by_trust     ? Reason::kResolverNotTrusted
+                    : lookup.match.nearest != kNoRule ? Reason::kProtocolNotAllowed
+                    : lookup.name.empty()             ? Reason::kAddressNotAllowed
+                                                      : Reason::kNameNotAllowed,
+              rule);
+    return false;
+  }
+  if (flow.midstream) {
+    deny_flow(flow, Reason::kMidstream);
+    return false;
+  }
+  // Where every name may be asked, a budget for some would bound nothing.
+  const bool any_name = match_lookup(flow, nullptr, lookup.trusted).action == policy::Action::kAllow;
+  if (!any_name && !lookup.budget_of.empty() &&
+      !budget_->admit(flow.scopes, lookup.budget_of, lookup.name.text(), policy_->dns().wildcard_budget, now_)) {
+    deny_flow(flow, Reason::kLookupBudget, rule);
+    return false;
+  }
+  allow_flow(flow, rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, rule);
+  expect_keys(flow, question);
+  return true;
+}
 
 bool Inspector::Impl::judge_dns(Flow& flow, ByteSpan bytes) {
   const auto message = parsers::parse_dns_message(bytes);
-  if (!message) {
+  const bool too_long = flow.key.transport == Transport::kUdp && bytes.size() > kDnsDatagramMax;
+  if (!message || too_long) {
     report_question(flow, bytes);
-    refuse(flow, message.error() == ParseError::kTooLong ? Reason::kTooLong : Reason::kMalformed);
+    refuse(flow, too_long || message.error() == ParseError::kTooLong ? Reason::kTooLong : Reason::kMalformed);
     return false;
   }
-  const Reason against = reason_against(*message);
+  const Reason against = reason_against(*message, policy_->dns().edns_options);
   if (against != Reason::kNotEvaluated) {
     if (message->question) report_name(flow, message->question->name.text());
     refuse(flow, against);
     return false;
   }
-  const parsers::DnsQuestion& question = *message->question;
   parsers::DnsTypeBuffer buffer;
-  report_detail(flow, Detail::kQueryType, parsers::dns_type_name(question.type, buffer));
-  const auto name = DomainName::parse(question.name.text());
-  // A name outside the host name alphabet ("a b.example", the root) can match no rule by name.
-  return judge(flow, Protocol::kDns, {question.name.text(), name ? &*name : nullptr, false});
+  report_detail(flow, Detail::kQueryType, parsers::dns_type_name(message->question->type, buffer));
+  if (!judge_question(flow, *message->question)) return false;
+  note_question(flow, *message);
+  return true;
 }
 
 void Inspector::Impl::read_dns_stream(Flow& flow) {

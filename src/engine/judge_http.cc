@@ -66,7 +66,11 @@ void Inspector::Impl::read_http(Flow& flow) {
       // answers before it. Should it switch, what follows is no HTTP request and is refused.
       flow.http.resume_http();
     }
-    if (!read_http_step(flow, flow.http.next(flow.client->contiguous()))) return;
+    const parsers::HttpRequestStream before = flow.http;
+    if (!read_http_step(flow, flow.http.next(flow.client->contiguous()))) {
+      if (flow.binding_wait != BindingWait::kNone) flow.http = before;  // It is read again.
+      return;
+    }
   }
 }
 
@@ -118,7 +122,12 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
   }
   DomainName name;
   // A reader of details follows a denied connection as it would an allowed one.
-  if (!judge(flow, Protocol::kHttp, request_claim(head, name)) && !options_.read_details) return false;
+  const bool allowed = judge(flow, Protocol::kHttp, request_claim(head, name));
+  if (flow.binding_wait != BindingWait::kNone) {
+    --flow.http_requests;  // Judged again when the address is bound.
+    return false;
+  }
+  if (!allowed && !options_.read_details) return false;
   if (flow.stage == Protocol::kHttp2) {
     if (!head.connect || shadow(flow)) return true;
     deny_flow(flow, Reason::kProtocolNotAllowed);  // A tunnel inside one stream of many is not followed.
@@ -160,8 +169,6 @@ void Inspector::Impl::read_http_server(Flow& flow) {
       flow.final_after = 0;
       flow.tunnel_base = flow.client->base();
       flow.tls_phase = TlsPhase::kFirstHello;
-      windows_.release(flow.server);
-      flow.server_base_known = false;
     }
     break;
   }

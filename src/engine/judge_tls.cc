@@ -73,6 +73,9 @@ bool Inspector::Impl::read_tls_hello(Flow& flow) {
   } else if (!same_name(flow, *hello)) {
     refuse(flow, Reason::kHelloChanged);
     return false;
+  } else if (denies_ech(*hello, flow.rule)) {
+    refuse(flow, Reason::kEchDenied);
+    return false;
   }
   flow.early_data_offered = hello->early_data;
   flow.client->consume(message.consumed);
@@ -83,17 +86,22 @@ bool Inspector::Impl::read_tls_hello(Flow& flow) {
 }
 
 NameClaim Inspector::Impl::claim_of(const parsers::ClientHello& hello, DomainName& storage) {
-  if (!hello.server_name) return {};
+  if (!hello.server_name) return {{}, nullptr, false, hello.ech};
   const auto name = DomainName::parse(*hello.server_name);
   if (!name) return {*hello.server_name, nullptr, true};
   storage = *name;
-  return {*hello.server_name, &storage, false};
+  return {*hello.server_name, &storage, false, hello.ech};
 }
 
 bool Inspector::Impl::same_name(const Flow& flow, const parsers::ClientHello& hello) const {
   if (!hello.server_name) return !flow.has_name;
   const auto name = DomainName::parse(*hello.server_name);
   return name && flow.has_name && *name == flow.name;
+}
+
+// denies_ech tells whether a later hello has come to carry what the rule of the first denies.
+bool Inspector::Impl::denies_ech(const parsers::ClientHello& hello, RuleId rule) const {
+  return hello.ech && policy_->ech_of(rule) == policy::Ech::kDeny;
 }
 
 // skip_tls_records lets go what names nothing: early data, ChangeCipherSpec and alerts. A handshake

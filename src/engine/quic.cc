@@ -262,9 +262,14 @@ Inspector::Impl::QuicRead Inspector::Impl::read_crypto_stream(Flow& flow) {
         return QuicRead::kDenied;
       }
       DomainName name;
-      if (!judge(flow, Protocol::kQuic, claim_of(*hello, name))) return QuicRead::kDenied;
+      if (!judge(flow, Protocol::kQuic, claim_of(*hello, name))) {
+        return flow.binding_wait == BindingWait::kNone ? QuicRead::kDenied : QuicRead::kIncomplete;
+      }
     } else if (!same_name(flow, *hello)) {
       refuse(flow, Reason::kHelloChanged);
+      return QuicRead::kDenied;
+    } else if (denies_ech(*hello, flow.rule)) {
+      refuse(flow, Reason::kEchDenied);
       return QuicRead::kDenied;
     }
     flow.quic.hello_judged = true;

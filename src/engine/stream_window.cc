@@ -52,6 +52,22 @@ bool StreamWindow::matches_history(std::uint64_t offset, ByteSpan bytes) const {
   return true;
 }
 
+bool StreamWindow::restore(std::uint64_t offset, std::span<std::uint8_t> out) const {
+  if (offset < history_floor_) return false;
+  const std::uint64_t end = offset + out.size();
+  std::size_t position = 0;
+  for (std::size_t i = 0; i < history_count_; ++i) {
+    const Range& range = history_[i];
+    const std::uint64_t from = std::max(range.begin, offset);
+    const std::uint64_t to = std::min(range.end, end);
+    if (from < to) {
+      std::memcpy(out.data() + (from - offset), storage_ + position + (from - range.begin), static_cast<std::size_t>(to - from));
+    }
+    position += static_cast<std::size_t>(range.end - range.begin);
+  }
+  return true;
+}
+
 StreamWindow::PutResult StreamWindow::store_ahead(std::uint64_t offset, ByteSpan bytes) {
   const std::uint64_t end = offset + bytes.size();
   if (!make_room(static_cast<std::size_t>(end - base_))) return {Put::kTooFar, offset, false};

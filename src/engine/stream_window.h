@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "sallyport/core/bytes.h"
 #include "sallyport/core/limits.h"
@@ -47,6 +48,12 @@ class StreamWindow {
   void consume(std::size_t length);
   // skip moves the base over `length` bytes, received or not, whose content does not matter.
   void skip(std::uint64_t length);
+
+  // contiguous_bytes returns the same for who rewrites what it reads.
+  std::span<std::uint8_t> contiguous_bytes() { return {ahead(), contiguous().size()}; }
+  // restore writes the bytes of the history over those of `out` that have their offsets, `offset` being the first one's.
+  // False: older bytes than are remembered.
+  bool restore(std::uint64_t offset, std::span<std::uint8_t> out) const;
 
   const std::uint8_t* storage() const { return storage_; }
 

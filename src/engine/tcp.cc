@@ -7,15 +7,10 @@
 
 #include "detector.h"
 #include "inspector_impl.h"
+#include "replaced_packet.h"
 
 namespace sallyport::engine {
 namespace {
-
-// offset_of unwraps a sequence number to the stream offset nearest to `near`. Negative: before the stream.
-std::int64_t offset_of(std::uint32_t sequence, std::uint32_t base, std::uint64_t near) {
-  const std::uint32_t near_sequence = base + static_cast<std::uint32_t>(near);
-  return static_cast<std::int64_t>(near) + static_cast<std::int32_t>(sequence - near_sequence);
-}
 
 // client_is_source tells who opened a connection whose beginning a capture may lack.
 bool client_is_source(const Packet& packet, const parsers::IpPacket& ip) {
@@ -68,7 +63,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     if (from_client && flow->client == nullptr && !ip.payload.empty()) set_protocol(*flow, detect_prefix(ip.payload));
   }
   if (flow->truncated) return {.reason = Reason::kTruncated};
-  if (!from_client) return tcp_from_server(*flow, ip);
+  if (!from_client) return tcp_from_server(*flow, packet, ip);
   return opens ? tcp_syn(*flow, packet, ip) : tcp_from_client(*flow, packet, ip);
 }
 
@@ -122,14 +117,18 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
   flow.syn_seen = flow.client_base_known = true;
   flow.midstream = false;
   flow.client_base = ip.tcp.sequence + 1;
+  if (flow.server == nullptr) flow.server_base_known = false;  // Sent again: no answer has come through.
   if (flow.state == FlowState::kUndecided && judge_early(flow)) {
     if (flow.state == FlowState::kDenied) return refusal_of(flow);
     become_final(flow);
     return pass(flow, flow.reason);
   }
+  // An SSH server need not wait for the client's first byte.
+  if (policy_->ssh_at(flow.scopes, flow.key.server.port, now_)) flow.ssh.server_wanted = flow.watch = true;
   if (ip.tcp.rst || ip.tcp.fin) return deny_flow(flow, Reason::kMalformed);
   if (ip.tcp.urg && !ip.payload.empty()) return deny_flow(flow, Reason::kUrgentData);
   if (flow.server_must_confirm && !ip.payload.empty()) return {.reason = Reason::kStaleSegment};
+  if (const auto gate = gate_syn(flow, packet, !ip.payload.empty())) return *gate;
   flow.client_seen = std::max<std::uint64_t>(flow.client_seen, ip.payload.size());
   if (!ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);  // TCP Fast Open, RFC 7413.
   return pass(flow, Reason::kConnecting);
@@ -139,6 +138,8 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
   if (flow.state == FlowState::kFinal && !options_.read_details) return pass(flow, Reason::kFlowAllowed);
   if (ip.tcp.rst || ip.tcp.fin) flow.closing = true;
+  if (ip.tcp.ack && flow.stage == Protocol::kSsh) read_acknowledgement(flow, ip);
+  if (flow.state == FlowState::kFinal && !options_.read_details) return pass(flow, Reason::kFlowAllowed);
   if (ip.payload.empty()) {
     return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kNoPayload);
   }
@@ -159,7 +160,7 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
     flow.server_base = ip.tcp.acknowledgment;
   }
   // The base is no measure: behind a long body it is gigabytes ahead.
-  const std::int64_t offset = offset_of(ip.tcp.sequence, flow.client_base, flow.client_seen);
+  const std::int64_t offset = unwrap(ip.tcp.sequence, flow.client_base, flow.client_seen);
   constexpr std::uint64_t kReceiveWindowMax = std::uint64_t{1} << 30;  // RFC 7323 §2.3
   const bool stale = offset < 0 || static_cast<std::uint64_t>(offset) > flow.client_seen + kReceiveWindowMax;
   if (stale && flow.state == FlowState::kDenied) return denied(flow);
@@ -220,6 +221,7 @@ std::uint64_t Inspector::Impl::judged_end(const Flow& flow) {
   if (flow.state == FlowState::kFinal || flow.client == nullptr) return UINT64_MAX;
   // HTTP/2 frames are read before the request that they belong to is known.
   if (flow.stage == Protocol::kHttp2) return std::max(flow.tunnel_base, flow.http2_judged);
+  if (flow.stage == Protocol::kSsh && flow.ssh.may_leave != 0 && flow.ssh.phase != SshPhase::kDone) return flow.ssh.may_leave;
   return flow.client->base();
 }
 
@@ -277,7 +279,7 @@ void Inspector::Impl::read_opaque(Flow& flow, Protocol protocol) {
   flow.client->skip(length);
 }
 
-Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& ip) {
+Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   if (ip.tcp.rst || ip.tcp.fin) flow.closing = true;
   if (ip.tcp.ack && !flow.client_base_known) {
     // The client's first byte that the server has not seen yet; of a SYN-ACK: the byte behind the SYN.
@@ -286,46 +288,108 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const parsers::IpPacket& i
     flow.midstream = !ip.tcp.syn;
   }
   if (ip.tcp.syn) {
+    // Where the server's bytes count, where they begin is said once, as the client has it; and they begin behind it.
+    const bool moves = flow.server_base_known && flow.server_base != ip.tcp.sequence + 1;
+    if (flow.ssh.server_wanted && (moves || !ip.tcp.ack)) return {.reason = Reason::kStaleSegment};
+    if (flow.ssh.server_wanted && !ip.payload.empty()) return {.reason = Reason::kPayloadNotExpected};
     flow.server_base_known = true;
     flow.server_base = ip.tcp.sequence + 1;
     if (flow.server_must_confirm && ip.tcp.ack && ip.tcp.acknowledgment == flow.client_base) {
-      flow.server_must_confirm = flow.watch = false;
+      flow.server_must_confirm = false;
+      flow.watch = flow.ssh.server_wanted;
     }
     return pass(flow, Reason::kReply);
   }
   if (ip.tcp.ack && flow.client != nullptr) {
-    const std::int64_t offset = offset_of(ip.tcp.acknowledgment, flow.client_base, flow.client_seen);
+    const std::int64_t offset = unwrap(ip.tcp.acknowledgment, flow.client_base, flow.client_seen);
     if (offset > 0) flow.acknowledged = std::max(flow.acknowledged, static_cast<std::uint64_t>(offset));
   }
-  if (!ip.payload.empty()) read_server_stream(flow, ip);
+  const bool was_denied = flow.state == FlowState::kDenied;
+  if (!ip.payload.empty() && !read_server_stream(flow, ip)) return {.reason = Reason::kStreamLimit};
+  if (ip.tcp.fin && awaits_ssh_server(flow) && flow.server != nullptr) {
+    const std::int64_t offset = unwrap(ip.tcp.sequence, flow.server_base, flow.server->base());
+    flow.ssh.server_end = static_cast<std::uint64_t>(std::max<std::int64_t>(offset, 0)) + ip.payload.size();
+    judge_ssh_server(flow);
+  }
   finish_if_acknowledged(flow);
-  if (flow.state == FlowState::kDenied) return denied(flow);
+  if (flow.state == FlowState::kDenied) return was_denied ? denied(flow) : reset_client(flow, packet, ip);
+  if (flow.stage == Protocol::kDns && !ip.payload.empty()) return strip_segment(flow, packet, ip);
   return pass(flow, Reason::kReply);
 }
 
-void Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip) {
-  const bool wanted = options_.read_details || (flow.watch && flow.state == FlowState::kJudged);
-  if (!wanted) return;
+// reset_client answers for a packet of the server on which an SSH flow is denied: it goes on as a RST. The client waits
+// for this answer and sends nothing that a refusal could come back for; and it must not see the wrong host key, which
+// it might take for the host's from then on.
+Decision Inspector::Impl::reset_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
+  const bool silent = policy_->refuse_of(flow.rule) == policy::Refuse::kDrop;
+  if (flow.stage != Protocol::kSsh || flow.key.tunnel != 0 || silent || observing() || ip.truncated) return refusal_of(flow);
+  constexpr std::size_t kFlagsOffset = 13;  // RFC 9293 §3.1
+  constexpr std::uint8_t kRstAck = 0x14;
+  const std::span<std::uint8_t> copy = copy_packet(packet);
+  copy[ip.transport_offset + kFlagsOffset] = kRstAck;
+  const auto payload = copy.subspan(static_cast<std::size_t>(ip.payload.data() - packet.bytes.data()), ip.payload.size());
+  std::fill(payload.begin(), payload.end(), std::uint8_t{0});
+  write_checksum(copy, ip);
+  replacement = copy;
+  return {Verdict::kAccept, flow.reason, flow.rule, {}};
+}
+
+// read_acknowledgement takes note of what the client has of the server's stream: until it has what was judged,
+// the server could send other bytes in its place.
+void Inspector::Impl::read_acknowledgement(Flow& flow, const parsers::IpPacket& ip) {
+  if (flow.server == nullptr || shadow(flow)) return;
+  const std::int64_t offset = unwrap(ip.tcp.acknowledgment, flow.server_base, flow.server->base());
+  if (offset <= 0) return;
+  flow.ssh.server_acknowledged = std::max(flow.ssh.server_acknowledged, static_cast<std::uint64_t>(offset));
+  finish_if_acknowledged(flow);
+}
+
+bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip) {
+  const bool counts = awaits_ssh_server(flow);
+  const bool wanted = options_.read_details || counts || (flow.watch && flow.state == FlowState::kJudged);
+  if (!wanted) return true;
   if (!flow.server_base_known) {
     flow.server_base_known = true;
     flow.server_base = ip.tcp.sequence;
   }
+  if (counts && ip.tcp.urg) {  // The client reads urgent bytes apart from the others (RFC 6093 §3.4).
+    refuse(flow, Reason::kUrgentData);
+    return true;
+  }
   if (flow.server == nullptr) flow.server = windows_.acquire(0);
-  if (flow.server == nullptr) return;  // The flow stays in the queue; it is not handed over unread.
-  const std::int64_t offset = offset_of(ip.tcp.sequence, flow.server_base, flow.server->base());
-  if (offset < 0) return;
-  (void)flow.server->put(static_cast<std::uint64_t>(offset), ip.payload);
+  if (flow.server == nullptr) return !counts;  // The flow stays in the queue; it is not handed over unread.
+  const std::int64_t offset = unwrap(ip.tcp.sequence, flow.server_base, flow.server->base());
+  if (offset < 0) return !counts;
+  const auto result = flow.server->put(static_cast<std::uint64_t>(offset), ip.payload);
+  if (counts && result.put == StreamWindow::Put::kConflict) {
+    refuse(flow, Reason::kRetransmissionDiffers);
+    return true;
+  }
   switch (flow.stage) {
-    case Protocol::kTls: return read_tls_server(flow);
-    case Protocol::kHttp: return read_http_server(flow);
+    case Protocol::kTls: read_tls_server(flow); break;
+    case Protocol::kHttp: read_http_server(flow); break;
+    case Protocol::kSsh: read_ssh_answer(flow); break;
+    case Protocol::kDns: read_dns_server(flow); break;
     default: break;
   }
   read_details(flow);
+  const bool whole = result.put == StreamWindow::Put::kOk &&
+                     result.stored_end == static_cast<std::uint64_t>(offset) + ip.payload.size();
+  return whole || !counts || !flow.stage_known || !awaits_ssh_server(flow) || flow.ssh.phase == SshPhase::kDone;
+}
+
+void Inspector::Impl::read_ssh_answer(Flow& flow) {
+  if (awaits_ssh_server(flow)) {
+    judge_ssh_server(flow);
+    if (flow.state == FlowState::kJudged && flow.client != nullptr) release_held(flow, judged_end(flow));
+  }
 }
 
 void Inspector::Impl::finish_if_acknowledged(Flow& flow) {
   if (flow.state != FlowState::kJudged || flow.final_after == 0 || flow.acknowledged < flow.final_after) return;
   if (flow.stage == Protocol::kTls && !flow.no_second_hello) return;
+  const bool ssh = flow.stage == Protocol::kSsh;
+  if (ssh && (flow.ssh.phase != SshPhase::kDone || flow.ssh.server_acknowledged < flow.ssh.server_judged)) return;
   release_held(flow, UINT64_MAX);
   become_final(flow);
 }

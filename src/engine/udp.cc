@@ -84,6 +84,7 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
     constexpr std::uint8_t kFixedBit = 0x40;
     const bool short_header = flow.key.server.port == 443 && !ip.payload.empty() && (ip.payload[0] & 0xc0) == kFixedBit;
     if (!judge(flow, flow.stage, {})) {
+      if (flow.binding_wait != BindingWait::kNone) return hold_unbound(flow, packet);
       if (short_header && flow.rule == kNoRule) flow.reason = Reason::kQuicShortHeader;
       return refusal_of(flow);
     }
@@ -106,6 +107,8 @@ Decision Inspector::Impl::udp_from_server(Flow& flow, const Packet& packet, cons
   }
   if (is_dns_like(flow.stage) || (flow.stage == Protocol::kUnknown && looks_like_dns_answer(ip.payload))) {
     if (!flow.stage_known) set_protocol(flow, detect_datagram(ip.payload, flow.key));
+    const bool judged_by_message = flow.stage == Protocol::kDns && !flow.by_address && flow.state != FlowState::kDenied;
+    if (judged_by_message) return dns_answer(flow, packet, ip);
     report_dns(flow, ip.payload);
   } else if (flow.state == FlowState::kJudged && flow.stage != Protocol::kQuic) {
     const bool more_hellos = flow.stage == Protocol::kDtls && !flow.dtls.without_hello && !flow.by_address;

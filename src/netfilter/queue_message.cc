@@ -87,10 +87,13 @@ KernelVerdict kernel_verdict(const Decision& decision, bool observe, const MarkF
 }
 
 std::size_t encode_verdict(std::span<std::uint8_t> out, std::uint16_t queue, std::uint32_t id,
-                           const KernelVerdict& verdict) {
+                           const KernelVerdict& verdict, ByteSpan replacement) {
   nlmsghdr* message = nfq_nlmsg_put(reinterpret_cast<char*>(out.data()), NFQNL_MSG_VERDICT, queue);
   nfq_nlmsg_verdict_put(message, static_cast<int>(id), static_cast<int>(verdict.verdict));
   if (verdict.mark) nfq_nlmsg_verdict_put_mark(message, *verdict.mark);
+  if (!replacement.empty()) {
+    mnl_attr_put(message, NFQA_PAYLOAD, replacement.size(), replacement.data());
+  }
   return message->nlmsg_len;
 }
 

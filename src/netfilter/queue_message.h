@@ -45,11 +45,20 @@ struct KernelVerdict {
 KernelVerdict kernel_verdict(const Decision& decision, bool observe, const MarkField& field,
                              Generation generation, std::uint32_t packet_mark);
 
-// kVerdictSize is the most bytes that encode_verdict writes.
+// verdict_size returns the most bytes that encode_verdict writes.
 inline constexpr std::size_t kVerdictSize = 48;
+constexpr std::size_t verdict_size(ByteSpan replacement) {
+  constexpr std::size_t kAttribute = 8;  // Header and padding.
+  return replacement.empty() ? kVerdictSize : kVerdictSize + kAttribute + replacement.size();
+}
 
-// encode_verdict writes one message to `out` (at least kVerdictSize bytes) and returns its length.
+// kReplacementMax is the longest packet that a verdict can carry: an attribute's length has 16 bits.
+inline constexpr std::size_t kReplacementMax = 0xffff - 4;
+
+// encode_verdict writes one message to `out` (at least verdict_size bytes) and returns its length. `replacement`, if
+// there is one (at most kReplacementMax bytes), goes instead of the packet; its checksums must be right, as the kernel
+// adds none.
 std::size_t encode_verdict(std::span<std::uint8_t> out, std::uint16_t queue, std::uint32_t id,
-                           const KernelVerdict& verdict);
+                           const KernelVerdict& verdict, ByteSpan replacement = {});
 
 }  // namespace sallyport::netfilter

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
@@ -25,6 +26,7 @@ constexpr std::size_t kMessageSize = 0x10000 + 4'096;
 static_assert(kMessageSize % 64 == 0 && kMessageSize >= kCopyRange + 4'096);
 constexpr std::size_t kBatch = 64;                        // Messages in one recvmmsg.
 constexpr std::size_t kVerdictBatch = 16'384;             // Bytes in one send: about 400 verdicts.
+constexpr std::size_t kVerdictBuffer = kVerdictBatch + 0x10000 + 2 * kVerdictSize;  // And one with a packet of any length.
 constexpr int kReceiveBuffer = 32 * 1024 * 1024;
 
 // acknowledged sends a configuration message and waits for the kernel's answer: 0 or an errno.
@@ -138,7 +140,7 @@ std::expected<QueueSocket, std::string> QueueSocket::open(std::uint16_t queue, b
     result.headers_[i].msg_hdr.msg_iov = &result.vectors_[i];
     result.headers_[i].msg_hdr.msg_iovlen = 1;
   }
-  result.verdicts_.resize(kVerdictBatch);
+  result.verdicts_.resize(kVerdictBuffer);
   return result;
 }
 
@@ -159,10 +161,12 @@ std::span<const std::uint8_t> QueueSocket::message(int index) const {
   return {receive_buffer_.data() + i * kMessageSize, headers_[i].msg_len};
 }
 
-bool QueueSocket::add_verdict(std::uint32_t id, const KernelVerdict& verdict) {
+bool QueueSocket::add_verdict(std::uint32_t id, const KernelVerdict& verdict, ByteSpan replacement) {
+  if (replacement.size() > kReplacementMax) return add_verdict(id, {NF_DROP, std::nullopt});
   bool sent = true;
-  if (verdicts_.size() - verdicts_size_ < kVerdictSize) sent = flush();
-  verdicts_size_ += encode_verdict(std::span(verdicts_).subspan(verdicts_size_), queue_, id, verdict);
+  if (verdicts_size_ + kVerdictSize > kVerdictBatch) sent = flush();
+  static_assert(kVerdictBuffer - kVerdictBatch >= verdict_size({}) + kReplacementMax + 8);
+  verdicts_size_ += encode_verdict(std::span(verdicts_).subspan(verdicts_size_), queue_, id, verdict, replacement);
   return sent;
 }
 

@@ -38,8 +38,9 @@ class QueueSocket {
   std::span<const std::uint8_t> message(int index) const;
 
   // add_verdict appends to the batch that flush sends, in order; sends by itself when the batch is full.
-  // Both return false when the kernel refused the batch.
-  bool add_verdict(std::uint32_t id, const KernelVerdict& verdict);
+  // Both return false when the kernel refused the batch. `replacement`, if there is one, goes instead of the packet; one
+  // that no verdict can carry turns the verdict into a drop.
+  bool add_verdict(std::uint32_t id, const KernelVerdict& verdict, ByteSpan replacement = {});
   bool flush();
 
  private:

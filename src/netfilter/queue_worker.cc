@@ -187,7 +187,7 @@ class QueueWorker::Impl {
       count(counters_.held);
       held_marks_.put(queued.id, queued.mark & ~options_.mark.mask());
     } else {
-      give_verdict(queued.id, map(decision, queued.mark));
+      give_verdict(queued.id, map(decision, queued.mark), options_.observe ? ByteSpan{} : inspector_.replacement());
     }
     emit_events();
   }
@@ -231,8 +231,8 @@ class QueueWorker::Impl {
     for (const engine::FlowEvent& event : inspector_.events()) on_event_(event);
   }
 
-  void give_verdict(std::uint32_t id, const KernelVerdict& verdict) {
-    if (!socket_.add_verdict(id, verdict)) count(counters_.verdict_errors);
+  void give_verdict(std::uint32_t id, const KernelVerdict& verdict, ByteSpan replacement = {}) {
+    if (!socket_.add_verdict(id, verdict, replacement)) count(counters_.verdict_errors);
   }
 
   WorkerOptions options_;

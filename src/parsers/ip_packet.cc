@@ -121,6 +121,7 @@ std::expected<IpPacket, IpPacketError> parse_ip_packet(ByteSpan bytes, std::size
   if (version != 4 && version != 6) return std::unexpected(Error::kMalformed);
   const auto body = version == 4 ? read_ipv4(bytes, wire_size, packet) : read_ipv6(bytes, wire_size, packet);
   if (!body) return std::unexpected(body.error());
+  packet.transport_offset = static_cast<std::size_t>(body->bytes.data() - bytes.data());
   switch (packet.ip_protocol) {
     case kTcp:
       packet.transport = Transport::kTcp;

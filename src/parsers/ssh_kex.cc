@@ -53,10 +53,6 @@ HexMd5 joined_md5(std::string_view kex, std::string_view encryption, std::string
   return hex;
 }
 
-bool is_group_exchange(std::string_view method) {
-  return method.starts_with("diffie-hellman-group-exchange-");  // RFC 4419 §4
-}
-
 }  // namespace
 
 std::expected<SshKexInit, ParseError> parse_ssh_kexinit(ByteSpan payload) {
@@ -109,7 +105,7 @@ std::optional<ByteSpan> ssh_host_key(const SshPacket& packet, std::string_view k
       kex_method.starts_with("rsa")) {
     return std::nullopt;
   }
-  if (packet.type != (is_group_exchange(kex_method) ? kSshMsgKexGexReply : kSshMsgKexReply))
+  if (packet.type != (ssh_is_group_exchange(kex_method) ? kSshMsgKexGexReply : kSshMsgKexReply))
     return std::nullopt;
   ByteReader in(packet.payload);
   ByteReader host_key, server_share, signature;
@@ -132,11 +128,23 @@ std::optional<std::string_view> ssh_key_type(ByteSpan key_blob) {
   return type;
 }
 
+SshKeyDigest ssh_key_digest(ByteSpan key_blob) {
+  SshKeyDigest digest;
+  sha256(key_blob, digest);
+  return digest;
+}
+
+bool ssh_is_group_exchange(std::string_view kex_method) {
+  return kex_method.starts_with("diffie-hellman-group-exchange-");  // RFC 4419 §4
+}
+
 SshFingerprint ssh_fingerprint(ByteSpan key_blob) {
+  return ssh_fingerprint(ssh_key_digest(key_blob));
+}
+
+SshFingerprint ssh_fingerprint(const SshKeyDigest& digest) {
   constexpr std::string_view kPrefix = "SHA256:";
   constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::array<std::uint8_t, 32> digest;
-  sha256(key_blob, digest);
   SshFingerprint fingerprint;
   std::copy(kPrefix.begin(), kPrefix.end(), fingerprint.chars.begin());
   std::size_t at = kPrefix.size();

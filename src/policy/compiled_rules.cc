@@ -1,5 +1,7 @@
 #include "compiled_rules.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 
 namespace sallyport::policy {
@@ -26,27 +28,74 @@ ScopeSet ScopeTable::scopes_of(const ScopeFacts& facts) const {
   return set;
 }
 
-PolicyMatch CompiledRules::match(const FlowQuery& query) const {
-  const RuleProtocols protocols = protocols_of_flow(query.transport, query.protocol);
+namespace {
+
+constexpr RuleId first_of(RuleId a, RuleId b) {
+  return std::min(a, b);
+}
+
+// accepts_key tells whether the server's key is one that the rule has for this flow. What a rule matches by address goes
+// by the keys of the address, and of the name if the address is known to have it.
+bool accepts_key(const HostKeys& keys, const FlowQuery& query) {
+  const bool has_name = query.name != nullptr && !query.name->empty() && query.bound;
+  if (has_name && keys.accepts(*query.host_key, query.name->text(), query.port)) return true;
+  const IpAddress address = query.destination.unmapped();
+  char text[INET6_ADDRSTRLEN] = "";
+  inet_ntop(address.is_v6() ? AF_INET6 : AF_INET, address.bytes().data(), text, sizeof text);
+  return keys.accepts(*query.host_key, text, query.port);
+}
+
+// Findings are the first rules of each kind that were met.
+struct Findings {
   RuleId deny = kNoRule;
   RuleId allow = kNoRule;
+  RuleId pinned = kNoRule;  // Allows, if the server's key is one of the rule's.
   RuleId nearest = kNoRule;
-  const auto consider = [&](RuleId id) {
+  RuleId unbound = kNoRule;
+  RuleId other_host_key = kNoRule;
+};
+
+}  // namespace
+
+PolicyMatch CompiledRules::match(const FlowQuery& query) const {
+  const RuleProtocols protocols = protocols_of_flow(query.transport, query.protocol);
+  const auto by_name = static_cast<RuleProtocols>(query.claimed ? protocols : protocols & ~kNamedProtocols);
+  Findings found;
+  const auto consider = [&](RuleId id, bool named) {
     const RuleTerms& rule = rules[id];
     if (!in_force(rule, query.scopes, query.now)) return;
-    if (matches_at(rule, protocols, query.port)) {
-      RuleId& first = rule.action == Action::kDeny ? deny : allow;
-      first = std::min(first, id);
-    } else if (rule.action == Action::kAllow) {
-      nearest = std::min(nearest, id);
+    const bool denies = rule.action == Action::kDeny;
+    RuleId* place = &found.allow;
+    if (!matches_at(rule, named ? by_name : protocols, query.port)) {
+      // What differs from a rule for tls is not its protocol, but that the bytes claim another name.
+      if (denies || (named && matches_at(rule, protocols, query.port))) return;
+      place = &found.nearest;
+    } else if (denies) {
+      place = &found.deny;
+    } else if (named && rule.bind == Bind::kStrict && !query.bound) {
+      place = &found.unbound;
+    } else if (rule.host_keys != nullptr) {
+      const bool accepted = query.host_key != nullptr && accepts_key(*rule.host_keys, query);
+      const bool pending = query.host_key == nullptr && query.host_key_pending;
+      place = accepted ? &found.allow : pending ? &found.pinned : &found.other_host_key;
     }
+    *place = first_of(*place, id);
   };
-  if (query.name != nullptr && !query.name->empty()) visit_name(query.name->text(), consider);
-  visit_address(query.destination, consider);
-  if (deny != kNoRule) return {Action::kDeny, deny, kNoRule};
-  if (allow != kNoRule) return {Action::kAllow, allow, kNoRule};
-  if (defaults.action == Action::kAllow) return {Action::kAllow, kNoRule, kNoRule};
-  return {Action::kDeny, kNoRule, nearest};
+  if (query.name != nullptr && !query.name->empty()) visit_name(query.name->text(), [&](RuleId id) { consider(id, true); });
+  visit_address(query.destination, [&](RuleId id) { consider(id, false); });
+  PolicyMatch result;
+  if (found.deny != kNoRule) {
+    result.rule = found.deny;
+  } else if (found.allow != kNoRule || found.pinned != kNoRule || defaults.action == Action::kAllow) {
+    result.action = Action::kAllow;
+    result.rule = found.allow != kNoRule ? found.allow : found.pinned;
+    result.needs_host_key = found.allow == kNoRule && found.pinned != kNoRule && defaults.action == Action::kDeny;
+  } else {
+    result.nearest = found.nearest;
+    result.unbound = found.unbound;
+    result.other_host_key = found.other_host_key;
+  }
+  return result;
 }
 
 EarlyResult CompiledRules::match_early(ScopeSet flow_scopes, Transport transport,
@@ -56,8 +105,11 @@ EarlyResult CompiledRules::match_early(ScopeSet flow_scopes, Transport transport
   const RuleProtocols possible = protocols_on(transport);
   RuleId deny = kNoRule;   // Whatever the bytes are.
   RuleId allow = kNoRule;  // Whatever the bytes are, if nothing denies.
-  bool could_deny = name_ports.could_match(Action::kDeny, transport, port, flow_scopes, now);
-  bool could_allow = name_ports.could_match(Action::kAllow, transport, port, flow_scopes, now);
+  using Kind = NamePortTable::Kind;
+  const auto names_could = [&](Kind kind) { return name_ports.could_match(kind, transport, port, flow_scopes, now); };
+  bool could_deny = names_could(Kind::kDeny);
+  bool could_allow = names_could(Kind::kAllowAny);  // At an address that belongs to no name.
+  const bool strict_could_allow = names_could(Kind::kAllowStrict);
   visit_address(destination, [&](RuleId id) {
     const RuleTerms& rule = rules[id];
     if (!in_force(rule, flow_scopes, now) || !matches_at(rule, possible, port)) return;
@@ -67,16 +119,13 @@ EarlyResult CompiledRules::match_early(ScopeSet flow_scopes, Transport transport
     RuleId& first = denies ? deny : allow;
     first = std::min(first, id);
   });
+  const bool default_allows = defaults.action == Action::kAllow;
   if (deny != kNoRule) return {EarlyMatch::kDeny, deny};
-  if (could_deny) {
-    // Under a default that denies, bytes that match no deny rule are denied as well.
-    if (!could_allow && defaults.action == Action::kDeny) return {EarlyMatch::kDeny, kNoRule};
-    return {};
-  }
-  if (allow != kNoRule) return {EarlyMatch::kAllow, allow};
-  if (defaults.action == Action::kAllow) return {EarlyMatch::kAllow, kNoRule};
-  if (!could_allow) return {EarlyMatch::kDeny, kNoRule};
-  return {};
+  // Under a default that denies, bytes that match no rule are denied.
+  if (!could_allow && !strict_could_allow && !default_allows) return {EarlyMatch::kDeny, kNoRule};
+  if (!could_deny && allow != kNoRule) return {EarlyMatch::kAllow, allow};
+  if (!could_deny && default_allows) return {EarlyMatch::kAllow, kNoRule};
+  return {EarlyMatch::kUndecided, kNoRule, !could_allow && !default_allows};
 }
 
 }  // namespace sallyport::policy

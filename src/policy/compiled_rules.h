@@ -3,8 +3,10 @@
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +30,16 @@ struct ScopeTable {
   ScopeSet scopes_of(const ScopeFacts& facts) const;
 };
 
+// PrivateNames are those whose addresses may be private.
+struct PrivateNames {
+  using Set = absl::flat_hash_set<std::string, NameHash, NameEqual>;
+  bool any = false;
+  Set exact;
+  Set suffixes;
+
+  bool has(std::string_view name) const;
+};
+
 class CompiledRules {
  public:
   using NameMap = absl::flat_hash_map<std::string_view, RuleChains::Head, NameHash, NameEqual>;
@@ -35,6 +47,7 @@ class CompiledRules {
   Defaults defaults;
   Deploy deploy;
   Inspect inspect;
+  Dns dns;
   std::vector<std::uint8_t> ip_protocols;
   std::vector<RuleInfo> infos;
   std::vector<std::string> scope_names;
@@ -48,14 +61,33 @@ class CompiledRules {
   RuleChains chains;
   NameMap exact_names;
   NameMap suffixes;  // Key "x": rules for all names below x.
+  // The names that strict allow rules mention exactly, rule by rule: rule i has [exact_begins[i], exact_begins[i + 1]).
+  std::vector<std::string_view> exact_list;
+  std::vector<std::size_t> exact_begins;
+  PrivateNames private_names;
+  std::vector<std::vector<IpAddress>> scope_resolvers;  // By scope; empty: none of its own.
+  bool any_host_keys = false;
   std::size_t suffix_length_max = 0;
   PrefixMap<RuleChains::Head> prefixes;
   RuleChains::Head any = RuleChains::kEmpty;
   NamePortTable name_ports;
+  std::vector<RuleId> ssh_rules;  // Allow rules for ssh.
 
   PolicyMatch match(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet flow_scopes, Transport transport, const IpAddress& destination,
                           std::uint16_t port, Timestamp now) const;
+  bool names_cover(ScopeSet flow_scopes, Transport transport, std::uint16_t port, std::string_view name, Timestamp now) const;
+  PolicyMatch match_question(ScopeSet flow_scopes, const DomainName* name, Timestamp now) const;
+  std::string_view wildcard_of(ScopeSet flow_scopes, std::string_view name, Timestamp now) const;
+  // visit_exact calls `visitor(RuleTerms, std::span<const std::string_view>)` for each rule that has such names.
+  template <typename Visitor>
+  void visit_exact(Visitor&& visitor) const {
+    for (std::size_t i = 0; i + 1 < exact_begins.size(); ++i) {
+      const std::span all(exact_list);
+      const auto names = all.subspan(exact_begins[i], exact_begins[i + 1] - exact_begins[i]);
+      if (!names.empty()) visitor(rules[i], names);
+    }
+  }
 
   // visit_below calls `visitor(RuleId)` for each rule for all names below x, where x is `name`'s parent or
   // above it.

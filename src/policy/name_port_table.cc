@@ -27,10 +27,11 @@ void NamePortTable::add(const RuleTerms& rule, PortRange range, RuleProtocols pr
   const auto begin =
       std::lower_bound(segments_.begin(), segments_.end(), range.first,
                        [](const Segment& segment, std::uint16_t port) { return segment.first < port; });
+  const Kind kind = rule.action == Action::kDeny ? Kind::kDeny : rule.bind == Bind::kAny ? Kind::kAllowAny : Kind::kAllowStrict;
   for (auto segment = begin; segment != segments_.end() && segment->first <= range.last; ++segment) {
-    for (const Transport transport : {Transport::kTcp, Transport::kUdp}) {
+    for (const Transport transport : {Transport::kTcp, Transport::kUdp, Transport::kOther}) {
       if ((protocols & protocols_on(transport)) == 0) continue;
-      Slot& slot = segment->slots[slot_index(rule.action, transport)];
+      Slot& slot = segment->slots[slot_index(kind, transport)];
       slot.scopes |= rule.scopes;
       slot.every_flow |= rule.scopes == 0;
       slot.until = std::max(slot.until, rule.expires);
@@ -38,13 +39,13 @@ void NamePortTable::add(const RuleTerms& rule, PortRange range, RuleProtocols pr
   }
 }
 
-bool NamePortTable::could_match(Action action, Transport transport, std::uint16_t port, ScopeSet scopes,
+bool NamePortTable::could_match(Kind kind, Transport transport, std::uint16_t port, ScopeSet scopes,
                                 Timestamp now) const {
-  if (transport != Transport::kTcp && transport != Transport::kUdp) return false;
+  if (transport == Transport::kIcmp || transport == Transport::kIcmpv6) return false;
   const auto after =
       std::upper_bound(segments_.begin(), segments_.end(), port,
                        [](std::uint16_t p, const Segment& segment) { return p < segment.first; });
-  const Slot& slot = std::prev(after)->slots[slot_index(action, transport)];
+  const Slot& slot = std::prev(after)->slots[slot_index(kind, transport)];
   return (slot.every_flow || (slot.scopes & scopes) != 0) && now < slot.until;
 }
 

@@ -15,10 +15,12 @@ class NamePortTable {
  public:
   NamePortTable();
 
+  enum class Kind : std::uint8_t { kDeny, kAllowStrict, kAllowAny };  // Action and Bind.
+
   // build takes the terms of every rule that has a name among its targets.
   void build(std::span<const RuleTerms* const> rules);
 
-  bool could_match(Action action, Transport transport, std::uint16_t port, ScopeSet scopes,
+  bool could_match(Kind kind, Transport transport, std::uint16_t port, ScopeSet scopes,
                    Timestamp now) const;
 
  private:
@@ -29,10 +31,11 @@ class NamePortTable {
   };
   struct Segment {
     std::uint16_t first = 0;
-    std::array<Slot, 4> slots;  // slot_index
+    std::array<Slot, 9> slots;  // slot_index
   };
-  static std::size_t slot_index(Action action, Transport transport) {
-    return (action == Action::kAllow ? 2u : 0u) + (transport == Transport::kUdp ? 1u : 0u);
+  static std::size_t slot_index(Kind kind, Transport transport) {
+    const std::size_t column = transport == Transport::kTcp ? 0 : transport == Transport::kUdp ? 1 : 2;
+    return 3 * static_cast<std::size_t>(kind) + column;
   }
 
   void add(const RuleTerms& rule, PortRange range, RuleProtocols protocols);

@@ -1,8 +1,38 @@
 #include "sallyport/policy/policy.h"
 
+#include <absl/container/flat_hash_set.h>
+
+#include <algorithm>
+#include <bit>
+#include <span>
+
 #include "compiled_rules.h"
+#include "name_hash.h"
 
 namespace sallyport::policy {
+namespace {
+
+// NameCollector gathers names, each once, up to a bound.
+class NameCollector {
+ public:
+  explicit NameCollector(std::size_t at_most) : at_most_(at_most) {}
+
+  void add(std::span<const std::string_view> names) {
+    for (const std::string_view name : names) {
+      if (names_.size() == at_most_) return;
+      const auto parsed = DomainName::parse(name);
+      if (parsed && seen_.insert(name).second) names_.push_back(*parsed);
+    }
+  }
+  std::vector<DomainName> take() { return std::move(names_); }
+
+ private:
+  std::size_t at_most_;
+  std::vector<DomainName> names_;
+  absl::flat_hash_set<std::string_view, NameHash, NameEqual> seen_;
+};
+
+}  // namespace
 
 Policy::Policy() : compiled_(std::make_unique<CompiledRules>()) {}
 Policy::~Policy() = default;
@@ -20,6 +50,79 @@ EarlyResult Policy::match_early(ScopeSet scopes, Transport transport, const IpAd
   return compiled_->match_early(scopes, transport, destination, port, now);
 }
 
+bool Policy::ssh_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const {
+  return std::any_of(compiled_->ssh_rules.begin(), compiled_->ssh_rules.end(), [&](RuleId id) {
+    const RuleTerms& rule = compiled_->rules[id];
+    return in_force(rule, scopes, now) && matches_at(rule, kSshBit, port);
+  });
+}
+
+bool Policy::names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name,
+                         Timestamp now) const {
+  return compiled_->names_cover(scopes, transport, port, name.text(), now);
+}
+
+PolicyMatch Policy::match_question(ScopeSet scopes, const DomainName* name, Timestamp now) const {
+  return compiled_->match_question(scopes, name, now);
+}
+
+std::string_view Policy::wildcard_of(ScopeSet scopes, const DomainName& name, Timestamp now) const {
+  return compiled_->wildcard_of(scopes, name.text(), now);
+}
+
+std::vector<DomainName> Policy::exact_names(Timestamp now, std::size_t at_most) const {
+  NameCollector names(at_most);
+  compiled_->visit_exact([&](const RuleTerms& rule, std::span<const std::string_view> list) {
+    if (now < rule.expires) names.add(list);
+  });
+  return names.take();
+}
+
+std::vector<DomainName> Policy::exact_names_for(ScopeSet scopes, Transport transport, std::uint16_t port,
+                                                Timestamp now, std::size_t at_most) const {
+  NameCollector names(at_most);
+  compiled_->visit_exact([&](const RuleTerms& rule, std::span<const std::string_view> list) {
+    if (in_force(rule, scopes, now) && matches_at(rule, bound_protocols_on(transport), port)) names.add(list);
+  });
+  return names.take();
+}
+
+bool Policy::has_host_keys() const {
+  return compiled_->any_host_keys;
+}
+
+Ech Policy::ech_of(RuleId rule) const {
+  if (rule >= compiled_->infos.size()) return compiled_->dns.ech;
+  return compiled_->infos[rule].ech.value_or(compiled_->dns.ech);
+}
+
+View Policy::view_of(ScopeSet scopes) const {
+  const auto& resolvers = compiled_->scope_resolvers;
+  for (; scopes != 0; scopes &= scopes - 1) {
+    const auto scope = static_cast<std::size_t>(std::countr_zero(scopes));
+    if (scope < resolvers.size() && !resolvers[scope].empty()) return static_cast<View>(1 + scope);
+  }
+  return 0;
+}
+
+std::span<const IpAddress> Policy::resolvers_of(View view) const {
+  const auto& resolvers = compiled_->scope_resolvers;
+  if (view == 0 || view > resolvers.size()) return {};
+  return resolvers[view - 1u];
+}
+
+bool Policy::view_trusts(View view, const IpAddress& server) const {
+  const std::span<const IpAddress> list = resolvers_of(view);
+  return std::find(list.begin(), list.end(), server.unmapped()) != list.end();
+}
+
+bool Policy::may_be_private(const DomainName& name) const {
+  return compiled_->private_names.has(name.text());
+}
+
+const Dns& Policy::dns() const {
+  return compiled_->dns;
+}
 const Defaults& Policy::defaults() const {
   return compiled_->defaults;
 }

@@ -55,7 +55,45 @@ std::uint64_t hash_of(const RuleTerms& terms, const RuleInfo& info, std::uint64_
   }
   hash = stable_hash(scopes, hash);
   hash = stable_hash(static_cast<std::uint64_t>(terms.expires.time_since_epoch().count()), hash);
-  return stable_hash(info.refuse ? 1 + static_cast<std::uint64_t>(*info.refuse) : 0, hash);
+  hash = stable_hash(info.refuse ? 1 + static_cast<std::uint64_t>(*info.refuse) : 0, hash);
+  hash = stable_hash(info.ech ? 1 + static_cast<std::uint64_t>(*info.ech) : 0, hash);
+  hash = stable_hash(static_cast<std::uint64_t>(terms.bind), hash);
+  return stable_hash(terms.host_keys != nullptr ? terms.host_keys->hash() : 0, hash);
+}
+
+// hash_of_private_names is of the set of names whose addresses may be private.
+std::uint64_t hash_of_private_names(const PrivateNames& names) {
+  std::uint64_t sum = names.any ? kAnySeed : 0;
+  for (const std::string& name : names.exact) sum += stable_hash(name, kExactSeed);
+  for (const std::string& name : names.suffixes) sum += stable_hash(name, kBelowSeed);
+  return sum;
+}
+
+std::uint64_t hash_of(const Dns& dns, const PrivateNames& private_names) {
+  std::uint64_t resolvers = dns.system_resolvers ? 1 : 0;
+  for (const IpAddress& address : dns.resolvers) resolvers += stable_hash(address.to_string());
+  std::uint64_t options = 0;
+  for (const std::uint16_t code : dns.edns_options) options += stable_hash(code, 0);
+  std::uint64_t hash = stable_hash(resolvers, options);
+  hash = stable_hash(static_cast<std::uint64_t>(dns.names) << 8 | static_cast<std::uint64_t>(dns.ech), hash);
+  hash = stable_hash(dns.wildcard_budget, hash);
+  hash = stable_hash(static_cast<std::uint64_t>(dns.grace.count()), hash);
+  hash = stable_hash(static_cast<std::uint64_t>(dns.miss_wait.count()), hash);
+  return stable_hash(hash_of_private_names(private_names), hash);
+}
+
+// list_exact_names lists what a resolver keeps warm: the names of rules that match only at a name's own addresses.
+void list_exact_names(const std::vector<RuleDraft>& drafts, CompiledRules& out) {
+  out.exact_begins.reserve(drafts.size() + 1);
+  for (const RuleDraft& draft : drafts) {
+    out.exact_begins.push_back(out.exact_list.size());
+    const RuleTerms& terms = draft.terms;
+    if (terms.action != Action::kAllow || terms.bind != Bind::kStrict || terms.protocols == kDnsBit) continue;
+    for (const NameTarget& target : draft.names) {
+      if (target.form != NameForm::kBelow) out.exact_list.push_back(target.name);
+    }
+  }
+  out.exact_begins.push_back(out.exact_list.size());
 }
 
 }  // namespace
@@ -79,16 +117,23 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
     for (const IpPrefix& prefix : draft.prefixes) inserter.insert(prefix);
     if (draft.any) inserter.insert_any();
     if (!draft.names.empty()) named.push_back(&out.rules[i]);
+    out.any_host_keys |= draft.terms.host_keys != nullptr;
     target_hashes_[i] = inserter.hash();
     sum += hash_of(draft.terms, draft.info, inserter.hash(), scope_hashes);
   }
+  list_exact_names(drafts, out);
   out.name_ports.build(named);
+  for (std::size_t i = 0; i < out.rules.size(); ++i) {
+    const RuleTerms& rule = out.rules[i];
+    if (rule.action == Action::kAllow && (rule.protocols & kSshBit) != 0) out.ssh_rules.push_back(static_cast<RuleId>(i));
+  }
   out.chains.seal();
   for (const std::uint64_t scope : scope_hashes) sum += mixed(scope);
   const Defaults& defaults = out.defaults;
   out.fingerprint = stable_hash(sum, static_cast<std::uint64_t>(defaults.action) << 16 |
                                          static_cast<std::uint64_t>(defaults.mode) << 8 |
                                          static_cast<std::uint64_t>(defaults.refuse));
+  out.fingerprint = stable_hash(hash_of(out.dns, out.private_names), out.fingerprint);
   if (out.inspect.tunnels != 0) out.fingerprint = stable_hash(out.fingerprint, out.inspect.tunnels);
   for (const auto& [bit, number] : kIpProtocolBits) {
     const auto allows = [bit = bit](const RuleTerms& rule) {

@@ -2,17 +2,18 @@
 
 #include <algorithm>
 #include <deque>
-#include <fstream>
 #include <optional>
 #include <system_error>
 
 #include "diagnostics.h"
+#include "dns_reader.h"
 #include "embedded_texts.h"
 #include "policy_builder.h"
 #include "reader.h"
 #include "rule_reader.h"
 #include "sallyport/core/limits.h"
 #include "section_reader.h"
+#include "text_file.h"
 #include "toml_document.h"
 
 namespace sallyport::policy {
@@ -29,25 +30,6 @@ struct Source {
   std::optional<fs::path> folder;  // Where relative includes start; a text that is not a file has none.
   std::optional<TomlDocument> document;
 };
-
-std::expected<std::string, std::string> read_file(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (error) return std::unexpected("cannot be read: " + error.message());
-  // A device or pipe could block for ever or never end.
-  if (!fs::is_regular_file(status)) return std::unexpected("not a regular file");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::unexpected("cannot be opened");
-  std::string text;
-  const auto size = fs::file_size(path, error);
-  if (!error && size > kPolicyFileMax)
-    return std::unexpected("larger than " + std::to_string(kPolicyFileMax >> 20) + " MiB");
-  text.resize(error ? 0 : static_cast<std::size_t>(size));
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  if (file.bad()) return std::unexpected("cannot be read");
-  return text;
-}
 
 std::string identity_of(const fs::path& path) {
   std::error_code error;
@@ -134,7 +116,7 @@ class Loader {
     if (sources_.size() > kPolicyIncludesMax)
       return fail("a policy includes at most " + std::to_string(kPolicyIncludesMax) + " files");
     if (source.folder) {
-      auto content = read_file(source.name);
+      auto content = read_text_file(source.name, kPolicyFileMax);
       if (!content) return fail(content.error());
       text = std::move(*content);
     }
@@ -163,7 +145,7 @@ class Loader {
       if (!sources_[i].document) continue;
       const Value& root = sources_[i].document->root();
       const Reader reader = reader_of(sources_[i]);
-      for (const std::string_view key : {"defaults", "deploy", "inspect"}) {
+      for (const std::string_view key : {"defaults", "deploy", "inspect", "dns"}) {
         const auto* entry = root.find(key);
         if (entry == nullptr) continue;
         if (i != 0) {
@@ -172,6 +154,8 @@ class Loader {
           read_defaults(reader, entry->value, builder_.rules().defaults);
         } else if (key == "inspect") {
           read_inspect(reader, entry->value, builder_.rules().inspect);
+        } else if (key == "dns") {
+          read_dns(reader, entry->value, builder_.rules().dns, builder_.rules().private_names);
         } else {
           read_deploy(reader, entry->value, builder_.rules().deploy);
         }
@@ -182,11 +166,11 @@ class Loader {
   }
 
   void read_rules() {
-    RuleReader rule_reader(builder_.rules().arena, scopes_.names());
+    RuleReader rule_reader(builder_.rules().arena, scopes_.names(), builder_.rules().defaults);
     for (const Source& source : sources_) {
       if (!source.document) continue;
       const auto* rules = source.document->root().find("rules");
-      if (rules != nullptr) rule_reader.read(reader_of(source), rules->value, drafts_);
+      if (rules != nullptr) rule_reader.read(reader_of(source), source.folder, rules->value, drafts_);
     }
   }
 
@@ -214,7 +198,7 @@ class Loader {
 }  // namespace
 
 LoadResult load_policy_file(const fs::path& path) {
-  const auto text = read_file(path);
+  const auto text = read_text_file(path, kPolicyFileMax);
   if (!text) return std::unexpected(std::vector<Problem>{{path.string(), 0, 0, text.error()}});
   return Loader().load_text(*text, path.string(), path.parent_path(), identity_of(path));
 }

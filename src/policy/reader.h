@@ -17,6 +17,9 @@ class Reader {
   Reader(std::string_view file, Diagnostics& diagnostics) : file_(file), diagnostics_(diagnostics) {}
 
   std::string_view file() const { return file_; }
+  // of_file returns a reader of another file that reports to the same place.
+  Reader of_file(std::string_view file) const { return Reader(file, diagnostics_); }
+
   void error(Position position, std::string_view path, std::string_view message) const;
   void warning(Position position, std::string_view path, std::string_view message) const;
 

@@ -15,7 +15,8 @@ std::size_t target_count(const RuleDraft& draft) {
 
 bool same_terms(const RuleTerms& a, const RuleTerms& b) {
   return a.action == b.action && a.protocols == b.protocols && a.ports == b.ports && a.scopes == b.scopes &&
-         a.expires == b.expires;
+         a.expires == b.expires && a.bind == b.bind &&
+         (a.host_keys == b.host_keys || (a.host_keys && b.host_keys && *a.host_keys == *b.host_keys));
 }
 
 bool same_targets(const RuleDraft& a, const RuleDraft& b) {
@@ -83,7 +84,8 @@ void Redundancy::report_equal_rules() {
   for (RuleId id = 0; id < drafts_.size(); ++id) {
     std::vector<RuleId>& alike = seen[target_hashes_[id]];
     const auto equal = std::find_if(alike.begin(), alike.end(), [&](RuleId other) {
-      return same_terms(drafts_[id].terms, drafts_[other].terms) && same_targets(drafts_[id], drafts_[other]);
+      return same_terms(drafts_[id].terms, drafts_[other].terms) &&
+             drafts_[id].info.ech == drafts_[other].info.ech && same_targets(drafts_[id], drafts_[other]);
     });
     if (equal == alike.end()) {
       alike.push_back(id);

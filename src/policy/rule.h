@@ -4,11 +4,13 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "host_keys.h"
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/protocol.h"
 #include "sallyport/core/time.h"
@@ -87,7 +89,9 @@ constexpr RuleProtocols bits_of_words(Chosen&& chosen) {
 constexpr RuleProtocols bit_of_word(std::string_view word) {
   return bits_of_words([word](const RuleWord& known) { return known.word == word; });
 }
-inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_word("udp");
+inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_word("udp"), kSshBit = bit_of_word("ssh"),
+                               kDnsBit = bit_of_word("dns");
+inline constexpr RuleProtocols kHelloProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("dtls");
 inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
 inline constexpr RuleProtocols kTransportProtocols = kTcpBit | kUdpBit;
 // IP protocols of their own, without ports, and their numbers; ascending.
@@ -112,6 +116,11 @@ constexpr RuleProtocols protocols_on(Transport transport) {
       return 0;
   }
   return 0;
+}
+
+// bound_protocols_on returns those whose names belong to the destination: a rule for dns has the names asked for.
+constexpr RuleProtocols bound_protocols_on(Transport transport) {
+  return static_cast<RuleProtocols>(protocols_on(transport) & ~kDnsBit);
 }
 
 // protocols_of_flow returns the words that a flow answers to: its protocol's own, if that can be on this
@@ -150,6 +159,9 @@ struct PortRange {
   friend constexpr auto operator<=>(const PortRange&, const PortRange&) = default;
 };
 
+inline constexpr std::array<std::string_view, 3> kEchWords = {"strip", "deny", "allow"};   // In the order of Ech.
+inline constexpr std::array<std::string_view, 2> kBindWords = {"strict", "any"};  // In the order of Bind.
+
 enum class NameForm : std::uint8_t {
   kExact,         // "a.example"
   kBelow,         // "*.a.example": any depth below, not itself.
@@ -172,6 +184,8 @@ struct RuleTerms {
   std::vector<PortRange> ports;  // Sorted, disjoint, not adjacent. Empty: each protocol's own port.
   ScopeSet scopes = 0;           // 0: every flow.
   Timestamp expires = kNever;
+  Bind bind = Bind::kStrict;                   // Of the names among its targets.
+  std::shared_ptr<const HostKeys> host_keys;  // Null: any key.
 };
 
 // RuleDraft is a rule as read, its words checked and canonical.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 
 #include "idna.h"
@@ -49,6 +50,11 @@ std::optional<PortRange> parse_ports(const Value& value) {
   return PortRange{*first, *last};
 }
 
+// is_reverse_tree tells whether the names below are those of addresses (RFC 1035 §3.5, RFC 3596 §2.5).
+bool is_reverse_tree(std::string_view name) {
+  return name == "in-addr.arpa" || name == "ip6.arpa";
+}
+
 // merge sorts ranges and joins those that overlap or touch.
 void merge(std::vector<PortRange>& ranges) {
   std::sort(ranges.begin(), ranges.end());
@@ -65,15 +71,16 @@ void merge(std::vector<PortRange>& ranges) {
 
 }  // namespace
 
-RuleReader::RuleReader(NameArena& arena, std::span<const std::string> scope_names)
-    : arena_(arena), scope_names_(scope_names.begin(), scope_names.end()) {}
+RuleReader::RuleReader(NameArena& arena, std::span<const std::string> scope_names, const Defaults& defaults)
+    : arena_(arena), defaults_(defaults), scope_names_(scope_names.begin(), scope_names.end()) {}
 
 void RuleReader::Frame::error(Position position, std::string_view key, std::string_view message) {
   failed = true;
   reader.error(position, path(key), message);
 }
 
-void RuleReader::read(const Reader& reader, const Value& list, std::vector<RuleDraft>& out) {
+void RuleReader::read(const Reader& reader, const std::optional<std::filesystem::path>& folder, const Value& list,
+                      std::vector<RuleDraft>& out) {
   if (list.kind != Value::Kind::kArray) {
     reader.error(list.position, "rules", "expected a list of tables; begin each rule with [[rules]]");
     return;
@@ -91,7 +98,7 @@ void RuleReader::read(const Reader& reader, const Value& list, std::vector<RuleD
     draft.info.file = reader.file();
     draft.info.line = item.position.line;
     draft.position = item.position;
-    Frame frame{reader, item, draft};
+    Frame frame{reader, folder, item, draft};
     read_rule(frame);
     if (!frame.failed) out.push_back(std::move(draft));
   }
@@ -105,7 +112,11 @@ void RuleReader::read_rule(Frame& frame) {
   read_ports(frame);
   read_scopes(frame);
   read_expiry(frame);
+  read_binding(frame);
+  read_ech(frame);
   if (!frame.failed) check_combination(frame);
+  if (!frame.failed) check_names(frame);
+  if (!frame.failed) read_host_keys(frame);
 }
 
 void RuleReader::read_targets(Frame& frame) {
@@ -166,6 +177,10 @@ void RuleReader::read_name(Frame& frame, const Value& value, const std::string& 
       case PublicSuffix::kNo:
         break;
       case PublicSuffix::kRegistry:
+        if (is_reverse_tree(target->name.text())) {
+          frame.reader.warning(value.position, path, quote(value.text) + ": whoever holds the addresses sees what is asked");
+          break;
+        }
         frame.error(value.position, "to",
                     quote(value.text) + ": " + quote(target->name.text()) +
                         " is a public suffix: anyone may register a name below it");
@@ -292,16 +307,90 @@ void RuleReader::read_expiry(Frame& frame) {
   }
 }
 
+void RuleReader::read_binding(Frame& frame) {
+  RuleTerms& terms = frame.draft.terms;
+  if (terms.action == Action::kAllow) terms.bind = defaults_.bind;
+  const auto* entry = frame.table.find("bind");
+  if (entry == nullptr) return;
+  const auto index = frame.reader.word(entry->value, frame.path("bind"), kBindWords);
+  frame.failed |= !index;
+  if (!index) return;
+  if (terms.action == Action::kDeny) {
+    frame.error(entry->value.position, "bind", "a deny rule has its names wherever they are claimed; leave \"bind\" out");
+    return;
+  }
+  terms.bind = static_cast<Bind>(*index);
+  if (!frame.failed && frame.draft.names.empty())
+    frame.reader.warning(entry->value.position, frame.path("bind"), "no target is a name, so there is nothing to bind");
+}
+
+void RuleReader::read_ech(Frame& frame) {
+  const auto* entry = frame.table.find("ech");
+  if (entry == nullptr) return;
+  const auto index = frame.reader.word(entry->value, frame.path("ech"), kEchWords);
+  frame.failed |= !index;
+  if (!index) return;
+  if (frame.draft.terms.action == Action::kDeny) {
+    frame.error(entry->value.position, "ech", "a deny rule denies with and without it; leave \"ech\" out");
+  } else if ((frame.draft.terms.protocols & kHelloProtocols) == 0) {
+    frame.error(entry->value.position, "ech", "only hellos of tls, quic and dtls carry it; leave \"ech\" out");
+  }
+  frame.draft.info.ech = static_cast<Ech>(*index);
+}
+
+void RuleReader::read_host_keys(Frame& frame) {
+  const auto* entry = frame.table.find("host_keys");
+  if (entry == nullptr) return;
+  RuleTerms& terms = frame.draft.terms;
+  if (terms.action == Action::kDeny) {
+    frame.error(entry->position, "host_keys", "host keys say which servers are allowed; leave them out of a deny rule");
+  } else if (terms.protocols != kSshBit) {
+    frame.error(entry->position, "host_keys", "only ssh has host keys: give it a rule of its own with protocols = [\"ssh\"]");
+  } else {
+    terms.host_keys = host_keys_.read(frame.reader, entry->value, frame.draft, frame.folder);
+    frame.failed |= terms.host_keys == nullptr;
+    if (defaults_.action == Action::kAllow)
+      frame.reader.warning(entry->position, frame.path("host_keys"), "the default allows what this rule does not");
+  }
+}
+
+// check_names checks what a rule with names says of protocols that carry none.
+void RuleReader::check_names(Frame& frame) {
+  const RuleTerms& terms = frame.draft.terms;
+  const auto nameless = static_cast<RuleProtocols>(terms.protocols & ~kNamedProtocols);
+  if (frame.draft.names.empty() || nameless == 0 || terms.action == Action::kDeny) return;
+  const std::string word(kRuleProtocolNames[static_cast<std::size_t>(std::countr_zero(nameless))]);
+  const auto* to = frame.table.find("to");
+  const auto* bind = frame.table.find("bind");
+  if (terms.bind == Bind::kAny) {
+    if (bind != nullptr) {
+      frame.error(bind->value.position, "bind",
+                  word + " carries no name, so nothing but the address can tell; use \"strict\", or give " + word + " a rule of its own");
+    } else {
+      frame.error(to->value.position, "to",
+                  word + " carries no name, and defaults.bind is \"any\"; add bind = \"strict\" to this rule, or use an address");
+    }
+    return;
+  }
+  const auto wildcard = std::find_if(frame.draft.names.begin(), frame.draft.names.end(),
+                                     [](const NameTarget& target) { return target.form != NameForm::kExact; });
+  if (wildcard != frame.draft.names.end()) {
+    frame.reader.warning(to->value.position, frame.path("to"),
+                         word + " carries no name: an address belongs to a name below " + quote(wildcard->name) +
+                             " only while a lookup of that name was seen");
+  }
+  if ((nameless & kSshBit) != 0 && frame.table.find("host_keys") == nullptr) {
+    frame.reader.warning(to->value.position, frame.path("to"),
+                         "names for ssh without \"host_keys\": whoever answers at an address of the name is taken for it");
+  }
+}
+
 void RuleReader::check_combination(Frame& frame) {
   const RuleTerms& terms = frame.draft.terms;
   for (std::size_t i = 0; i < kRuleProtocolNames.size(); ++i) {
     const RuleProtocols bit = RuleProtocols{1} << i;
     if ((terms.protocols & bit) == 0) continue;
     const std::string word(kRuleProtocolNames[i]);
-    if (!frame.draft.names.empty() && (bit & kNamedProtocols) == 0) {
-      frame.error(frame.table.find("to")->value.position, "to",
-                  "names for " + word + " need address bindings: not supported yet; use an address");
-    }
     const bool any_port = terms.ports.empty() || terms.ports.front().first == 0;
     if (!any_port && (bit & kPortlessProtocols) != 0) {
       frame.error(frame.table.find("ports")->value.position, "ports",

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "host_key_reader.h"
 #include "name_arena.h"
 #include "reader.h"
 #include "rule.h"
@@ -16,15 +18,17 @@ namespace sallyport::policy {
 class RuleReader {
  public:
   // The names of targets are stored in `arena`, which must live as long as the drafts.
-  RuleReader(NameArena& arena, std::span<const std::string> scope_names);
+  RuleReader(NameArena& arena, std::span<const std::string> scope_names, const Defaults& defaults);
 
-  // read takes the list of rules of one file and appends those without a problem to `out`.
-  void read(const Reader& reader, const Value& list, std::vector<RuleDraft>& out);
+  // read takes the list of rules of one file, which is in `folder` if it is one, and appends those without a problem to
+  // `out`.
+  void read(const Reader& reader, const std::optional<std::filesystem::path>& folder, const Value& list, std::vector<RuleDraft>& out);
 
  private:
   // Draft state of one rule: where a problem is reported, and whether there was one.
   struct Frame {
     const Reader& reader;
+    const std::optional<std::filesystem::path>& folder;
     const Value& table;
     RuleDraft& draft;
     bool failed = false;
@@ -42,9 +46,15 @@ class RuleReader {
   void read_scopes(Frame& frame);
   void read_words(Frame& frame);
   void read_expiry(Frame& frame);
+  void read_binding(Frame& frame);
+  void read_ech(Frame& frame);
+  void read_host_keys(Frame& frame);
   void check_combination(Frame& frame);
+  void check_names(Frame& frame);
 
   NameArena& arena_;
+  const Defaults& defaults_;
+  HostKeyReader host_keys_;
   std::vector<std::string_view> scope_names_;
   std::size_t rules_ = 0;
   std::size_t targets_ = 0;

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <limits>
 
+#include "dns_reader.h"
 #include "sallyport/core/limits.h"
 #include "stable_hash.h"
 #include "target_text.h"
@@ -107,6 +108,9 @@ void read_defaults(const Reader& reader, const Value& table, Defaults& out) {
       out.refuse = *index == 0 ? Refuse::kReset : Refuse::kDrop;
     }
   }
+  if (const auto* entry = table.find("bind")) {
+    if (const auto index = reader.word(entry->value, "defaults.bind", kBindWords)) out.bind = static_cast<Bind>(*index);
+  }
   if (const auto* entry = table.find("existing")) {
     (void)reader.word(entry->value, "defaults.existing", kExisting, kExistingLater);
   }
@@ -198,10 +202,38 @@ void ScopeReader::read_scope(const Reader& reader, const Value& table, const std
     table_.interfaces[std::string(*name)] |= bit;
     note("interface", *name);
   });
+  read_resolvers(reader, table, path);
   // A cgroup is known and reported as not supported yet; the scope is not empty then.
   if (empty && table.find("cgroups") == nullptr) {
     reader.error(table.position, path,
                  "an empty scope matches no flow; expected \"sources\", \"interfaces\" or \"users\"");
+  }
+}
+
+void ScopeReader::read_resolvers(const Reader& reader, const Value& table, const std::string& path) {
+  resolvers_.emplace_back();
+  const auto* entry = table.find("resolvers");
+  if (entry == nullptr) return;
+  const std::string at = join(path, "resolvers");
+  const auto items = one_or_many(entry->value);
+  if (items.empty()) {
+    reader.error(entry->value.position, at, "an empty list; leave \"resolvers\" out for those of [dns]");
+  } else if (items.size() > kResolversMax) {
+    reader.error(entry->value.position, at, "at most " + std::to_string(kResolversMax) + " resolvers");
+    return;
+  }
+  for (const Value& item : items) {
+    const auto text = reader.string(item, at);
+    if (!text) continue;
+    const auto address = read_resolver(*text);
+    if (!address) {
+      reader.error(item.position, at, quote(*text) + ": " + address.error());
+      continue;
+    }
+    std::vector<IpAddress>& list = resolvers_.back();
+    if (std::find(list.begin(), list.end(), *address) != list.end()) continue;
+    list.push_back(*address);
+    note("resolver", address->to_string());
   }
 }
 
@@ -245,6 +277,7 @@ void ScopeReader::note(std::string_view kind, std::string_view text) {
 std::vector<std::uint64_t> ScopeReader::finish(CompiledRules& out) {
   out.scope_names = std::move(names_);
   out.scopes = std::move(table_);
+  out.scope_resolvers = std::move(resolvers_);
   return std::move(hashes_);
 }
 

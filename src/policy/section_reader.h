@@ -26,11 +26,13 @@ class ScopeReader {
  private:
   void read_scope(const Reader& reader, const Value& table, const std::string& path);
   void read_source(const Reader& reader, const Value& value, const std::string& path);
+  void read_resolvers(const Reader& reader, const Value& table, const std::string& path);
   void read_user(const Reader& reader, const Value& value, const std::string& path);
   void note(std::string_view kind, std::string_view text);
 
   std::vector<std::string> names_;
   std::vector<std::uint64_t> hashes_;
+  std::vector<std::vector<IpAddress>> resolvers_;
   std::size_t entries_ = 0;
   ScopeTable table_;
 };

@@ -136,6 +136,17 @@ class ReadCount {
   std::uint64_t counted_ = 0;
 };
 
+// resolvers_of returns the DNS servers that were named, or null when none was.
+std::shared_ptr<const engine::Resolvers> resolvers_of(const ReplayOptions& options) {
+  if (options.resolvers.empty()) return nullptr;
+  std::vector<IpAddress> all = options.resolvers;
+  const auto& own = options.policy->dns().resolvers;
+  all.insert(all.end(), own.begin(), own.end());
+  auto resolvers = std::make_shared<engine::Resolvers>();
+  (void)resolvers->set(all);
+  return resolvers;
+}
+
 }  // namespace
 
 CaptureResult replay_capture(const std::filesystem::path& file, const ReplayOptions& options,
@@ -151,6 +162,7 @@ CaptureResult replay_capture(const std::filesystem::path& file, const ReplayOpti
   engine::InspectorOptions inspector_options;
   inspector_options.mode = options.mode;
   inspector_options.read_details = true;
+  inspector_options.resolvers = resolvers_of(options);
   engine::Inspector inspector(inspector_options);
   Replayer replayer(options, inspector);
   pcap::Frame frame;

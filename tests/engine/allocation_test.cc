@@ -38,6 +38,7 @@ version = 1
 [[rules]]
 to = ["good.example", "*.wild.example"]
 protocols = ["tls", "quic", "http", "dns"]
+bind = "strict"
 [inspect]
 tunnels = ["vxlan", "gre"]
 [[rules]]
@@ -56,6 +57,10 @@ std::vector<Step> traffic(std::uint16_t port) {
   const auto client = endpoint("10.0.0.1", port);
   for (const char* name : {"good.example", "evil.example"}) {
     const bool good = name[0] == 'g';
+    const Bytes query = DnsMessageBuilder(7).question(name, 1).build();
+    steps.push_back({PacketBuilder::udp(client, endpoint("192.0.2.53", 53)).payload(ByteSpan(query)).build(), Origin::kOriginal});
+    const Bytes answer = DnsMessageBuilder(7).response().question(name, 1).cname(name, "cdn.example").a("cdn.example", "192.0.2.1").a("cdn.example", "192.0.2.3").build();
+    steps.push_back({PacketBuilder::udp(endpoint("192.0.2.53", 53), client).payload(ByteSpan(answer)).build(), Origin::kReply});
     TcpConversation tls(client, endpoint(good ? "192.0.2.1" : "192.0.2.2", 443));
     steps.push_back({tls.syn(), Origin::kOriginal});
     (void)tls.syn_ack();
@@ -80,8 +85,6 @@ std::vector<Step> traffic(std::uint16_t port) {
       steps.push_back({PacketBuilder::ip(client.address, endpoint("203.0.113.1", 0).address, 47).payload(testing::gre(packet)).build(),
                        Origin::kOriginal});
     }
-    const Bytes query = DnsMessageBuilder(7).question(name, 1).build();
-    steps.push_back({PacketBuilder::udp(client, endpoint("192.0.2.53", 53)).payload(ByteSpan(query)).build(), Origin::kOriginal});
   }
   return steps;
 }

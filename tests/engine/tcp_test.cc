@@ -346,10 +346,11 @@ TEST_F(TcpTest, ReusesATupleAfterTheConnectionEnded) {
 
 TEST_F(TcpTest, SshGoesByItsAddress) {
   TcpConversation good(kClient, endpoint("192.0.2.22", 22));
-  fw_.client(good.syn());
-  (void)good.syn_ack();
+  EXPECT_EQ(fw_.client(good.syn()).decision.mark, FlowMark::kWatch) << "the server may speak first";
+  fw_.server(good.syn_ack());
   EXPECT_EQ(fw_.client(good.client_data("SSH-2.0-OpenSSH_9.2\r\n")).decision.mark, FlowMark::kWatch);
-  EXPECT_EQ(fw_.server(good.server_data("SSH-2.0-Server\r\n")).decision.mark, FlowMark::kAllow);
+  EXPECT_EQ(fw_.server(good.server_data("SSH-2.0-Server\r\n")).decision.mark, FlowMark::kWatch);
+  EXPECT_EQ(fw_.client(good.client_ack()).decision.mark, FlowMark::kAllow) << "both have each other's string";
   TcpConversation other(kClient, endpoint("192.0.2.23", 22));
   EXPECT_EQ(fw_.client(other.syn()).decision.verdict, Verdict::kDrop) << "no rule for ssh names this address";
 }

@@ -20,6 +20,7 @@ ports = "any"
 [[rules]]
 to = ["good.example", "*.wild.example"]
 protocols = ["tls", "quic", "http", "dns", "dtls"]
+bind = "any"
 ports = "any"
 [[rules]]
 to = ["192.0.2.0/24", "2001:db8::/32"]

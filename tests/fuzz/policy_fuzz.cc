@@ -22,11 +22,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       query.destination = IpAddress::v4(0x0a000001);
       query.port = 443;
       query.name = &*name;
+      query.bound = query.claimed = true;
       const auto early = (*policy)->match_early(1, transport, query.destination, 443, query.now);
       const bool allowed = (*policy)->match(query).action == policy::Action::kAllow;
       if (early.match == policy::EarlyMatch::kAllow && !allowed) std::abort();
       if (early.match == policy::EarlyMatch::kDeny && allowed) std::abort();
+      query.bound = false;
+      if (early.needs_binding && (*policy)->match(query).action == policy::Action::kAllow) std::abort();
     }
   }
+  (void)(*policy)->match_question(1, &*name, {});
+  (void)(*policy)->wildcard_of(1, *name, {});
+  (void)(*policy)->may_be_private(*name);
+  if ((*policy)->exact_names({}, 3).size() > 3) std::abort();
   return 0;
 }

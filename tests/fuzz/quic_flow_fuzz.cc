@@ -34,6 +34,7 @@ version = 1
 [[rules]]
 to = ["good.example"]
 protocols = ["quic"]
+bind = "any"
 ports = "any"
 )";
 

@@ -33,6 +33,15 @@ void read_packets(ByteSpan stream) {
   }
 }
 
+// read_exchange takes the packets for those of both sides: a reply may stand where the client's message does.
+void read_exchange(ByteSpan packets) {
+  const SshExchange exchange = read_ssh_exchange(packets, packets);
+  expect(exchange.client_read <= packets.size() && exchange.server_read <= packets.size());
+  const bool found = exchange.step == SshExchange::Step::kHostKey;
+  expect(found == !exchange.host_key.empty());
+  expect(!found || ssh_key_type(exchange.host_key).has_value());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -45,5 +54,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   expect(id.line.size() < kSshIdentificationMax);
   expect(looks_like_ssh(as_bytes_of(id.line)) == Likeness::kYes);
   read_packets(stream.subspan(id.consumed));
+  read_exchange(stream.subspan(id.consumed));
   return 0;
 }

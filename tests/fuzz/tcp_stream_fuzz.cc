@@ -35,6 +35,7 @@ version = 1
 [[rules]]
 to = ["good.example"]
 protocols = ["tls", "http", "dns"]
+bind = "any"
 ports = "any"
 )";
 

@@ -8,6 +8,7 @@ expectation and README of a case are written by hand and stay.
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import sys
 import time
@@ -107,6 +108,49 @@ class Lab:
             self.bed.run("client", ["sysctl", "-q", "-w", f"{no_discovery}=0"])
 
 
+    def dig(self, *names: str, index: int = 0) -> None:
+        for name in names:
+            self.bed.run("client", ["dig", "+tries=1", "+time=2", f"@{self.bed.server_address(4, index)}", name], 5)
+
+    def dig_then(self, names: tuple[str, ...], action: Callable[[], object]) -> None:
+        self.dig(*names)
+        action()
+
+    def curl_at(self, name: str, index: int) -> None:
+        """curl_at asks a server for a name at an address that need not be the name's."""
+        self.curl(f"https://{name}/", "--resolve", f"{name}:443:{self.bed.server_address(4, index)}")
+
+    def ssh_to(self, *indices: int) -> None:
+        for index in indices:
+            self.clients.ssh(self.bed.server_address(4, index))
+
+    def rotate(self) -> None:
+        """The name moves from one address to another; both serve it."""
+        for index in (0, 1):
+            dns_table(self.bed).write_text(f"{self.bed.server_address(4, index)} rotated.test\n")
+            next(process for process in self.bed.processes if process.name.startswith("dnsmasq")).signal(signal.SIGHUP)
+            time.sleep(0.5)
+            self.dig("rotated.test")
+            self.curl_at("rotated.test", index)
+
+
+def dns_table(bed: Testbed) -> Path:
+    return bed.scratch / "dns-table"
+
+
+def dns_arguments(bed: Testbed) -> list[str]:
+    """dnsmasq's: a name that moves, and one behind two aliases."""
+    dns_table(bed).write_text("")
+    return [f"--addn-hosts={dns_table(bed)}", f"--host-record=end.test,{bed.server_address(4)}", "--cname=www.chain.test,middle.chain.test",
+            "--cname=middle.chain.test,end.test"]
+
+
+def other_id(number: int, frame: bytes) -> tuple[bytes, int]:
+    """other_id changes the id of the second frame's DNS message, an answer over UDP and IPv4: what a forger has to guess."""
+    at = 14 + (frame[14] & 15) * 4 + 8
+    return (frame[:at] + bytes([frame[at] ^ 1]) + frame[at + 1:] if number == 2 else frame, len(frame))
+
+
 def rewrite(path: Path, change: Callable[[int, bytes], tuple[bytes, int]]) -> None:
     """rewrite writes a little-endian capture anew; `change` gets a frame's number, from 1, and its bytes, and returns its bytes and
     its length on the wire."""
@@ -135,6 +179,8 @@ def cut(limit: int, only: range | None = None) -> Callable[[int, bytes], tuple[b
 def http(method: str, target: str, host: str, more: str = "", body: bytes = b"") -> bytes:
     return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode() + body
 
+
+LOOKUP_AND_SSH, LOOKUP_AND_TLS = "udp port 53 or tcp port 22", "udp port 53 or tcp port 443"
 
 # Case -> what the client does, and the packets that are kept.
 CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
@@ -196,6 +242,9 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "mqtt-denied": (lambda lab: lab.curl("mqtt://allowed.test/topic", "-d", "text", "-m", "2"), "tcp port 1883"),
     "postgresql-tls-request": (lambda lab: lab.starttls("postgres", "allowed.test"), "tcp port 5432"),
     "socks5-denied": (lambda lab: lab.curl("http://denied.test/", "--socks5-hostname", "allowed.test:1080", "-m", "3"), "tcp port 1080"),
+    "ssh-host-key-pinned": (lambda lab: lab.clients.ssh(lab.bed.server_address(4)), "tcp port 22"),
+    "ssh-wrong-host-key-denied": (lambda lab: lab.clients.ssh(lab.bed.server_address(4)), "tcp port 22"),
+    "ssh-port-speaks-http-denied": (lambda lab: lab.clients.ssh(lab.bed.server_address(4), port=80), "tcp port 80"),
     "dns-udp-allowed": (lambda lab: lab.clients.dig("allowed.test", 4), "udp port 53"),
     "dns-udp-denied": (lambda lab: lab.clients.dig("denied.test", 4), "udp port 53"),
     "dns-tcp": (lambda lab: lab.clients.dig("allowed.test", 4, "+tcp"), "tcp port 53"),
@@ -213,6 +262,18 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "vxlan-named": (lambda lab: lab.tunnelled("vxlan", "denied.test"), "udp port 4789"),
     "vxlan-looked-into": (lambda lab: lab.tunnelled("vxlan", "allowed.test", "denied.test"), "udp port 4789"),
     "teredo-looked-into": (lambda lab: lab.tunnelled("teredo", "allowed.test", "denied.test"), "udp port 3544"),
+    "ssh-two-names-one-port": (lambda lab: lab.dig_then(("allowed.test", "second.test"), lambda: lab.ssh_to(0, 1)), LOOKUP_AND_SSH),
+    "ssh-third-host-denied": (lambda lab: lab.dig_then(("allowed.test", "second.test"), lambda: lab.ssh_to(2)), LOOKUP_AND_SSH),
+    "tls-bound-after-dns": (lambda lab: lab.dig_then(("allowed.test",), lambda: lab.curl_at("allowed.test", 0)), LOOKUP_AND_TLS),
+    "tls-forged-sni-denied": (lambda lab: lab.dig_then(("allowed.test", "second.test"), lambda: lab.curl_at("allowed.test", 1)), LOOKUP_AND_TLS),
+    "tls-unbound-address-denied": (lambda lab: lab.dig_then(("allowed.test",), lambda: lab.curl_at("allowed.test", 1)), LOOKUP_AND_TLS),
+    "dns-cname-chain-binds": (lambda lab: lab.dig_then(("www.chain.test",), lambda: lab.curl_at("www.chain.test", 0)), LOOKUP_AND_TLS),
+    "dns-unsolicited-answer-never-binds": (
+        lambda lab: lab.dig_then(("allowed.test",), lambda: lab.curl_at("allowed.test", 0)), "udp src port 53 or tcp port 443"),
+    "dns-wrong-id-never-binds": (lambda lab: lab.dig_then(("allowed.test",), lambda: lab.curl_at("allowed.test", 0)), LOOKUP_AND_TLS),
+    "dns-other-resolver-never-binds": (
+        lambda lab: (lab.dig("allowed.test", index=1), lab.curl_at("allowed.test", 0)), LOOKUP_AND_TLS),
+    "address-rotates": (lambda lab: lab.rotate(), LOOKUP_AND_TLS),
     "truncated-capture": (lambda lab: lab.curl("https://allowed.test/"), "tcp port 443"),
     "truncated-middle-segment": (
         lambda lab: lab.raw(443, client_hello("allowed.test", post_quantum=True), piece=600, gap_ms=3), "tcp port 443"),
@@ -224,6 +285,7 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
 REWRITES: dict[str, Callable[[int, bytes], tuple[bytes, int]]] = {
     "vlan-tls": tagged((0x8100, 7)),
     "qinq-tls-denied": tagged((0x88A8, 100), (0x8100, 7)),
+    "dns-wrong-id-never-binds": other_id,
     "truncated-capture": cut(96),
     "truncated-middle-segment": cut(200, range(6, 7)),
 }
@@ -260,7 +322,7 @@ def main() -> int:
         servers.start_web()
         servers.start_ssh()
         servers.start_ssh(OLD_SSH_PORT, "KexAlgorithms +" + ",".join(OLD_METHODS))
-        servers.start_dns()
+        servers.start_dns(*dns_arguments(bed))
         servers.start_quic()
         servers.start_sink()
         servers.start_h2c()

@@ -84,7 +84,7 @@ def play(show: Show, bed, servers, clients: Clients) -> None:
     show.step("curl http://denied.test/", lambda: clients.curl("http://denied.test/", 4), False)
     show.step("curl http://allowed.test/ --next -H 'Host: denied.test' http://allowed.test/   # one connection",
               lambda: clients.curl("http://allowed.test/", 4, "--next", "-sS", "-m", "5", "-H", "Host: denied.test", "http://allowed.test/"), False)
-    heading("SSH: by address (names follow with DNS bindings)")
+    heading("SSH: by address")
     one, two = bed.server_address(4, 1), bed.server_address(4, 2)
     show.step(f"ssh {one} echo reached", lambda: clients.ssh(one), True)
     show.step(f"ssh {two} echo reached", lambda: clients.ssh(two), False)

@@ -50,6 +50,7 @@ version = 1
 [[rules]]
 to = [".google.com", ".facebook.com", ".microsoft.com", ".example.com", ".wikipedia.org", "localhost"]
 protocols = ["tls", "quic", "http", "dns"]
+bind = "any"
 ports = ["any"]
 [[rules]]
 to = ["0.0.0.0/1", "8000::/1"]

@@ -162,6 +162,32 @@ TEST(EncodeVerdictTest, TheKernelsFieldsAreInPlace) {
   EXPECT_EQ(ntohl(mnl_attr_get_u32(second)), 0xa0000001U);
 }
 
+TEST(EncodeVerdictTest, AReplacementFollowsTheMark) {
+  const std::vector<std::uint8_t> packet = {0x45, 0, 0, 7, 1, 2, 3};
+  std::vector<std::uint8_t> buffer(verdict_size(packet));
+  const std::size_t size = encode_verdict(buffer, 3, 0x01020304, {NF_REPEAT, 0xa0000001}, packet);
+  ASSERT_LE(size, buffer.size());
+  // Golden bytes of the attributes, on a little-endian machine: verdict and id, mark, payload and its padding.
+  const std::vector<std::uint8_t> expected = {12, 0, 2, 0, 0, 0, 0, 4, 1, 2, 3, 4,         //
+                                              8,  0, 3, 0, 0xa0, 0, 0, 1,                  //
+                                              11, 0, 10, 0, 0x45, 0, 0, 7, 1, 2, 3, 0};
+  const std::vector<std::uint8_t> attributes(buffer.begin() + 20, buffer.begin() + static_cast<std::ptrdiff_t>(size));
+  EXPECT_EQ(attributes, expected);
+  EXPECT_EQ(reinterpret_cast<const nlmsghdr*>(buffer.data())->nlmsg_len, size);
+}
+
+TEST(EncodeVerdictTest, TheLongestReplacementKeepsItsLength) {
+  const std::vector<std::uint8_t> packet(kReplacementMax, 7);
+  std::vector<std::uint8_t> buffer(verdict_size(packet));
+  const std::size_t size = encode_verdict(buffer, 0, 1, {NF_REPEAT, 1}, packet);
+  ASSERT_LE(size, buffer.size());
+  const auto* first = static_cast<const nlattr*>(
+      mnl_nlmsg_get_payload_offset(reinterpret_cast<const nlmsghdr*>(buffer.data()), sizeof(nfgenmsg)));
+  const nlattr* payload = mnl_attr_next(mnl_attr_next(first));
+  ASSERT_EQ(mnl_attr_get_type(payload), NFQA_PAYLOAD);
+  EXPECT_EQ(mnl_attr_get_payload_len(payload), packet.size());
+}
+
 TEST(EncodeVerdictTest, ADropCarriesNoMark) {
   std::array<std::uint8_t, kVerdictSize> with{};
   std::array<std::uint8_t, kVerdictSize> without{};

@@ -130,8 +130,8 @@ TEST(PolicyPresetsTest, NamesMayBeLookedUpWhereTheyMayBeReached) {
                                      {"anthropic", "api.anthropic.com"}, {"debian", "deb.debian.org"}}) {
     const auto policy = load("include = \"preset:" + std::string(preset) + "\"\n");
     EXPECT_TRUE(allows(*policy, {name})) << name;
-    EXPECT_TRUE(allows(*policy, {.name = name, .protocol = Protocol::kDns, .port = 53, .transport = Transport::kUdp}));
-    EXPECT_TRUE(allows(*policy, {.name = name, .protocol = Protocol::kDns, .port = 53}));
+    const DomainName asked = DomainName::parse(name).value();
+    EXPECT_EQ(policy->match_question(0, &asked, {}).action, Action::kAllow);
   }
 }
 
@@ -139,24 +139,44 @@ TEST(PolicyPresetsTest, AllowNamesOnly) {
   for (const Preset& preset : presets()) {
     const auto policy = load_policy_text(preset.text, preset.name);
     ASSERT_TRUE(policy.has_value());
-    for (const RuleInfo& rule : (*policy)->rules()) EXPECT_EQ(rule.action, Action::kAllow) << preset.name;
+    const bool denies = preset.name == "public-resolvers";
+    for (const RuleInfo& rule : (*policy)->rules()) EXPECT_EQ(rule.action, denies ? Action::kDeny : Action::kAllow) << preset.name;
     for (const Transport transport : {Transport::kTcp, Transport::kUdp}) {
-      EXPECT_EQ((*policy)->match_early(0, transport, IpAddress::v4(0x0a000001), 22, {}).match,
-                EarlyMatch::kDeny);
+      for (const std::uint16_t port : std::initializer_list<std::uint16_t>{22, 25, 80, 443}) {
+        const auto early = (*policy)->match_early(0, transport, IpAddress::v4(0x0a000001), port, {});
+        EXPECT_TRUE(early.match == EarlyMatch::kDeny || early.needs_binding) << preset.name << " " << port;
+      }
     }
     EXPECT_FALSE(allows(**policy, {"no-such-name.example"})) << preset.name;
   }
 }
 
+TEST(PolicyPresetsTest, PublicResolversAreDeniedByNameAndAddress) {
+  const auto policy = load("include = \"preset:public-resolvers\"\n[[rules]]\nto = \"any\"\nports = \"any\"\nprotocols = [\"tcp\", \"udp\"]\n");
+  for (const char* name : {"dns.google", "cloudflare-dns.com", "mozilla.cloudflare-dns.com", "dns.quad9.net", "id.dns.nextdns.io"}) {
+    EXPECT_FALSE(allows(*policy, {name}));
+    EXPECT_FALSE(allows(*policy, {.name = name, .port = 853}));
+    EXPECT_FALSE(allows(*policy, {.name = name, .protocol = Protocol::kQuic, .port = 853, .transport = Transport::kUdp}));
+  }
+  for (const char* address : {"8.8.8.8", "1.1.1.1", "9.9.9.9", "2606:4700:4700::1111"}) {
+    for (const std::uint16_t port : std::initializer_list<std::uint16_t>{443, 853}) {
+      const auto early = policy->match_early(0, Transport::kTcp, IpAddress::parse(address).value(), port, {});
+      EXPECT_EQ(early.match, EarlyMatch::kDeny) << address << " " << port;
+    }
+    EXPECT_TRUE(allows(*policy, {.name = "", .protocol = Protocol::kDns, .port = 53, .address = address}));
+  }
+  EXPECT_TRUE(allows(*policy, {"www.google.com"}));
+}
+
 TEST(PolicyPresetsTest, OnesThatAreDocumentedExist) {
   std::vector<std::string> names;
   for (const Preset& preset : presets()) names.emplace_back(preset.name);
-  EXPECT_THAT(names, ElementsAre("anthropic", "cargo", "debian", "docker-hub", "github", "gitlab", "go",
-                                 "npm", "openai", "pypi", "ubuntu"));
+  EXPECT_THAT(names, ElementsAre("anthropic", "bitbucket", "cargo", "codeberg", "debian", "docker-hub", "github", "gitlab", "go",
+                                 "npm", "openai", "public-resolvers", "pypi", "ubuntu"));
   const auto policy = load("include = \"preset:github\"\n");
   EXPECT_TRUE(allows(*policy, {"github.com"}));
   EXPECT_TRUE(allows(*policy, {"raw.githubusercontent.com"}));
-  EXPECT_FALSE(allows(*policy, {"github.com", Protocol::kSsh, 22}));
+  EXPECT_EQ(ask(*policy, {"github.com", Protocol::kSsh, 22}).other_host_key, 1u) << "not without a key of its own";
 }
 
 TEST(PolicyPresetsTest, EmbeddedPolicyObservesAndDenies) {

@@ -42,6 +42,8 @@ struct Ask {
   ScopeSet scopes = 0;
   Transport transport = Transport::kTcp;
   Timestamp now = Timestamp(std::chrono::seconds(1'800'000'000));
+  bool bound = true;
+  bool claimed = true;
 };
 
 inline PolicyMatch ask(const Policy& policy, const Ask& question) {
@@ -55,6 +57,8 @@ inline PolicyMatch ask(const Policy& policy, const Ask& question) {
   query.port = question.port;
   query.name = name ? &*name : nullptr;
   query.now = question.now;
+  query.bound = question.bound;
+  query.claimed = question.claimed;
   return policy.match(query);
 }
 

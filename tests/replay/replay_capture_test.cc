@@ -35,6 +35,7 @@ mode = "enforce"
 name = "plain pages"
 to = ["good.example"]
 protocols = ["http"]
+bind = "any"
 )";
 
 std::shared_ptr<const policy::Policy> policy() {

@@ -32,12 +32,21 @@ class InspectorHarness {
  public:
   explicit InspectorHarness(const std::string& policy_text, engine::InspectorOptions options = small_options())
       : inspector_(options) {
-    const auto loaded = policy::load_policy_text(policy_text, "test.toml");
+    const auto loaded = policy::load_policy_text(with_any_address(policy_text), "test.toml");
     if (!loaded) {
       for (const auto& problem : loaded.error()) ADD_FAILURE() << problem.to_string();
       std::abort();
     }
     policy_ = *loaded;
+  }
+
+  // Most tests are about bytes: where the policy says nothing of `bind`, a name counts at any address.
+  static std::string with_any_address(std::string text) {
+    if (text.find("bind") != std::string::npos) return text;
+    constexpr std::string_view kDefaults = "[defaults]\n", kBind = "bind = \"any\"\n";
+    const std::size_t place = text.find(kDefaults);
+    if (place == std::string::npos) return text.append("\n").append(kDefaults).append(kBind);
+    return text.insert(place + kDefaults.size(), kBind);
   }
 
   static engine::InspectorOptions small_options() {

@@ -28,6 +28,7 @@ version = 1
 [[rules]]
 to = ["good.example", "*.wild.example"]
 protocols = ["tls", "quic", "http", "dns"]
+bind = "any"
 )";
 
 void read_client_hello(benchmark::State& state) {

@@ -46,6 +46,41 @@ inline constexpr std::size_t kHttp2ReadersPerWorker = 128;  // Plaintext HTTP/2 
 inline constexpr std::size_t kDnsRecordsMax = 256;      // Records read from one message.
 inline constexpr std::size_t kDnsPointersMax = 64;      // Compression jumps in one name.
 inline constexpr std::size_t kDnsQueryMax = 4'096;      // A query over TCP.
+inline constexpr std::size_t kDnsDatagramMax = 1'232;   // A query over UDP; with a padding of 128 real ones have 256.
+// Distinct names below wildcards that are remembered for their budgets, and budgets, of all workers for an hour; 9 MB.
+inline constexpr std::size_t kBudgetNames = 262'144;
+inline constexpr std::size_t kBudgetCounts = 4'096;
+
+// --- Bindings --------------------------------------------------------------------------------------
+inline constexpr std::size_t kBindings = 65'536;          // Of all workers; 19 MB.
+inline constexpr std::size_t kBindingsPerName = 64;       // Large services answer with a dozen at a time.
+inline constexpr std::size_t kBindingsPerAddress = 256;   // One address of a CDN has many names.
+inline constexpr std::size_t kNamesTriedPerAddress = 32;  // Of which a flow without a name tries the newest.
+inline constexpr Duration kBindingTtlMin = std::chrono::seconds(60);
+inline constexpr Duration kBindingTtlMax = std::chrono::hours(24);
+inline constexpr Duration kBindingKeptMax = std::chrono::hours(24);  // Behind the last answer, however much it is used.
+// Questions without an answer; the oldest is forgotten. Resolver libraries ask hundreds over one socket.
+inline constexpr std::size_t kDnsPendingPerFlow = 512;
+inline constexpr std::size_t kDnsPendingPerWorker = 16'384;  // 1 MB.
+inline constexpr std::size_t kAnswerAddressesMax = 64;       // Bound from one answer.
+inline constexpr Duration kDnsAnswerTime = std::chrono::seconds(15);
+inline constexpr std::size_t kDnsChainMax = 16;           // CNAMEs from the question to its addresses.
+
+// --- Own look-ups ----------------------------------------------------------------------------------
+inline constexpr std::size_t kResolverNames = 4'096;     // Kept warm; further ones are looked up on a miss.
+inline constexpr std::size_t kResolverMisses = 1'024;    // Waiting for the resolver's thread. A power of two.
+inline constexpr std::size_t kResolverMissNames = 256;   // Looked up for one miss, the longest untouched first.
+inline constexpr std::size_t kResolverMissPorts = 256;   // Scopes and ports whose last miss is remembered.
+inline constexpr std::size_t kResolverLookups = 32;      // Names under way; each is two questions, A and AAAA.
+inline constexpr std::size_t kResolverChannels = 4;      // Sockets that they are spread over.
+static_assert(kResolverLookups * 2 / kResolverChannels <= kDnsPendingPerFlow,
+              "the inspector must not forget our own questions");
+inline constexpr Duration kResolverMissAgain = std::chrono::milliseconds(250);  // Between misses of one port.
+inline constexpr Duration kResolverAskAgain = std::chrono::seconds(1);          // Between look-ups of one name.
+inline constexpr Duration kResolverBackOffMin = std::chrono::seconds(5);
+inline constexpr Duration kResolverBackOffMax = std::chrono::minutes(5);
+inline constexpr std::size_t kResolvConfMax = 65'536;          // Of one file that lists resolvers.
+inline constexpr std::size_t kBindingsFileMax = 64u << 20;     // kBindings of the longest names are 25 MB.
 
 // --- SSH -------------------------------------------------------------------------------------------
 inline constexpr std::size_t kSshIdentificationMax = 255;  // RFC 4253 §4.2, CR LF included.
@@ -96,6 +131,11 @@ inline constexpr std::size_t kPolicyIncludeDepthMax = 8;
 inline constexpr std::size_t kPolicyProblemsMax = 1'000;        // Reported; the rest is counted.
 inline constexpr std::size_t kPolicyKeyPartsMax = 16;           // Of one dotted key; the parser recurses.
 inline constexpr std::size_t kPolicyTextMax = 128;              // Octets of a rule's or scope's name.
+inline constexpr std::size_t kKnownHostsFileMax = 4u << 20;     // Octets.
+inline constexpr std::size_t kKnownHostsLinesMax = 20'000;
+inline constexpr std::size_t kKnownHostsLineMax = 16'384;       // A key of 16,384 bits has 2,800 octets of base 64.
+// Hashes of hosts tried while a policy is loaded: about a second.
+inline constexpr std::size_t kPolicyHostHashesMax = 1'000'000;
 // Look-ups spent on finding allow rules that a deny rule covers; past it such rules go unreported.
 inline constexpr std::size_t kPolicyCoverLookupsMax = 4'000'000;
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,9 +17,21 @@
 #include "sallyport/core/limits.h"
 #include "sallyport/core/packet.h"
 #include "sallyport/core/time.h"
+#include "sallyport/engine/lookup_budget.h"
+#include "sallyport/engine/name_bindings.h"
+#include "sallyport/engine/resolvers.h"
 #include "sallyport/policy/policy.h"
 
 namespace sallyport::engine {
+
+// BindingMiss is a flow that waits for its address to be bound.
+struct BindingMiss {
+  policy::ScopeSet scopes = 0;
+  Transport transport = Transport::kTcp;
+  IpAddress destination;
+  std::uint16_t port = 0;
+  DomainName name{};  // What the flow's bytes claim; empty for a protocol without a name, or before it is read.
+};
 
 struct InspectorOptions {
   std::size_t flows = kFlowsPerWorker;
@@ -31,6 +44,16 @@ struct InspectorOptions {
   // Keep reading a flow for its details after it was decided (replay: the packets are there anyway).
   // Never changes a verdict.
   bool read_details = false;
+  // Shared by all workers. Absent: the inspector makes its own, which a replay's captured answers fill.
+  std::shared_ptr<NameBindings> bindings;
+  // What view 0 believes, the policy's own servers included. Absent: the servers that the policy's `dns.resolvers` list, and any when they say "system".
+  std::shared_ptr<const Resolvers> resolvers;
+  // Distinct names below wildcards, counted for all workers together. Absent: the inspector counts its own.
+  std::shared_ptr<LookupBudget> lookup_budget;
+  // Called when a flow begins to wait because its address belongs to no name that its port's rules have: the owner may
+  // look these names up again and bind. Called on the worker's thread; must not block. Absent: such flows are denied at
+  // once, as nothing could come.
+  std::function<void(const BindingMiss&)> on_miss;
 };
 
 // Release answers for a packet that was held. Releases of one flow come in the order of arrival and
@@ -59,12 +82,13 @@ enum class Detail : std::uint8_t {
   kHttpMethod, kHttpTarget, kUserAgent,
   kClientBanner, kServerBanner, kHassh, kHasshServer, kHostKeyType, kHostKeySha256,
   kQueryType, kAnswer,
+  kBoundNames,  // What a trusted resolver gave the flow's address for, the newest first, joined by spaces.
 };
 constexpr std::string_view to_string(Detail detail) {
   constexpr std::string_view kWords[] = {"alpn", "tls_version", "ech", "ja3", "ja4", "quic_version",
                                          "http_method", "http_target", "user_agent", "client_banner",
                                          "server_banner", "hassh", "hassh_server", "hostkey_type",
-                                         "hostkey_sha256", "query_type", "answer"};
+                                         "hostkey_sha256", "query_type", "answer", "bound_names"};
   return kWords[static_cast<std::size_t>(detail)];
 }
 
@@ -93,6 +117,9 @@ struct FlowEvent {
   RuleId rule = kNoRule;
   Detail detail = Detail::kAlpn;
   std::string_view text;  // Valid until the next call of the inspector.
+  // Of a verdict for which a rule's host keys count: SHA-256 of the server's key as OpenSSH prints it, without
+  // "SHA256:". Valid as `text` is.
+  std::string_view host_key;
 };
 
 // Counters are written by the owning thread alone and may be read by any (relaxed: figures, not order).
@@ -126,6 +153,10 @@ class Inspector {
   // releases and events of the last call of inspect, expire or finish; valid until the next.
   std::span<const Release> releases() const;
   std::span<const FlowEvent> events() const;
+
+  // replacement returns the bytes, of the same length, that must go instead of the packet inspected last (an HTTPS record
+  // without its ECH keys, checksums right); empty: the packet goes as it is. Valid until the next call.
+  ByteSpan replacement() const;
 
   // flow_of_last_packet returns the number of the flow that the last inspected packet belongs to, if any.
   // Of a tunnel's packet that is the outer flow; inner_flow_of_last_packet returns the flow inside, if any.

@@ -29,6 +29,7 @@ struct IpPacket {
   std::uint16_t source_port = 0;  // 0 for transports without ports.
   std::uint16_t destination_port = 0;
   TcpFields tcp;              // For kTcp.
+  std::size_t transport_offset = 0;  // Of what follows the IP headers, from the beginning of the input.
   ByteSpan payload;           // Behind the transport header; a view into the input.
   std::size_t payload_size = 0;  // Of the payload before capture truncation; >= payload.size().
   bool truncated = false;     // The capture lacks the end of the packet; payload is what is there.

@@ -24,11 +24,19 @@ inline constexpr std::size_t kSshPacketMax = 35'000;  // RFC 4253 §6.1, all fie
 
 // Message numbers (RFC 4250 §4.1.2).
 inline constexpr std::uint8_t kSshMsgDisconnect = 1;
+inline constexpr std::uint8_t kSshMsgIgnore = 2;
+inline constexpr std::uint8_t kSshMsgUnimplemented = 3;
+inline constexpr std::uint8_t kSshMsgDebug = 4;
 inline constexpr std::uint8_t kSshMsgKexInit = 20;
 inline constexpr std::uint8_t kSshMsgNewKeys = 21;
+inline constexpr std::uint8_t kSshMsgKexFirst = 30;  // Messages of the key exchange method: 30 to 49.
+inline constexpr std::uint8_t kSshMsgKexLast = 49;
 inline constexpr std::uint8_t kSshMsgKexReply =
     31;  // KEXDH_REPLY (RFC 4253 §8), KEX_ECDH_REPLY (RFC 5656 §4).
+inline constexpr std::uint8_t kSshMsgKexGexGroup = 31;  // RFC 4419 §5
 inline constexpr std::uint8_t kSshMsgKexGexReply = 33;  // RFC 4419 §5
+// Packets of one side that are read before its keys change: four are needed at most.
+inline constexpr int kSshExchangePacketsMax = 16;
 
 // looks_like_ssh tells whether a stream begins with "SSH-". A server's stream may begin with other lines:
 // kNo on that side does not rule SSH out, read_ssh_identification finds it behind them.
@@ -87,6 +95,9 @@ std::expected<SshKexInit, ParseError> parse_ssh_kexinit(ByteSpan payload);
 // server has too (RFC 4253 §7.1), or an empty view.
 std::string_view ssh_kex_method(const SshKexInit& client, const SshKexInit& server);
 
+// ssh_is_group_exchange tells the methods in which the server sends its group before its reply (RFC 4419).
+bool ssh_is_group_exchange(std::string_view kex_method);
+
 // HexMd5 is an MD5 digest in lower-case hexadecimal.
 struct HexMd5 {
   std::array<char, 32> chars{};
@@ -107,11 +118,47 @@ std::optional<ByteSpan> ssh_host_key(const SshPacket& packet, std::string_view k
 // ssh_key_type returns the type at the beginning of a public key blob ("ssh-ed25519"), or nullopt.
 std::optional<std::string_view> ssh_key_type(ByteSpan key_blob);
 
+inline constexpr std::size_t kSshFingerprintPrefix = 7;  // "SHA256:"
 // SshFingerprint is a key's fingerprint as OpenSSH prints it: "SHA256:" and base64 without padding.
 struct SshFingerprint {
   std::array<char, 50> chars{};
   std::string_view text() const { return {chars.data(), chars.size()}; }
 };
 SshFingerprint ssh_fingerprint(ByteSpan key_blob);
+
+// SshKeyDigest is the SHA-256 of a public key blob: what a fingerprint is the text of.
+using SshKeyDigest = std::array<std::uint8_t, 32>;
+SshKeyDigest ssh_key_digest(ByteSpan key_blob);
+SshFingerprint ssh_fingerprint(const SshKeyDigest& digest);
+
+// ssh_kex_is_read tells whether the host key's place is known for a key exchange method: those of RFC 4253, 4419,
+// 5656, 8731 and the hybrids. Not GSS-API (RFC 4462), RSA (RFC 4432) and methods that nobody has described.
+bool ssh_kex_is_read(std::string_view kex_method);
+
+// SshExchange is how far the first key exchange of a connection has come.
+struct SshExchange {
+  enum class Step : std::uint8_t {
+    kNeedMore,       // No host key yet.
+    kHostKey,        // `host_key` is the server's.
+    kMalformed,      // A message breaks RFC 4253 or stands where the peer would pass over it.
+    kTooLong,        // A packet is longer than RFC 4253 §6.1 has it, or there are too many.
+    kAmbiguous,      // The server announces a guessed message, which the client may drop.
+    kUnknownMethod,  // The host key cannot be found under the method that both sides have.
+  };
+  Step step = Step::kNeedMore;
+  ByteSpan host_key;
+  // Bytes of the client's stream that the server must have to answer: whole packets up to the one before NEWKEYS.
+  std::size_t client_read = 0;
+  // Bytes of the server's stream that are read; with kHostKey up to the end of the reply.
+  std::size_t server_read = 0;
+  bool client_incomplete = false;  // The stream ends within a packet, or before one.
+  bool server_incomplete = false;
+};
+
+// read_ssh_exchange reads what both sides send behind their identification strings. Stateless: call it again with
+// longer streams. Of the server's packets the first must be KEXINIT, and then the method's own, in its order: a
+// client passes over others or not, as it likes, so a decoy could stand among them. IGNORE, DEBUG and
+// UNIMPLEMENTED may stand between.
+SshExchange read_ssh_exchange(ByteSpan client, ByteSpan server);
 
 }  // namespace sallyport::parsers

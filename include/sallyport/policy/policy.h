@@ -3,6 +3,7 @@
 // otherwise the default action stands. The order of rules has no meaning.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -25,12 +26,18 @@ namespace sallyport::policy {
 enum class Action : std::uint8_t { kDeny, kAllow };
 enum class Mode : std::uint8_t { kEnforce, kObserve };
 enum class Refuse : std::uint8_t { kSpeak, kReset, kDrop };
+// Bind says whether a flow's name must belong to its destination address (engine/name_bindings.h).
+enum class Bind : std::uint8_t { kStrict, kAny };
+// Ech is what happens with Encrypted Client Hello (RFC 9849): its keys are taken out of HTTPS and SVCB answers, each
+// hello that carries the extension is denied, or both are left alone and the outer name decides.
+enum class Ech : std::uint8_t { kStrip, kDeny, kAllow };
 enum class OnExit : std::uint8_t { kClosed, kOpen };
 
 struct Defaults {
   Action action = Action::kDeny;
   Mode mode = Mode::kEnforce;
   Refuse refuse = Refuse::kReset;
+  Bind bind = Bind::kStrict;  // Of rules that do not say.
 };
 
 struct Deploy {
@@ -49,9 +56,26 @@ struct Inspect {
 };
 static_assert(kProtocolCount <= 64);
 
+// DnsNames says which names may be looked up: those that a rule allows, or any.
+enum class DnsNames : std::uint8_t { kPolicy, kAny };
+
+struct Dns {
+  bool system_resolvers = true;      // "system": the resolvers of this host's configuration.
+  std::vector<IpAddress> resolvers;  // Others. Only these may be asked, and only their answers are believed.
+  DnsNames names = DnsNames::kPolicy;
+  Ech ech = Ech::kStrip;
+  std::vector<std::uint16_t> edns_options;  // Option codes that may pass beside the hop-by-hop ones.
+  std::uint32_t wildcard_budget = 1'000;    // Distinct names below wildcards, per scope and hour. 0: no bound.
+  Duration grace = std::chrono::hours(1);   // How long a binding outlives its TTL.
+  Duration miss_wait = std::chrono::seconds(1);  // How long a flow to an unbound address waits. 0: not at all.
+};
+
 // ScopeSet is a bit per scope of the policy, in file order; a policy has at most 64 scopes.
 using ScopeSet = std::uint64_t;
 inline constexpr std::size_t kScopesMax = 64;
+
+// View numbers who believes which resolvers: 0 all that have none of their own, else 1 + the scope that has.
+using View = std::uint8_t;
 
 // ScopeFacts is what is known of who opened a flow.
 struct ScopeFacts {
@@ -69,6 +93,14 @@ struct FlowQuery {
   std::uint16_t port = 0;
   const DomainName* name = nullptr;  // Null when the message carries none.
   Timestamp now;
+  // The destination belongs to `name`; for DNS: it is a trusted resolver. A strict rule for the name matches only then.
+  bool bound = false;
+  // The bytes carry `name`. Otherwise it is one of the address's names, and only a rule's words for protocols that carry
+  // none (ssh, tcp, udp, tunnels) go by it: a hello for evil.example is no TLS flow to whatever else is at its address.
+  bool claimed = false;
+  // SSH: the SHA-256 of the server's host key. While it is null a rule with host_keys matches if `host_key_pending`.
+  const std::array<std::uint8_t, 32>* host_key = nullptr;
+  bool host_key_pending = false;
 };
 
 struct PolicyMatch {
@@ -76,6 +108,12 @@ struct PolicyMatch {
   RuleId rule = kNoRule;  // kNoRule: the default action.
   // When the default denies: a rule that allows the same name or address for another protocol or port.
   RuleId nearest = kNoRule;
+  // When the default denies: a rule that allows the name, but only at an address that belongs to it.
+  RuleId unbound = kNoRule;
+  // When the default denies: a rule that allows the flow, but only with another host key.
+  RuleId other_host_key = kNoRule;
+  // Allowed, provided that the host key is one of the rule's: ask again once it is known.
+  bool needs_host_key = false;
 };
 
 // EarlyMatch is what the policy can say of a flow before any byte of it is seen.
@@ -87,6 +125,9 @@ enum class EarlyMatch : std::uint8_t {
 struct EarlyResult {
   EarlyMatch match = EarlyMatch::kUndecided;
   RuleId rule = kNoRule;
+  // Undecided, and only strict rules for names can allow it: the address must belong to a name that names_cover, or, for
+  // rules for dns, be a trusted resolver (the caller knows; names_cover leaves such rules out).
+  bool needs_binding = false;
 };
 
 // RuleInfo is a rule as its operator wrote it, for reports.
@@ -96,6 +137,7 @@ struct RuleInfo {
   unsigned line = 0;
   Action action = Action::kAllow;
   std::optional<Refuse> refuse;
+  std::optional<Ech> ech;
 };
 
 class CompiledRules;  // policy/compiled_rules.h, private to the layer.
@@ -113,6 +155,41 @@ class Policy {
   EarlyResult match_early(ScopeSet scopes, Transport transport, const IpAddress& destination,
                           std::uint16_t port, Timestamp now) const;
 
+  // names_cover tells whether an allow rule for names, in force for these scopes and this port with any protocol of
+  // this transport but dns, has `name` among its targets.
+  bool names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name, Timestamp now) const;
+  // match_question judges a lookup of `name` (null: outside the host name alphabet) at a trusted resolver, where no
+  // rule for `dns` matches: under DnsNames::kPolicy a name may be asked that an allow rule has for some protocol that
+  // no deny rule takes away; a rule for any destination has every name. A flow in no scope may ask for the names of
+  // every scope: it may be the stub resolver. A denial names the deny rule that took the name away, if one did.
+  PolicyMatch match_question(ScopeSet scopes, const DomainName* name, Timestamp now) const;
+  // wildcard_of returns the target "x" of the widest allow rule for names below x that matches `name`, or an empty view
+  // when a rule has the very name. Borrowed from the policy.
+  std::string_view wildcard_of(ScopeSet scopes, const DomainName& name, Timestamp now) const;
+  // exact_names returns every name that a strict allow rule mentions exactly for another protocol than dns, each once,
+  // in the order of the rules, for the resolver to keep warm.
+  std::vector<DomainName> exact_names(Timestamp now, std::size_t at_most) const;
+  // exact_names_for returns those of the rules that could allow a flow to this port: what is looked up on a miss.
+  std::vector<DomainName> exact_names_for(ScopeSet scopes, Transport transport, std::uint16_t port, Timestamp now,
+                                          std::size_t at_most) const;
+  // has_host_keys tells whether any rule in force pins host keys; without one, SSH flows end at the first answer.
+  bool has_host_keys() const;
+  // ssh_at tells whether an allow rule for ssh, whatever its targets, is in force for these scopes and this port: the
+  // server's first bytes are wanted then, which may come before the client's.
+  bool ssh_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const;
+  Ech ech_of(RuleId rule) const;
+
+  // view_of returns the view of the first of these scopes that has resolvers of its own, or 0; view_trusts tells whether
+  // `server` is one of that scope's. View 0 goes by Dns and this host's configuration (engine/resolvers.h).
+  View view_of(ScopeSet scopes) const;
+  bool view_trusts(View view, const IpAddress& server) const;
+  // resolvers_of returns the servers of a scope's own view; none for view 0. Borrowed from the policy.
+  std::span<const IpAddress> resolvers_of(View view) const;
+
+  // may_be_private tells whether an answer for this name may give a private address (dns.private).
+  bool may_be_private(const DomainName& name) const;
+
+  const Dns& dns() const;
   const Defaults& defaults() const;
   const Deploy& deploy() const;
   const Inspect& inspect() const;

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sallyport/core/ip_address.h"
 #include "sallyport/policy/policy.h"
 #include "sallyport/replay/transcript.h"
 
@@ -23,6 +24,8 @@ struct ReplayOptions {
   std::optional<policy::Mode> mode;              // Overrides the policy's own.
   bool frames = false;                           // Keep a row per frame.
   bool json = false;                             // Render rows as JSON and keep only the text.
+  // The DNS servers that the captured host believed, beside the policy's. Empty: the policy's, and any if it says "system".
+  std::vector<IpAddress> resolvers;
   unsigned jobs = 0;                             // Threads; 0: one per core.
 };
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from .proc import Result
-from .servers import NAMES
+from .servers import NAMES, SSH_PORT
 
 RAW_CLIENT = Path(__file__).with_name("raw_client.py")
 
@@ -49,8 +49,8 @@ class Clients:
     def dig(self, name: str, family: int, *arguments: str, kind: str = "A") -> Result:
         return self.bed.run("client", ["dig", "+tries=1", "+time=2", f"@{self.bed.server_address(family)}", *arguments, name, kind], self.timeout)
 
-    def ssh(self, address: str, command: str = "echo reached") -> Result:
-        return self.bed.run("client", self.servers.ssh_command(address, command), self.timeout + 4)
+    def ssh(self, address: str, command: str = "echo reached", port: int = SSH_PORT) -> Result:
+        return self.bed.run("client", self.servers.ssh_command(address, command, port), self.timeout + 4)
 
     def raw(self, address: str, port: int, data: bytes, uid: int | None = None, timeout: float = 20.0, **options) -> dict:
         request = {"address": address, "port": port, "data": data.hex(), **options}

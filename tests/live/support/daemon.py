@@ -18,14 +18,19 @@ def binary() -> str:
     return os.environ.get("SALLYPORT") or str(REPOSITORY / "build" / "sallyport")
 
 
-def policy_text(bed, rules: str, *, mode: str = "enforce", on_exit: str = "open", extra: str = "", queues: int | None = None) -> str:
-    """policy_text returns a policy for the bed's layout; `rules` and `extra` are TOML."""
+def policy_text(bed, rules: str, *, mode: str = "enforce", on_exit: str = "open", extra: str = "", queues: int | None = None,
+                bind: str = "any") -> str:
+    """policy_text returns a policy for the bed's layout; `rules` and `extra` are TOML. Names go unbound unless a test asks for
+    them to be bound; the server is the resolver unless `extra` says who is."""
     hooks = '["output"]' if bed.mode == "host" else '["forward"]'
     inside = f'inside = ["{bed.inside_interface}"]\n' if bed.mode == "gateway" else ""
     count = f"queues = {queues}\n" if queues else ""
+    if "[dns]" not in extra:
+        extra += f'[dns]\nresolvers = ["{bed.server_address(4)}", "{bed.server_address(6)}"]\n'
     return f"""version = 1
 [defaults]
 mode = "{mode}"
+bind = "{bind}"
 [deploy]
 hooks = {hooks}
 {inside}{count}on_exit = "{on_exit}"

@@ -38,6 +38,7 @@ class Servers:
         self.ca = bed.scratch / "ca.pem"
         self.cert, self.key = self.root / "cert.pem", self.root / "key.pem"
         self._made_run_sshd = False
+        self._sshds: dict[int, Process] = {}
         bed.set_hosts(NAMES)
         self._make_certificates()
 
@@ -125,18 +126,32 @@ http {{ access_log off; default_type text/plain;{temporary}
     # --- OpenSSH ------------------------------------------------------------------------------------
 
     def start_ssh(self, port: int = SSH_PORT, more: str = "") -> None:
-        """start_ssh starts sshd; several have one host key. `more` is added to its configuration."""
+        """start_ssh starts sshd; each has a host key of its own. `more` is added to its configuration."""
         folder = self.root / "ssh"
         folder.mkdir(mode=0o700, exist_ok=True)
-        for name in ("host", "user"):
-            if not (folder / name).exists():
-                must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)])
-        (folder / "authorized_keys").write_text((folder / "user.pub").read_text())
+        if not (folder / "user").exists():
+            must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "user")])
+            (folder / "authorized_keys").write_text((folder / "user.pub").read_text())
+        self.start_another_ssh(port, more)
+
+    def host_key(self, port: int) -> Path:
+        """host_key returns the public host key of the server on the port."""
+        return self.root / "ssh" / f"host-{port}.pub"
+
+    def ssh_log(self, port: int) -> str:
+        """ssh_log returns what the server on the port said, with its key exchange and authentication."""
+        return self._sshds[port].err()
+
+    def start_another_ssh(self, port: int, more: str = "") -> None:
+        """start_another_ssh starts a server with a host key of its own, for the same users, beside that of start_ssh."""
+        folder = self.root / "ssh"
+        must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / f"host-{port}")])
         config = folder / f"sshd_config-{port}"
         config.write_text(f"""
 {more}
 Port {port}
-HostKey {folder}/host
+LogLevel DEBUG1
+HostKey {folder}/host-{port}
 AuthorizedKeysFile {folder}/authorized_keys
 PidFile none
 UsePAM no
@@ -148,7 +163,7 @@ PermitRootLogin prohibit-password
         if not run_sshd.exists():
             run_sshd.mkdir(mode=0o755)
             self._made_run_sshd = True
-        self.bed.spawn("server", f"sshd-{port}", ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)])
+        self._sshds[port] = self.bed.spawn("server", f"sshd-{port}", ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)])
         self.bed.wait_listening("server", "tcp", port)
 
     def ssh_command(self, host: str, command: str, port: int = SSH_PORT, more: tuple[str, ...] = ()) -> list[str]:
@@ -158,14 +173,25 @@ PermitRootLogin prohibit-password
         arguments = [word for option in options for word in ("-o", option)]
         return ["ssh", "-F", "none", "-p", str(port), "-i", str(folder / "user"), *arguments, f"root@{host}", command]
 
+    def start_lines(self, port: int, text: str) -> None:
+        """start_lines starts a server that answers the first bytes of each connection with `text` and ends."""
+        code = ("import socket\n"
+                f"s = socket.create_server(('', {port}), family=socket.AF_INET6, dualstack_ipv6=True)\n"
+                "while True:\n"
+                "    c, _ = s.accept()\n"
+                "    with c:\n"
+                f"        c.recv(4096); c.sendall({text.encode()!r})\n")
+        self.bed.spawn("server", "lines", [sys.executable, "-c", code])
+        self.bed.wait_listening("server", "tcp", port)
+
     # --- dnsmasq ------------------------------------------------------------------------------------
 
-    def start_dns(self) -> None:
-        """start_dns starts dnsmasq, which answers for every name below .test."""
+    def start_dns(self, *more: str) -> None:
+        """start_dns starts dnsmasq, which answers for every name below .test; `more` are arguments for it."""
         addresses = [f"--address=/{name}/{self.bed.server_address(family, index)}"
                      for name, index in {"test": 0, **NAMES}.items() for family in (4, 6)]
         self.bed.spawn("server", "dnsmasq", ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
-                                             "--user=root", "--pid-file=", "--log-facility=-", f"--port={DNS_PORT}", *addresses])
+                                             "--user=root", "--pid-file=", "--log-facility=-", f"--port={DNS_PORT}", *addresses, *more])
         self.bed.wait_listening("server", "udp", DNS_PORT)
         self.bed.wait_listening("server", "tcp", DNS_PORT)
 

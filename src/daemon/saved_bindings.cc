@@ -1,0 +1,81 @@
+#include "saved_bindings.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <vector>
+
+#include "sallyport/resolver/bindings_file.h"
+
+namespace sallyport::daemon {
+namespace {
+
+constexpr Duration kSaveInterval = std::chrono::seconds(30);
+// Without a new binding only the ends of old ones have moved.
+constexpr Duration kRefreshInterval = std::chrono::minutes(5);
+
+Duration monotonic_now() {
+  return std::chrono::steady_clock::now().time_since_epoch();
+}
+
+}  // namespace
+
+std::string saved_bindings_path(const std::string& control_path) {
+  if (control_path.empty() || control_path.front() == '@') return {};
+  return std::filesystem::path(control_path).replace_extension(".bindings.json").string();
+}
+
+SavedBindings::SavedBindings(std::string path)
+    : path_(std::move(path)),
+      wall_offset_(std::chrono::system_clock::now().time_since_epoch() - monotonic_now()),
+      saved_at_(monotonic_now()) {}
+
+Timestamp SavedBindings::now() const {
+  return Timestamp(monotonic_now() + wall_offset_);
+}
+
+void SavedBindings::restore(engine::NameBindings& bindings, const policy::Policy& policy, const Say& say) {
+  if (path_.empty()) return;
+  const auto text = resolver::read_bindings_file(path_);
+  if (!text) {
+    say(text.error());
+    return;
+  }
+  if (text->empty()) return;
+  const auto restored = resolver::bindings_from_text(*text, policy, now());
+  if (!restored) {
+    say("state file " + path_ + " is ignored: " + restored.error());
+    return;
+  }
+  for (const engine::Binding& binding : *restored) (void)bindings.bind(binding, now());
+  saved_version_ = bindings.version();
+}
+
+void SavedBindings::save_if_due(const engine::NameBindings& bindings, const policy::Policy& policy, const Say& say) {
+  const Duration since = monotonic_now() - saved_at_;
+  if (since < kSaveInterval) return;
+  if (since < kRefreshInterval && bindings.version() == saved_version_) return;
+  save(bindings, policy, say);
+}
+
+void SavedBindings::save(const engine::NameBindings& bindings, const policy::Policy& policy, const Say& say) {
+  if (path_.empty()) return;
+  saved_at_ = monotonic_now();
+  const std::uint64_t version = bindings.version();
+  const std::vector<engine::Binding> living = bindings.list(now());
+  const auto written = resolver::write_bindings_file(path_, resolver::bindings_to_text(living, policy, now()));
+  if (written) {
+    saved_version_ = version;
+    error_.clear();
+    return;
+  }
+  if (error_.empty()) say(written.error());
+  error_ = written.error();
+}
+
+void SavedBindings::remove() {
+  if (!path_.empty()) (void)::unlink(path_.c_str());
+}
+
+}  // namespace sallyport::daemon

@@ -1,0 +1,124 @@
+// Flows that wait because their address belongs to no name yet. The owner of the inspector is told once of each
+// (on_miss) and may look names up; when bindings have changed the flow is tried again, and after dns.miss_wait refused.
+// Nothing blocks: the packets are held like those of an incomplete message.
+#include "inspector_impl.h"
+
+namespace sallyport::engine {
+namespace {
+
+constexpr std::size_t kTriesPerCall = 128;  // Bounds the work of one expire().
+
+}  // namespace
+
+std::optional<Decision> Inspector::Impl::gate_syn(Flow& flow, const Packet& packet, bool has_payload) {
+  if (!flow.needs_binding || observing() || flow.state != FlowState::kUndecided) return std::nullopt;
+  if (flow.key.server.port == kDnsPort && trusts(flow)) return std::nullopt;
+  flow.binding_tried = bindings_->version();
+  if (names_cover(flow)) {
+    if (flow.binding_wait == BindingWait::kSyn) {  // Sent again, and the binding has come meanwhile.
+      end_binding_wait(flow);
+      release_held(flow, UINT64_MAX);
+    }
+    return std::nullopt;
+  }
+  if (flow.binding_wait != BindingWait::kNone) return Decision{.reason = Reason::kAwaitingBinding};
+  if (flow.key.server.port == kDnsPort) return deny_flow(flow, Reason::kResolverNotTrusted);
+  if (!await_binding(flow, BindingWait::kSyn)) return deny_flow(flow, Reason::kAddressNotBound);
+  // A SYN with data (RFC 7413) is not kept: its data would have to be. The client sends it again.
+  if (has_payload) return Decision{.reason = Reason::kAwaitingBinding};
+  if (!held_.push(flow.held, packet.id, 0)) return deny_flow(flow, Reason::kHoldLimit);
+  return Decision{Verdict::kHold, Reason::kAwaitingBinding, kNoRule, {}};
+}
+
+bool Inspector::Impl::await_binding(Flow& flow, BindingWait what) {
+  if (flow.binding_wait != BindingWait::kNone) return true;
+  const Duration wait = policy_->dns().miss_wait;
+  if (flow.binding_missed || !options_.on_miss || wait <= Duration::zero()) return false;
+  flow.binding_missed = true;
+  flow.binding_wait = what;
+  flow.binding_deadline = now_ + wait;
+  table_.start_unbound(flow);
+  options_.on_miss({flow.scopes, flow.key.transport, flow.key.server.address, flow.key.server.port});
+  return true;
+}
+
+// hold_unbound keeps the first datagrams; the rest are the sender's to send again.
+Decision Inspector::Impl::hold_unbound(Flow& flow, const Packet& packet) {
+  if (flow.held.count >= kQuicInitialsPerFlowMax) return {.reason = Reason::kAwaitingBinding};
+  return hold(flow, packet, 0);
+}
+
+void Inspector::Impl::end_binding_wait(Flow& flow) {
+  flow.binding_wait = BindingWait::kNone;
+  table_.stop_unbound(flow);
+}
+
+void Inspector::Impl::retry_bindings() {
+  const std::uint64_t version = bindings_->version();
+  for (std::size_t i = 0; i < kTriesPerCall; ++i) {
+    Flow* flow = table_.next_unbound();
+    if (flow == nullptr || flow->binding_tried == version) break;
+    flow->binding_tried = version;
+    table_.end_unbound_turn(*flow);
+    last_flow = flow->number;
+    retry_binding(*flow);
+  }
+  last_flow.reset();
+  for (std::size_t i = 0; i < kTriesPerCall; ++i) {
+    Flow* flow = table_.oldest_unbound();
+    if (flow == nullptr || flow->binding_deadline > now_) break;
+    refuse_held(*flow, Reason::kAddressNotBound);
+  }
+}
+
+void Inspector::Impl::retry_binding(Flow& flow) {
+  switch (flow.binding_wait) {
+    case BindingWait::kNone:
+      return;
+    case BindingWait::kSyn:
+      if (!names_cover(flow)) return;
+      end_binding_wait(flow);
+      flow.reason = Reason::kConnecting;
+      return release_held(flow, UINT64_MAX);
+    case BindingWait::kDatagram: {
+      const std::uint32_t held = flow.held.count;
+      if (judge(flow, flow.stage, {})) {
+        flow.watch = true;
+        return release_held(flow, UINT64_MAX);
+      }
+      if (flow.state == FlowState::kDenied && held != 0) releases.back().decision = refusal_of(flow);
+      return;
+    }
+    case BindingWait::kClaim:
+      if (bindings_->bound(flow.key.server.address.unmapped(), flow.name, view_of(flow), now_)) retry_claim(flow);
+      return;
+  }
+}
+
+// retry_claim reads again what is remembered of the client's bytes.
+void Inspector::Impl::retry_claim(Flow& flow) {
+  const std::uint32_t held = flow.held.count;
+  if (flow.key.transport == Transport::kTcp) {
+    read_client_stream(flow);
+    if (flow.state != FlowState::kDenied && flow.binding_wait == BindingWait::kNone) release_held(flow, judged_end(flow));
+  } else if (flow.stage == Protocol::kQuic && flow.client != nullptr) {
+    if (read_crypto_stream(flow) == QuicRead::kJudged) {
+      flow.state = FlowState::kFinal;
+      release_held(flow, UINT64_MAX);
+    }
+  } else if (flow.stage == Protocol::kDtls && flow.client != nullptr && read_dtls_hello(flow)) {
+    flow.watch = true;
+    release_held(flow, UINT64_MAX);
+  }
+  if (flow.state == FlowState::kDenied && held != 0 && !releases.empty()) releases.back().decision = refusal_of(flow);
+}
+
+// refuse_held denies a flow whose wait is over. Its last held packet carries the refusal.
+void Inspector::Impl::refuse_held(Flow& flow, Reason reason) {
+  const std::uint32_t held = flow.held.count;
+  end_binding_wait(flow);
+  deny_flow(flow, reason);
+  if (held != 0 && !releases.empty()) releases.back().decision = refusal_of(flow);
+}
+
+}  // namespace sallyport::engine

@@ -1,0 +1,133 @@
+// Whether a name belongs to the flow's address: the second half of every judgement by name (R3).
+#include <algorithm>
+
+#include "inspector_impl.h"
+
+namespace sallyport::engine {
+namespace {
+
+// carries_name tells the protocols whose first message says what it is for. The others go by the names of their address.
+bool carries_name(Protocol protocol) {
+  return protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp || protocol == Protocol::kDtls;
+}
+
+bool denies_by_rule(const policy::PolicyMatch& match) {
+  return match.action == policy::Action::kDeny && match.rule != kNoRule;
+}
+
+}  // namespace
+
+bool Inspector::Impl::trusts(const Flow& flow) const {
+  const IpAddress server = flow.key.server.address.unmapped();
+  if (const policy::View view = view_of(flow); view != 0) return policy_->view_trusts(view, server);
+  if (options_.resolvers != nullptr) return options_.resolvers->trusts(server);
+  const policy::Dns& dns = policy_->dns();
+  return dns.system_resolvers || std::ranges::find(dns.resolvers, server) != dns.resolvers.end();
+}
+
+policy::FlowQuery Inspector::Impl::query_of(const Flow& flow, Protocol protocol) const {
+  return {.scopes = flow.scopes,
+          .transport = flow.key.transport,
+          .protocol = protocol,
+          .destination = flow.key.server.address,
+          .port = flow.key.server.port,
+          .now = now_,
+          .host_key = flow.ssh.host_key_known ? &flow.ssh.host_key : nullptr,
+          .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known};
+}
+
+// match asks the policy: for what the message claims, and where that does not allow it, for what the address is known as.
+policy::PolicyMatch Inspector::Impl::match(Flow& flow, Protocol protocol, const NameClaim& claim) {
+  flow.binding_tried = bindings_->version();  // Before the look-up: what comes behind it is tried again.
+  policy::FlowQuery query = query_of(flow, protocol);
+  query.name = claim.name;
+  query.claimed = true;
+  if (claim.name != nullptr) {
+    // A flow that began at a bound address lives on when the binding ends.
+    const bool goes_on = flow.name_bound && flow.verdict == FlowVerdict::kAllow && flow.name == *claim.name;
+    query.bound = goes_on || bindings_->bound(query.destination.unmapped(), *claim.name, view_of(flow), now_);
+    flow.name = *claim.name;
+    flow.has_name = true;
+    flow.name_bound = query.bound;
+  }
+  const policy::PolicyMatch match = policy_->match(query);
+  if (match.action == policy::Action::kAllow && query.bound) use_binding(flow, *claim.name);
+  if (denies_by_rule(match) || (match.action == policy::Action::kAllow && carries_name(protocol))) return match;
+  return match_names_of_address(flow, protocol, match, claim.name != nullptr);
+}
+
+// match_names_of_address asks for each living name of the address. A deny rule wins, then what `match` allowed, then the
+// first name that is allowed.
+policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol protocol, policy::PolicyMatch match,
+                                                            bool has_claim) {
+  policy::FlowQuery query = query_of(flow, protocol);
+  query.bound = true;
+  const std::size_t count = bindings_->names_of(query.destination.unmapped(), view_of(flow), now_, names_);
+  if (count == 0) return match;
+  const DomainName* allowed = nullptr;
+  policy::PolicyMatch by_name;
+  for (const DomainName& name : std::span(names_).first(count)) {
+    query.name = &name;
+    const policy::PolicyMatch one = policy_->match(query);
+    if (denies_by_rule(one)) {
+      match = one;
+      allowed = nullptr;
+      break;
+    }
+    if (one.action == policy::Action::kAllow && (allowed == nullptr || (by_name.needs_host_key && !one.needs_host_key))) {
+      allowed = &name;
+      by_name = one;
+    }
+    if (match.nearest == kNoRule) match.nearest = one.nearest;
+    if (match.other_host_key == kNoRule) match.other_host_key = one.other_host_key;
+  }
+  report_bound_names(flow, count);
+  if (denies_by_rule(match) || match.action == policy::Action::kAllow || allowed == nullptr) return match;
+  use_binding(flow, *allowed);
+  if (has_claim) return by_name;
+  flow.name = *allowed;
+  flow.has_name = true;
+  return by_name;
+}
+
+// why_denied returns the reason of a denial.
+Reason Inspector::Impl::why_denied(const Flow& flow, Protocol protocol, const NameClaim& claim, const policy::PolicyMatch& match) {
+  if (match.rule != kNoRule) return Reason::kRuleDenies;
+  if (match.other_host_key != kNoRule) return Reason::kHostKeyNotAllowed;
+  if (match.unbound != kNoRule) return Reason::kAddressNotBound;
+  if (!carries_name(protocol) && flow.needs_binding && !names_cover(flow)) return Reason::kAddressNotBound;
+  const bool has_ports = flow.key.transport == Transport::kTcp || flow.key.transport == Transport::kUdp;
+  if (!has_ports) return Reason::kTransportNotAllowed;
+  if (protocol == Protocol::kUnknown) return Reason::kUnknownProtocol;
+  if (match.nearest != kNoRule) return Reason::kProtocolNotAllowed;
+  if (claim.name != nullptr) return Reason::kNameNotAllowed;
+  return carries_name(protocol) && claim.text.empty() ? Reason::kNoName : Reason::kAddressNotAllowed;
+}
+
+// names_cover tells whether the address has a living name that some rule for the flow's port has.
+bool Inspector::Impl::names_cover(const Flow& flow) {
+  const std::size_t count = bindings_->names_of(flow.key.server.address.unmapped(), view_of(flow), now_, names_);
+  return std::ranges::any_of(std::span(names_).first(count), [&](const DomainName& name) {
+    return policy_->names_cover(flow.scopes, flow.key.transport, flow.key.server.port, name, now_);
+  });
+}
+
+// use_binding keeps a binding for as long as a client may hold on to the address after its last connection.
+void Inspector::Impl::use_binding(const Flow& flow, const DomainName& name) {
+  bindings_->keep_until(flow.key.server.address.unmapped(), name, view_of(flow), now_, now_ + policy_->dns().grace);
+}
+
+// report_bound_names tells the first `count` of names_, as many as fit.
+void Inspector::Impl::report_bound_names(Flow& flow, std::size_t count) {
+  std::array<char, 1'024> text;
+  std::size_t size = 0;
+  for (const DomainName& name : std::span(names_).first(count)) {
+    const std::string_view one = name.text();
+    if (size + one.size() + 1 > text.size()) break;
+    if (size != 0) text[size++] = ' ';
+    size += one.copy(text.data() + size, one.size());
+  }
+  report_detail(flow, Detail::kBoundNames, {text.data(), size});
+}
+
+}  // namespace sallyport::engine

@@ -1,0 +1,247 @@
+#include "sallyport/engine/name_bindings.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <random>
+#include <string>
+#include <thread>
+
+#include "sallyport/engine/resolvers.h"
+
+namespace sallyport::engine {
+namespace {
+
+using Outcome = NameBindings::Outcome;
+using std::chrono::hours;
+using std::chrono::seconds;
+
+const Timestamp kNow{seconds(1'800'000'000)};
+
+DomainName name(const std::string& text) { return *DomainName::parse(text); }
+IpAddress address(std::uint32_t number) { return IpAddress::v4(0xc6336400U + number); }
+
+class NameBindingsTest : public ::testing::Test {
+ protected:
+  Outcome bind(const IpAddress& to, const std::string& text, Timestamp now = kNow, Duration life = seconds(60),
+               policy::View view = 0) {
+    return bindings_.bind({to, name(text), now + life, BindingSource::kAnswer, view}, now);
+  }
+  bool bound(const IpAddress& to, const std::string& text, Timestamp now = kNow, policy::View view = 0) const {
+    return bindings_.bound(to, name(text), view, now);
+  }
+  std::vector<std::string> names_of(const IpAddress& to, Timestamp now = kNow, std::size_t at_most = 32) const {
+    std::vector<DomainName> room(at_most);
+    room.resize(bindings_.names_of(to, 0, now, room));
+    std::vector<std::string> texts;
+    for (const DomainName& each : room) texts.emplace_back(each.text());
+    return texts;
+  }
+
+  NameBindings bindings_{1'024};
+};
+
+TEST_F(NameBindingsTest, BindsOnlyTheNameAndTheAddressThatWereTold) {
+  EXPECT_EQ(bind(address(1), "a.example"), Outcome::kNew);
+  EXPECT_TRUE(bound(address(1), "a.example"));
+  EXPECT_FALSE(bound(address(2), "a.example"));
+  EXPECT_FALSE(bound(address(1), "b.example"));
+  EXPECT_FALSE(bound(address(1), "example"));
+  EXPECT_FALSE(bound(*IpAddress::parse("2001:db8::1"), "a.example"));
+}
+
+TEST_F(NameBindingsTest, EndsWithItsTime) {
+  bind(address(1), "a.example", kNow, seconds(60));
+  EXPECT_TRUE(bound(address(1), "a.example", kNow + seconds(59)));
+  EXPECT_FALSE(bound(address(1), "a.example", kNow + seconds(60)));
+  EXPECT_TRUE(names_of(address(1), kNow + seconds(60)).empty());
+  EXPECT_TRUE(bindings_.list(kNow + seconds(60)).empty());
+  EXPECT_EQ(bind(address(1), "a.example", kNow + seconds(61)), Outcome::kNew);
+}
+
+TEST_F(NameBindingsTest, DoesNotMakeABindingThatHasExpiredAlready) {
+  EXPECT_EQ(bind(address(1), "a.example", kNow, seconds(0)), Outcome::kFull);
+  EXPECT_FALSE(bound(address(1), "a.example"));
+}
+
+TEST_F(NameBindingsTest, AnotherAnswerProlongsAndNeverShortens) {
+  bind(address(1), "a.example", kNow, seconds(600));
+  EXPECT_EQ(bind(address(1), "a.example", kNow, seconds(60)), Outcome::kRefreshed);
+  EXPECT_TRUE(bound(address(1), "a.example", kNow + seconds(599)));
+  EXPECT_EQ(bind(address(1), "a.example", kNow + seconds(500), seconds(600)), Outcome::kRefreshed);
+  EXPECT_TRUE(bound(address(1), "a.example", kNow + seconds(1'099)));
+  EXPECT_EQ(bindings_.size(), 1U);
+}
+
+TEST_F(NameBindingsTest, AViewSeesNothingOfAnother) {
+  bind(address(1), "a.example", kNow, seconds(60), 3);
+  EXPECT_TRUE(bound(address(1), "a.example", kNow, 3));
+  EXPECT_FALSE(bound(address(1), "a.example", kNow, 0));
+  EXPECT_FALSE(bound(address(1), "a.example", kNow, 4));
+  EXPECT_TRUE(names_of(address(1)).empty());
+}
+
+TEST_F(NameBindingsTest, GivesTheNamesOfAnAddressTheNewestFirst) {
+  for (const char* each : {"a.example", "b.example", "c.example"}) bind(address(1), each);
+  bind(address(2), "d.example");
+  EXPECT_EQ(names_of(address(1)), (std::vector<std::string>{"c.example", "b.example", "a.example"}));
+  bind(address(1), "a.example");
+  EXPECT_EQ(names_of(address(1)), (std::vector<std::string>{"a.example", "c.example", "b.example"}));
+  EXPECT_EQ(names_of(address(1), kNow, 1), (std::vector<std::string>{"a.example"}));
+}
+
+TEST_F(NameBindingsTest, ANameThatRotatesForgetsItsOwnOldestAddressAndNoOther) {
+  bind(address(2'000), "other.example", kNow, seconds(10));
+  for (std::uint32_t i = 0; i < kBindingsPerName; ++i) {
+    EXPECT_EQ(bind(address(i), "cdn.example", kNow, seconds(100 + static_cast<int>(i))), Outcome::kNew);
+  }
+  EXPECT_EQ(bind(address(1'000), "cdn.example", kNow, seconds(300)), Outcome::kReplaced);
+  EXPECT_TRUE(bound(address(1'000), "cdn.example"));
+  EXPECT_FALSE(bound(address(0), "cdn.example"));
+  EXPECT_TRUE(bound(address(1), "cdn.example"));
+  EXPECT_TRUE(bound(address(2'000), "other.example"));
+  EXPECT_EQ(bindings_.size(), kBindingsPerName + 1);
+}
+
+TEST_F(NameBindingsTest, AnAddressTakesNoMoreNamesThanItsBoundUntilSomeExpire) {
+  for (std::size_t i = 0; i < kBindingsPerAddress; ++i) {
+    EXPECT_EQ(bind(address(1), "n" + std::to_string(i) + ".example"), Outcome::kNew);
+  }
+  EXPECT_EQ(bind(address(1), "late.example"), Outcome::kAddressFull);
+  EXPECT_FALSE(bound(address(1), "late.example"));
+  EXPECT_TRUE(bound(address(1), "n0.example"));
+  EXPECT_EQ(bind(address(1), "late.example", kNow + seconds(61)), Outcome::kNew);
+}
+
+TEST_F(NameBindingsTest, AFullTableRefusesTheNewcomerAndKeepsTheLiving) {
+  for (std::uint32_t i = 0; i < 1'024; ++i) EXPECT_EQ(bind(address(i), "n" + std::to_string(i) + ".example"), Outcome::kNew);
+  EXPECT_EQ(bind(address(5'000), "late.example"), Outcome::kFull);
+  for (std::uint32_t i = 0; i < 1'024; ++i) EXPECT_TRUE(bound(address(i), "n" + std::to_string(i) + ".example"));
+  EXPECT_EQ(bind(address(5'000), "late.example", kNow + seconds(61)), Outcome::kNew);
+}
+
+TEST_F(NameBindingsTest, WhatHasExpiredIsGivenBackInTheCourseOfTime) {
+  for (std::uint32_t i = 0; i < 1'000; ++i) bind(address(i), "n" + std::to_string(i) + ".example");
+  const Timestamp later = kNow + seconds(61);
+  for (int i = 0; i < 200; ++i) bind(address(1), "again.example", later);
+  EXPECT_EQ(bindings_.size(), 1U);
+}
+
+TEST_F(NameBindingsTest, AFlowKeepsItsBindingButNotForEver) {
+  bind(address(1), "a.example", kNow, seconds(60));
+  bindings_.keep_until(address(1), name("a.example"), 0, kNow, kNow + seconds(30));
+  EXPECT_TRUE(bound(address(1), "a.example", kNow + seconds(59))) << "never shorter";
+  bindings_.keep_until(address(1), name("a.example"), 0, kNow, kNow + hours(1));
+  EXPECT_TRUE(bound(address(1), "a.example", kNow + seconds(3'599)));
+  bindings_.keep_until(address(1), name("a.example"), 0, kNow, kNow + hours(1'000));
+  EXPECT_TRUE(bound(address(1), "a.example", kNow + kBindingKeptMax - seconds(1)));
+  EXPECT_FALSE(bound(address(1), "a.example", kNow + kBindingKeptMax));
+}
+
+TEST_F(NameBindingsTest, KeepingBringsNothingBack) {
+  bind(address(1), "a.example", kNow, seconds(60));
+  const Timestamp later = kNow + seconds(60);
+  bindings_.keep_until(address(1), name("a.example"), 0, later, later + hours(1));
+  bindings_.keep_until(address(2), name("a.example"), 0, kNow, kNow + hours(1));
+  EXPECT_FALSE(bound(address(1), "a.example", later));
+  EXPECT_FALSE(bound(address(2), "a.example"));
+}
+
+TEST_F(NameBindingsTest, TheVersionChangesWithWhatIsNewAlone) {
+  const std::uint64_t before = bindings_.version();
+  bind(address(1), "a.example");
+  const std::uint64_t after = bindings_.version();
+  EXPECT_NE(before, after);
+  bind(address(1), "a.example");
+  EXPECT_EQ(bindings_.version(), after);
+}
+
+TEST_F(NameBindingsTest, ListsEverythingThatLives) {
+  bind(address(1), "a.example");
+  bindings_.bind({address(2), name("b.example"), kNow + seconds(7), BindingSource::kLookup, 5}, kNow);
+  auto all = bindings_.list(kNow);
+  ASSERT_EQ(all.size(), 2U);
+  if (all[0].view == 5) std::swap(all[0], all[1]);
+  EXPECT_EQ(all[1].address, address(2));
+  EXPECT_EQ(all[1].name, name("b.example"));
+  EXPECT_EQ(all[1].expires, kNow + seconds(7));
+  EXPECT_EQ(all[1].source, BindingSource::kLookup);
+}
+
+// A small table, so that threads meet: writers bind, prolong, replace and expire while readers look.
+TEST(NameBindingsThreadsTest, AgreeWithEachOther) {
+  NameBindings bindings(256, {1, 2});
+  bindings.bind({address(60'000), name("always.example"), kNow + hours(1'000), BindingSource::kAnswer, 0}, kNow);
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> lost{0}, wrong{0};
+  const auto write = [&](unsigned seed) {
+    std::mt19937 source(seed);
+    const auto random = [&] { return static_cast<std::uint32_t>(source()); };
+    for (int i = 0; i < 20'000; ++i) {
+      const Timestamp now = kNow + seconds(i / 20);
+      const std::uint32_t which = random() % 16;
+      const DomainName own = name("n" + std::to_string(which) + ".example");
+      bindings.bind({address(which * 1'000 + random() % 80), own, now + seconds(1 + random() % 60), BindingSource::kAnswer, 0}, now);
+      bindings.keep_until(address(which * 1'000 + random() % 80), own, 0, now, now + seconds(90));
+    }
+  };
+  const auto read = [&](unsigned seed) {
+    std::mt19937 source(seed);
+    const auto random = [&] { return static_cast<std::uint32_t>(source()); };
+    std::array<DomainName, 8> room;
+    while (!stop.load()) {
+      if (!bindings.bound(address(60'000), name("always.example"), 0, kNow + seconds(2'000))) lost.fetch_add(1);
+      const std::uint32_t which = random() % 16;
+      const std::size_t count = bindings.names_of(address(which * 1'000 + random() % 80), 0, kNow, room);
+      for (std::size_t i = 0; i < count; ++i) {
+        if (room[i].text() != "n" + std::to_string(which) + ".example") wrong.fetch_add(1);
+      }
+      (void)bindings.list(kNow);
+    }
+  };
+  std::vector<std::thread> readers, writers;
+  for (unsigned i = 0; i < 2; ++i) readers.emplace_back(read, i);
+  for (unsigned i = 0; i < 3; ++i) writers.emplace_back(write, 100 + i);
+  for (std::thread& thread : writers) thread.join();
+  stop = true;
+  for (std::thread& thread : readers) thread.join();
+  EXPECT_EQ(lost.load(), 0U);
+  EXPECT_EQ(wrong.load(), 0U);
+  EXPECT_LE(bindings.size(), 256U);
+}
+
+TEST(ResolversTest, TrustsExactlyTheSet) {
+  Resolvers resolvers;
+  EXPECT_FALSE(resolvers.trusts(IpAddress{}));
+  const IpAddress first = *IpAddress::parse("192.0.2.53"), second = *IpAddress::parse("2001:db8::53");
+  EXPECT_TRUE(resolvers.set(std::array{first, second}));
+  EXPECT_TRUE(resolvers.trusts(first));
+  EXPECT_TRUE(resolvers.trusts(second));
+  EXPECT_TRUE(resolvers.trusts(*IpAddress::parse("::ffff:192.0.2.53")));
+  EXPECT_FALSE(resolvers.trusts(*IpAddress::parse("192.0.2.54")));
+  EXPECT_TRUE(resolvers.set(std::array{second}));
+  EXPECT_FALSE(resolvers.trusts(first));
+  EXPECT_FALSE(resolvers.set(std::vector<IpAddress>(Resolvers::kMax + 1, second)));
+  EXPECT_TRUE(resolvers.trusts(second));
+  resolvers.set_any();
+  EXPECT_TRUE(resolvers.trusts(first));
+}
+
+TEST(ResolversTest, AReaderNeverSeesHalfAnAddress) {
+  Resolvers resolvers;
+  const IpAddress a = *IpAddress::parse("2001:db8:1::1"), b = *IpAddress::parse("2001:db8:2::2");
+  const IpAddress mixed = *IpAddress::parse("2001:db8:1::2");
+  ASSERT_TRUE(resolvers.set(std::array{a}));
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    for (int i = 0; i < 50'000; ++i) resolvers.set(std::array{i % 2 == 0 ? b : a});
+    stop = true;
+  });
+  std::uint64_t torn = 0;
+  while (!stop.load()) torn += resolvers.trusts(mixed) ? 1U : 0U;
+  writer.join();
+  EXPECT_EQ(torn, 0U);
+}
+
+}  // namespace
+}  // namespace sallyport::engine

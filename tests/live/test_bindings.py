@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+"""Names and addresses: what a trusted resolver said decides, for SSH on one port and for hellos; dnsmasq, OpenSSH, curl."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+from support import Suite, binary, expect, expect_equal, skip_unless_possible
+from support.capture import Capture
+from support.clients import Clients
+from support.daemon import Sallyport, policy_text
+from support.proc import wait_until
+from support.servers import Servers
+from support.testbed import ETC_NETNS, Testbed
+from support.world import TCP, UDP, World
+
+# Indices of the server's addresses. The trusted resolver is at NOBODY's, and no name of the policy is ever given it.
+NOBODY, GITHUB, GITLAB, SPARE = 0, 1, 2, 3
+LIAR = SPARE
+
+POLICY = """
+[dns]
+private = [".test"]
+wildcard_budget = 10000
+"""
+RULES = """
+[[rules]]
+to = ["github.test", "gitlab.test"]
+protocols = ["ssh"]
+action = "allow"
+[[rules]]
+to = ["web.test", "*.many.test"]
+protocols = ["tls"]
+action = "allow"
+"""
+RESOLVE = """
+import socket, sys, time
+slowest = 0.0
+for i in range(int(sys.argv[1])):
+    began = time.monotonic()
+    socket.getaddrinfo("web.test", 443)
+    slowest = max(slowest, time.monotonic() - began)
+print(slowest)
+"""
+RESOLVE_MANY = """
+import concurrent.futures, socket
+def one(i):
+    return len(socket.getaddrinfo(f"n{i}.many.test", 443, socket.AF_INET, socket.SOCK_STREAM))
+with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    print(sum(pool.map(one, range(2000))))
+"""
+
+
+class Dns:
+    """dnsmasq on one of the server's addresses, with a table that a test may change while it runs."""
+
+    def __init__(self, bed, index: int, table: dict[str, int]):
+        self.bed, self.index = bed, index
+        self.hosts = bed.scratch / f"dns-{index}"
+        self._write(table)
+        listen = [f"--listen-address={bed.server_address(family, index)}" for family in (4, 6)]
+        many = [f"--address=/many.test/{bed.server_address(family, GITLAB)}" for family in (4, 6)]
+        self.process = bed.spawn("server", f"dnsmasq-{index}", [
+            "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=",
+            "--log-facility=-", "--bind-interfaces", "--local=/test/", "--local-ttl=1", f"--addn-hosts={self.hosts}", *listen, *many])
+        name = next(iter(table))
+        expect(wait_until(lambda: self.answer(name) == bed.server_address(4, table[name]), 10.0), "dnsmasq does not answer")
+
+    def _write(self, table: dict[str, int]) -> None:
+        lines = [f"{self.bed.server_address(family, index)} {name}" for name, index in table.items() for family in (4, 6)]
+        self.hosts.write_text("\n".join(lines) + "\n")
+
+    def answer(self, name: str) -> str:
+        server = self.bed.server_address(4, self.index)
+        return self.bed.run("server", ["dig", "+short", "+tries=1", "+time=1", f"@{server}", name]).out.strip()
+
+    def set(self, table: dict[str, int]) -> None:
+        self._write(table)
+        self.process.signal(signal.SIGHUP)
+        expect(wait_until(lambda: all(self.answer(n) == self.bed.server_address(4, i) for n, i in table.items()), 5.0), "dnsmasq keeps the old table")
+
+
+TABLE = {"github.test": GITHUB, "gitlab.test": GITLAB, "web.test": GITLAB}
+
+
+def body(suite: Suite) -> None:
+    for mode in ("host", "gateway"):
+        with Testbed(mode) as bed, Servers(bed) as servers:
+            servers.start_ssh()
+            servers.start_web()
+            dns = Dns(bed, NOBODY, TABLE)
+            Dns(bed, LIAR, {**TABLE, "web.test": NOBODY})
+            capture = Capture(bed)
+            with Sallyport(bed, policy_text(bed, RULES, extra=POLICY, on_exit="closed", bind="strict")) as firewall:
+                suite.on_failure = firewall.log
+                it = World(bed, servers, Clients(bed, servers), capture, firewall)
+                for family in (4, 6):
+                    many_names_on_one_port(suite, it, dns, f"{mode} v{family}", family)
+                    hellos(suite, it, f"{mode} v{family}", family)
+                resolving(suite, it, mode)
+                silent_resolver(suite, it, dns, mode)
+                restart(suite, it, dns, mode)
+                other_configuration(suite, it, mode)
+                suite.on_failure = None
+
+
+def status(it: World) -> dict:
+    return json.loads(it.firewall.status("--json").out)
+
+
+def ssh(it: World, host: str, family: int, command: str = "echo $SSH_CONNECTION") -> list[str]:
+    return ["ssh", f"-{family}", *it.servers.ssh_command(host, command)[1:]]
+
+
+def reached(it: World, host: str, family: int) -> str:
+    """reached returns the server's address that a session to `host` came to, or an empty text."""
+    result = it.bed.run("client", ssh(it, host, family), 12)
+    words = result.out.split()
+    return words[2] if result.code == 0 and len(words) == 4 else ""
+
+
+def refused(it: World, family: int, index: int) -> None:
+    mark = it.mark()
+    result = it.bed.run("client", ssh(it, it.bed.server_address(family, index), family), 12)
+    expect(result.code not in (0, None), result.describe())
+    expect(result.seconds < 4, f"a refusal is no time-out: {result.describe()}")
+    it.expect_event(mark, verdict="deny", reason="address_not_bound", dport=22)
+    it.expect_nothing_arrived(mark, TCP, 22)
+
+
+def many_names_on_one_port(suite: Suite, it: World, dns: Dns, label: str, family: int) -> None:
+    address = lambda index: it.bed.server_address(family, index)
+    dns.set(TABLE)
+    with suite.case(f"{label}: the names of rules are bound before anybody asks"):
+        expect(wait_until(lambda: status(it)["bindings"]["lookups"] >= 6, 5.0), str(status(it)))
+    for name, index in (("github.test", GITHUB), ("gitlab.test", GITLAB)):
+        with suite.case(f"{label}: ssh {name} on 22"):
+            mark = it.mark()
+            expect_equal(reached(it, name, family), address(index), "the server's address")
+            it.expect_event(mark, verdict="allow", dport=22, protocol="ssh", name=name)
+    with suite.case(f"{label}: ssh to a third address on 22 is refused with the reason"):
+        refused(it, family, NOBODY)
+    with suite.case(f"{label}: a name outside the policy is not even looked up"):
+        mark = it.mark()
+        result = it.bed.run("client", ssh(it, "third.test", family), 12)
+        expect(result.code not in (0, None), result.describe())
+        it.expect_never(mark, b"third")
+    with suite.case(f"{label}: an address that rotated in a moment ago passes without a lookup of the client"):
+        dns.set({**TABLE, "github.test": SPARE})
+        time.sleep(1.2)  # A name is asked at most once a second.
+        expect_equal(reached(it, address(SPARE), family), address(SPARE), "the server's address")
+    with suite.case(f"{label}: gitlab.test moves: a running session lives on, new ones follow, and the cached address is still good"):
+        dns.set(TABLE)
+        session = it.bed.spawn("client", "session", ssh(it, "gitlab.test", family, "sleep 3; echo $SSH_CONNECTION"))
+        time.sleep(1.0)
+        dns.set({**TABLE, "gitlab.test": SPARE})
+        expect_equal(reached(it, "gitlab.test", family), address(SPARE), "a new session")
+        expect_equal(reached(it, address(GITLAB), family), address(GITLAB), "a client that has the old address")
+        expect_equal(session.wait(10), 0, session.err())
+        expect(address(GITLAB) in session.out(), f"the running session: {session.out()}")
+        dns.set(TABLE)
+
+
+def hellos(suite: Suite, it: World, label: str, family: int) -> None:
+    address = lambda index: it.bed.server_address(family, index)
+    bracketed = lambda index: f"[{address(index)}]" if family == 6 else address(index)
+    with suite.case(f"{label}: curl to the name's own address"):
+        result = it.clients.curl("https://web.test/", family, "-k")
+        expect_equal(result.out.strip(), "vhost web.test", result.describe())
+    with suite.case(f"{label}: a forged server name to another address is refused, and not one byte of it arrives"):
+        mark = it.mark()
+        result = it.clients.curl("https://web.test/", family, "-k", "--resolve", f"web.test:443:{bracketed(NOBODY)}")
+        expect(result.code not in (0, None) and result.seconds < 4, result.describe())
+        it.expect_event(mark, verdict="deny", reason="address_not_bound", dport=443)
+        it.expect_nothing_arrived(mark, TCP, 443)
+    with suite.case(f"{label}: a lying resolver is not asked, and not believed"):
+        mark = it.mark()
+        result = it.bed.run("client", ["dig", "+tries=1", "+time=1", f"@{address(LIAR)}", "web.test"], 8)
+        expect("NOERROR" not in result.out, result.describe())
+        it.expect_event(mark, verdict="deny", reason="resolver_not_trusted", dport=53)
+        it.expect_nothing_arrived(mark, UDP, 53)
+        mark = it.mark()
+        result = it.clients.curl("https://web.test/", family, "-k", "--resolve", f"web.test:443:{bracketed(NOBODY)}")
+        expect(result.code not in (0, None), result.describe())
+        it.expect_nothing_arrived(mark, TCP, 443)
+
+
+def lost(it: World) -> int:
+    return sum(queue["queue_dropped"] + queue["user_dropped"] for queue in status(it)["queues"])
+
+
+def resolving(suite: Suite, it: World, label: str) -> None:
+    with suite.case(f"{label}: three hundred getaddrinfo in a row, none of which waits"):
+        result = it.bed.run("client", [sys.executable, "-c", RESOLVE, "300"], 60)
+        expect(result.code == 0 and float(result.out) < 1.0, result.describe())
+    with suite.case(f"{label}: two thousand names under load, and no packet is lost"):
+        before = lost(it)
+        result = it.bed.run("client", [sys.executable, "-c", RESOLVE_MANY], 90)
+        expect_equal(result.out.strip(), "2000", result.describe())
+        expect_equal(lost(it), before, "packets lost by a full queue or socket")
+
+
+def silent_resolver(suite: Suite, it: World, dns: Dns, label: str) -> None:
+    with suite.case(f"{label}: the resolver is silent: known names go on, the unknown is refused in time"):
+        dns.process.signal(signal.SIGSTOP)
+        try:
+            expect_equal(reached(it, it.bed.server_address(4, GITHUB), 4), it.bed.server_address(4, GITHUB), "a known address")
+            refused(it, 4, NOBODY)
+        finally:
+            dns.process.signal(signal.SIGCONT)
+
+
+def restart(suite: Suite, it: World, dns: Dns, label: str) -> None:
+    state = it.bed.scratch / "control.bindings.json"
+    known, unknown = it.bed.server_address(4, GITHUB), it.bed.server_address(4, NOBODY)
+    with suite.case(f"{label}: a restart keeps the bindings, and at no moment an unbound address passes"):
+        mark = it.mark()
+        knocking = it.bed.spawn("client", "knocking", [sys.executable, "-c", f"""
+import socket, time
+end = time.monotonic() + 8
+while time.monotonic() < end:
+    try:
+        with socket.create_connection(({unknown!r}, 22), 0.3) as s: s.sendall(b'SSH-2.0-secret\\r\\n')
+    except OSError: pass
+"""])
+        time.sleep(0.5)
+        expect_equal(it.firewall.stop(), 0, "exit code")
+        expect(state.exists() and state.stat().st_mode & 0o777 == 0o600, "the state file")
+        dns.process.signal(signal.SIGSTOP)  # Nothing can be learned anew.
+        try:
+            it.firewall.start()
+            expect(status(it)["bindings"]["restored"] >= 6, str(status(it)["bindings"]))
+            expect_equal(reached(it, known, 4), known, "a known address behind the restart")
+            knocking.wait(15)
+        finally:
+            dns.process.signal(signal.SIGCONT)
+        leaked = [p for p in it.capture.packets(mark[0]) if p.protocol == TCP and p.dport == 22 and p.dst == unknown and (p.payload or p.flags == 0x10)]
+        expect(not leaked, f"the server saw {leaked[:2]}")
+    with suite.case(f"{label}: a broken state file is said and ignored"):
+        it.firewall.stop()
+        state.write_text('{"version":1,"bindings":[')
+        it.firewall.start()
+        expect("control.bindings.json is ignored" in it.firewall.process.err(), it.firewall.process.err())
+        expect(wait_until(lambda: reached(it, "github.test", 4) == known, 10.0), "github.test")
+
+
+def other_configuration(suite: Suite, it: World, label: str) -> None:
+    with suite.case(f"{label}: another resolver in resolv.conf is trusted within seconds, and the old one no more"):
+        other = it.bed.server_address(4, LIAR)
+        (ETC_NETNS / it.bed.firewall / "resolv.conf").write_text(f"nameserver {other}\n")
+        expect(wait_until(lambda: status(it)["resolver"]["trusted"] == [other], 6.0), str(status(it)["resolver"]))
+        mark = it.mark()
+        result = it.bed.run("client", ["dig", "+tries=1", "+time=1", f"@{it.bed.server_address(4, NOBODY)}", "web.test"], 8)
+        expect("NOERROR" not in result.out, result.describe())
+        it.expect_event(mark, verdict="deny", reason="resolver_not_trusted", dport=53)
+        result = it.bed.run("client", ["dig", "+short", f"@{other}", "web.test"], 8)
+        expect_equal(result.out.strip(), it.bed.server_address(4, NOBODY), result.describe())
+
+
+if __name__ == "__main__":
+    skip_unless_possible(binary(), ("sshd", "ssh", "ssh-keygen", "dnsmasq", "dig", "curl", "nginx"))
+    Suite("bindings", 280).main(body)
