@@ -57,9 +57,10 @@ void Inspector::Impl::retry_bindings() {
   const std::uint64_t version = bindings_->version();
   for (std::size_t i = 0; i < kTriesPerCall; ++i) {
     Flow* flow = table_.next_unbound();
-    if (flow == nullptr || flow->binding_tried == version) break;
+    if (flow == nullptr) break;
+    table_.end_unbound_turn(*flow);  // Also of one that was tried by a packet of its own: others are behind it.
+    if (flow->binding_tried == version) continue;
     flow->binding_tried = version;
-    table_.end_unbound_turn(*flow);
     last_flow = flow->number;
     retry_binding(*flow);
   }
@@ -67,7 +68,8 @@ void Inspector::Impl::retry_bindings() {
   for (std::size_t i = 0; i < kTriesPerCall; ++i) {
     Flow* flow = table_.oldest_unbound();
     if (flow == nullptr || flow->binding_deadline > now_) break;
-    refuse_held(*flow, Reason::kAddressNotBound);
+    if (flow->binding_tried != version) retry_binding(*flow);
+    if (flow->binding_wait != BindingWait::kNone) refuse_held(*flow, Reason::kAddressNotBound);
   }
 }
 

@@ -106,8 +106,8 @@ Reason Inspector::Impl::why_denied(const Flow& flow, Protocol protocol, const Na
 
 // names_cover tells whether the address has a living name that some rule for the flow's port has.
 bool Inspector::Impl::names_cover(const Flow& flow) {
-  const std::size_t count = bindings_->names_of(flow.key.server.address.unmapped(), view_of(flow), now_, names_);
-  return std::ranges::any_of(std::span(names_).first(count), [&](const DomainName& name) {
+  const std::size_t count = bindings_->names_of(flow.key.server.address.unmapped(), view_of(flow), now_, all_names_);
+  return std::ranges::any_of(std::span(all_names_).first(count), [&](const DomainName& name) {
     return policy_->names_cover(flow.scopes, flow.key.transport, flow.key.server.port, name, now_);
   });
 }

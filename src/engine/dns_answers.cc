@@ -3,16 +3,22 @@
 #include <algorithm>
 #include <optional>
 
+#include "plain_query.h"
+
 namespace sallyport::engine {
 namespace {
 
 using parsers::DnsName;
 using parsers::DnsRecord;
 
-// service_host returns what is behind the labels of a service, such as _8443._https of _8443._https.a.example.
-std::string_view service_host(std::string_view name) {
-  while (name.starts_with('_')) name = DomainName::parent(name);
-  return name;
+// bound_name returns the name that an answer gives addresses to: of a service's records, the host that has the service. Other
+// labels that begin with an underscore may lead to whoever answers for them (_acme-challenge), and bind nothing to the host.
+std::optional<DomainName> bound_name(const parsers::DnsQuestion& question) {
+  const std::string_view name = question.name.text();
+  const bool service = question.type == parsers::kDnsTypeHttps || question.type == parsers::kDnsTypeSvcb;
+  if (!service || !name.starts_with('_')) return DomainName::parse(name);
+  const auto host = host_of_service(name, question.type);
+  return host ? DomainName::parse(*host) : std::nullopt;
 }
 
 // is_below tells that `name` has labels before those of `suffix` (RFC 6672 §2.3: not the DNAME's owner itself).
@@ -102,8 +108,7 @@ void read_answer(const parsers::DnsMessage& message, AnswerAddresses& out) {
   out.name = {};
   if (!message.question) return;
   const parsers::DnsQuestion& question = *message.question;
-  const bool service = question.type == parsers::kDnsTypeHttps || question.type == parsers::kDnsTypeSvcb;
-  const auto name = DomainName::parse(service ? service_host(question.name.text()) : question.name.text());
+  const auto name = bound_name(question);
   if (!name) return;
   out.name = *name;
   Chain chain(question.name);

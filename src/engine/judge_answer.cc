@@ -48,7 +48,8 @@ Inspector::Impl::Answer Inspector::Impl::take_answer(Flow& flow, ByteSpan bytes)
 
 void Inspector::Impl::bind_answer(const Flow& flow, const parsers::DnsMessage& message) {
   read_answer(message, answer_);
-  if (answer_.name.empty()) return;
+  // What the far end of a tunnel says of names counts for nobody outside of it.
+  if (answer_.name.empty() || flow.key.tunnel != 0) return;
   for (const AnswerAddress& one : answer_.span()) {
     if (!may_bind(one.address, answer_.name, *policy_)) continue;
     (void)bindings_->bind({one.address, answer_.name, now_ + binding_life(one.ttl, *policy_), BindingSource::kAnswer, view_of(flow)},

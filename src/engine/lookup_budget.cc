@@ -90,7 +90,7 @@ class LookupBudget::Impl {
     std::size_t size = sizeof scopes;
     for (const std::string_view part : {wildcard, name}) {
       const std::string_view fits = part.substr(0, DomainName::kMaxLength);
-      std::memcpy(text.data() + size, fits.data(), fits.size());
+      if (!fits.empty()) std::memcpy(text.data() + size, fits.data(), fits.size());
       size += fits.size();
       text[size++] = 0;
     }

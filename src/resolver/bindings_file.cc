@@ -50,7 +50,7 @@ std::optional<engine::Binding> binding_from(const Json& entry, const policy::Pol
   const std::int64_t seconds = expires->get<std::int64_t>();
   // What a flow in use prolongs may live for kTcpIdleTimeout more.
   const Timestamp latest = now + kBindingTtlMax + policy.dns().grace + kTcpIdleTimeout;
-  if (seconds <= seconds_of(now) || seconds > seconds_of(latest)) return std::nullopt;
+  if (seconds <= seconds_of(now) || seconds > seconds_of(latest) || !engine::may_bind(*address, *name, policy)) return std::nullopt;
   return engine::Binding{address->unmapped(), *name, Timestamp(std::chrono::seconds(seconds)),
                          engine::BindingSource::kState, *view};
 }
