@@ -106,10 +106,16 @@ Reason Inspector::Impl::why_denied(const Flow& flow, Protocol protocol, const Na
 
 // names_cover tells whether the address has a living name that some rule for the flow's port has.
 bool Inspector::Impl::names_cover(const Flow& flow) {
-  const std::size_t count = bindings_->names_of(flow.key.server.address.unmapped(), view_of(flow), now_, all_names_);
-  return std::ranges::any_of(std::span(all_names_).first(count), [&](const DomainName& name) {
-    return policy_->names_cover(flow.scopes, flow.key.transport, flow.key.server.port, name, now_);
-  });
+  struct Question {
+    const policy::Policy& policy;
+    const Flow& flow;
+    Timestamp now;
+  } question{*policy_, flow, now_};
+  const auto covers = [](void* context, const DomainName& name) {
+    const Question& asked = *static_cast<Question*>(context);
+    return asked.policy.names_cover(asked.flow.scopes, asked.flow.key.transport, asked.flow.key.server.port, name, asked.now);
+  };
+  return bindings_->any_name_of(flow.key.server.address.unmapped(), view_of(flow), now_, covers, &question);
 }
 
 // use_binding keeps a binding for as long as a client may hold on to the address after its last connection.

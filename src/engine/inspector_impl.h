@@ -240,7 +240,6 @@ class Inspector::Impl {
   DnsPending questions_;
   std::shared_ptr<NameBindings> bindings_;
   std::array<DomainName, kNamesTriedPerAddress> names_;  // Of the address that is being judged.
-  std::vector<DomainName> all_names_;                    // The same, all that an address can have.
   AnswerAddresses answer_;
   Http2Pool http2_readers_;
   parsers::QuicInitialOpener quic_opener_;

@@ -131,6 +131,17 @@ class NameBindings::Impl {
     return count;
   }
 
+  bool any_name_of(const IpAddress& address, policy::View view, Timestamp now, bool (*accepts)(void*, const DomainName&),
+                   void* context) const {
+    const std::uint64_t hash = hash_of(view, address.bytes());
+    const std::lock_guard lock(address_lock(hash));
+    for (std::uint32_t i = addresses_[hash & mask_]; i != kNone; i = entries_[i].next_of_address) {
+      const Entry& entry = entries_[i];
+      if (is_of_address(entry, hash, address, view) && entry.living(now) && accepts(context, entry.name)) return true;
+    }
+    return false;
+  }
+
   std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
 
   std::size_t size() const {
@@ -362,6 +373,10 @@ void NameBindings::keep_until(const IpAddress& address, const DomainName& name, 
 std::size_t NameBindings::names_of(const IpAddress& address, policy::View view, Timestamp now,
                                    std::span<DomainName> out) const {
   return impl_->names_of(address, view, now, out);
+}
+bool NameBindings::any_name_of(const IpAddress& address, policy::View view, Timestamp now,
+                               bool (*accepts)(void*, const DomainName&), void* context) const {
+  return impl_->any_name_of(address, view, now, accepts, context);
 }
 std::uint64_t NameBindings::version() const { return impl_->version(); }
 std::size_t NameBindings::size() const { return impl_->size(); }

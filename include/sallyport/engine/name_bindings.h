@@ -58,6 +58,10 @@ class NameBindings {
   void keep_until(const IpAddress& address, const DomainName& name, policy::View view, Timestamp now, Timestamp until);
   // names_of copies at most `out.size()` living names of an address, the newest first, and returns how many.
   std::size_t names_of(const IpAddress& address, policy::View view, Timestamp now, std::span<DomainName> out) const;
+  // any_name_of tells whether `accepts(context, name)` is true for some living name of an address. It is called under a
+  // lock: it must be quick and must not come back here.
+  bool any_name_of(const IpAddress& address, policy::View view, Timestamp now, bool (*accepts)(void*, const DomainName&),
+                   void* context) const;
   // version changes with each new binding: a flow that waits for one asks again only then.
   std::uint64_t version() const;
   // size counts what is remembered; some of it may have expired.
