@@ -21,9 +21,9 @@ constexpr std::size_t kShards = 64;            // Locks of each table.
 constexpr std::size_t kSweptPerBind = 8;       // Slots looked at for what has expired.
 constexpr std::size_t kSweptWhenFull = 1'024;  // The same, when there is no other room.
 
+// What a walk along a chain compares comes first: the long name is read of the entry alone that is meant.
 struct Entry {
   IpAddress address;
-  DomainName name;
   policy::View view = 0;
   BindingSource source = BindingSource::kAnswer;
   std::atomic<std::uint64_t> name_hash{0};
@@ -32,6 +32,7 @@ struct Entry {
   std::uint32_t next_of_address = kNone;
   std::atomic<std::int64_t> expires{0};  // Nanoseconds since the epoch. 0: the entry is free.
   std::atomic<std::int64_t> told{0};     // When a resolver said it last.
+  DomainName name;
 
   bool living(Timestamp now) const { return expires.load(std::memory_order_relaxed) > now.time_since_epoch().count(); }
 };
@@ -191,7 +192,7 @@ class NameBindings::Impl {
   // find needs the name's lock.
   Entry* find(std::uint64_t hash, const IpAddress& address, const DomainName& name, policy::View view) const {
     for (std::uint32_t i = names_[hash & mask_]; i != kNone; i = entries_[i].next_of_name) {
-      if (is_of_name(entries_[i], hash, name, view) && entries_[i].address == address) return &entries_[i];
+      if (entries_[i].address == address && is_of_name(entries_[i], hash, name, view)) return &entries_[i];
     }
     return nullptr;
   }
