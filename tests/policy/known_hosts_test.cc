@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base64.h"
+#include "ssh_keys.h"
 
 namespace sallyport::policy {
 namespace {
@@ -12,14 +13,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-// Made by ssh-keygen, with the fingerprints that "ssh-keygen -lf" shows.
-constexpr std::string_view kEd25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGdLpmqX9UlroqCmZYIsWqUTiV+nnRD4R4QaFMzYBPrM";
-constexpr std::string_view kEd25519Hash = "EeX7elgqQOdT8IOPueNwHKfXC9yx2FhmXaQz8vGzDso";
-constexpr std::string_view kEcdsa =
-    "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGI1BIc5TT4cEzf2Q/"
-    "xTeKkrVBrreltp53cdIWAWvBye2KcNQDIx8jNHZdUiOlqjl9hpxPKKfVrZR8h14tdxlmo=";
-constexpr std::string_view kEcdsaHash = "THFf4niEXKxKuvzCVIXVTMTVswY5Ka84+yzx9tAGz08";
 
 struct Parsed {
   std::vector<KnownHostsLine> lines;

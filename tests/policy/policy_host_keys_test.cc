@@ -10,6 +10,7 @@
 #include "base64.h"
 #include "host_keys.h"
 #include "policy_support.h"
+#include "ssh_keys.h"
 
 namespace sallyport::policy {
 namespace {
@@ -18,13 +19,6 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-constexpr std::string_view kEd25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGdLpmqX9UlroqCmZYIsWqUTiV+nnRD4R4QaFMzYBPrM";
-constexpr std::string_view kEd25519Hash = "EeX7elgqQOdT8IOPueNwHKfXC9yx2FhmXaQz8vGzDso";
-constexpr std::string_view kEcdsa =
-    "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGI1BIc5TT4cEzf2Q/"
-    "xTeKkrVBrreltp53cdIWAWvBye2KcNQDIx8jNHZdUiOlqjl9hpxPKKfVrZR8h14tdxlmo=";
-constexpr std::string_view kEcdsaHash = "THFf4niEXKxKuvzCVIXVTMTVswY5Ka84+yzx9tAGz08";
 
 HostKey key_of(std::string_view base64) {
   const auto bytes = decode_base64(base64, false).value();
