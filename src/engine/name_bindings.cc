@@ -1,7 +1,8 @@
-// Each binding is one entry in two hash tables: by view and name, and by view and address. A table's chains are guarded
-// by a few locks. An entry's address, name and view do not change while it is linked, and may be read under either
-// lock; it is linked and unlinked under both, the name's first. Expiry times are atomic: prolonging needs no more than
-// a look-up.
+// Each binding is one entry in three hash tables: by view and name, by view and address, and by all of them, which is
+// what the packet path asks. A table's chains are guarded by a few locks; the third's by those of the first, as a bucket
+// of it has only names of one lock. An entry's address, name and view do not change while it is linked, and may be read
+// under either lock; it is linked and unlinked under both, the name's first. Expiry times are atomic: prolonging needs
+// no more than a look-up.
 #include "sallyport/engine/name_bindings.h"
 
 #include <algorithm>
@@ -30,6 +31,7 @@ struct Entry {
   std::uint64_t address_hash = 0;
   std::uint32_t next_of_name = kNone;
   std::uint32_t next_of_address = kNone;
+  std::uint32_t next_of_pair = kNone;
   std::atomic<std::int64_t> expires{0};  // Nanoseconds since the epoch. 0: the entry is free.
   std::atomic<std::int64_t> told{0};     // When a resolver said it last.
   DomainName name;
@@ -88,7 +90,8 @@ class NameBindings::Impl {
         mask_(std::bit_ceil(capacity_) - 1),
         entries_(std::allocator<Entry>().allocate(capacity_)),
         names_(mask_ + 1, kNone),
-        addresses_(mask_ + 1, kNone) {
+        addresses_(mask_ + 1, kNone),
+        pairs_(mask_ + 1, kNone) {
     free_.reserve(capacity_);
   }
   ~Impl() { std::allocator<Entry>().deallocate(entries_, capacity_); }
@@ -189,9 +192,16 @@ class NameBindings::Impl {
     return entry.name_hash.load(std::memory_order_relaxed) == hash && entry.view == view && entry.name == name;
   }
 
+  // pair_bucket's low bits are the name's, so that name_lock guards the chain.
+  std::size_t pair_bucket(std::uint64_t name_hash, std::uint64_t address_hash) const {
+    const std::uint64_t both = std::rotl(name_hash, 32) ^ address_hash;
+    return ((both & ~std::uint64_t{kShards - 1}) | (name_hash & (kShards - 1))) & mask_;
+  }
+
   // find needs the name's lock.
   Entry* find(std::uint64_t hash, const IpAddress& address, const DomainName& name, policy::View view) const {
-    for (std::uint32_t i = names_[hash & mask_]; i != kNone; i = entries_[i].next_of_name) {
+    const std::size_t bucket = pair_bucket(hash, hash_of(view, address.bytes()));
+    for (std::uint32_t i = pairs_[bucket]; i != kNone; i = entries_[i].next_of_pair) {
       if (entries_[i].address == address && is_of_name(entries_[i], hash, name, view)) return &entries_[i];
     }
     return nullptr;
@@ -260,14 +270,18 @@ class NameBindings::Impl {
   // link, unlink and take: the name's lock is held.
   void link(std::uint32_t index) {
     Entry& entry = entries_[index];
-    chain(names_[entry.name_hash.load(std::memory_order_relaxed) & mask_], &Entry::next_of_name, index);
+    const std::uint64_t name_hash = entry.name_hash.load(std::memory_order_relaxed);
+    chain(names_[name_hash & mask_], &Entry::next_of_name, index);
+    chain(pairs_[pair_bucket(name_hash, entry.address_hash)], &Entry::next_of_pair, index);
     const std::lock_guard lock(address_lock(entry.address_hash));
     chain(addresses_[entry.address_hash & mask_], &Entry::next_of_address, index);
   }
 
   void unlink(std::uint32_t index) {
     Entry& entry = entries_[index];
-    unchain(names_[entry.name_hash.load(std::memory_order_relaxed) & mask_], &Entry::next_of_name, index);
+    const std::uint64_t name_hash = entry.name_hash.load(std::memory_order_relaxed);
+    unchain(names_[name_hash & mask_], &Entry::next_of_name, index);
+    unchain(pairs_[pair_bucket(name_hash, entry.address_hash)], &Entry::next_of_pair, index);
     {
       const std::lock_guard lock(address_lock(entry.address_hash));
       unchain(addresses_[entry.address_hash & mask_], &Entry::next_of_address, index);
@@ -350,6 +364,7 @@ class NameBindings::Impl {
   Entry* const entries_;  // Constructed up to `used_`.
   std::vector<std::uint32_t> names_;
   std::vector<std::uint32_t> addresses_;
+  std::vector<std::uint32_t> pairs_;
   std::vector<std::uint32_t> free_;
   mutable std::array<std::mutex, kShards> name_locks_;
   mutable std::array<std::mutex, kShards> address_locks_;
