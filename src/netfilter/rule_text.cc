@@ -42,10 +42,6 @@ class RuleWriter {
   bool enforce() const { return plan_.mode == policy::Mode::kEnforce; }
   bool v6() const { return family_ == Family::kIpv6; }
 
-  // packet_verdict matches packets that come back from the queue with this verdict.
-  std::string packet_verdict(FlowMark verdict) const {
-    return "-m mark --mark " + hex(plan_.mark.encode(verdict, 0)) + '/' + hex(plan_.mark.verdict_mask());
-  }
   // flow_verdict matches flows that this policy, and no earlier one, gave this verdict.
   std::string flow_verdict(FlowMark verdict) const {
     return "-m connmark --mark " + hex(plan_.mark.encode(verdict, plan_.generation)) + '/' +
@@ -73,6 +69,11 @@ class RuleWriter {
     return list;
   }
 
+  // undecided returns the chain for the original direction of flows that no rule let go yet.
+  static std::string undecided(std::string_view transport) {
+    return transport == "udp" ? "SALLYPORT-UDP" : "SALLYPORT-EVAL";
+  }
+
   // add_verdict: what happens to a packet that comes back from the queue. Its verdict is saved to the ct
   // mark and taken off the packet, so that later rules and routing see the packet as it was.
   void add_verdict(TableText& t, std::string_view deny_chain) const {
@@ -82,9 +83,8 @@ class RuleWriter {
                       '/' + hex(plan_.mark.verdict_mask()) + " -j CONNMARK --save-mark --nfmask " + save +
                       " --ctmask " + save);
     if (!deny_chain.empty()) {
-      for (const FlowMark verdict : kDenyMarks) {
-        t.rules.push_back("SALLYPORT-VERDICT " + packet_verdict(verdict) + " -g SALLYPORT-DENIED");
-      }
+      const std::string deny = hex(plan_.mark.deny_bit());
+      t.rules.push_back("SALLYPORT-VERDICT -m mark --mark " + deny + '/' + deny + " -g SALLYPORT-DENIED");
       t.chains.emplace_back("SALLYPORT-DENIED");
       t.rules.push_back("SALLYPORT-DENIED " + clear_mark());
       t.rules.push_back("SALLYPORT-DENIED -g " + std::string(deny_chain));
@@ -110,7 +110,6 @@ class RuleWriter {
   // add_eval: the original direction of a TCP or UDP flow. TCP flows that are allowed do not come here.
   void add_eval(TableText& t, const std::string& when_denied) const {
     t.chains.emplace_back("SALLYPORT-EVAL");
-    t.rules.push_back("SALLYPORT-EVAL -p udp " + flow_verdict(FlowMark::kAllow) + " -g SALLYPORT-UDP");
     for (const std::uint8_t number : plan_.ip_protocols) {
       t.rules.push_back("SALLYPORT-EVAL -p " + std::to_string(number) + ' ' + flow_verdict(FlowMark::kAllow) +
                         " -j RETURN");
@@ -127,6 +126,8 @@ class RuleWriter {
     // An allowed UDP flow: DNS is judged message by message, and a new QUIC connection may open on an old
     // tuple.
     t.chains.emplace_back("SALLYPORT-UDP");
+    t.rules.push_back("SALLYPORT-UDP -m connmark ! --mark " + hex(plan_.mark.encode(FlowMark::kAllow, plan_.generation)) + '/' +
+                      hex(plan_.mark.mask()) + " -g SALLYPORT-EVAL");
     t.rules.push_back("SALLYPORT-UDP -p udp -m udp --dport 53 " + queue());
     t.rules.push_back("SALLYPORT-UDP -p udp -m bpf --bytecode \"" + long_header_filter(family_) + "\" " +
                       queue());
@@ -195,12 +196,12 @@ class RuleWriter {
     t.rules.push_back(out + " -o lo -g " + loopback);
     t.rules.push_back(out + " -m conntrack --ctdir REPLY -j RETURN");
     for (const std::string& transport : transports()) {
-      t.rules.push_back(out + " -p " + transport + " -g SALLYPORT-EVAL");
+      t.rules.push_back(out + " -p " + transport + " -g " + undecided(transport));
     }
     if (enforce()) t.rules.push_back(out + " -g SALLYPORT-OTHER");
     for (const char* transport : {"udp", "tcp"}) {
       t.rules.push_back(loopback + " -p " + transport + " -m " + transport +
-                        " --dport 53 -m conntrack --ctdir ORIGINAL -g SALLYPORT-EVAL");
+                        " --dport 53 -m conntrack --ctdir ORIGINAL -g " + undecided(transport));
     }
     t.jumps.push_back("OUTPUT -j " + out);
   }
@@ -234,7 +235,7 @@ class RuleWriter {
       t.rules.push_back(forward + " -i " + name + " ! -o " + name + " -g " + inside);
     }
     for (const std::string& transport : transports()) {
-      t.rules.push_back(inside + " -p " + transport + " -g SALLYPORT-EVAL");
+      t.rules.push_back(inside + " -p " + transport + " -g " + undecided(transport));
     }
     if (enforce()) t.rules.push_back(inside + " -j DROP");
     t.jumps.push_back("FORWARD -j " + forward);
