@@ -137,6 +137,7 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
 Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
   if (flow.state == FlowState::kFinal && !options_.read_details) return pass(flow, Reason::kFlowAllowed);
+  if (flow.binding_wait == BindingWait::kSyn) return {.reason = Reason::kAwaitingBinding};  // Nobody has answered the SYN.
   if (ip.tcp.rst || ip.tcp.fin) flow.closing = true;
   if (ip.tcp.ack && flow.stage == Protocol::kSsh) read_acknowledgement(flow, ip);
   if (flow.state == FlowState::kFinal && !options_.read_details) return pass(flow, Reason::kFlowAllowed);
@@ -298,7 +299,7 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
       flow.server_must_confirm = false;
       flow.watch = flow.ssh.server_wanted;
     }
-    return pass(flow, Reason::kReply);
+    return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kReply);
   }
   if (ip.tcp.ack && flow.client != nullptr) {
     const std::int64_t offset = unwrap(ip.tcp.acknowledgment, flow.client_base, flow.client_seen);
