@@ -21,7 +21,7 @@ struct Candidate {
 
 }  // namespace
 
-Detection detect_stream(ByteSpan bytes) {
+Detection detect_stream(ByteSpan bytes, ByteSpan server) {
   if (parsers::looks_like_sslv2_hello(bytes)) return {true, Protocol::kTls};
   // The HTTP/2 preface stands before HTTP/1, whose request line it imitates.
   const Candidate candidates[] = {
@@ -40,7 +40,7 @@ Detection detect_stream(ByteSpan bytes) {
     only_dns = only_dns && candidate.protocol == Protocol::kDns;
   }
   if (open && !only_dns) return {};
-  const parsers::Recognition recognition = parsers::recognise_tcp(bytes, {});
+  const parsers::Recognition recognition = parsers::recognise_tcp(bytes, server);
   // A SOCKS5 greeting is whole, its client waits; read as DNS it is the length of a message of 1.3 kB that stops
   // behind its first bytes. Any further byte rules the greeting out.
   if (open) return {recognition.protocol == Protocol::kSocks, recognition.protocol};

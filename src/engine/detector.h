@@ -12,8 +12,8 @@ struct Detection {
   Protocol protocol = Protocol::kUnknown;
 };
 
-// detect_stream reads the client's first bytes of a TCP connection.
-Detection detect_stream(ByteSpan bytes);
+// detect_stream reads the client's first bytes of a TCP connection, and what the server said before, where that is seen.
+Detection detect_stream(ByteSpan bytes, ByteSpan server = {});
 
 // detect_server names a connection by what both sides have sent, for servers that speak first.
 Protocol detect_server(ByteSpan client, ByteSpan server);

@@ -127,6 +127,11 @@ protocols = ["http", "tls"]
 ports = "any"
 ech = "allow"
 [[rules]]
+name = "strict where the server greets"
+to = ["allowed.test", "second.test"]
+protocols = ["ftp", "imap", "pop3", "mysql"]
+ports = "any"
+[[rules]]
 to = "any"
 protocols = ["quic"]
 [[rules]]

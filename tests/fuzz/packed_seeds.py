@@ -390,6 +390,11 @@ INSPECTOR |= {
     "budget-below-a-wildcard": policy(STRICT) + b"".join(lookup(b"x%d.wild.example" % i) for i in range(4)),
     "budget-used-up-by-others": policy(STRICT) + act(3, 0, 200) + lookup(b"y.wild.example") + act(6),
     "any-name-asked": policy(ANY_NAME) + lookup(b"whatever.example", A_RECORD, bytes([10, 0, 0, 1])) + lookup(b"bad.wild.example"),
+    "ftp-greeted": policy(ANY_NAME) + bind(ALLOWED_NAME) + conversation(b"", b"220 FTP ready\r\n", b"USER me\r\n", b"331 go on\r\n"),
+    "imap-spoken-before-the-greeting": policy(ANY_NAME) + bind(SECOND_NAME) + conversation(b"a1 LOGIN me x\r\n", b"* OK ready\r\n", b"a2 NOOP\r\n"),
+    "mysql-login": policy(ANY_NAME) + bind(ALLOWED_NAME) + conversation(
+        b"", b"J\0\0\0\n8.0.36\0" + bytes(4) + b"abcdefgh\0" + b"\1" * 45 + b"mysql_nat", b"\x20\0\0\1" + bytes(32)),
+    "pop3-where-the-server-is-silent": policy(ANY_NAME) + bind(ALLOWED_NAME) + conversation(b"USER me\r\n") + tick(31),
     "gre-to-an-unbound-address": policy(STRICT) + packet(1, ipv4(47, b"\0\0\x08\0" + ipv4(6, tcp(b"", 2, b"", 1000, 0)))) + bind(ALLOWED_NAME) +
                                  packet(1, ipv4(47, b"\0\0\x08\0" + ipv4(6, tcp(b"", 2, b"", 1000, 0)))),
 }
