@@ -349,6 +349,11 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "dns-extra-records-never-bind": (
         lambda lab: lab.dig_then(tuple(f"extra-{section}.poison.test" for section in ("answer", "authority", "additional")),
                                  lambda: (lab.curl_at("victim.test", 1), lab.curl_at("extra-answer.poison.test", 0)), index=LIAR), LOOKUP_AND_TLS),
+    "dns-wrong-question-never-binds": (
+        lambda lab: lab.dig_then(("wrong-question.poison.test",), lambda: lab.curl_at("victim.test", 1), index=LIAR), LOOKUP_AND_TLS),
+    "dns-second-answer-never-binds": (
+        lambda lab: lab.dig_then(("second-answer.poison.test",), lambda: (time.sleep(0.2), lab.curl_at("second-answer.poison.test", 1)),
+                                 index=LIAR), LOOKUP_AND_TLS),
     "dns-private-address-never-binds": (lambda lab: lab.dig_then(("allowed.test",), lambda: lab.curl_at("allowed.test", 0)), LOOKUP_AND_TLS),
     "dns-ech-stripped": (
         lambda lab: (lab.dig("ech.test", more=("-t", "HTTPS")), lab.dig("ech.test", more=("+tcp", "-t", "HTTPS"))), "port 53"),
