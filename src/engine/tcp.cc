@@ -4,6 +4,7 @@
 // client's window), else it is held. An allowed flow becomes final when the server has acknowledged the
 // bytes that were judged (R4): until then a retransmission with other content is seen and denied.
 #include <algorithm>
+#include <optional>
 
 #include "detector.h"
 #include "inspector_impl.h"
@@ -132,6 +133,7 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
   if (const auto gate = gate_syn(flow, packet, !ip.payload.empty())) return *gate;
   flow.client_seen = std::max<std::uint64_t>(flow.client_seen, ip.payload.size());
   if (!ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);  // TCP Fast Open, RFC 7413.
+  if (flow.verdict == FlowVerdict::kPending) flow.reason = Reason::kConnecting;  // All that there is to say if it ends like this.
   return pass(flow, Reason::kConnecting);
 }
 
@@ -251,8 +253,9 @@ void Inspector::Impl::read_client_stream(Flow& flow) {
 bool Inspector::Impl::detect_stage(Flow& flow) {
   const ByteSpan bytes = flow.client->contiguous();
   if (bytes.empty()) return false;
-  const bool greeted = flow.greeting_wanted && flow.server != nullptr;
-  const Detection detection = detect_stream(bytes, greeted ? flow.server->contiguous() : ByteSpan{});
+  std::optional<ByteSpan> greeting;
+  if (flow.greeting_wanted) greeting = flow.server == nullptr ? ByteSpan{} : flow.server->contiguous();
+  const Detection detection = detect_stream(bytes, greeting);
   if (!detection.known) return false;
   set_protocol(flow, detection.protocol);
   return true;
