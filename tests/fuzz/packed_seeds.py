@@ -112,6 +112,7 @@ QUIC_FLOW = {
     "version-2": connection(0, 1) + piece(TYPICAL) + END,
     "draft-29": connection(0, 2) + piece(TYPICAL) + END,
     "reserved-version": connection(0, 3) + piece(TYPICAL) + END,
+    "server-answers-to-a-reserved-version": piece(TYPICAL, 0, 9) + connection(1, 3) + piece(TYPICAL) + END + step(7, 0),
     "version-changed-midway": piece(TYPICAL, 0, 9) + connection(0, 1) + piece(TYPICAL, 72) + END,
     "overlap-with-another-name": piece(TYPICAL, 0, 20) + END + piece(TYPICAL_EVIL, 40) + END + piece(TYPICAL, 40) + END,
     "hello-sent-again-changed": piece(TYPICAL) + END + piece(TYPICAL_EVIL) + END,

@@ -3,8 +3,8 @@
 // - a held packet is answered for exactly once, in the end always, and nothing else is;
 // - the client's payload leaves only in a flow that an allow rule allows at that moment (of an SSH flow: its own part of
 //   the beginning, while the server's is awaited), in a tunnel too;
-// - nothing of a denied flow leaves but a reset instead of an SSH server's bytes, and answers to DNS questions that were
-//   allowed;
+// - nothing of a denied flow passes but a reset instead of an SSH server's bytes, answers to DNS questions that were
+//   allowed, and what a QUIC server says to a version that is not read;
 // - a rule whose name begins with "strict" allows a flow only at an address that is bound, by name if the flow has one;
 // - the inspector binds only by what a trusted resolver answers, outside of tunnels;
 // - a replacement has its packet's length and addresses, right checksums, and only a packet of the server that leaves has one;
@@ -119,6 +119,7 @@ class InspectorWatch {
   // Known is what the events told of a flow.
   struct Known {
     engine::FlowVerdict verdict = engine::FlowVerdict::kPending;
+    Reason reason = Reason::kNotEvaluated;
     Protocol protocol = Protocol::kUnknown;
     Transport transport = Transport::kOther;
     std::int64_t questions = 0;  // Allowed datagrams of the client that no answer left for.
@@ -165,6 +166,7 @@ class InspectorWatch {
       known.transport = event.key.transport;
       if (event.kind != engine::FlowEvent::Kind::kVerdict) continue;
       known.verdict = event.verdict;
+      known.reason = event.reason;
       denied_ |= event.verdict == engine::FlowVerdict::kDeny;
       if (event.verdict == engine::FlowVerdict::kAllow) check_allowed(event);
     }
@@ -284,7 +286,9 @@ class InspectorWatch {
     if (flow == nullptr || flow->verdict != engine::FlowVerdict::kDeny) return;
     const bool reset = !inside && !inspector_.replacement().empty() && flow->protocol == Protocol::kSsh;
     const bool answer = flow->protocol == Protocol::kDns && flow->transport == Transport::kUdp && flow->questions >= 0;
-    check(!packet.from_client && (reset || answer));
+    // A version that is not read does not condemn the flow: another may be negotiated.
+    const bool negotiation = flow->protocol == Protocol::kQuic && flow->reason == Reason::kUnsupportedVersion;
+    check(!packet.from_client && (reset || answer || negotiation));
   }
 
   void check_mark(const Decision& decision, const Sent& packet) {
