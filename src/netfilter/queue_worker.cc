@@ -18,10 +18,12 @@
 #include "queue_message.h"
 #include "queue_socket.h"
 #include "repeat_guard.h"
+#include "sallyport/parsers/ip_packet.h"
 
 namespace sallyport::netfilter {
 namespace {
 
+constexpr std::uint16_t kDnsPort = 53;
 constexpr std::chrono::milliseconds kExpireInterval{50};
 constexpr std::chrono::milliseconds kExpireIntervalWhileHolding{10};  // Below kHoldStall.
 
@@ -178,7 +180,7 @@ class QueueWorker::Impl {
     packet.wire_size = queued.wire_size;
     packet.checksum_pending = queued.checksum_pending;
     packet.in_interface = interfaces_.name_of(queued.in_interface, now);
-    packet.origin = origin_of(queued, packet.in_interface);
+    packet.origin = origin_of(queued, packet.in_interface, now);
     packet.uid = queued.uid;
     packet.gid = queued.gid;
     const Decision decision = inspector_.inspect(packet, *policy_, timestamp(now));
@@ -192,13 +194,21 @@ class QueueWorker::Impl {
     emit_events();
   }
 
-  Origin origin_of(const QueuedPacket& queued, std::string_view in_interface) const {
+  Origin origin_of(const QueuedPacket& queued, std::string_view in_interface, std::chrono::nanoseconds now) {
     if (queued.reply) return *queued.reply ? Origin::kReply : Origin::kOriginal;
+    // What workloads ask a resolver on this host comes in, and its answers go out.
+    const auto is_own_resolver = [&](std::string_view interface, std::uint16_t parsers::IpPacket::* port) {
+      if (!is_inside(interface)) return false;
+      const auto ip = parsers::parse_ip_packet(queued.bytes, queued.wire_size);
+      return ip.has_value() && (*ip).*port == kDnsPort;
+    };
     switch (queued.hook) {
       case NF_INET_LOCAL_OUT:
-        return Origin::kOriginal;
+        return is_own_resolver(interfaces_.name_of(queued.out_interface, now), &parsers::IpPacket::source_port)
+                   ? Origin::kReply
+                   : Origin::kOriginal;
       case NF_INET_LOCAL_IN:
-        return Origin::kReply;
+        return is_own_resolver(in_interface, &parsers::IpPacket::destination_port) ? Origin::kOriginal : Origin::kReply;
       case NF_INET_FORWARD:
         return is_inside(in_interface) ? Origin::kOriginal : Origin::kReply;
       default:

@@ -2,6 +2,7 @@
 """Resolvers between the program and the network: dnsmasq and systemd-resolved on the host, a container engine's
 127.0.0.11, and a gateway's own dnsmasq. docs/dns.md says what is seen where; this suite is where it is seen."""
 
+import ipaddress
 import json
 import os
 import signal
@@ -13,11 +14,11 @@ from pathlib import Path
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.capture import Capture
 from support.clients import Clients
-from support.daemon import Sallyport, policy_text
+from support.daemon import Sallyport, policy_text, rulesets
 from support.proc import Process, wait_until
 from support.servers import Servers
-from support.testbed import ETC_NETNS, UNPRIVILEGED_UID, Testbed
-from support.world import TCP, UDP, World
+from support.testbed import ETC_NETNS, UNPRIVILEGED_UID, Testbed, address
+from support.world import TCP, World
 
 # Indices of the server's addresses: the resolver upstream, the address of every name, and one that no name has.
 UPSTREAM, NAMED, UNBOUND = 0, 1, 2
@@ -77,9 +78,9 @@ def start_upstream(bed: Testbed) -> Process:
     return process
 
 
-def forwarder(bed: Testbed, where: str, listen: str) -> Process:
+def forwarder(bed: Testbed, where: str, listen: str, *more: str) -> Process:
     """forwarder starts a dnsmasq with a cache that asks the upstream resolver."""
-    process = dnsmasq(bed, where, "stub", f"--listen-address={listen}", f"--server={bed.server_address(4, UPSTREAM)}")
+    process = dnsmasq(bed, where, "stub", f"--listen-address={listen}", f"--server={bed.server_address(4, UPSTREAM)}", *more)
     bed.wait_listening(where, "udp", 53)
     bed.wait_listening(where, "tcp", 53)
     return process
@@ -131,8 +132,8 @@ def others_do_not(suite: Suite, it: Setup, label: str, where_seen: str, server: 
 def unbound_is_refused(it: Setup) -> None:
     for family in (4, 6):
         mark = it.mark()
-        address = it.bed.server_address(family, UNBOUND)
-        result = it.page("web.test", family, "--resolve", f"web.test:443:{f'[{address}]' if family == 6 else address}")
+        target = it.bed.server_address(family, UNBOUND)
+        result = it.page("web.test", family, "--resolve", f"web.test:443:{f'[{target}]' if family == 6 else target}")
         expect(result.code not in (0, None) and result.seconds < 4, result.describe())
         it.expect_event(mark, verdict="deny", reason="address_not_bound", dport=443)
         it.expect_nothing_arrived(mark, TCP, 443)
@@ -154,9 +155,9 @@ def cached_answers_bind(suite: Suite, it: Setup, label: str, name: str) -> None:
 # --- A stub on this host ------------------------------------------------------------------------------
 
 
-def host_setup(suite: Suite, bed: Testbed, servers: Servers, firewall: Sallyport, upstream: Process) -> Setup:
+def setup(suite: Suite, bed: Testbed, servers: Servers, capture: Capture, firewall: Sallyport, upstream: Process) -> Setup:
     suite.on_failure = firewall.log
-    it = Setup(bed, servers, Clients(bed, servers), Capture(bed), firewall)
+    it = Setup(bed, servers, Clients(bed, servers), capture, firewall)
     it.upstream = upstream
     return it
 
@@ -165,7 +166,7 @@ def host_dnsmasq(suite: Suite) -> None:
     """dnsmasq on 127.0.0.1. Nothing tells the program whom it forwards to but the policy."""
     with Testbed("host") as bed, Servers(bed) as servers:
         servers.start_web()
-        upstream = start_upstream(bed)
+        capture, upstream = Capture(bed), start_upstream(bed)
         resolv_conf(bed.client, "nameserver 127.0.0.1")
         stub = forwarder(bed, "client", "127.0.0.1")
         network = bed.server_address(4, UPSTREAM)
@@ -173,7 +174,7 @@ def host_dnsmasq(suite: Suite) -> None:
             label = f"dnsmasq on 127.0.0.1, resolvers {resolvers}"
             stub.signal(signal.SIGHUP)  # Empties the cache.
             with Sallyport(bed, policy(bed, resolvers)) as firewall:
-                it = host_setup(suite, bed, servers, firewall, upstream)
+                it = setup(suite, bed, servers, capture, firewall, upstream)
                 names_work(suite, it, label, "first.wild.test")
                 others_do_not(suite, it, label, "at the stub", "127.0.0.1")
                 cached_answers_bind(suite, it, label, "second.wild.test")
@@ -185,7 +186,7 @@ def host_dnsmasq(suite: Suite) -> None:
         stub.signal(signal.SIGHUP)
         with Sallyport(bed, policy(bed, ["system"])) as firewall:
             label = 'dnsmasq on 127.0.0.1, resolvers ["system"] alone'
-            it = host_setup(suite, bed, servers, firewall, upstream)
+            it = setup(suite, bed, servers, capture, firewall, upstream)
             with suite.case(f"{label}: the start says what is missing, and nothing is asked upstream"):
                 mark = it.mark()
                 result = it.page("third.wild.test")
@@ -196,10 +197,11 @@ def host_dnsmasq(suite: Suite) -> None:
             suite.on_failure = None
         with Sallyport(bed, policy(bed, [network])) as firewall:
             label = "dnsmasq on 127.0.0.1, resolvers without it"
-            it = host_setup(suite, bed, servers, firewall, upstream)
+            it = setup(suite, bed, servers, capture, firewall, upstream)
             with suite.case(f"{label}: the stub may not be asked, and the start says so"):
                 mark = it.mark()
                 expect(it.page("web.test").code not in (0, None), "a page")
+                expect("127.0.0.1, which is not in [dns] resolvers" in firewall.process.err(), firewall.process.err())
                 it.expect_event(mark, verdict="deny", reason="resolver_not_trusted", dport=53, dst="127.0.0.1")
             suite.on_failure = None
 
@@ -249,11 +251,11 @@ def host_resolved(suite: Suite) -> None:
     label = "systemd-resolved on 127.0.0.53"
     with Testbed("host") as bed, Servers(bed) as servers:
         servers.start_web()
-        upstream = start_upstream(bed)
+        capture, upstream = Capture(bed), start_upstream(bed)
         resolv_conf(bed.client, "nameserver 127.0.0.53", "options edns0 trust-ad", "search .")
         start_resolved(bed)
         with Sallyport(bed, policy(bed, ["system"])) as firewall:
-            it = host_setup(suite, bed, servers, firewall, upstream)
+            it = setup(suite, bed, servers, capture, firewall, upstream)
             with suite.case(f"{label}: the stub and what it asks are trusted"):
                 expect_equal(it.status()["resolver"]["trusted"], ["127.0.0.53", bed.server_address(4, UPSTREAM)], "trusted")
             names_work(suite, it, label, "first.wild.test")
@@ -261,8 +263,7 @@ def host_resolved(suite: Suite) -> None:
             cached_answers_bind(suite, it, label, "second.wild.test")
             with suite.case(f"{label}: a program that asks over its socket: the stub's own question binds"):
                 expect_equal(ask_over_socket("third.wild.test"), [bed.server_address(4, NAMED)], "the answer")
-                address = bed.server_address(4, NAMED)
-                result = it.page("third.wild.test", 4, "--resolve", f"third.wild.test:443:{address}")
+                result = it.page("third.wild.test", 4, "--resolve", f"third.wild.test:443:{bed.server_address(4, NAMED)}")
                 expect_equal(result.out.strip(), "vhost third.wild.test", result.describe())
             suite.on_failure = None
 
@@ -297,13 +298,13 @@ def container_asks(suite: Suite) -> None:
     label = "127.0.0.11 that asks from the container's namespace"
     with Testbed("gateway") as bed, Servers(bed) as servers:
         servers.start_web()
-        upstream = start_upstream(bed)
+        capture, upstream = Capture(bed), start_upstream(bed)
         masquerade(bed)
         network = bed.server_address(4, UPSTREAM)
         start_embedded(bed, bed.client, network)
         resolv_conf(bed.firewall, f"nameserver {network}")
         with Sallyport(bed, policy(bed, ["system"])) as firewall:
-            it = host_setup(suite, bed, servers, firewall, upstream)
+            it = setup(suite, bed, servers, capture, firewall, upstream)
             names_work(suite, it, label, "first.wild.test")
             others_do_not(suite, it, label, "where it leaves the container", network)
             suite.on_failure = None
@@ -313,7 +314,7 @@ def host_asks(suite: Suite) -> None:
     """The engine asks from the host's namespace, as it does for a resolver on the host's loopback."""
     with Testbed("gateway") as bed, Servers(bed) as servers:
         servers.start_web()
-        upstream = start_upstream(bed)
+        capture, upstream = Capture(bed), start_upstream(bed)
         masquerade(bed)
         network = bed.server_address(4, UPSTREAM)
         resolv_conf(bed.firewall, "nameserver 127.0.0.1")
@@ -321,14 +322,14 @@ def host_asks(suite: Suite) -> None:
         start_embedded(bed, bed.firewall, "127.0.0.1")
         label = "127.0.0.11 that asks from the host's namespace"
         with Sallyport(bed, policy(bed, ["system", network], hooks='["output", "forward"]')) as firewall:
-            it = host_setup(suite, bed, servers, firewall, upstream)
+            it = setup(suite, bed, servers, capture, firewall, upstream)
             names_work(suite, it, f"{label}, both hooks", "first.wild.test")
             others_do_not(suite, it, f"{label}, both hooks", "at the host's stub", "127.0.0.1")
             cached_answers_bind(suite, it, f"{label}, both hooks", "second.wild.test")
             suite.on_failure = None
         stub.signal(signal.SIGHUP)
         with Sallyport(bed, policy(bed, ["system", network])) as firewall:
-            it = host_setup(suite, bed, servers, firewall, upstream)
+            it = setup(suite, bed, servers, capture, firewall, upstream)
             with suite.case(f"{label}, forward hook alone: exact names work by own lookups"):
                 it.expect_page("web.test")
             with suite.case(f"{label}, forward hook alone: a name below a wildcard is not bound, since no answer was seen"):
@@ -343,22 +344,47 @@ def host_asks(suite: Suite) -> None:
 
 
 def gateway_dnsmasq(suite: Suite) -> None:
-    """The workload asks an address of the gateway."""
+    """The workload asks an address of the gateway: INPUT, not FORWARD."""
     with Testbed("gateway") as bed, Servers(bed) as servers:
         servers.start_web()
-        upstream = start_upstream(bed)
+        capture, upstream = Capture(bed), start_upstream(bed)
         network = bed.server_address(4, UPSTREAM)
-        own = bed.client_address(4).rsplit(".", 1)[0] + ".254"
-        forwarder(bed, "firewall", own)
-        resolv_conf(bed.client, f"nameserver {own}")
+        own = {family: str(ipaddress.ip_address(address(family, bed.links[0], 254))) for family in (4, 6)}
+        stub = forwarder(bed, "firewall", own[4], f"--listen-address={own[6]}")
+        resolv_conf(bed.client, f"nameserver {own[4]}")
         resolv_conf(bed.firewall, f"nameserver {network}")
-        label = "the gateway's own dnsmasq"
-        with Sallyport(bed, policy(bed, ["system", own])) as firewall:
-            it = host_setup(suite, bed, servers, firewall, upstream)
-            names_work(suite, it, label, "first.wild.test")
-            others_do_not(suite, it, label, "at the gateway", own)
-            cached_answers_bind(suite, it, label, "second.wild.test")
-            suite.on_failure = None
+        for hooks in ('["forward"]', '["output", "forward"]'):
+            label = f"the gateway's own dnsmasq, hooks {hooks}"
+            stub.signal(signal.SIGHUP)
+            before = rulesets(bed)
+            with Sallyport(bed, policy(bed, ["system"], hooks)) as firewall:
+                it = setup(suite, bed, servers, capture, firewall, upstream)
+                with suite.case(f"{label}: the gateway's addresses there are trusted"):
+                    trusted = it.status()["resolver"]["trusted"]
+                    expect(trusted[0] == network and set(own.values()) <= set(trusted), str(trusted))
+                names_work(suite, it, label, "first.wild.test")
+                others_do_not(suite, it, label, "at the gateway", own[4])
+                cached_answers_bind(suite, it, label, "second.wild.test")
+                for family in (4, 6):
+                    for more in ((), ("+tcp",)):
+                        gateway_is_asked(suite, it, f"{label}, v{family}{' tcp' if more else ''}", own[family], more)
+                suite.on_failure = None
+            with suite.case(f"{label}: the rules leave nothing behind"):
+                expect_equal(rulesets(bed), before, "rulesets")
+
+
+def gateway_is_asked(suite: Suite, it: Setup, label: str, server: str, more: tuple[str, ...]) -> None:
+    def dig(name: str):
+        return it.bed.run("client", ["dig", "+tries=1", "+time=2", "+short", *more, f"@{server}", name], 8)
+
+    with suite.case(f"{label}: an allowed name is answered, another one is not"):
+        result = dig("dug.wild.test")
+        expect_equal(result.out.strip(), it.bed.server_address(4, NAMED), result.describe())
+        mark = it.mark()
+        result = dig("unlisted.test")
+        expect(it.bed.server_address(4, NAMED) not in result.out and result.seconds < 1.9, result.describe())
+        it.expect_event(mark, verdict="deny", reason="name_not_allowed", dport=53, name="unlisted.test", dst=server)
+        expect_equal(it.questions_upstream(mark, "unlisted.test"), 0, "questions upstream")
 
 
 PARTS = {"dnsmasq": host_dnsmasq, "resolved": host_resolved, "container": container_asks, "engine": host_asks, "gateway": gateway_dnsmasq}
