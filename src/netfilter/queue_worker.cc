@@ -180,7 +180,7 @@ class QueueWorker::Impl {
     packet.wire_size = queued.wire_size;
     packet.checksum_pending = queued.checksum_pending;
     packet.in_interface = interfaces_.name_of(queued.in_interface, now);
-    packet.origin = origin_of(queued, packet.in_interface, now);
+    packet.origin = origin_of(queued, packet.in_interface);
     packet.uid = queued.uid;
     packet.gid = queued.gid;
     const Decision decision = inspector_.inspect(packet, *policy_, timestamp(now));
@@ -194,26 +194,29 @@ class QueueWorker::Impl {
     emit_events();
   }
 
-  Origin origin_of(const QueuedPacket& queued, std::string_view in_interface, std::chrono::nanoseconds now) {
+  Origin origin_of(const QueuedPacket& queued, std::string_view in_interface) const {
     if (queued.reply) return *queued.reply ? Origin::kReply : Origin::kOriginal;
-    // What workloads ask a resolver on this host comes in, and its answers go out.
-    const auto is_own_resolver = [&](std::string_view interface, std::uint16_t parsers::IpPacket::* port) {
-      if (!is_inside(interface)) return false;
-      const auto ip = parsers::parse_ip_packet(queued.bytes, queued.wire_size);
-      return ip.has_value() && (*ip).*port == kDnsPort;
-    };
     switch (queued.hook) {
       case NF_INET_LOCAL_OUT:
-        return is_own_resolver(interfaces_.name_of(queued.out_interface, now), &parsers::IpPacket::source_port)
-                   ? Origin::kReply
-                   : Origin::kOriginal;
+        return own_resolver_sends(queued) ? Origin::kReply : Origin::kOriginal;
       case NF_INET_LOCAL_IN:
-        return is_own_resolver(in_interface, &parsers::IpPacket::destination_port) ? Origin::kOriginal : Origin::kReply;
+        return own_resolver_is_asked(queued) ? Origin::kOriginal : Origin::kReply;
       case NF_INET_FORWARD:
         return is_inside(in_interface) ? Origin::kOriginal : Origin::kReply;
       default:
         return Origin::kUnknown;
     }
+  }
+
+  // What workloads ask a resolver on this host comes in, and its answers go out. A process that sends from port 53
+  // gains nothing: a reply needs a flow that is known.
+  static bool own_resolver_is_asked(const QueuedPacket& queued) {
+    const auto ip = parsers::parse_ip_packet(queued.bytes, queued.wire_size);
+    return ip && ip->destination_port == kDnsPort && ip->source_port != kDnsPort;
+  }
+  static bool own_resolver_sends(const QueuedPacket& queued) {
+    const auto ip = parsers::parse_ip_packet(queued.bytes, queued.wire_size);
+    return ip && ip->source_port == kDnsPort && ip->destination_port != kDnsPort;
   }
 
   // is_inside follows iptables: a name that ends in + stands for all that begin so.
