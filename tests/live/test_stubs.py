@@ -340,6 +340,10 @@ def host_asks(suite: Suite) -> None:
                 result = it.page("third.wild.test")
                 expect(result.code not in (0, None), result.describe())
                 it.expect_event(mark, verdict="deny", reason="address_not_bound", dport=443)
+            with suite.case(f"{label}, forward hook alone: any name can be asked"):
+                mark = it.mark()
+                bed.run("client", ["dig", "+tries=1", "+time=2", "+short", "unlisted.test"], 8)
+                expect(it.questions_upstream(mark, "unlisted.test") > 0, "nobody was asked")
             suite.on_failure = None
 
 
@@ -374,6 +378,28 @@ def gateway_dnsmasq(suite: Suite) -> None:
                 suite.on_failure = None
             with suite.case(f"{label}: the rules leave nothing behind"):
                 expect_equal(rulesets(bed), before, "rulesets")
+
+
+        gateway_scope(suite, bed, servers, capture, upstream, own[4], stub)
+
+
+def gateway_scope(suite: Suite, bed: Testbed, servers: Servers, capture: Capture, upstream: Process, own: str, stub: Process) -> None:
+    """A scope with resolvers of its own believes these alone."""
+    for listed in (own, bed.server_address(4, UPSTREAM)):
+        scope = f'[scopes.workload]\nsources = ["{bed.client_address(4)}"]\nresolvers = ["{listed}"]\n'
+        stub.signal(signal.SIGHUP)
+        with Sallyport(bed, policy(bed, ["system"], more=scope)) as firewall:
+            it = setup(suite, bed, servers, capture, firewall, upstream)
+            label = f"the gateway's own dnsmasq, the workload's scope trusts {listed}"
+            if listed == own:
+                with suite.case(f"{label}: its names work, and bind for it"):
+                    it.expect_page("first.wild.test", (4,))
+            else:
+                with suite.case(f"{label}: the gateway may not be asked"):
+                    mark = it.mark()
+                    expect(it.page("first.wild.test").code not in (0, None), "a page")
+                    it.expect_event(mark, verdict="deny", reason="resolver_not_trusted", dport=53, dst=own)
+            suite.on_failure = None
 
 
 def gateway_is_asked(suite: Suite, it: Setup, label: str, server: str, more: tuple[str, ...]) -> None:
