@@ -147,6 +147,7 @@ struct Flow {
   bool closing = false;                    // FIN or RST was seen.
   bool client_base_known = false;
   bool server_base_known = false;
+  bool server_base_guessed = false;        // By the first payload of the server that was read, for details alone.
   bool no_second_hello = false;            // TLS: no HelloRetryRequest can come any more.
   bool early_data_offered = false;         // TLS: the hello has the early_data extension.
   bool hello_retry_read = false;           // TLS: the HelloRetryRequest is consumed from `server`.

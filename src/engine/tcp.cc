@@ -159,6 +159,10 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
       return pass(flow, flow.reason);
     }
   }
+  if (flow.server_base_guessed && ip.tcp.ack && looks_like_client(ip.payload)) {  // As without details.
+    flow.server_base_known = flow.server_base_guessed = false;
+    windows_.release(flow.server);
+  }
   if (!flow.server_base_known && ip.tcp.ack) {
     flow.server_base_known = true;
     flow.server_base = ip.tcp.acknowledgment;
@@ -357,6 +361,7 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
   if (!wanted) return true;
   if (!flow.server_base_known) {
     flow.server_base_known = true;
+    flow.server_base_guessed = flow.state == FlowState::kUndecided && !counts && !greeting;
     flow.server_base = ip.tcp.sequence;
   }
   if (counts && ip.tcp.urg) {  // The client reads urgent bytes apart from the others (RFC 6093 §3.4).
