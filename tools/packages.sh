@@ -18,6 +18,10 @@ TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
   chromium tcpdump curl conntrack openssl util-linux procps python3
 )
+# What only tools/capture-pcaps needs besides: an FTP server, and a client for the time. No time server: each would take the place
+# of the machine's own.
+# shellcheck disable=SC2034
+CAPTURE_PACKAGES=(vsftpd ntpsec-ntpdig)
 # To fuzz (tools/fuzz): libFuzzer and the sanitizers of clang, and llvm's coverage tools.
 # shellcheck disable=SC2034
 FUZZ_PACKAGES=(clang-16 libclang-rt-16-dev llvm-16)
@@ -61,6 +65,7 @@ install_packages() (
         nginx-light) "${as_root[@]}" systemctl -q disable nginx.service 2>/dev/null || true ;;
         openssh-server) "${as_root[@]}" systemctl -q disable ssh.service 2>/dev/null || true ;;
         ngtcp2-server) "${as_root[@]}" systemctl -q disable ngtcp2d.service 2>/dev/null || true ;;
+        vsftpd) "${as_root[@]}" systemctl -q disable vsftpd.service 2>/dev/null || true ;;
       esac
     done
   fi

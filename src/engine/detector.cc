@@ -40,7 +40,8 @@ Detection detect_stream(ByteSpan bytes) {
     only_dns = only_dns && candidate.protocol == Protocol::kDns;
   }
   if (open && !only_dns) return {};
-  const parsers::Recognition recognition = parsers::recognise_tcp(bytes, {});
+  // Not by what a server's greeting may tell: its client waits for an answer to these bytes, which wait for the verdict.
+  const parsers::Recognition recognition = parsers::recognise_tcp_client(bytes);
   // A SOCKS5 greeting is whole, its client waits; read as DNS it is the length of a message of 1.3 kB that stops
   // behind its first bytes. Any further byte rules the greeting out.
   if (open) return {recognition.protocol == Protocol::kSocks, recognition.protocol};

@@ -132,6 +132,7 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
   if (const auto gate = gate_syn(flow, packet, !ip.payload.empty())) return *gate;
   flow.client_seen = std::max<std::uint64_t>(flow.client_seen, ip.payload.size());
   if (!ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);  // TCP Fast Open, RFC 7413.
+  if (flow.verdict == FlowVerdict::kPending) flow.reason = Reason::kConnecting;  // All that there is to say if it ends like this.
   return pass(flow, Reason::kConnecting);
 }
 
