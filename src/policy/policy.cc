@@ -99,7 +99,7 @@ bool Policy::needs_bindings() const {
 }
 
 bool Policy::denies_names_at(ScopeSet scopes, Transport transport, std::uint16_t port, Timestamp now) const {
-  return compiled_->name_ports.could_match(NamePortTable::Kind::kDeny, transport, port, scopes, now);
+  return compiled_->name_ports.could_match(NamePortTable::Kind::kDenyUnnamed, transport, port, scopes, now);
 }
 
 std::vector<DomainName> Policy::exact_names_for(ScopeSet scopes, Transport transport, std::uint16_t port,

@@ -273,14 +273,19 @@ TEST(NameBindingsThreadsTest, AgreeWithEachOther) {
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> lost{0}, wrong{0};
   const auto write = [&](unsigned seed) {
-    std::mt19937 source(seed);
-    const auto random = [&] { return static_cast<std::uint32_t>(source()); };
+    std::mt19937 generator(seed);
+    const auto random = [&] { return static_cast<std::uint32_t>(generator()); };
+    BindingRef kept, before;
     for (int i = 0; i < 20'000; ++i) {
       const Timestamp now = kNow + seconds(i / 20);
       const std::uint32_t which = random() % 16;
       const DomainName own = name("n" + std::to_string(which) + ".example");
-      bindings.bind({address(which * 1'000 + random() % 80), own, now + seconds(1 + random() % 60), BindingSource::kAnswer, 0}, now);
-      bindings.keep_until(address(which * 1'000 + random() % 80), own, 0, now, now + seconds(90));
+      const BindingSource source = random() % 16 == 0 ? BindingSource::kLookup : BindingSource::kAnswer;
+      bindings.bind({address(which * 1'000 + random() % 80), own, now + seconds(1 + random() % 60), source, 0, random() % 8}, now);
+      const IpAddress used = address(which * 1'000 + random() % 80);
+      kept = bindings.keep_until(used, own, 0, now, now + seconds(90));
+      bindings.keep_until(before, used, now, now + seconds(90));
+      if (random() % 4 == 0) before = kept;
     }
   };
   const auto read = [&](unsigned seed) {

@@ -267,6 +267,7 @@ def denied_by_name(suite: Suite, it: World, dns: Dns, label: str) -> None:
     resolver, spare = it.bed.server_address(4, NOBODY), it.bed.server_address(4, SPARE)
     with suite.case(f"{label}: a default that allows, and deny rules by name for SSH and TCP: their addresses are known and refused"):
         expect(wait_until(lambda: status(it)["bindings"]["lookups"] >= 4, 10.0), str(status(it)))
+        expect(status(it)["binds"]["new"] >= 4 and status(it)["binds"]["full"] == 0, str(status(it)["binds"]))
         for family in (4, 6):
             for index in (GITHUB, GITLAB):
                 mark = it.mark()

@@ -296,6 +296,23 @@ TEST(PolicyDeniedNamesTest, BindingsAreNeededByRulesWhoseNamesCountAtTheirAddres
   EXPECT_FALSE(Policy().needs_bindings());
 }
 
+TEST(PolicyDeniedNamesTest, APortHasThemOnlyForProtocolsThatCarryNone) {
+  const auto policy = load(
+      "[scopes.s]\nusers = 1\n"
+      "[[rules]]\nto = \"a.example\"\naction = \"deny\"\n"
+      "[[rules]]\nto = \"b.example\"\naction = \"deny\"\nprotocols = [\"tls\", \"ssh\"]\nports = [22, 8443]\nscope = \"s\"\n"
+      "[[rules]]\nto = \"192.0.2.1\"\naction = \"deny\"\nprotocols = \"tcp\"\nports = 9\n");
+  const auto denies = [&](ScopeSet scopes, std::uint16_t port, Transport transport = Transport::kTcp) {
+    return policy->denies_names_at(scopes, transport, port, kNow);
+  };
+  EXPECT_FALSE(denies(1, 443));
+  EXPECT_TRUE(denies(1, 22));
+  EXPECT_TRUE(denies(1, 8443));
+  EXPECT_FALSE(denies(0, 22));
+  EXPECT_FALSE(denies(1, 22, Transport::kUdp));
+  EXPECT_FALSE(denies(1, 9));
+}
+
 TEST(PolicyDeniedNamesTest, AMatchTellsWhetherARuleThatHasTheNameAllows) {
   const auto policy = load("[[rules]]\nto = \"any\"\n[[rules]]\nto = \"a.example\"\n");
   EXPECT_TRUE(ask(*policy, {.name = "a.example"}).by_name);

@@ -52,7 +52,7 @@ inline constexpr std::size_t kBudgetNames = 262'144;
 inline constexpr std::size_t kBudgetCounts = 4'096;
 
 // --- Bindings --------------------------------------------------------------------------------------
-inline constexpr std::size_t kBindings = 65'536;          // Of all workers; 19 MB.
+inline constexpr std::size_t kBindings = 65'536;          // Of all workers; 22 MB.
 inline constexpr std::size_t kBindingsPerName = 64;       // Large services answer with a dozen at a time.
 inline constexpr std::size_t kBindingsPerAddress = 256;   // One address of a CDN has many names.
 inline constexpr std::size_t kNamesTriedPerAddress = 32;  // Of which a flow without a name tries the newest.

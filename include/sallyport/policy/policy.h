@@ -181,7 +181,8 @@ class Policy {
   bool looks_up(const DomainName& name) const;
   // needs_bindings tells whether any rule's verdict depends on what addresses a name has.
   bool needs_bindings() const;
-  // denies_names_at tells whether a deny rule with names could match a flow to this port. It errs on the side of "could".
+  // denies_names_at tells whether a deny rule with names for protocols that carry none could match a flow to this port. It
+  // errs on the side of "could".
   bool denies_names_at(ScopeSet scopes, Transport transport, std::uint16_t port, Timestamp now) const;
   // has_host_keys tells whether any rule in force pins host keys; without one, SSH flows end at the first answer.
   bool has_host_keys() const;
