@@ -32,6 +32,7 @@ void print_group(const nlohmann::ordered_json& report, const char* key, const ch
 // print_resolver shows what stands behind names: bindings, look-ups, and whom they ask.
 void print_resolver(const nlohmann::ordered_json& report) {
   print_group(report, "bindings", "bindings");
+  print_group(report, "binds", "binds");
   if (!report.contains("resolver") || !report["resolver"].is_object()) return;
   const nlohmann::ordered_json& resolver = report["resolver"];
   const auto figure = [&](const char* key) { return resolver.contains(key) ? resolver[key].dump() : "-"; };

@@ -92,7 +92,7 @@ class Daemon {
         ControlServer::open(control_path_, [this](std::string_view command) { return answer(command); });
     if (!control) return std::unexpected(control.error());
     control_ = std::move(*control);
-    saved_.restore(*bindings_, *policy_, say);  // Behind the control socket: this run is the only one here.
+    saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
     log_.start();
     publish_existing_flows();
     for (const auto& worker : workers_) worker->start();
@@ -124,6 +124,7 @@ class Daemon {
       worker.inspector.mode = mode_;
       worker.inspector.bindings = bindings_;
       worker.inspector.resolvers = resolvers_;
+      worker.inspector.own_uid = ::geteuid();
       worker.inspector.on_miss = [this](const engine::BindingMiss& miss) { resolver_->request(miss); };
       worker.inspector.lookup_budget = budget;
       netfilter::EventHandler on_event;
@@ -180,7 +181,7 @@ class Daemon {
     pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {control_->fd(), POLLIN, 0}};
     for (;;) {
       const int ready = ::poll(fds, 2, kSaveIntervalMs);
-      saved_.save_if_due(*bindings_, *policy_, say);
+      if (saved_.due(*bindings_)) save_bindings();
       if (ready <= 0) continue;
       if ((fds[1].revents & POLLIN) != 0) control_->serve();
       signalfd_siginfo info{};
@@ -209,9 +210,14 @@ class Daemon {
     if (signal == SIGINT) {
       saved_.remove();
     } else {
-      saved_.save(*bindings_, *policy_, say);
+      save_bindings();
     }
     return exit_code;
+  }
+
+  void save_bindings() {
+    const resolver::ResolverStatus status = resolver_->status();
+    saved_.save(*bindings_, *policy_, {status.trusted, status.trusted_since}, say);
   }
 
   void stop_workers() {
@@ -230,6 +236,7 @@ class Daemon {
         std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
     facts.events_lost = log_.dropped();
     facts.bindings = bindings_->list(saved_.now());
+    facts.name_bindings = bindings_;
     facts.resolver = resolver_->status();
     facts.state_error = saved_.error();
     return status_report(facts, workers_);

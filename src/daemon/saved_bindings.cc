@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <vector>
 
-#include "sallyport/resolver/bindings_file.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -35,7 +34,8 @@ Timestamp SavedBindings::now() const {
   return Timestamp(monotonic_now() + wall_offset_);
 }
 
-void SavedBindings::restore(engine::NameBindings& bindings, const policy::Policy& policy, const Say& say) {
+void SavedBindings::restore(engine::NameBindings& bindings, const policy::Policy& policy,
+                            std::span<const IpAddress> trusted, const Say& say) {
   if (path_.empty()) return;
   const auto text = resolver::read_bindings_file(path_);
   if (!text) {
@@ -43,7 +43,7 @@ void SavedBindings::restore(engine::NameBindings& bindings, const policy::Policy
     return;
   }
   if (text->empty()) return;
-  const auto restored = resolver::bindings_from_text(*text, policy, now());
+  const auto restored = resolver::bindings_from_text(*text, policy, trusted, now());
   if (!restored) {
     say("state file " + path_ + " is ignored: " + restored.error());
     return;
@@ -52,19 +52,18 @@ void SavedBindings::restore(engine::NameBindings& bindings, const policy::Policy
   saved_version_ = bindings.version();
 }
 
-void SavedBindings::save_if_due(const engine::NameBindings& bindings, const policy::Policy& policy, const Say& say) {
+bool SavedBindings::due(const engine::NameBindings& bindings) const {
   const Duration since = monotonic_now() - saved_at_;
-  if (since < kSaveInterval) return;
-  if (since < kRefreshInterval && bindings.version() == saved_version_) return;
-  save(bindings, policy, say);
+  return since >= kRefreshInterval || (since >= kSaveInterval && bindings.version() != saved_version_);
 }
 
-void SavedBindings::save(const engine::NameBindings& bindings, const policy::Policy& policy, const Say& say) {
+void SavedBindings::save(const engine::NameBindings& bindings, const policy::Policy& policy,
+                         const resolver::TrustedServers& trusted, const Say& say) {
   if (path_.empty()) return;
   saved_at_ = monotonic_now();
   const std::uint64_t version = bindings.version();
   const std::vector<engine::Binding> living = bindings.list(now());
-  const auto written = resolver::write_bindings_file(path_, resolver::bindings_to_text(living, policy, now()));
+  const auto written = resolver::write_bindings_file(path_, resolver::bindings_to_text(living, policy, trusted, now()));
   if (written) {
     saved_version_ = version;
     error_.clear();

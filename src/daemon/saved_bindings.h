@@ -3,10 +3,12 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 
 #include "sallyport/engine/name_bindings.h"
 #include "sallyport/policy/policy.h"
+#include "sallyport/resolver/bindings_file.h"
 
 namespace sallyport::daemon {
 
@@ -21,11 +23,14 @@ class SavedBindings {
   explicit SavedBindings(std::string path);
 
   // restore binds what the file has and still lives. A file that is not readable or makes no sense is said, and ignored.
-  void restore(engine::NameBindings& bindings, const policy::Policy& policy, const Say& say);
-  // save_if_due saves when there is something new and the last time is a while ago.
-  void save_if_due(const engine::NameBindings& bindings, const policy::Policy& policy, const Say& say);
+  // So is what a server said that is not among `trusted` any more.
+  void restore(engine::NameBindings& bindings, const policy::Policy& policy, std::span<const IpAddress> trusted,
+               const Say& say);
+  // due tells that there is something new and the last time is a while ago.
+  bool due(const engine::NameBindings& bindings) const;
   // save writes now. A failure is said once, until it works again.
-  void save(const engine::NameBindings& bindings, const policy::Policy& policy, const Say& say);
+  void save(const engine::NameBindings& bindings, const policy::Policy& policy, const resolver::TrustedServers& trusted,
+            const Say& say);
   void remove();
 
   // error returns why the last save failed, or an empty text.

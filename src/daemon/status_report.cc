@@ -72,6 +72,16 @@ Json binding_report(const std::vector<engine::Binding>& bindings) {
           {"restored", by_source[static_cast<std::size_t>(engine::BindingSource::kState)]}};
 }
 
+Json bind_report(const std::shared_ptr<const engine::NameBindings>& bindings) {
+  using Outcome = engine::NameBindings::Outcome;
+  Json report = Json::object();
+  for (std::size_t i = 0; bindings != nullptr && i < engine::NameBindings::kOutcomes; ++i) {
+    const auto outcome = static_cast<Outcome>(i);
+    report[std::string(engine::NameBindings::to_string(outcome))] = bindings->outcome_count(outcome);
+  }
+  return report;
+}
+
 Json address_list(const std::vector<IpAddress>& addresses) {
   Json list = Json::array();
   for (const IpAddress& address : addresses) list.push_back(address.to_string());
@@ -117,6 +127,7 @@ std::string status_report(const StatusFacts& facts, const Workers& workers) {
                           [](std::size_t i) { return to_string(static_cast<Reason>(i)); });
   report["events_lost"] = facts.events_lost;
   report["bindings"] = binding_report(facts.bindings);
+  report["binds"] = bind_report(facts.name_bindings);
   report["resolver"] = resolver_report(facts.resolver);
   if (!facts.state_error.empty()) report["state_error"] = facts.state_error;
   report["workers"] = Json::array();

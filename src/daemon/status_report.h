@@ -21,6 +21,7 @@ struct StatusFacts {
   std::chrono::seconds uptime{0};
   std::uint64_t events_lost = 0;
   std::vector<engine::Binding> bindings;  // The living ones.
+  std::shared_ptr<const engine::NameBindings> name_bindings;
   resolver::ResolverStatus resolver;
   std::string state_error;  // Why the state file could not be written.
 };

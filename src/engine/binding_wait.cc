@@ -38,7 +38,8 @@ bool Inspector::Impl::await_binding(Flow& flow, BindingWait what) {
   flow.binding_wait = what;
   flow.binding_deadline = now_ + wait;
   table_.start_unbound(flow);
-  options_.on_miss({flow.scopes, flow.key.transport, flow.key.server.address, flow.key.server.port});
+  options_.on_miss({flow.scopes, flow.key.transport, flow.key.server.address, flow.key.server.port,
+                    what == BindingWait::kClaim ? flow.name : DomainName()});
   return true;
 }
 

@@ -25,6 +25,15 @@ bool Inspector::Impl::trusts(const Flow& flow) const {
   return dns.system_resolvers || std::ranges::find(dns.resolvers, server) != dns.resolvers.end();
 }
 
+bool Inspector::Impl::reads_answers(const Flow& flow) const {
+  return flow.key.server.port == kDnsPort && flow.key.tunnel == 0 && policy_->needs_bindings() && trusts(flow);
+}
+
+bool Inspector::Impl::is_own(const Flow& flow) const {
+  return options_.own_uid && flow.uid == options_.own_uid && options_.resolvers != nullptr && flow.key.tunnel == 0 &&
+         flow.key.server.port == kDnsPort && options_.resolvers->is_own_port(flow.key.transport, flow.key.client.port);
+}
+
 policy::FlowQuery Inspector::Impl::query_of(const Flow& flow, Protocol protocol) const {
   return {.scopes = flow.scopes,
           .transport = flow.key.transport,
@@ -52,8 +61,33 @@ policy::PolicyMatch Inspector::Impl::match(Flow& flow, Protocol protocol, const 
   }
   const policy::PolicyMatch match = policy_->match(query);
   if (match.action == policy::Action::kAllow && query.bound) use_binding(flow, *claim.name);
-  if (denies_by_rule(match) || (match.action == policy::Action::kAllow && carries_name(protocol))) return match;
+  if (denies_by_rule(match)) return match;
+  if (match.action == policy::Action::kAllow && carries_name(protocol)) {
+    // A rule that has the name outweighs what else is at the address. A rule for any name, or the default, does not.
+    const RuleId denier = match.by_name ? kNoRule : denier_of_address(flow, protocol);
+    return denier == kNoRule ? match : policy::PolicyMatch{.rule = denier};
+  }
   return match_names_of_address(flow, protocol, match, claim.name != nullptr);
+}
+
+// denier_of_address returns the deny rule that has one of the living names of the address, however many there are.
+RuleId Inspector::Impl::denier_of_address(const Flow& flow, Protocol protocol) {
+  if (!policy_->denies_names_at(flow.scopes, flow.key.transport, flow.key.server.port, now_)) return kNoRule;
+  struct Question {
+    const policy::Policy& policy;
+    policy::FlowQuery query;
+    RuleId rule = kNoRule;
+  } question{*policy_, query_of(flow, protocol)};
+  question.query.bound = true;
+  const auto denies = [](void* context, const DomainName& name) {
+    Question& asked = *static_cast<Question*>(context);
+    asked.query.name = &name;
+    const policy::PolicyMatch match = asked.policy.match(asked.query);
+    if (denies_by_rule(match)) asked.rule = match.rule;
+    return denies_by_rule(match);
+  };
+  (void)bindings_->any_name_of(flow.key.server.address.unmapped(), view_of(flow), now_, denies, &question);
+  return question.rule;
 }
 
 // match_names_of_address asks for each living name of the address. A deny rule wins, then what `match` allowed, then the
@@ -64,6 +98,8 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
   query.bound = true;
   const std::size_t count = bindings_->names_of(query.destination.unmapped(), view_of(flow), now_, names_);
   if (count == 0) return match;
+  // A deny rule has all names of the address, not the ones alone that are tried.
+  if (const RuleId denier = denier_of_address(flow, protocol); denier != kNoRule) match = {.rule = denier};
   const DomainName* allowed = nullptr;
   policy::PolicyMatch by_name;
   for (const DomainName& name : std::span(names_).first(count)) {
@@ -119,8 +155,16 @@ bool Inspector::Impl::names_cover(const Flow& flow) {
 }
 
 // use_binding keeps a binding for as long as a client may hold on to the address after its last connection.
-void Inspector::Impl::use_binding(const Flow& flow, const DomainName& name) {
-  bindings_->keep_until(flow.key.server.address.unmapped(), name, view_of(flow), now_, now_ + policy_->dns().grace);
+void Inspector::Impl::use_binding(Flow& flow, const DomainName& name) {
+  flow.binding = bindings_->keep_until(flow.key.server.address.unmapped(), name, view_of(flow), now_, now_ + policy_->dns().grace);
+  flow.binding_kept = now_;
+}
+
+void Inspector::Impl::keep_binding(Flow& flow) {
+  if (flow.binding.slot == BindingRef::kNone || flow.verdict != FlowVerdict::kAllow) return;
+  if (now_ < flow.binding_kept + kBindingKeptAgain) return;
+  flow.binding_kept = now_;
+  bindings_->keep_until(flow.binding, flow.key.server.address.unmapped(), now_, now_ + policy_->dns().grace);
 }
 
 // report_bound_names tells the first `count` of names_, as many as fit.

@@ -127,6 +127,7 @@ struct Flow {
   Protocol stage = Protocol::kUnknown;     // What the bytes at the base of the client's stream are.
   bool stage_known = false;                // Detection is over for this stage.
   bool by_address = false;                 // Allowed whatever the bytes are.
+  bool answers_read = false;               // The same, at a trusted resolver: its answers bind all the same.
   bool watch = false;                      // Both directions must be queued.
   bool truncated = false;                  // Bytes are missing for good; the flow cannot be judged.
   bool has_name = false;
@@ -136,6 +137,8 @@ struct Flow {
   bool needs_binding = false;              // policy::EarlyResult::needs_binding
   bool binding_missed = false;             // on_miss was called.
   bool name_bound = false;                 // The address belonged to `name` when that was judged.
+  BindingRef binding;                      // The one that allowed it, and when that was prolonged last.
+  Timestamp binding_kept;
   Timestamp binding_deadline;
   std::uint64_t binding_tried = 0;         // NameBindings::version() when they were looked up last.
 
@@ -171,6 +174,9 @@ struct Flow {
   std::uint64_t http2_judged = 0;          // Client offset behind the last request that was judged, and its frames.
   parsers::HttpRequestStream http;
   parsers::Http2RequestReader* http2 = nullptr;
+  // The HTTP/2 request that waits for a binding; the reader does not go back. Its name is `name`. 0: none.
+  std::size_t http2_waiting = 0;           // Bytes of its last frame, still in the window.
+  bool http2_waiting_connect = false;
 
   SshState ssh;
 

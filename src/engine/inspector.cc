@@ -97,7 +97,7 @@ bool Inspector::Impl::observing() const {
 }
 
 bool Inspector::Impl::shadow(const Flow& flow) const {
-  if (flow.state == FlowState::kDenied) return true;
+  if (flow.state == FlowState::kDenied || flow.answers_read) return true;
   // QUIC's long header packets are judged for the whole life of the tuple (R5).
   return flow.state == FlowState::kFinal && flow.stage != Protocol::kQuic;
 }
@@ -143,6 +143,7 @@ void Inspector::Impl::close_flow(Flow& flow) {
 
 void Inspector::Impl::touch(Flow& flow) {
   flow.last_seen = now_;
+  keep_binding(flow);
   AgeClass age = AgeClass::kUdp;
   if (flow.state == FlowState::kDenied) {
     age = AgeClass::kDenied;
@@ -208,11 +209,12 @@ bool Inspector::Impl::judge_early(Flow& flow) {
   // event should name.
   const bool by_default = early.match == policy::EarlyMatch::kDeny && early.rule == kNoRule;
   const bool lookup = flow.key.server.port == kDnsPort && by_default;
-  if (lookup && (flow.key.transport == Transport::kUdp || trusts(flow))) return false;
+  if (lookup && (flow.key.transport == Transport::kUdp || trusts(flow) || is_own(flow))) return false;
   // An observer wants to see the name that the flow would have been for.
   if (observing() || early.match == policy::EarlyMatch::kUndecided) return false;
   if (early.match == policy::EarlyMatch::kAllow) {
     allow_flow(flow, early.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, early.rule);
+    if (reads_answers(flow)) flow.answers_read = flow.by_address = flow.watch = true;
   } else {
     deny_flow(flow, lookup ? Reason::kResolverNotTrusted : by_default ? Reason::kAddressNotAllowed : Reason::kRuleDenies, early.rule);
   }
@@ -220,9 +222,11 @@ bool Inspector::Impl::judge_early(Flow& flow) {
 }
 
 // may_await_binding tells the flows whose packets can wait for a claim to be judged again.
-bool Inspector::Impl::may_await_binding(const Flow& flow) {
+bool Inspector::Impl::may_await_binding(const Flow& flow, const NameClaim& claim) {
   if (flow.key.transport == Transport::kUdp) return true;
-  return flow.key.transport == Transport::kTcp && (flow.stage == Protocol::kTls || flow.stage == Protocol::kHttp);
+  if (flow.key.transport != Transport::kTcp) return false;
+  if (flow.stage == Protocol::kHttp2) return claim.name != nullptr;
+  return flow.stage == Protocol::kTls || flow.stage == Protocol::kHttp;
 }
 
 bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& claim) {
@@ -255,7 +259,7 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
     return true;
   }
   const Reason reason = why_denied(flow, protocol, claim, match);
-  if (reason == Reason::kAddressNotBound && may_await_binding(flow) &&
+  if (reason == Reason::kAddressNotBound && may_await_binding(flow, claim) &&
       await_binding(flow, claim.name != nullptr ? BindingWait::kClaim : BindingWait::kDatagram)) {
     return false;
   }

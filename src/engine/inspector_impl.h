@@ -90,12 +90,19 @@ class Inspector::Impl {
   policy::View view_of(const Flow& flow) const { return policy_->view_of(flow.scopes); }
   // trusts tells whether the flow's server is a resolver that its view believes.
   bool trusts(const Flow& flow) const;
+  // reads_answers tells whether what a flow is answered must be read though its bytes do not matter to its verdict.
+  bool reads_answers(const Flow& flow) const;
+  // is_own tells the flows of this process's own look-ups.
+  bool is_own(const Flow& flow) const;
   policy::FlowQuery query_of(const Flow& flow, Protocol protocol) const;
   policy::PolicyMatch match(Flow& flow, Protocol protocol, const NameClaim& claim);
+  RuleId denier_of_address(const Flow& flow, Protocol protocol);
   policy::PolicyMatch match_names_of_address(Flow& flow, Protocol protocol, policy::PolicyMatch match, bool has_claim);
   Reason why_denied(const Flow& flow, Protocol protocol, const NameClaim& claim, const policy::PolicyMatch& match);
   bool names_cover(const Flow& flow);
-  void use_binding(const Flow& flow, const DomainName& name);
+  void use_binding(Flow& flow, const DomainName& name);
+  // keep_binding prolongs what allowed a flow that goes on, with its packets.
+  void keep_binding(Flow& flow);
   void report_bound_names(Flow& flow, std::size_t count);
 
   // binding_wait.cc: flows that wait for a binding ------------------------------------------------------
@@ -103,7 +110,7 @@ class Inspector::Impl {
   std::optional<Decision> gate_syn(Flow& flow, const Packet& packet, bool has_payload);
   // await_binding tells whether the flow waits (or goes on waiting); without anything to wait for it does not.
   bool await_binding(Flow& flow, BindingWait what);
-  static bool may_await_binding(const Flow& flow);
+  static bool may_await_binding(const Flow& flow, const NameClaim& claim);
   Decision hold_unbound(Flow& flow, const Packet& packet);
   void end_binding_wait(Flow& flow);
   void retry_bindings();
@@ -148,6 +155,7 @@ class Inspector::Impl {
   template <typename Result>
   bool read_http_step(Flow& flow, const Result& result);  // judge_http.cc alone uses it.
   bool judge_request(Flow& flow, const parsers::HttpRequestHead& head);
+  bool judge_waiting_request(Flow& flow);
   void refuse_request(Flow& flow, parsers::HttpRequestStream::Step step, const parsers::HttpRequestHead& head);
   void read_http_server(Flow& flow);
   void read_dns_stream(Flow& flow);
@@ -167,6 +175,7 @@ class Inspector::Impl {
   // judge_answer.cc
   enum class Answer : std::uint8_t { kTaken, kNotAsked, kUnreadable };
   void note_question(Flow& flow, const parsers::DnsMessage& message);
+  void note_datagram(Flow& flow, ByteSpan datagram);
   Answer take_answer(Flow& flow, ByteSpan message);
   void bind_answer(const Flow& flow, const parsers::DnsMessage& message);
   Decision dns_answer(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);

@@ -2,6 +2,7 @@
 // asked for, before the answer reaches the client (R16). An answer to no open question is dropped over UDP, as the
 // client would drop it; in a stream, where nothing can be left out, it binds nothing.
 #include "inspector_impl.h"
+#include "plain_query.h"
 
 namespace sallyport::engine {
 namespace {
@@ -21,7 +22,14 @@ DnsPending::Question Inspector::Impl::question_key(const parsers::DnsMessage& me
 }
 
 void Inspector::Impl::note_question(Flow& flow, const parsers::DnsMessage& message) {
-  if (flow.stage == Protocol::kDns && !shadow(flow)) questions_.ask(flow.questions, question_key(message), now_);
+  const bool counts = flow.answers_read || (flow.stage == Protocol::kDns && !shadow(flow));
+  if (counts) questions_.ask(flow.questions, question_key(message), now_);
+}
+
+// note_datagram takes note of a question that passes whatever it is.
+void Inspector::Impl::note_datagram(Flow& flow, ByteSpan datagram) {
+  const auto message = parsers::parse_dns_message(datagram);
+  if (message && reason_against(*message, policy_->dns().edns_options) == Reason::kNotEvaluated) note_question(flow, *message);
 }
 
 Inspector::Impl::Answer Inspector::Impl::take_answer(Flow& flow, ByteSpan bytes) {
@@ -48,11 +56,13 @@ Inspector::Impl::Answer Inspector::Impl::take_answer(Flow& flow, ByteSpan bytes)
 
 void Inspector::Impl::bind_answer(const Flow& flow, const parsers::DnsMessage& message) {
   read_answer(message, answer_);
-  // What the far end of a tunnel says of names counts for nobody outside of it.
-  if (answer_.name.empty() || flow.key.tunnel != 0) return;
+  // What the far end of a tunnel says of names counts for nobody outside of it. A trusted resolver is a host's port 53: on
+  // another port of it anybody may listen.
+  if (answer_.name.empty() || flow.key.tunnel != 0 || flow.key.server.port != kDnsPort) return;
   for (const AnswerAddress& one : answer_.span()) {
     if (!may_bind(one.address, answer_.name, *policy_)) continue;
-    (void)bindings_->bind({one.address, answer_.name, now_ + binding_life(one.ttl, *policy_), BindingSource::kAnswer, view_of(flow)},
+    (void)bindings_->bind({one.address, answer_.name, now_ + binding_life(one.ttl, *policy_), BindingSource::kAnswer, view_of(flow),
+                           flow.scopes},
                           now_);
   }
 }

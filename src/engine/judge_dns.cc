@@ -35,6 +35,12 @@ void Inspector::Impl::look_up(const Flow& flow, const parsers::DnsQuestion& ques
     if (lookup.match.action == policy::Action::kAllow || lookup.match.rule != kNoRule) return;
   }
   lookup.match = match_lookup(flow, name ? &*name : nullptr, lookup.trusted);
+  // Our own look-ups make deny rules by name hold, and serve scopes with resolvers of their own.
+  const bool address = question.type == parsers::kDnsTypeA || question.type == parsers::kDnsTypeAaaa;
+  if (lookup.match.action != policy::Action::kAllow && name && address && is_own(flow) && policy_->looks_up(*name)) {
+    lookup.match = {.action = policy::Action::kAllow};
+    return;
+  }
   lookup.budget_of = name ? policy_->wildcard_of(flow.scopes, *name, now_) : std::string_view{};
 }
 
@@ -103,7 +109,7 @@ void Inspector::Impl::read_dns_stream(Flow& flow) {
     if (message.framing != Framing::kComplete) {
       return refuse(flow, message.framing == Framing::kTooLong ? Reason::kTooLong : Reason::kMalformed);
     }
-    if (!judge_dns(flow, message.message) && !options_.read_details) return;
+    if (!judge_dns(flow, message.message) && !options_.read_details && !flow.answers_read) return;
     flow.client->consume(message.consumed);
   }
 }

@@ -1,6 +1,7 @@
 // HTTP/1.x: each request of a connection is judged, for as long as the connection is plaintext HTTP (R5).
 // The kernel gets the flow only when the protocol ends: behind a WebSocket upgrade that the server took.
 #include <algorithm>
+#include <utility>
 
 #include "inspector_impl.h"
 
@@ -40,7 +41,13 @@ bool Inspector::Impl::read_http_step(Flow& flow, const Result& result) {
     case Step::kNeedMore:
       return false;
     case Step::kRequest:
-      if (!judge_request(flow, result.head)) return false;
+      if (!judge_request(flow, result.head)) {
+        if (flow.stage == Protocol::kHttp2 && flow.binding_wait != BindingWait::kNone) {
+          flow.http2_waiting = result.consumed;
+          flow.http2_waiting_connect = result.head.connect;
+        }
+        return false;
+      }
       flow.client->consume(result.consumed);
       return true;
     case Step::kBodyBytes:
@@ -105,7 +112,9 @@ void Inspector::Impl::read_http2(Flow& flow) {
   if (flow.http2 == nullptr) flow.http2 = http2_readers_.acquire(flow.protocol == Protocol::kHttp && !flow.http_connect);
   if (flow.http2 == nullptr) return refuse(flow, Reason::kStreamLimit);
   while (flow.client != nullptr && flow.http2 != nullptr) {
-    if (!read_http_step(flow, flow.http2->next(flow.client->contiguous()))) return;
+    const bool goes_on = flow.http2_waiting != 0 ? judge_waiting_request(flow)
+                                                 : read_http_step(flow, flow.http2->next(flow.client->contiguous()));
+    if (!goes_on) return;
     // Nothing has a name before the first request, and a header block has none before its last frame.
     const std::uint32_t requests = flow.http_connect ? flow.http2_requests : flow.http_requests;
     if (requests != 0 && !flow.http2->in_header_block()) flow.http2_judged = flow.client->base();
@@ -125,6 +134,7 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
   const bool allowed = judge(flow, Protocol::kHttp, request_claim(head, name));
   if (flow.binding_wait != BindingWait::kNone) {
     --flow.http_requests;  // Judged again when the address is bound.
+    if (flow.stage == Protocol::kHttp2) --flow.http2_requests;
     return false;
   }
   if (!allowed && !options_.read_details) return false;
@@ -144,6 +154,23 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
     flow.http_websocket = equals_ignoring_case(head.upgrade_protocol, "websocket");
     flow.watch = true;
   }
+  return true;
+}
+
+// judge_waiting_request judges an HTTP/2 request again whose address belonged to no name.
+bool Inspector::Impl::judge_waiting_request(Flow& flow) {
+  const DomainName name = flow.name;
+  const bool allowed = judge(flow, Protocol::kHttp, {name.text(), &name, false});
+  if (flow.binding_wait != BindingWait::kNone) return false;
+  const std::size_t consumed = std::exchange(flow.http2_waiting, 0);
+  ++flow.http_requests;
+  ++flow.http2_requests;
+  if (!allowed && !options_.read_details) return false;
+  if (flow.http2_waiting_connect && !shadow(flow)) {
+    deny_flow(flow, Reason::kProtocolNotAllowed);
+    if (!options_.read_details) return false;
+  }
+  if (flow.client != nullptr) flow.client->consume(consumed);
   return true;
 }
 

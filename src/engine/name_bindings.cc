@@ -1,97 +1,41 @@
 // Each binding is one entry in three hash tables: by view and name, by view and address, and by all of them, which is
 // what the packet path asks. A table's chains are guarded by a few locks; the third's by those of the first, as a bucket
 // of it has only names of one lock. An entry's address, name and view do not change while it is linked, and may be read
-// under either lock; it is linked and unlinked under both, the name's first. Expiry times are atomic: prolonging needs
-// no more than a look-up.
+// under either lock; it is linked and unlinked under both, the name's first. Times and the account are atomic: prolonging
+// needs no more than a look-up, and what is to make room is chosen without a lock and looked at again under one.
 #include "sallyport/engine/name_bindings.h"
 
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <limits>
 #include <memory>
 #include <mutex>
 
+#include "binding_entry.h"
 #include "keyed_hash.h"
 
 namespace sallyport::engine {
 namespace {
 
-constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 constexpr std::size_t kShards = 64;            // Locks of each table.
 constexpr std::size_t kSweptPerBind = 8;       // Slots looked at for what has expired.
-constexpr std::size_t kSweptWhenFull = 1'024;  // The same, when there is no other room.
-
-// What a walk along a chain compares comes first: the long name is read of the entry alone that is meant.
-struct Entry {
-  IpAddress address;
-  policy::View view = 0;
-  BindingSource source = BindingSource::kAnswer;
-  std::atomic<std::uint64_t> name_hash{0};
-  std::uint64_t address_hash = 0;
-  std::uint32_t next_of_name = kNone;
-  std::uint32_t next_of_address = kNone;
-  std::uint32_t next_of_pair = kNone;
-  std::atomic<std::int64_t> expires{0};  // Nanoseconds since the epoch. 0: the entry is free.
-  std::atomic<std::int64_t> told{0};     // When a resolver said it last.
-  DomainName name;
-
-  bool living(Timestamp now) const { return expires.load(std::memory_order_relaxed) > now.time_since_epoch().count(); }
-};
-
-// is_public_v4 leaves out the special-purpose blocks (IANA registry, RFC 6890) but those for documentation.
-bool is_public_v4(std::uint32_t address) {
-  struct Block {
-    std::uint32_t base;
-    int bits;
-  };
-  constexpr Block kNotPublic[] = {{0x00000000, 8}, {0x0a000000, 8}, {0x64400000, 10}, {0x7f000000, 8}, {0xa9fe0000, 16},
-                                  {0xac100000, 12}, {0xc0000000, 24}, {0xc0a80000, 16}, {0xc6120000, 15}, {0xe0000000, 3}};
-  return std::ranges::none_of(kNotPublic, [&](const Block& block) { return (address ^ block.base) >> (32 - block.bits) == 0; });
-}
-
-std::uint32_t word_at(ByteSpan bytes, std::size_t offset) {
-  return static_cast<std::uint32_t>(bytes[offset]) << 24 | static_cast<std::uint32_t>(bytes[offset + 1]) << 16 |
-         static_cast<std::uint32_t>(bytes[offset + 2]) << 8 | bytes[offset + 3];
-}
-
-bool is_public(const IpAddress& address) {
-  const ByteSpan bytes = address.bytes();
-  const std::uint32_t first = word_at(bytes, 0);
-  if (address.is_v4()) return is_public_v4(first);
-  const bool nat64 = first == 0x0064ff9b && word_at(bytes, 4) == 0 && word_at(bytes, 8) == 0;  // RFC 6052 §2.1
-  if (nat64) return is_public_v4(word_at(bytes, 12));
-  if (first >> 16 == 0x2002) return is_public_v4(word_at(bytes, 2));  // 6to4, RFC 3056 §2
-  if (first == 0x20010000) return false;                              // Teredo, RFC 4380 §2.6
-  return first >> 29 == 1;                                            // 2000::/3, RFC 4291 §2.4
-}
-
-bool is_unicast(const IpAddress& address) {
-  const auto zero = [](std::uint8_t byte) { return byte == 0; };
-  return !address.is_multicast_or_broadcast() && !std::ranges::all_of(address.bytes(), zero);
-}
+constexpr std::size_t kSlotsWhenFull = 256;    // Looked at when there is no other room.
+constexpr std::size_t kCandidates = 16;        // Bindings of which the longest unused makes room.
+constexpr int kTriesWhenFull = 4;              // Others may take the room that was made.
 
 }  // namespace
-
-bool may_bind(const IpAddress& address, const DomainName& name, const policy::Policy& policy) {
-  const IpAddress plain = address.unmapped();
-  return is_unicast(plain) && (is_public(plain) || policy.may_be_private(name));
-}
-
-Duration binding_life(std::uint32_t ttl, const policy::Policy& policy) {
-  return std::clamp<Duration>(std::chrono::seconds(ttl), kBindingTtlMin, kBindingTtlMax) + policy.dns().grace;
-}
 
 class NameBindings::Impl {
  public:
   Impl(std::size_t capacity, const HashKey& key)
       : key_(key),
         capacity_(std::max<std::size_t>(capacity, 1)),
+        answers_max_(capacity_ - capacity_ / 4),
         mask_(std::bit_ceil(capacity_) - 1),
         entries_(std::allocator<Entry>().allocate(capacity_)),
-        names_(mask_ + 1, kNone),
-        addresses_(mask_ + 1, kNone),
-        pairs_(mask_ + 1, kNone) {
+        names_(mask_ + 1, kNoEntry),
+        addresses_(mask_ + 1, kNoEntry),
+        pairs_(mask_ + 1, kNoEntry) {
     free_.reserve(capacity_);
   }
   ~Impl() { std::allocator<Entry>().deallocate(entries_, capacity_); }
@@ -102,10 +46,25 @@ class NameBindings::Impl {
     if (binding.expires <= now || binding.name.empty()) return Outcome::kFull;
     sweep(now, kSweptPerBind);
     Outcome outcome = try_bind(binding, now);
-    if (outcome == Outcome::kAddressFull && free_of_address(binding, now)) outcome = try_bind(binding, now);
-    if (outcome == Outcome::kFull && sweep(now, kSweptWhenFull)) outcome = try_bind(binding, now);
-    if (outcome == Outcome::kNew || outcome == Outcome::kReplaced) version_.fetch_add(1, std::memory_order_release);
+    bool made_room = false;
+    if (outcome == Outcome::kAddressFull && (free_of_address(binding, now) || (made_room = make_room_at(binding)))) {
+      outcome = try_bind(binding, now);
+    }
+    for (int i = 0; i < kTriesWhenFull && outcome == Outcome::kFull; ++i) {
+      if (!make_room(now)) continue;
+      made_room = true;
+      outcome = try_bind(binding, now);
+    }
+    if (outcome == Outcome::kNew && made_room) outcome = Outcome::kMadeRoom;
+    outcomes_[static_cast<std::size_t>(outcome)].fetch_add(1, std::memory_order_relaxed);
+    if (outcome == Outcome::kNew || outcome == Outcome::kMadeRoom || outcome == Outcome::kReplaced) {
+      version_.fetch_add(1, std::memory_order_release);
+    }
     return outcome;
+  }
+
+  std::uint64_t outcome_count(Outcome outcome) const {
+    return outcomes_[static_cast<std::size_t>(outcome)].load(std::memory_order_relaxed);
   }
 
   bool bound(const IpAddress& address, const DomainName& name, policy::View view, Timestamp now) const {
@@ -115,22 +74,35 @@ class NameBindings::Impl {
     return entry != nullptr && entry->living(now);
   }
 
-  void keep_until(const IpAddress& address, const DomainName& name, policy::View view, Timestamp now, Timestamp until) {
+  BindingRef keep_until(const IpAddress& address, const DomainName& name, policy::View view, Timestamp now, Timestamp until) {
     const std::uint64_t hash = hash_of(view, as_bytes(name));
     const std::lock_guard lock(name_lock(hash));
     Entry* entry = find(hash, address, name, view);
-    if (entry == nullptr || !entry->living(now)) return;
-    const std::int64_t last = entry->told.load(std::memory_order_relaxed) + Duration(kBindingKeptMax).count();
-    raise(entry->expires, std::min<std::int64_t>(until.time_since_epoch().count(), last));
+    if (entry == nullptr || !entry->living(now)) return {};
+    prolong(*entry, now, until);
+    return {static_cast<std::uint32_t>(entry - entries_), hash};
+  }
+
+  // The lock is that of the name that the slot had: as long as it still has it, nobody else unlinks or fills it.
+  void keep_until(BindingRef binding, const IpAddress& address, Timestamp now, Timestamp until) {
+    if (binding.slot >= used_.load(std::memory_order_acquire)) return;
+    const std::lock_guard lock(name_lock(binding.name_hash));
+    Entry& entry = entries_[binding.slot];
+    if (entry.expires.load(std::memory_order_acquire) <= count_of(now)) return;
+    if (entry.name_hash.load(std::memory_order_relaxed) != binding.name_hash || !(entry.address == address)) return;
+    prolong(entry, now, until);
   }
 
   std::size_t names_of(const IpAddress& address, policy::View view, Timestamp now, std::span<DomainName> out) const {
     const std::uint64_t hash = hash_of(view, address.bytes());
     const std::lock_guard lock(address_lock(hash));
     std::size_t count = 0;
-    for (std::uint32_t i = addresses_[hash & mask_]; i != kNone && count < out.size(); i = entries_[i].next_of_address) {
-      const Entry& entry = entries_[i];
-      if (is_of_address(entry, hash, address, view) && entry.living(now)) out[count++] = entry.name;
+    for (const bool own : {true, false}) {
+      for (std::uint32_t i = addresses_[hash & mask_]; i != kNoEntry && count < out.size(); i = entries_[i].next_of_address) {
+        const Entry& entry = entries_[i];
+        const bool wanted = (entry.source == BindingSource::kLookup) == own;
+        if (wanted && is_of_address(entry, hash, address, view) && entry.living(now)) out[count++] = entry.name;
+      }
     }
     return count;
   }
@@ -139,7 +111,7 @@ class NameBindings::Impl {
                    void* context) const {
     const std::uint64_t hash = hash_of(view, address.bytes());
     const std::lock_guard lock(address_lock(hash));
-    for (std::uint32_t i = addresses_[hash & mask_]; i != kNone; i = entries_[i].next_of_address) {
+    for (std::uint32_t i = addresses_[hash & mask_]; i != kNoEntry; i = entries_[i].next_of_address) {
       const Entry& entry = entries_[i];
       if (is_of_address(entry, hash, address, view) && entry.living(now) && accepts(context, entry.name)) return true;
     }
@@ -157,11 +129,12 @@ class NameBindings::Impl {
     std::vector<Binding> result;
     for (std::size_t bucket = 0; bucket <= mask_; ++bucket) {
       const std::lock_guard lock(name_lock(bucket));
-      for (std::uint32_t i = names_[bucket]; i != kNone; i = entries_[i].next_of_name) {
+      for (std::uint32_t i = names_[bucket]; i != kNoEntry; i = entries_[i].next_of_name) {
         const Entry& entry = entries_[i];
         if (!entry.living(now)) continue;
         const Timestamp expires{Duration(entry.expires.load(std::memory_order_relaxed))};
-        result.push_back({entry.address, entry.name, expires, entry.source, entry.view});
+        const Timestamp told{Duration(entry.told.load(std::memory_order_relaxed))};
+        result.push_back({entry.address, entry.name, expires, entry.source, entry.view, 0, told});
       }
     }
     return result;
@@ -185,6 +158,13 @@ class NameBindings::Impl {
     }
   }
 
+  // prolong needs the name's lock.
+  static void prolong(Entry& entry, Timestamp now, Timestamp until) {
+    const std::int64_t last = entry.told.load(std::memory_order_relaxed) + Duration(kBindingKeptMax).count();
+    raise(entry.expires, std::min(count_of(until), last));
+    raise(entry.used, count_of(now));
+  }
+
   static bool is_of_address(const Entry& entry, std::uint64_t hash, const IpAddress& address, policy::View view) {
     return entry.address_hash == hash && entry.view == view && entry.address == address;
   }
@@ -201,7 +181,7 @@ class NameBindings::Impl {
   // find needs the name's lock.
   Entry* find(std::uint64_t hash, const IpAddress& address, const DomainName& name, policy::View view) const {
     const std::size_t bucket = pair_bucket(hash, hash_of(view, address.bytes()));
-    for (std::uint32_t i = pairs_[bucket]; i != kNone; i = entries_[i].next_of_pair) {
+    for (std::uint32_t i = pairs_[bucket]; i != kNoEntry; i = entries_[i].next_of_pair) {
       if (entries_[i].address == address && is_of_name(entries_[i], hash, name, view)) return &entries_[i];
     }
     return nullptr;
@@ -217,20 +197,22 @@ class NameBindings::Impl {
       return lived ? Outcome::kRefreshed : Outcome::kNew;
     }
     std::size_t count = 0;
-    std::uint32_t first_to_expire = kNone;
-    for (std::uint32_t i = names_[name_hash & mask_]; i != kNone; i = entries_[i].next_of_name) {
+    std::uint32_t first_to_expire = kNoEntry;
+    for (std::uint32_t i = names_[name_hash & mask_]; i != kNoEntry; i = entries_[i].next_of_name) {
       if (!is_of_name(entries_[i], name_hash, binding.name, binding.view)) continue;
       ++count;
-      if (first_to_expire == kNone || entries_[i].expires.load(std::memory_order_relaxed) <
+      if (first_to_expire == kNoEntry || entries_[i].expires.load(std::memory_order_relaxed) <
                                           entries_[first_to_expire].expires.load(std::memory_order_relaxed)) {
         first_to_expire = i;
       }
     }
-    if (address_is_full(binding, address_hash)) return Outcome::kAddressFull;
     const bool replaces = count >= kBindingsPerName;
+    if (address_is_full(binding, address_hash)) return Outcome::kAddressFull;
+    const std::uint8_t account = account_of(binding);
+    if (!replaces && account != kLookups && answers() >= answers_max_) return Outcome::kFull;
     if (replaces) unlink(first_to_expire);
     const std::uint32_t index = take();
-    if (index == kNone) return Outcome::kFull;
+    if (index == kNoEntry) return Outcome::kFull;
     fill(entries_[index], binding, name_hash, address_hash, now);
     link(index);
     return replaces ? Outcome::kReplaced : Outcome::kNew;
@@ -239,21 +221,32 @@ class NameBindings::Impl {
   bool address_is_full(const Binding& binding, std::uint64_t hash) const {
     const std::lock_guard lock(address_lock(hash));
     std::size_t count = 0;
-    for (std::uint32_t i = addresses_[hash & mask_]; i != kNone; i = entries_[i].next_of_address) {
+    for (std::uint32_t i = addresses_[hash & mask_]; i != kNoEntry; i = entries_[i].next_of_address) {
       if (is_of_address(entries_[i], hash, binding.address, binding.view)) ++count;
     }
     return count >= kBindingsPerAddress;
   }
 
-  // refresh needs the name's lock. The entry becomes the newest of its address.
+  // refresh needs the name's lock. The entry becomes the newest of its address. What own look-ups gave stays theirs, and
+  // what they repeat becomes theirs.
   void refresh(Entry& entry, const Binding& binding, Timestamp now) {
-    raise(entry.told, now.time_since_epoch().count());
-    raise(entry.expires, binding.expires.time_since_epoch().count());
+    raise(entry.told, count_of(told_by(binding, now)));
+    raise(entry.used, count_of(told_by(binding, now)));
+    raise(entry.expires, count_of(binding.expires));
+    if (binding.source == BindingSource::kLookup) {
+      counts_[entry.account.load(std::memory_order_relaxed)].fetch_sub(1, std::memory_order_relaxed);
+      counts_[kLookups].fetch_add(1, std::memory_order_relaxed);
+      entry.account.store(kLookups, std::memory_order_relaxed);
+    }
     const std::uint32_t index = static_cast<std::uint32_t>(&entry - entries_);
     const std::lock_guard lock(address_lock(entry.address_hash));
-    entry.source = binding.source;
+    if (entry.source != BindingSource::kLookup) entry.source = binding.source;
     unchain(addresses_[entry.address_hash & mask_], &Entry::next_of_address, index);
     chain(addresses_[entry.address_hash & mask_], &Entry::next_of_address, index);
+  }
+
+  static Timestamp told_by(const Binding& binding, Timestamp now) {
+    return binding.told == Timestamp{} ? now : std::min(binding.told, now);
   }
 
   static void fill(Entry& entry, const Binding& binding, std::uint64_t name_hash, std::uint64_t address_hash, Timestamp now) {
@@ -263,14 +256,17 @@ class NameBindings::Impl {
     entry.source = binding.source;
     entry.name_hash.store(name_hash, std::memory_order_relaxed);
     entry.address_hash = address_hash;
-    entry.told.store(now.time_since_epoch().count(), std::memory_order_relaxed);
-    entry.expires.store(binding.expires.time_since_epoch().count(), std::memory_order_release);  // The last.
+    entry.account.store(account_of(binding), std::memory_order_relaxed);
+    entry.told.store(count_of(told_by(binding, now)), std::memory_order_relaxed);
+    entry.used.store(count_of(told_by(binding, now)), std::memory_order_relaxed);
+    entry.expires.store(count_of(binding.expires), std::memory_order_release);  // The last.
   }
 
   // link, unlink and take: the name's lock is held.
   void link(std::uint32_t index) {
     Entry& entry = entries_[index];
     const std::uint64_t name_hash = entry.name_hash.load(std::memory_order_relaxed);
+    counts_[entry.account.load(std::memory_order_relaxed)].fetch_add(1, std::memory_order_relaxed);
     chain(names_[name_hash & mask_], &Entry::next_of_name, index);
     chain(pairs_[pair_bucket(name_hash, entry.address_hash)], &Entry::next_of_pair, index);
     const std::lock_guard lock(address_lock(entry.address_hash));
@@ -287,6 +283,7 @@ class NameBindings::Impl {
       unchain(addresses_[entry.address_hash & mask_], &Entry::next_of_address, index);
     }
     entry.expires.store(0, std::memory_order_relaxed);
+    counts_[entry.account.load(std::memory_order_relaxed)].fetch_sub(1, std::memory_order_relaxed);
     const std::lock_guard lock(free_lock_);
     free_.push_back(index);
   }
@@ -295,7 +292,7 @@ class NameBindings::Impl {
     const std::lock_guard lock(free_lock_);
     if (free_.empty()) {
       const std::size_t fresh = used_.load(std::memory_order_relaxed);
-      if (fresh == capacity_) return kNone;
+      if (fresh == capacity_) return kNoEntry;
       std::construct_at(entries_ + fresh);
       used_.store(fresh + 1, std::memory_order_release);
       return static_cast<std::uint32_t>(fresh);
@@ -327,19 +324,98 @@ class NameBindings::Impl {
     return any;
   }
 
-  // remove_if_expired is called with no lock held. By the time it has the lock the entry may be another one.
-  bool remove_if_expired(std::uint32_t index, Timestamp now) {
+  // remove_if takes an entry away that `chosen` picks. It is called with no lock held: by the time it has the lock the
+  // entry may be another one.
+  template <typename Chosen>
+  bool remove_if(std::uint32_t index, Chosen&& chosen) {
     Entry& entry = entries_[index];
-    const auto expired = [&] {
-      const std::int64_t expires = entry.expires.load(std::memory_order_acquire);
-      return expires != 0 && expires <= now.time_since_epoch().count();
-    };
-    if (!expired()) return false;
+    const auto picked = [&] { return entry.expires.load(std::memory_order_acquire) != 0 && chosen(entry); };
+    if (!picked()) return false;
     const std::uint64_t hash = entry.name_hash.load(std::memory_order_relaxed);
     const std::lock_guard lock(name_lock(hash));
-    if (!expired() || entry.name_hash.load(std::memory_order_relaxed) != hash) return false;
+    if (!picked() || entry.name_hash.load(std::memory_order_relaxed) != hash) return false;
     unlink(index);
     return true;
+  }
+  bool remove_if_expired(std::uint32_t index, Timestamp now) {
+    return remove_if(index, [now](const Entry& entry) { return !entry.living(now); });
+  }
+
+  // Unused is the longest unused binding of those that it was shown.
+  struct Unused {
+    std::uint32_t index = kNoEntry;
+    std::uint8_t account = kLookups;
+    std::int64_t used = std::numeric_limits<std::int64_t>::max();
+
+    void show(const Entry& entry, std::uint32_t at) {
+      const std::int64_t its = entry.used.load(std::memory_order_relaxed);
+      if (its >= used) return;
+      index = at;
+      used = its;
+    }
+  };
+  bool remove(const Unused& unused) {
+    return unused.index != kNoEntry && remove_if(unused.index, [&](const Entry& entry) {
+             return entry.account.load(std::memory_order_relaxed) == unused.account &&
+                    entry.used.load(std::memory_order_relaxed) == unused.used;
+           });
+  }
+
+  std::size_t answers() const {
+    std::size_t sum = 0;
+    for (std::size_t i = kLookups + 1; i < kAccounts; ++i) sum += counts_[i].load(std::memory_order_relaxed);
+    return sum;
+  }
+
+  // some_slot picks one of the first `used`, anywhere: what one account made lies together.
+  std::uint32_t some_slot(std::size_t used) {
+    std::uint64_t mixed = random_.fetch_add(0x9e3779b97f4a7c15, std::memory_order_relaxed);  // SplitMix64.
+    mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9;
+    mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111eb;
+    return static_cast<std::uint32_t>((mixed ^ mixed >> 31) % used);
+  }
+
+  // make_room ends what has expired of some slots, and else a binding of the account that has most but for own look-ups.
+  bool make_room(Timestamp now) {
+    const auto size_of = [](const std::atomic<std::size_t>& count) { return count.load(std::memory_order_relaxed); };
+    const auto largest = std::ranges::max_element(counts_.begin() + kLookups + 1, counts_.end(), {}, size_of);
+    Unused unused{.account = static_cast<std::uint8_t>(largest - counts_.begin())};
+    bool any = false;
+    std::size_t candidates = 0;
+    const std::size_t used = used_.load(std::memory_order_acquire);
+    for (std::size_t i = 0; i < std::min(kSlotsWhenFull, used) && candidates < kCandidates; ++i) {
+      const std::uint32_t index = some_slot(used);
+      const Entry& entry = entries_[index];
+      if (remove_if_expired(index, now)) {
+        any = true;
+      } else if (entry.account.load(std::memory_order_relaxed) == unused.account && entry.living(now)) {
+        unused.show(entry, index);
+        ++candidates;
+      }
+    }
+    return any || remove(unused);
+  }
+
+  // make_room_at ends a binding of the account that has most of an address, but for own look-ups: the longest unused.
+  bool make_room_at(const Binding& binding) {
+    std::array<std::uint16_t, kAccounts> counts{};
+    Unused unused;
+    const std::uint64_t hash = hash_of(binding.view, binding.address.bytes());
+    {
+      const std::lock_guard lock(address_lock(hash));
+      const auto visit = [&](auto&& visitor) {
+        for (std::uint32_t i = addresses_[hash & mask_]; i != kNoEntry; i = entries_[i].next_of_address) {
+          const Entry& entry = entries_[i];
+          if (is_of_address(entry, hash, binding.address, binding.view)) visitor(entry, i, entry.account.load(std::memory_order_relaxed));
+        }
+      };
+      visit([&](const Entry&, std::uint32_t, std::uint8_t account) { ++counts[account]; });
+      unused.account = static_cast<std::uint8_t>(std::ranges::max_element(counts.begin() + kLookups + 1, counts.end()) - counts.begin());
+      visit([&](const Entry& entry, std::uint32_t index, std::uint8_t account) {
+        if (account == unused.account) unused.show(entry, index);
+      });
+    }
+    return remove(unused);
   }
 
   // free_of_address gives some slots back whose bindings to this address have expired. True: there were some.
@@ -349,7 +425,7 @@ class NameBindings::Impl {
     const std::uint64_t hash = hash_of(binding.view, binding.address.bytes());
     {
       const std::lock_guard lock(address_lock(hash));
-      for (std::uint32_t i = addresses_[hash & mask_]; i != kNone && count < expired.size(); i = entries_[i].next_of_address) {
+      for (std::uint32_t i = addresses_[hash & mask_]; i != kNoEntry && count < expired.size(); i = entries_[i].next_of_address) {
         if (is_of_address(entries_[i], hash, binding.address, binding.view) && !entries_[i].living(now)) expired[count++] = i;
       }
     }
@@ -360,6 +436,7 @@ class NameBindings::Impl {
 
   const HashKey key_;
   const std::size_t capacity_;
+  const std::size_t answers_max_;  // What all accounts but kLookups may have together.
   const std::size_t mask_;
   Entry* const entries_;  // Constructed up to `used_`.
   std::vector<std::uint32_t> names_;
@@ -370,8 +447,11 @@ class NameBindings::Impl {
   mutable std::array<std::mutex, kShards> address_locks_;
   mutable std::mutex free_lock_;
   std::atomic<std::uint64_t> version_{0};
+  std::array<std::atomic<std::size_t>, kAccounts> counts_{};
+  std::array<std::atomic<std::uint64_t>, kOutcomes> outcomes_{};
   std::atomic<std::size_t> used_{0};    // Slots from here on were never used; their pages are not touched.
   std::atomic<std::size_t> cursor_{0};  // Of the sweep.
+  std::atomic<std::uint64_t> random_{0};
 };
 
 NameBindings::NameBindings(std::size_t capacity, std::array<std::uint64_t, 2> hash_key)
@@ -382,9 +462,13 @@ NameBindings::Outcome NameBindings::bind(const Binding& binding, Timestamp now) 
 bool NameBindings::bound(const IpAddress& address, const DomainName& name, policy::View view, Timestamp now) const {
   return impl_->bound(address, name, view, now);
 }
-void NameBindings::keep_until(const IpAddress& address, const DomainName& name, policy::View view, Timestamp now,
-                              Timestamp until) {
-  impl_->keep_until(address, name, view, now, until);
+std::uint64_t NameBindings::outcome_count(Outcome outcome) const { return impl_->outcome_count(outcome); }
+BindingRef NameBindings::keep_until(const IpAddress& address, const DomainName& name, policy::View view, Timestamp now,
+                                    Timestamp until) {
+  return impl_->keep_until(address, name, view, now, until);
+}
+void NameBindings::keep_until(BindingRef binding, const IpAddress& address, Timestamp now, Timestamp until) {
+  impl_->keep_until(binding, address, now, until);
 }
 std::size_t NameBindings::names_of(const IpAddress& address, policy::View view, Timestamp now,
                                    std::span<DomainName> out) const {

@@ -58,7 +58,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     return {.reason = Reason::kMidstream};  // The kernel and we do not mean the same connection.
   }
   // Of a judged stream too: what follows the missing bytes could be another request.
-  if (ip.truncated && (flow->state == FlowState::kUndecided || (flow->state == FlowState::kJudged && from_client))) {
+  if (ip.truncated && (flow->state == FlowState::kUndecided || (flow->state == FlowState::kJudged && from_client && !flow->answers_read))) {
     flow->truncated = true;
     if (flow->state == FlowState::kUndecided) flow->reason = Reason::kTruncated;
     if (from_client && flow->client == nullptr && !ip.payload.empty()) set_protocol(*flow, detect_prefix(ip.payload));
@@ -121,7 +121,8 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
   if (flow.server == nullptr) flow.server_base_known = false;  // Sent again: no answer has come through.
   if (flow.state == FlowState::kUndecided && judge_early(flow)) {
     if (flow.state == FlowState::kDenied) return refusal_of(flow);
-    become_final(flow);
+    if (!flow.answers_read) become_final(flow);
+    if (flow.answers_read && !ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);
     return pass(flow, flow.reason);
   }
   // An SSH server need not wait for the client's first byte.
@@ -156,6 +157,7 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
     if (flow.state == FlowState::kUndecided && judge_early(flow)) {
       if (flow.state == FlowState::kDenied) return refusal_of(flow);
       become_final(flow);
+      flow.answers_read = false;  // Where its messages begin is not known.
       return pass(flow, flow.reason);
     }
   }
@@ -245,6 +247,9 @@ void Inspector::Impl::read_client_stream(Flow& flow) {
     if (flow.client == nullptr) return;
     if (!flow.stage_known && !detect_stage(flow)) return;
     const Protocol protocol = flow.stage;
+    if (flow.answers_read && protocol != Protocol::kDns && !options_.read_details) {
+      return flow.client->skip(flow.client->contiguous().size());
+    }
     read_stage(flow);
     if (flow.stage_known && flow.stage == protocol) return;
   }

@@ -99,6 +99,10 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
 // answer: handing over at once would let the rest of a burst overtake what is still queued.
 Decision Inspector::Impl::opaque_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   if (flow.carries != Protocol::kUnknown) return look_inside(flow, packet, ip);
+  if (flow.answers_read) {
+    note_datagram(flow, ip.payload);
+    return pass(flow, flow.reason);
+  }
   if (flow.state == FlowState::kJudged && flow.datagrams >= kDatagramsWithoutAnswer) become_final(flow);
   return pass(flow, flow.reason);
 }
@@ -106,6 +110,11 @@ Decision Inspector::Impl::opaque_datagram(Flow& flow, const Packet& packet, cons
 Decision Inspector::Impl::udp_from_server(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   if (flow.carries != Protocol::kUnknown && flow.state == FlowState::kJudged && is_opaque(flow)) {
     return look_inside(flow, packet, ip);
+  }
+  if (flow.answers_read) {
+    if (!ip.truncated) (void)take_answer(flow, ip.payload);
+    report_dns(flow, ip.payload);
+    return pass(flow, Reason::kReply);
   }
   if (is_dns_like(flow.stage) || (flow.stage == Protocol::kUnknown && looks_like_dns_answer(ip.payload))) {
     if (!flow.stage_known) set_protocol(flow, detect_datagram(ip.payload, flow.key));

@@ -53,6 +53,7 @@ struct Findings {
   RuleId nearest = kNoRule;
   RuleId unbound = kNoRule;
   RuleId other_host_key = kNoRule;
+  bool allowed_by_name = false;
 };
 
 }  // namespace
@@ -80,6 +81,7 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
       place = accepted ? &found.allow : pending ? &found.pinned : &found.other_host_key;
     }
     *place = first_of(*place, id);
+    found.allowed_by_name |= named && place == &found.allow;
   };
   if (query.name != nullptr && !query.name->empty()) visit_name(query.name->text(), [&](RuleId id) { consider(id, true); });
   visit_address(query.destination, [&](RuleId id) { consider(id, false); });
@@ -89,6 +91,7 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
   } else if (found.allow != kNoRule || found.pinned != kNoRule || defaults.action == Action::kAllow) {
     result.action = Action::kAllow;
     result.rule = found.allow != kNoRule ? found.allow : found.pinned;
+    result.by_name = found.allowed_by_name;
     result.needs_host_key = found.allow == kNoRule && found.pinned != kNoRule && defaults.action == Action::kDeny;
   } else {
     result.nearest = found.nearest;

@@ -61,12 +61,13 @@ class CompiledRules {
   RuleChains chains;
   NameMap exact_names;
   NameMap suffixes;  // Key "x": rules for all names below x.
-  // The names that strict allow rules mention exactly, rule by rule: rule i has [exact_begins[i], exact_begins[i + 1]).
+  // The names that rules which need_addresses mention exactly, rule by rule: rule i has [exact_begins[i], exact_begins[i + 1]).
   std::vector<std::string_view> exact_list;
   std::vector<std::size_t> exact_begins;
   PrivateNames private_names;
   std::vector<std::vector<IpAddress>> scope_resolvers;  // By scope; empty: none of its own.
   bool any_host_keys = false;
+  bool needs_bindings = false;
   std::size_t suffix_length_max = 0;
   PrefixMap<RuleChains::Head> prefixes;
   RuleChains::Head any = RuleChains::kEmpty;

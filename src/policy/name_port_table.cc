@@ -31,10 +31,14 @@ void NamePortTable::add(const RuleTerms& rule, PortRange range, RuleProtocols pr
   for (auto segment = begin; segment != segments_.end() && segment->first <= range.last; ++segment) {
     for (const Transport transport : {Transport::kTcp, Transport::kUdp, Transport::kOther}) {
       if ((protocols & protocols_on(transport)) == 0) continue;
-      Slot& slot = segment->slots[slot_index(kind, transport)];
-      slot.scopes |= rule.scopes;
-      slot.every_flow |= rule.scopes == 0;
-      slot.until = std::max(slot.until, rule.expires);
+      const auto add_to = [&](Slot& slot) {
+        slot.scopes |= rule.scopes;
+        slot.every_flow |= rule.scopes == 0;
+        slot.until = std::max(slot.until, rule.expires);
+      };
+      add_to(segment->slots[slot_index(kind, transport)]);
+      const bool unnamed = (protocols & protocols_on(transport) & ~kNamedProtocols) != 0;
+      if (kind == Kind::kDeny && unnamed) add_to(segment->slots[slot_index(Kind::kDenyUnnamed, transport)]);
     }
   }
 }

@@ -80,16 +80,40 @@ std::string_view Policy::wildcard_of(ScopeSet scopes, const DomainName& name, Ti
 std::vector<DomainName> Policy::exact_names(Timestamp now, std::size_t at_most) const {
   NameCollector names(at_most);
   compiled_->visit_exact([&](const RuleTerms& rule, std::span<const std::string_view> list) {
-    if (now < rule.expires) names.add(list);
+    if (rule.action == Action::kAllow && now < rule.expires) names.add(list);
   });
   return names.take();
+}
+
+std::vector<DomainName> Policy::denied_names(Timestamp now, std::size_t at_most) const {
+  NameCollector names(at_most);
+  compiled_->visit_exact([&](const RuleTerms& rule, std::span<const std::string_view> list) {
+    if (rule.action == Action::kDeny && now < rule.expires) names.add(list);
+  });
+  return names.take();
+}
+
+bool Policy::looks_up(const DomainName& name) const {
+  const auto found = compiled_->exact_names.find(name.text());
+  if (found == compiled_->exact_names.end()) return false;
+  bool looked_up = false;
+  compiled_->chains.visit(found->second, [&](RuleId id) { looked_up |= needs_addresses(compiled_->rules[id]); });
+  return looked_up;
+}
+
+bool Policy::needs_bindings() const {
+  return compiled_->needs_bindings;
+}
+
+bool Policy::denies_names_at(ScopeSet scopes, Transport transport, std::uint16_t port, Timestamp now) const {
+  return compiled_->name_ports.could_match(NamePortTable::Kind::kDenyUnnamed, transport, port, scopes, now);
 }
 
 std::vector<DomainName> Policy::exact_names_for(ScopeSet scopes, Transport transport, std::uint16_t port,
                                                 Timestamp now, std::size_t at_most) const {
   NameCollector names(at_most);
   compiled_->visit_exact([&](const RuleTerms& rule, std::span<const std::string_view> list) {
-    if (in_force(rule, scopes, now) && matches_at(rule, bound_protocols_on(transport), port)) names.add(list);
+    if (rule.action == Action::kAllow && in_force(rule, scopes, now) && matches_at(rule, bound_protocols_on(transport), port)) names.add(list);
   });
   return names.take();
 }

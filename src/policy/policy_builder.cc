@@ -83,12 +83,14 @@ std::uint64_t hash_of(const Dns& dns, const PrivateNames& private_names) {
 }
 
 // list_exact_names lists what a resolver keeps warm: the names of rules that match only at a name's own addresses.
+// Deny rules are among them for the sake of protocols without names.
 void list_exact_names(const std::vector<RuleDraft>& drafts, CompiledRules& out) {
   out.exact_begins.reserve(drafts.size() + 1);
   for (const RuleDraft& draft : drafts) {
     out.exact_begins.push_back(out.exact_list.size());
     const RuleTerms& terms = draft.terms;
-    if (terms.action != Action::kAllow || terms.bind != Bind::kStrict || terms.protocols == kDnsBit) continue;
+    if (!needs_addresses(terms)) continue;
+    out.needs_bindings |= !draft.names.empty();
     for (const NameTarget& target : draft.names) {
       if (target.form != NameForm::kBelow) out.exact_list.push_back(target.name);
     }

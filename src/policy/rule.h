@@ -193,6 +193,12 @@ struct RuleTerms {
   std::shared_ptr<const HostKeys> host_keys;  // Null: any key.
 };
 
+// needs_addresses tells the rules whose names count only at addresses that are known to have them.
+inline bool needs_addresses(const RuleTerms& terms) {
+  if (terms.action == Action::kDeny) return (terms.protocols & ~kNamedProtocols) != 0;
+  return terms.bind == Bind::kStrict && terms.protocols != kDnsBit;
+}
+
 // RuleDraft is a rule as read, its words checked and canonical.
 struct RuleDraft {
   RuleInfo info;

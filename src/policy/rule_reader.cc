@@ -358,11 +358,11 @@ void RuleReader::read_host_keys(Frame& frame) {
 void RuleReader::check_names(Frame& frame) {
   const RuleTerms& terms = frame.draft.terms;
   const auto nameless = static_cast<RuleProtocols>(terms.protocols & ~kNamedProtocols);
-  if (frame.draft.names.empty() || nameless == 0 || terms.action == Action::kDeny) return;
+  if (frame.draft.names.empty() || nameless == 0) return;
   const std::string word(kRuleProtocolNames[static_cast<std::size_t>(std::countr_zero(nameless))]);
   const auto* to = frame.table.find("to");
   const auto* bind = frame.table.find("bind");
-  if (terms.bind == Bind::kAny) {
+  if (terms.action == Action::kAllow && terms.bind == Bind::kAny) {
     if (bind != nullptr) {
       frame.error(bind->value.position, "bind",
                   word + " carries no name, so nothing but the address can tell; use \"strict\", or give " + word + " a rule of its own");
@@ -377,8 +377,10 @@ void RuleReader::check_names(Frame& frame) {
   if (wildcard != frame.draft.names.end()) {
     frame.reader.warning(to->value.position, frame.path("to"),
                          word + " carries no name: an address belongs to a name below " + quote(wildcard->name) +
-                             " only while a lookup of that name was seen");
+                             " only while a lookup of that name was seen" +
+                             (terms.action == Action::kDeny ? ", and no other is denied" : ""));
   }
+  if (terms.action == Action::kDeny) return;
   if ((nameless & kSshBit) != 0 && frame.table.find("host_keys") == nullptr) {
     frame.reader.warning(to->value.position, frame.path("to"),
                          "names for ssh without \"host_keys\": whoever answers at an address of the name is taken for it");

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -17,7 +18,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 std::int64_t seconds_of(Timestamp time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
@@ -40,19 +41,41 @@ std::string text_in(const Json& entry, const char* key) {
   return found != entry.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+// still_trusted tells whether everybody whose word a view's bindings were is believed now.
+bool still_trusted(const Json& resolvers, const std::string& scope, policy::View view, const policy::Policy& policy,
+                   std::span<const IpAddress> trusted) {
+  const auto list = resolvers.find(scope);
+  if (list == resolvers.end() || !list->is_array() || list->empty()) return false;
+  return std::ranges::all_of(*list, [&](const Json& server) {
+    const auto address = server.is_string() ? IpAddress::parse(server.get<std::string>()) : std::nullopt;
+    if (!address) return false;
+    return view == 0 ? std::ranges::find(trusted, address->unmapped()) != trusted.end() : policy.view_trusts(view, *address);
+  });
+}
+
+Json list_of(std::span<const IpAddress> servers) {
+  Json list = Json::array();
+  for (const IpAddress& server : servers) list.push_back(server.to_string());
+  return list;
+}
+
 std::optional<engine::Binding> binding_from(const Json& entry, const policy::Policy& policy, Timestamp now) {
   if (!entry.is_object()) return std::nullopt;
   const auto address = IpAddress::parse(text_in(entry, "address"));
   const auto name = DomainName::parse(text_in(entry, "name"));
   const auto view = view_named(text_in(entry, "scope"), policy);
   const auto expires = entry.find("expires");
+  const auto told = entry.find("told");
   if (!address || !name || !view || expires == entry.end() || !expires->is_number_integer()) return std::nullopt;
+  if (told == entry.end() || !told->is_number_integer()) return std::nullopt;
   const std::int64_t seconds = expires->get<std::int64_t>();
-  // What a flow in use prolongs may live for kTcpIdleTimeout more.
-  const Timestamp latest = now + kBindingTtlMax + policy.dns().grace + kTcpIdleTimeout;
-  if (seconds <= seconds_of(now) || seconds > seconds_of(latest) || !engine::may_bind(*address, *name, policy)) return std::nullopt;
+  // The clock may have been set back since.
+  const std::int64_t told_seconds = std::min(told->get<std::int64_t>(), seconds_of(now));
+  const std::int64_t longest = seconds_of(Timestamp(kBindingTtlMax + policy.dns().grace));
+  if (seconds <= seconds_of(now) || told_seconds <= 0 || seconds > told_seconds + longest) return std::nullopt;
+  if (!engine::may_bind(*address, *name, policy)) return std::nullopt;
   return engine::Binding{address->unmapped(), *name, Timestamp(std::chrono::seconds(seconds)),
-                         engine::BindingSource::kState, *view};
+                         engine::BindingSource::kState, *view, 0, Timestamp(std::chrono::seconds(told_seconds))};
 }
 
 std::unexpected<std::string> problem(const std::string& path, const char* what) {
@@ -71,14 +94,24 @@ bool write_all(int fd, std::string_view text) {
 
 }  // namespace
 
-std::string bindings_to_text(std::span<const engine::Binding> bindings, const policy::Policy& policy, Timestamp now) {
-  std::string text = R"({"version":)" + std::to_string(kVersion) + ",\"bindings\":[";
+std::string bindings_to_text(std::span<const engine::Binding> bindings, const policy::Policy& policy,
+                             const TrustedServers& trusted, Timestamp now) {
+  Json resolvers = Json::object();
+  resolvers[""] = list_of(trusted.servers);
+  for (std::size_t scope = 0; scope < policy.scope_names().size(); ++scope) {
+    const auto own = policy.resolvers_of(static_cast<policy::View>(scope + 1));
+    if (!own.empty()) resolvers[policy.scope_names()[scope]] = list_of(own);
+  }
+  std::string text = R"({"version":)" + std::to_string(kVersion) + R"(,"resolvers":)" +
+                     resolvers.dump(-1, ' ', true, Json::error_handler_t::replace) + ",\"bindings\":[";
   const char* between = "\n";
   for (const engine::Binding& binding : bindings) {
     if (binding.expires <= now || binding.view > policy.scope_names().size()) continue;
+    if (binding.view == 0 && binding.told < trusted.since) continue;
     Json entry = {{"address", binding.address.to_string()},
                   {"name", binding.name.text()},
-                  {"expires", seconds_of(binding.expires)}};
+                  {"expires", seconds_of(binding.expires)},
+                  {"told", seconds_of(binding.told)}};
     if (binding.view != 0) entry["scope"] = policy.scope_names()[binding.view - 1u];
     text += between + entry.dump(-1, ' ', true, Json::error_handler_t::replace);
     between = ",\n";
@@ -88,17 +121,25 @@ std::string bindings_to_text(std::span<const engine::Binding> bindings, const po
 
 std::expected<std::vector<engine::Binding>, std::string> bindings_from_text(std::string_view text,
                                                                            const policy::Policy& policy,
-                                                                           Timestamp now) {
+                                                                           std::span<const IpAddress> trusted, Timestamp now) {
   const Json state = Json::parse(text, nullptr, false);
   if (!state.is_object() || state.value("version", Json()) != kVersion) {
     return std::unexpected(std::string("it is no state of this version"));
   }
   const auto entries = state.find("bindings");
   if (entries == state.end() || !entries->is_array()) return std::unexpected(std::string("it has no bindings"));
+  const auto resolvers = state.find("resolvers");
+  if (resolvers == state.end() || !resolvers->is_object()) return std::unexpected(std::string("it has no resolvers"));
+  std::array<bool, policy::kScopesMax + 1> believed{};
+  for (std::size_t view = 0; view <= policy.scope_names().size() && view < believed.size(); ++view) {
+    const std::string scope = view == 0 ? std::string() : policy.scope_names()[view - 1];
+    believed[view] = still_trusted(*resolvers, scope, static_cast<policy::View>(view), policy, trusted);
+  }
   std::vector<engine::Binding> bindings;
   for (const Json& entry : *entries) {
     if (bindings.size() >= kBindings) break;
-    if (const auto binding = binding_from(entry, policy, now)) bindings.push_back(*binding);
+    const auto binding = binding_from(entry, policy, now);
+    if (binding && believed[binding->view]) bindings.push_back(*binding);
   }
   return bindings;
 }

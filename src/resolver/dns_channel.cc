@@ -1,11 +1,15 @@
 #include "dns_channel.h"
 
 #include <ares.h>
+#include <arpa/inet.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "sallyport/parsers/dns.h"
@@ -41,8 +45,8 @@ std::vector<ares_addr_port_node> server_list(std::span<const IpAddress> servers,
 
 class DnsChannel::Impl {
  public:
-  Impl(int epoll, std::uint32_t event_tag, OnAnswer on_answer)
-      : epoll_(epoll), event_tag_(event_tag), on_answer_(std::move(on_answer)) {}
+  Impl(int epoll, std::uint32_t event_tag, OnAnswer on_answer, OnSocket on_socket)
+      : epoll_(epoll), event_tag_(event_tag), on_answer_(std::move(on_answer)), on_socket_(std::move(on_socket)) {}
   ~Impl() {
     if (channel_ != nullptr) ares_destroy(channel_);
   }
@@ -107,7 +111,32 @@ class DnsChannel::Impl {
     question->owner->on_answer_(question->tag, message, usable ? "" : ares_strerror(status));
   }
 
+  // c-ares tells of a socket when it is connected, before the first question, and of its end before it is closed.
+  void note_port(int socket, bool open) {
+    const auto known = ports_.find(socket);
+    if (open == (known != ports_.end())) return;
+    if (!open) {
+      on_socket_(known->second.first, known->second.second, false);
+      ports_.erase(known);
+      return;
+    }
+    sockaddr_storage local{};
+    socklen_t size = sizeof local;
+    int type = 0;
+    socklen_t type_size = sizeof type;
+    if (::getsockname(socket, reinterpret_cast<sockaddr*>(&local), &size) != 0 ||
+        ::getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &type_size) != 0) {
+      return;
+    }
+    const std::uint16_t port = local.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(local).sin6_port
+                                                           : reinterpret_cast<const sockaddr_in&>(local).sin_port;
+    const Transport transport = type == SOCK_STREAM ? Transport::kTcp : Transport::kUdp;
+    ports_.emplace(socket, std::pair(transport, ntohs(port)));
+    on_socket_(transport, ntohs(port), true);
+  }
+
   void watch(int socket, bool readable, bool writable) {
+    note_port(socket, readable || writable);
     epoll_event event{};
     event.events = (readable ? EPOLLIN : 0U) | (writable ? EPOLLOUT : 0U);
     event.data.u64 = std::uint64_t{event_tag_} << 32 | static_cast<std::uint32_t>(socket);
@@ -121,12 +150,15 @@ class DnsChannel::Impl {
   int epoll_;
   std::uint32_t event_tag_;
   OnAnswer on_answer_;
+  OnSocket on_socket_;
+  std::map<int, std::pair<Transport, std::uint16_t>> ports_;
   ares_channel channel_ = nullptr;
 };
 
 std::expected<std::unique_ptr<DnsChannel>, std::string> DnsChannel::open(std::span<const IpAddress> servers, std::uint16_t port,
-                                                                         int epoll, std::uint32_t event_tag, OnAnswer on_answer) {
-  auto impl = std::make_unique<Impl>(epoll, event_tag, std::move(on_answer));
+                                                                         int epoll, std::uint32_t event_tag, OnAnswer on_answer,
+                                                                         OnSocket on_socket) {
+  auto impl = std::make_unique<Impl>(epoll, event_tag, std::move(on_answer), std::move(on_socket));
   if (const int status = impl->open(servers, port); status != ARES_SUCCESS) {
     return std::unexpected(std::string("c-ares: ") + ares_strerror(status));
   }

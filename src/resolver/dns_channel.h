@@ -14,6 +14,7 @@
 #include "sallyport/core/bytes.h"
 #include "sallyport/core/domain_name.h"
 #include "sallyport/core/ip_address.h"
+#include "sallyport/core/protocol.h"
 #include "sallyport/core/time.h"
 
 namespace sallyport::resolver {
@@ -23,9 +24,13 @@ class DnsChannel {
   // `message` is empty when nothing usable came; `failure` is then for people. Valid during the call.
   using OnAnswer = std::function<void(std::uint64_t tag, ByteSpan message, const char* failure)>;
 
+  // OnSocket tells of a local port that a socket of the channel has now, or no more.
+  using OnSocket = std::function<void(Transport transport, std::uint16_t port, bool open)>;
+
   // Events of its sockets carry `event_tag` in the upper and the descriptor in the lower half of epoll_data.
   static std::expected<std::unique_ptr<DnsChannel>, std::string> open(std::span<const IpAddress> servers, std::uint16_t port,
-                                                                      int epoll, std::uint32_t event_tag, OnAnswer on_answer);
+                                                                      int epoll, std::uint32_t event_tag, OnAnswer on_answer,
+                                                                      OnSocket on_socket);
   ~DnsChannel();
   DnsChannel(const DnsChannel&) = delete;
   DnsChannel& operator=(const DnsChannel&) = delete;

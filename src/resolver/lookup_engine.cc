@@ -24,11 +24,13 @@ std::uint32_t event_tag_of(policy::View view, std::size_t channel) {
 }  // namespace
 
 LookupEngine::LookupEngine(std::shared_ptr<const policy::Policy> policy,
-                           std::shared_ptr<engine::NameBindings> bindings, LookupSchedule& schedule,
+                           std::shared_ptr<engine::NameBindings> bindings,
+                           std::shared_ptr<engine::Resolvers> resolvers, LookupSchedule& schedule,
                            std::function<Timestamp()> clock, int epoll,
                            std::uint16_t port)
     : policy_(std::move(policy)),
       bindings_(std::move(bindings)),
+      resolvers_(std::move(resolvers)),
       schedule_(schedule),
       clock_(std::move(clock)),
       epoll_(epoll),
@@ -54,6 +56,9 @@ DnsChannel* LookupEngine::channel_for(policy::View view, std::size_t slot) {
   auto opened = DnsChannel::open(servers, port_, epoll_, event_tag_of(view, index),
                                  [this](std::uint64_t tag, ByteSpan message, const char* failure) {
                                    on_answer(tag, message, failure);
+                                 },
+                                 [this](Transport transport, std::uint16_t local_port, bool open) {
+                                   resolvers_->own_port(transport, local_port, open);
                                  });
   if (!opened) {
     counters_.last_error = opened.error();

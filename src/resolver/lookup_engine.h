@@ -16,6 +16,7 @@
 #include "lookup_schedule.h"
 #include "sallyport/core/limits.h"
 #include "sallyport/engine/name_bindings.h"
+#include "sallyport/engine/resolvers.h"
 #include "sallyport/policy/policy.h"
 
 namespace sallyport::resolver {
@@ -28,7 +29,7 @@ class LookupEngine {
   };
 
   LookupEngine(std::shared_ptr<const policy::Policy> policy, std::shared_ptr<engine::NameBindings> bindings,
-               LookupSchedule& schedule, std::function<Timestamp()> clock, int epoll, std::uint16_t port);
+               std::shared_ptr<engine::Resolvers> resolvers, LookupSchedule& schedule, std::function<Timestamp()> clock, int epoll, std::uint16_t port);
 
   // set_servers replaces whom view 0 asks. What is under way there ends as failed.
   void set_servers(std::vector<IpAddress> servers);
@@ -64,6 +65,7 @@ class LookupEngine {
 
   std::shared_ptr<const policy::Policy> policy_;
   std::shared_ptr<engine::NameBindings> bindings_;
+  std::shared_ptr<engine::Resolvers> resolvers_;  // Learns of our sockets' ports.
   LookupSchedule& schedule_;
   std::function<Timestamp()> clock_;
   int epoll_;

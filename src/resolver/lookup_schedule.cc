@@ -29,8 +29,8 @@ std::optional<std::size_t> LookupSchedule::find(const DomainName& name, policy::
   return found->second;
 }
 
-std::optional<std::size_t> LookupSchedule::add(const DomainName& name, policy::View view) {
-  if (by_name_.size() >= capacity_) return std::nullopt;
+std::optional<std::size_t> LookupSchedule::add(const DomainName& name, policy::View view, std::size_t room) {
+  if (by_name_.size() >= capacity_ + room) return std::nullopt;
   std::size_t index = entries_.size();
   if (free_.empty()) {
     entries_.emplace_back();
@@ -84,22 +84,33 @@ bool LookupSchedule::forget_one(Timestamp now) {
   return false;
 }
 
-LookupSchedule::Asked LookupSchedule::ask_entry(std::size_t index, Timestamp now) {
+LookupSchedule::Asked LookupSchedule::ask_entry(std::size_t index, Timestamp now, bool first) {
   Entry& entry = entries_[index];
-  if (entry.under_way || entry.wanted) return Asked::kUnderWay;
+  if (entry.under_way || (entry.wanted && (!first || entry.first))) return Asked::kUnderWay;
   if (entry.touched && now - *entry.touched < kResolverAskAgain) return Asked::kTooSoon;
   entry.wanted = true;
+  entry.first = first;
   // Before everything that goes by the clock, in the order of asking.
-  set_due(index, Timestamp(Duration(static_cast<std::int64_t>(++asked_))));
+  constexpr std::int64_t kBeforeOthers = -(std::int64_t{1} << 61);
+  set_due(index, Timestamp(Duration(static_cast<std::int64_t>(++asked_) + (first ? kBeforeOthers : 0))));
   return Asked::kQueued;
 }
 
 LookupSchedule::Asked LookupSchedule::ask(const DomainName& name, policy::View view, Timestamp now) {
+  return ask(name, view, now, false);
+}
+
+LookupSchedule::Asked LookupSchedule::ask_first(const DomainName& name, policy::View view, Timestamp now) {
+  return ask(name, view, now, true);
+}
+
+LookupSchedule::Asked LookupSchedule::ask(const DomainName& name, policy::View view, Timestamp now, bool first) {
   std::optional<std::size_t> index = find(name, view);
   if (!index) index = add(name, view);
   if (!index && forget_one(now)) index = add(name, view);
+  if (!index && first) index = add(name, view, kResolverMisses);
   if (!index) return Asked::kFull;
-  return ask_entry(*index, now);
+  return ask_entry(*index, now, first);
 }
 
 std::size_t LookupSchedule::ask_longest_untouched(const std::vector<DomainName>& names, policy::View view,
@@ -129,7 +140,7 @@ std::optional<LookupSchedule::Lookup> LookupSchedule::take(Timestamp now) {
     }
     due_.erase(due_.begin());
     entry.under_way = true;
-    entry.wanted = false;
+    entry.wanted = entry.first = false;
     ++under_way_;
     return Lookup{index, entry.name, entry.view};
   }

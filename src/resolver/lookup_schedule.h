@@ -29,6 +29,9 @@ class LookupSchedule {
   // ask makes a name due at once, before all that is only kept warm.
   enum class Asked : std::uint8_t { kQueued, kUnderWay, kTooSoon, kFull };
   Asked ask(const DomainName& name, policy::View view, Timestamp now);
+  // ask_first is for a name that a flow claims: it goes before all others, and kResolverMisses of them have room beside
+  // what fills the schedule.
+  Asked ask_first(const DomainName& name, policy::View view, Timestamp now);
   // ask_longest_untouched asks for at most `at_most` of the names, those first that were not looked up for the longest
   // time, and returns how many of them were queued.
   std::size_t ask_longest_untouched(const std::vector<DomainName>& names, policy::View view, std::size_t at_most,
@@ -62,17 +65,19 @@ class LookupSchedule {
     bool warm = false;
     bool under_way = false;
     bool wanted = false;  // By a miss.
+    bool first = false;   // By one that claims the name.
     unsigned failures = 0;
     Timestamp due;
     std::optional<Timestamp> touched;  // The last look-up's end.
   };
 
   std::optional<std::size_t> find(const DomainName& name, policy::View view) const;
-  std::optional<std::size_t> add(const DomainName& name, policy::View view);
+  std::optional<std::size_t> add(const DomainName& name, policy::View view, std::size_t room = 0);
   void remove(std::size_t index);
   void set_due(std::size_t index, Timestamp due);
   bool forget_one(Timestamp now);
-  Asked ask_entry(std::size_t index, Timestamp now);
+  Asked ask(const DomainName& name, policy::View view, Timestamp now, bool first);
+  Asked ask_entry(std::size_t index, Timestamp now, bool first);
   Duration jittered(Duration duration);
 
   std::size_t capacity_;

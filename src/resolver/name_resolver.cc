@@ -79,7 +79,7 @@ class NameResolver::Impl {
     if (epoll_ < 0 || wake_up_ < 0 || ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_up_, &event) != 0) {
       return std::unexpected(std::string("resolver: ") + std::strerror(errno));
     }
-    lookups_.emplace(options_.policy, options_.bindings, schedule_, [this] { return now(); }, epoll_,
+    lookups_.emplace(options_.policy, options_.bindings, options_.resolvers, schedule_, [this] { return now(); }, epoll_,
                      options_.port);
     (void)watch_.changed();
     own_ = inside_addresses();
@@ -161,11 +161,13 @@ class NameResolver::Impl {
       ++miss_count_;
       const policy::Policy& policy = *options_.policy;
       const policy::View view = policy.view_of(miss.scopes);
-      // The name that the flow claims goes first, if a rule has the very name. One below a wildcard is the client's own
-      // choice of words, which must not leave in a question of ours.
-      if (!miss.name.empty() && policy.wildcard_of(miss.scopes, miss.name, now()).empty() &&
-          policy.names_cover(miss.scopes, miss.transport, miss.port, miss.name, now())) {
-        (void)schedule_.ask(miss.name, view, now());
+      // The name that the flow claims is what it waits for, and goes first, if a rule has the very name. One below a
+      // wildcard is the client's own choice of words, which must not leave in a question of ours.
+      if (!miss.name.empty()) {
+        if (policy.looks_up(miss.name) && policy.names_cover(miss.scopes, miss.transport, miss.port, miss.name, now())) {
+          (void)schedule_.ask_first(miss.name, view, now());
+        }
+        continue;
       }
       if (!filter_.admit(miss, now())) continue;
       const std::vector<DomainName> names =
@@ -175,15 +177,32 @@ class NameResolver::Impl {
   }
 
   void keep_names_warm() {
+    // A deny rule holds only at addresses that are known, and nobody waits for them: its names come first, in every view.
+    std::size_t room = kResolverNames;
+    const auto keep = [&](const std::vector<DomainName>& names, policy::View view) {
+      for (const DomainName& name : names) {
+        if (room == 0) return false;
+        if (schedule_.keep_warm(name, view, now())) room = kResolverNames - schedule_.warm();
+      }
+      return true;
+    };
+    const policy::Policy& policy = *options_.policy;
     // One more than are kept tells that there are more.
-    std::vector<DomainName> names = options_.policy->exact_names(now(), kResolverNames + 1);
-    if (names.size() > kResolverNames) {
-      names_left_out_ = true;
+    const std::vector<DomainName> denied = policy.denied_names(now(), kResolverNames + 1);
+    bool all = keep(denied, 0);
+    for (std::size_t view = 1; view <= policy.scope_names().size(); ++view) {
+      if (!policy.resolvers_of(static_cast<policy::View>(view)).empty()) all = keep(denied, static_cast<policy::View>(view)) && all;
+    }
+    if (!all) {
+      options_.say("deny rules have more names than the " + std::to_string(kResolverNames) +
+                   " that are kept looked up: protocols without names reach the addresses of those behind them");
+    }
+    if (!keep(policy.exact_names(now(), kResolverNames + 1), 0)) {
+      all = false;
       options_.say("rules have more than " + std::to_string(kResolverNames) +
                    " names: those behind them are looked up only when a flow waits for one");
-      names.resize(kResolverNames);
     }
-    for (const DomainName& name : names) (void)schedule_.keep_warm(name, 0, now());
+    names_left_out_ = !all;
   }
 
   void follow_configuration() {
@@ -234,6 +253,9 @@ class NameResolver::Impl {
     if (!options_.resolvers->set(servers.trusted)) {
       options_.say("only the first " + std::to_string(engine::Resolvers::kMax) + " DNS resolvers are believed");
     }
+    const bool lost = std::ranges::any_of(
+        trusted_, [&](const IpAddress& address) { return std::ranges::find(servers.trusted, address) == servers.trusted.end(); });
+    if (lost) trusted_since_ = now();
     trusted_ = std::move(servers.trusted);
     asked_ = std::move(servers.asked);
     lookups_->set_servers(asked_);
@@ -244,6 +266,7 @@ class NameResolver::Impl {
     const LookupEngine::Counters& counters = lookups_->counters();
     const std::lock_guard lock(status_mutex_);
     status_.trusted = trusted_;
+    status_.trusted_since = trusted_since_;
     status_.asked = asked_;
     status_.names = schedule_.warm();
     status_.names_left_out = names_left_out_;
@@ -266,6 +289,7 @@ class NameResolver::Impl {
   std::vector<IpAddress> trusted_, asked_;
   std::vector<IpAddress> own_;  // This host's addresses on the inside interfaces.
   std::string advice_;
+  Timestamp trusted_since_{};
   Duration watched_ = monotonic_now();
   bool names_left_out_ = false;
   std::uint64_t miss_count_ = 0;

@@ -377,7 +377,7 @@ TEST_F(BindingTest, TenThousandAnswersStayWithinTheBounds) {
     ask(static_cast<std::uint16_t>(i), name.c_str());
     answer(answer_to(static_cast<std::uint16_t>(i), name.c_str()).a(name, address));
   }
-  EXPECT_EQ(bindings_->size(), 4'096U);
+  EXPECT_EQ(bindings_->size(), 4'096U * 3 / 4) << "answers leave a quarter to own look-ups";
 }
 
 TEST_F(BindingTest, ASocketMayHaveHundredsOfQuestionsOpen) {

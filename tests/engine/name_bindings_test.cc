@@ -27,6 +27,13 @@ class NameBindingsTest : public ::testing::Test {
                policy::View view = 0) {
     return bindings_.bind({to, name(text), now + life, BindingSource::kAnswer, view}, now);
   }
+  Outcome answer(policy::ScopeSet scopes, const IpAddress& to, const std::string& text, Timestamp now = kNow) {
+    return bindings_.bind({to, name(text), now + seconds(60), BindingSource::kAnswer, 0, scopes}, now);
+  }
+  Outcome look_up(const IpAddress& to, const std::string& text, Timestamp now = kNow) {
+    return bindings_.bind({to, name(text), now + seconds(60), BindingSource::kLookup, 0}, now);
+  }
+  static std::string numbered(std::uint32_t number) { return "n" + std::to_string(number) + ".example"; }
   bool bound(const IpAddress& to, const std::string& text, Timestamp now = kNow, policy::View view = 0) const {
     return bindings_.bound(to, name(text), view, now);
   }
@@ -105,19 +112,110 @@ TEST_F(NameBindingsTest, ANameThatRotatesForgetsItsOwnOldestAddressAndNoOther) {
 
 TEST_F(NameBindingsTest, AnAddressTakesNoMoreNamesThanItsBoundUntilSomeExpire) {
   for (std::size_t i = 0; i < kBindingsPerAddress; ++i) {
-    EXPECT_EQ(bind(address(1), "n" + std::to_string(i) + ".example"), Outcome::kNew);
+    EXPECT_EQ(bind(address(1), numbered(static_cast<std::uint32_t>(i))), Outcome::kNew);
   }
-  EXPECT_EQ(bind(address(1), "late.example"), Outcome::kAddressFull);
-  EXPECT_FALSE(bound(address(1), "late.example"));
-  EXPECT_TRUE(bound(address(1), "n0.example"));
-  EXPECT_EQ(bind(address(1), "late.example", kNow + seconds(61)), Outcome::kNew);
+  EXPECT_EQ(bind(address(1), "late.example"), Outcome::kMadeRoom);
+  EXPECT_EQ(bindings_.size(), kBindingsPerAddress);
+  EXPECT_EQ(bind(address(1), "later.example", kNow + seconds(61)), Outcome::kNew);
 }
 
-TEST_F(NameBindingsTest, AFullTableRefusesTheNewcomerAndKeepsTheLiving) {
-  for (std::uint32_t i = 0; i < 1'024; ++i) EXPECT_EQ(bind(address(i), "n" + std::to_string(i) + ".example"), Outcome::kNew);
+TEST_F(NameBindingsTest, AnswersLeaveAQuarterOfTheTableToOwnLookUps) {
+  for (std::uint32_t i = 0; i < 768; ++i) EXPECT_EQ(bind(address(i), numbered(i)), Outcome::kNew);
+  EXPECT_EQ(bind(address(5'000), "late.example"), Outcome::kMadeRoom);
+  EXPECT_EQ(bindings_.size(), 768U);
+  EXPECT_TRUE(bound(address(5'000), "late.example"));
+  for (std::uint32_t i = 0; i < 256; ++i) EXPECT_EQ(look_up(address(i), "own" + numbered(i)), Outcome::kNew);
+  EXPECT_EQ(bindings_.size(), 1'024U);
+  for (std::uint32_t i = 0; i < 100; ++i) EXPECT_EQ(look_up(address(300 + i), "more" + numbered(i)), Outcome::kMadeRoom);
+  for (std::uint32_t i = 0; i < 5'000; ++i) bind(address(i), "flood" + numbered(i));
+  for (std::uint32_t i = 0; i < 256; ++i) EXPECT_TRUE(bound(address(i), "own" + numbered(i))) << i;
+  for (std::uint32_t i = 0; i < 100; ++i) EXPECT_TRUE(bound(address(300 + i), "more" + numbered(i))) << i;
+}
+
+TEST_F(NameBindingsTest, ATableFullOfOwnLookUpsRefusesTheNewcomer) {
+  for (std::uint32_t i = 0; i < 1'024; ++i) EXPECT_EQ(look_up(address(i), numbered(i)), Outcome::kNew);
+  EXPECT_EQ(look_up(address(5'000), "late.example"), Outcome::kFull);
   EXPECT_EQ(bind(address(5'000), "late.example"), Outcome::kFull);
-  for (std::uint32_t i = 0; i < 1'024; ++i) EXPECT_TRUE(bound(address(i), "n" + std::to_string(i) + ".example"));
-  EXPECT_EQ(bind(address(5'000), "late.example", kNow + seconds(61)), Outcome::kNew);
+  for (std::uint32_t i = 0; i < 1'024; ++i) EXPECT_TRUE(bound(address(i), numbered(i)));
+  EXPECT_EQ(bind(address(5'000), "late.example", kNow + seconds(61)), Outcome::kNew) << "what has expired makes room";
+}
+
+TEST_F(NameBindingsTest, WhoAsksForManyNamesDrivesOutHisOwnAndNotThoseOfAnotherScope) {
+  for (std::uint32_t i = 0; i < 100; ++i) EXPECT_EQ(answer(2, address(i), "quiet" + numbered(i)), Outcome::kNew);
+  for (std::uint32_t i = 0; i < 20'000; ++i) answer(1, address(1'000 + i), "loud" + numbered(i), kNow + seconds(1));
+  for (std::uint32_t i = 0; i < 100; ++i) EXPECT_TRUE(bound(address(i), "quiet" + numbered(i))) << i;
+  for (std::uint32_t i = 0; i < 100; ++i) EXPECT_EQ(answer(4, address(500 + i), "third" + numbered(i)), Outcome::kMadeRoom);
+  for (std::uint32_t i = 0; i < 100; ++i) EXPECT_TRUE(bound(address(i), "quiet" + numbered(i))) << i;
+}
+
+TEST_F(NameBindingsTest, OfOneSourceWhatIsUsedOutlivesWhatIsNot) {
+  for (std::uint32_t i = 0; i < 20; ++i) bind(address(i), "used" + numbered(i), kNow, hours(10));
+  Timestamp now = kNow;
+  for (std::uint32_t i = 0; i < 20'000; ++i) {
+    if (i % 100 == 0) {
+      now += seconds(1);
+      for (std::uint32_t j = 0; j < 20; ++j) bindings_.keep_until(address(j), name("used" + numbered(j)), 0, now, now + hours(1));
+    }
+    bind(address(1'000 + i), numbered(i), now, hours(10));
+  }
+  for (std::uint32_t i = 0; i < 20; ++i) EXPECT_TRUE(bound(address(i), "used" + numbered(i), now)) << i;
+}
+
+TEST_F(NameBindingsTest, AnAddressFullOfSomebodysNamesTakesALookUpAndAnothersName) {
+  for (std::uint32_t i = 0; i < kBindingsPerAddress; ++i) EXPECT_EQ(answer(1, address(1), numbered(i)), Outcome::kNew);
+  EXPECT_EQ(look_up(address(1), "exact.example"), Outcome::kMadeRoom);
+  EXPECT_EQ(answer(2, address(1), "others.example"), Outcome::kMadeRoom);
+  for (std::uint32_t i = 0; i < 1'000; ++i) EXPECT_EQ(answer(1, address(1), "again" + numbered(i)), Outcome::kMadeRoom);
+  EXPECT_TRUE(bound(address(1), "exact.example"));
+  EXPECT_TRUE(bound(address(1), "others.example"));
+  EXPECT_EQ(names_of(address(1)).front(), "exact.example") << "own look-ups first, however many newer names there are";
+}
+
+TEST_F(NameBindingsTest, WhatOwnLookUpsGaveStaysTheirsAndWhatTheyRepeatBecomesTheirs) {
+  bind(address(1), "a.example");
+  look_up(address(1), "a.example");
+  look_up(address(2), "b.example");
+  bind(address(2), "b.example");
+  for (const Binding& each : bindings_.list(kNow)) EXPECT_EQ(each.source, BindingSource::kLookup);
+  for (std::uint32_t i = 0; i < 5'000; ++i) bind(address(100 + i), numbered(i), kNow + seconds(1));
+  EXPECT_TRUE(bound(address(1), "a.example"));
+  EXPECT_TRUE(bound(address(2), "b.example"));
+}
+
+TEST_F(NameBindingsTest, OutcomesAreCounted) {
+  bind(address(1), "a.example");
+  bind(address(1), "a.example");
+  bind(address(1), "late.example", kNow, seconds(0));
+  for (std::uint32_t i = 0; i < 800; ++i) bind(address(i), "b" + numbered(i));
+  EXPECT_EQ(bindings_.outcome_count(Outcome::kNew), 768U);
+  EXPECT_EQ(bindings_.outcome_count(Outcome::kRefreshed), 1U);
+  EXPECT_EQ(bindings_.outcome_count(Outcome::kMadeRoom), 33U);
+  EXPECT_EQ(bindings_.outcome_count(Outcome::kFull), 0U);
+}
+
+TEST_F(NameBindingsTest, AReferenceKeepsItsBindingAndNoOtherThatTookItsPlace) {
+  bind(address(1), "a.example", kNow, seconds(60));
+  const BindingRef ref = bindings_.keep_until(address(1), name("a.example"), 0, kNow, kNow + seconds(70));
+  bindings_.keep_until(ref, address(1), kNow, kNow + seconds(600));
+  EXPECT_TRUE(bound(address(1), "a.example", kNow + seconds(599)));
+  bindings_.keep_until(ref, address(2), kNow, kNow + hours(2));
+  EXPECT_FALSE(bound(address(1), "a.example", kNow + seconds(600))) << "of another address";
+  const Timestamp later = kNow + seconds(600);
+  bindings_.keep_until(ref, address(1), later, later + hours(1));
+  EXPECT_FALSE(bound(address(1), "a.example", later)) << "nothing is brought back";
+  bind(address(1), "b.example", later, seconds(60));  // In the same slot.
+  bindings_.keep_until(ref, address(1), later, later + hours(1));
+  EXPECT_EQ(bindings_.size(), 1U);
+  EXPECT_FALSE(bound(address(1), "b.example", later + seconds(60)));
+  bindings_.keep_until(BindingRef{}, address(1), later, later + hours(1));
+}
+
+TEST_F(NameBindingsTest, ARestoredBindingIsKeptNoLongerThanItsResolversWordAllows) {
+  bindings_.bind({address(1), name("a.example"), kNow + seconds(60), BindingSource::kState, 0, 0, kNow - hours(23)}, kNow);
+  bindings_.keep_until(address(1), name("a.example"), 0, kNow, kNow + hours(10));
+  EXPECT_TRUE(bound(address(1), "a.example", kNow + hours(1) - seconds(1)));
+  EXPECT_FALSE(bound(address(1), "a.example", kNow + hours(1)));
+  EXPECT_EQ(bindings_.list(kNow).at(0).told, kNow - hours(23));
 }
 
 TEST_F(NameBindingsTest, WhatHasExpiredIsGivenBackInTheCourseOfTime) {
@@ -171,18 +269,23 @@ TEST_F(NameBindingsTest, ListsEverythingThatLives) {
 // A small table, so that threads meet: writers bind, prolong, replace and expire while readers look.
 TEST(NameBindingsThreadsTest, AgreeWithEachOther) {
   NameBindings bindings(256, {1, 2});
-  bindings.bind({address(60'000), name("always.example"), kNow + hours(1'000), BindingSource::kAnswer, 0}, kNow);
+  bindings.bind({address(60'000), name("always.example"), kNow + hours(1'000), BindingSource::kLookup, 0}, kNow);
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> lost{0}, wrong{0};
   const auto write = [&](unsigned seed) {
-    std::mt19937 source(seed);
-    const auto random = [&] { return static_cast<std::uint32_t>(source()); };
+    std::mt19937 generator(seed);
+    const auto random = [&] { return static_cast<std::uint32_t>(generator()); };
+    BindingRef kept, before;
     for (int i = 0; i < 20'000; ++i) {
       const Timestamp now = kNow + seconds(i / 20);
       const std::uint32_t which = random() % 16;
       const DomainName own = name("n" + std::to_string(which) + ".example");
-      bindings.bind({address(which * 1'000 + random() % 80), own, now + seconds(1 + random() % 60), BindingSource::kAnswer, 0}, now);
-      bindings.keep_until(address(which * 1'000 + random() % 80), own, 0, now, now + seconds(90));
+      const BindingSource source = random() % 16 == 0 ? BindingSource::kLookup : BindingSource::kAnswer;
+      bindings.bind({address(which * 1'000 + random() % 80), own, now + seconds(1 + random() % 60), source, 0, random() % 8}, now);
+      const IpAddress used = address(which * 1'000 + random() % 80);
+      kept = bindings.keep_until(used, own, 0, now, now + seconds(90));
+      bindings.keep_until(before, used, now, now + seconds(90));
+      if (random() % 4 == 0) before = kept;
     }
   };
   const auto read = [&](unsigned seed) {

@@ -35,6 +35,18 @@ to = ["web.test", "*.many.test"]
 protocols = ["tls"]
 action = "allow"
 """
+# Two denied names, of which the second may not even be asked for, by others than Sallyport.
+DENY = """
+[[rules]]
+to = ["github.test"]
+protocols = ["ssh"]
+action = "deny"
+[[rules]]
+to = ["gitlab.test"]
+protocols = ["tcp", "udp"]
+ports = "any"
+action = "deny"
+"""
 RESOLVE = """
 import socket, sys, time
 slowest = 0.0
@@ -103,6 +115,11 @@ def body(suite: Suite) -> None:
                 silent_resolver(suite, it, dns, mode)
                 restart(suite, it, dns, mode)
                 other_configuration(suite, it, mode)
+            (ETC_NETNS / bed.firewall / "resolv.conf").write_text(f"nameserver {bed.server_address(4, NOBODY)}\n")
+            allowing = policy_text(bed, DENY, extra=POLICY, on_exit="closed", bind="strict").replace("[defaults]", '[defaults]\naction = "allow"')
+            with Sallyport(bed, allowing, name="allowing") as firewall:
+                suite.on_failure = firewall.log
+                denied_by_name(suite, World(bed, servers, Clients(bed, servers), capture, firewall), dns, mode)
                 suite.on_failure = None
 
 
@@ -246,9 +263,36 @@ while time.monotonic() < end:
         expect(wait_until(lambda: reached(it, "github.test", 4) == known, 10.0), "github.test")
 
 
+def denied_by_name(suite: Suite, it: World, dns: Dns, label: str) -> None:
+    resolver, spare = it.bed.server_address(4, NOBODY), it.bed.server_address(4, SPARE)
+    with suite.case(f"{label}: a default that allows, and deny rules by name for SSH and TCP: their addresses are known and refused"):
+        expect(wait_until(lambda: status(it)["bindings"]["lookups"] >= 4, 10.0), str(status(it)))
+        expect(status(it)["binds"]["new"] >= 4 and status(it)["binds"]["full"] == 0, str(status(it)["binds"]))
+        for family in (4, 6):
+            for index in (GITHUB, GITLAB):
+                mark = it.mark()
+                result = it.bed.run("client", ssh(it, it.bed.server_address(family, index), family), 12)
+                expect(result.code not in (0, None), result.describe())
+                it.expect_event(mark, verdict="deny", reason="rule_denies", dport=22)
+        mark = it.mark()
+        result = it.bed.run("client", ["dig", "+tries=1", "+time=1", f"@{resolver}", "gitlab.test"], 8)
+        expect("NOERROR" not in result.out, result.describe())
+        it.expect_event(mark, verdict="deny", reason="rule_denies", dport=53)
+        expect_equal(reached(it, spare, 4), spare, "an address of no denied name")
+    with suite.case(f"{label}: a default that allows: answers bind, so the address is refused that a denied name has moved to"):
+        dns.set({**TABLE, "github.test": SPARE})
+        result = it.bed.run("client", ["dig", "+short", f"@{resolver}", "github.test"], 8)
+        expect_equal(result.out.strip(), spare, result.describe())
+        mark = it.mark()
+        result = it.bed.run("client", ssh(it, spare, 4), 12)
+        expect(result.code not in (0, None), result.describe())
+        it.expect_event(mark, verdict="deny", reason="rule_denies", dport=22)
+
+
 def other_configuration(suite: Suite, it: World, label: str) -> None:
     with suite.case(f"{label}: another resolver in resolv.conf is trusted within seconds, and the old one no more"):
         other = it.bed.server_address(4, LIAR)
+        since = int(time.time())
         (ETC_NETNS / it.bed.firewall / "resolv.conf").write_text(f"nameserver {other}\n")
         # A gateway also trusts itself, where the workloads are.
         expect(wait_until(lambda: status(it)["resolver"]["asked"] == [other], 6.0), str(status(it)["resolver"]))
@@ -260,6 +304,12 @@ def other_configuration(suite: Suite, it: World, label: str) -> None:
         it.expect_event(mark, verdict="deny", reason="resolver_not_trusted", dport=53)
         result = it.bed.run("client", ["dig", "+short", f"@{other}", "web.test"], 8)
         expect_equal(result.out.strip(), it.bed.server_address(4, NOBODY), result.describe())
+    with suite.case(f"{label}: what the old resolver said is not written"):
+        it.firewall.stop()
+        state = json.loads((it.bed.scratch / "control.bindings.json").read_text())
+        expect_equal(state["resolvers"], {"": [other]}, "whose word it is")
+        expect(state["bindings"] and all(each["told"] >= since for each in state["bindings"]), str(state["bindings"][:2]))
+        it.firewall.start()
 
 
 if __name__ == "__main__":

@@ -270,6 +270,56 @@ TEST(PolicyExactNamesTest, AreThoseOfStrictAllowRulesInOrder) {
   EXPECT_THAT(texts(Policy().exact_names(kNow, 9)), IsEmpty());
 }
 
+TEST(PolicyDeniedNamesTest, AreThoseOfDenyRulesForProtocolsThatCarryNone) {
+  const auto policy = load(
+      "[[rules]]\nto = \"allowed.example\"\n"
+      "[[rules]]\nto = [\"a.example\", \"*.w.example\", \".x.example\", \"192.0.2.1\"]\naction = \"deny\"\nprotocols = \"ssh\"\n"
+      "[[rules]]\nto = [\"a.example\", \"b.example\"]\naction = \"deny\"\nprotocols = [\"tls\", \"tcp\"]\nports = 443\n"
+      "[[rules]]\nto = \"named.example\"\naction = \"deny\"\nprotocols = [\"tls\", \"quic\", \"http\", \"dtls\", \"dns\"]\nports = 443\n"
+      "[[rules]]\nto = \"e.example\"\naction = \"deny\"\nprotocols = \"ntp\"\nexpires = 2020-01-01T00:00:00Z\n");
+  EXPECT_THAT(texts(policy->denied_names(kNow, 100)), ElementsAre("a.example", "x.example", "b.example"));
+  EXPECT_THAT(texts(policy->denied_names(kNow, 1)), ElementsAre("a.example"));
+  EXPECT_THAT(texts(policy->exact_names(kNow, 100)), ElementsAre("allowed.example"));
+  EXPECT_THAT(texts(policy->exact_names_for(0, Transport::kTcp, 22, kNow, 100)), IsEmpty()) << "nobody waits for them";
+  for (const char* each : {"allowed.example", "a.example", "x.example", "b.example", "e.example"}) EXPECT_TRUE(policy->looks_up(name_of(each))) << each;
+  for (const char* each : {"named.example", "y.x.example", "w.example", "other.example"}) EXPECT_FALSE(policy->looks_up(name_of(each))) << each;
+}
+
+TEST(PolicyDeniedNamesTest, BindingsAreNeededByRulesWhoseNamesCountAtTheirAddressesAlone) {
+  const auto needs = [](const std::string& rule) { return load("[[rules]]\n" + rule)->needs_bindings(); };
+  EXPECT_TRUE(needs("to = \"a.example\"\n"));
+  EXPECT_TRUE(needs("to = \"*.a.example\"\naction = \"deny\"\nprotocols = \"ssh\"\n"));
+  EXPECT_FALSE(needs("to = \"a.example\"\naction = \"deny\"\n"));
+  EXPECT_FALSE(needs("to = \"a.example\"\nbind = \"any\"\n"));
+  EXPECT_FALSE(needs("to = \"a.example\"\nprotocols = \"dns\"\n"));
+  EXPECT_FALSE(needs("to = \"192.0.2.1\"\nprotocols = \"ssh\"\n"));
+  EXPECT_FALSE(Policy().needs_bindings());
+}
+
+TEST(PolicyDeniedNamesTest, APortHasThemOnlyForProtocolsThatCarryNone) {
+  const auto policy = load(
+      "[scopes.s]\nusers = 1\n"
+      "[[rules]]\nto = \"a.example\"\naction = \"deny\"\n"
+      "[[rules]]\nto = \"b.example\"\naction = \"deny\"\nprotocols = [\"tls\", \"ssh\"]\nports = [22, 8443]\nscope = \"s\"\n"
+      "[[rules]]\nto = \"192.0.2.1\"\naction = \"deny\"\nprotocols = \"tcp\"\nports = 9\n");
+  const auto denies = [&](ScopeSet scopes, std::uint16_t port, Transport transport = Transport::kTcp) {
+    return policy->denies_names_at(scopes, transport, port, kNow);
+  };
+  EXPECT_FALSE(denies(1, 443));
+  EXPECT_TRUE(denies(1, 22));
+  EXPECT_TRUE(denies(1, 8443));
+  EXPECT_FALSE(denies(0, 22));
+  EXPECT_FALSE(denies(1, 22, Transport::kUdp));
+  EXPECT_FALSE(denies(1, 9));
+}
+
+TEST(PolicyDeniedNamesTest, AMatchTellsWhetherARuleThatHasTheNameAllows) {
+  const auto policy = load("[[rules]]\nto = \"any\"\n[[rules]]\nto = \"a.example\"\n");
+  EXPECT_TRUE(ask(*policy, {.name = "a.example"}).by_name);
+  EXPECT_FALSE(ask(*policy, {.name = "b.example"}).by_name);
+  EXPECT_FALSE(ask(*policy, {.name = "a.example", .bound = false}).by_name) << "it allows nothing then";
+}
+
 TEST(PolicyViewTest, FirstScopeWithResolversOfItsOwn) {
   const auto policy = load(
       "[scopes.a]\nusers = 1\n[scopes.b]\nusers = 2\nresolvers = [\"192.0.2.53\", \"2001:db8::53\"]\n"
@@ -375,7 +425,11 @@ TEST(PolicyBindWarningTest, TellsWhatNamesCannotDoWithoutKeysAndLookups) {
                           "that name was seen"));
   EXPECT_THAT(warnings_of("[[rules]]\nto = \"192.0.2.1\"\nbind = \"strict\"\n"),
               ElementsAre("p.toml:4:8: rules[0].bind: no target is a name, so there is nothing to bind"));
-  EXPECT_THAT(warnings_of("[[rules]]\nto = \"*.x.example\"\nprotocols = \"tcp\"\nports = 9\naction = \"deny\"\n"), IsEmpty());
+  EXPECT_THAT(warnings_of("[[rules]]\nto = \"*.x.example\"\nprotocols = \"tcp\"\nports = 9\naction = \"deny\"\n"),
+              ElementsAre("p.toml:3:6: rules[0].to: tcp carries no name: an address belongs to a name below \"x.example\" only while a lookup of "
+                          "that name was seen, and no other is denied"));
+  EXPECT_THAT(warnings_of("[[rules]]\nto = \"*.x.example\"\naction = \"deny\"\n"), IsEmpty());
+  EXPECT_THAT(warnings_of("[[rules]]\nto = \"a.example\"\nprotocols = \"ssh\"\naction = \"deny\"\n"), IsEmpty());
   EXPECT_THAT(warnings_of("[[rules]]\nto = [\"*.x.example\", \"a.example\"]\n[[rules]]\nto = \"192.0.2.1\"\nprotocols = \"ssh\"\n"), IsEmpty());
 }
 

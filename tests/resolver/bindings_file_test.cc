@@ -23,21 +23,38 @@ constexpr Timestamp kNow{std::chrono::hours(500'000)};
 
 engine::Binding binding(std::string_view address, std::string_view name, Duration life, policy::View view = 0) {
   return {IpAddress::parse(address).value(), DomainName::parse(name).value(), kNow + life,
-          engine::BindingSource::kAnswer, view};
+          engine::BindingSource::kAnswer, view, 0, kNow - 1min};
 }
 
 std::shared_ptr<const policy::Policy> empty_policy() {
   return policy::load_policy_text("version = 1\n", "p.toml").value();
 }
 
-std::string entry(std::string_view address, std::string_view name, Duration life, std::string_view more = "") {
+TrustedServers trusted(const std::vector<std::string>& servers = {"192.0.2.53"}, Timestamp since = {}) {
+  TrustedServers list{{}, since};
+  for (const std::string& server : servers) list.servers.push_back(IpAddress::parse(server).value());
+  return list;
+}
+
+std::string text_of(const std::vector<engine::Binding>& bindings, const TrustedServers& servers = trusted()) {
+  return bindings_to_text(bindings, *empty_policy(), servers, kNow);
+}
+std::expected<std::vector<engine::Binding>, std::string> from_text(std::string_view text, Timestamp now = kNow,
+                                                                   const TrustedServers& servers = trusted()) {
+  return bindings_from_text(text, *empty_policy(), servers.servers, now);
+}
+
+std::string entry(std::string_view address, std::string_view name, Duration life, std::string_view more = "",
+                  Duration told = 0s) {
   const auto end = std::chrono::duration_cast<std::chrono::seconds>((kNow + life).time_since_epoch()).count();
   return R"({"address":")" + std::string(address) + R"(","name":")" + std::string(name) + R"(","expires":)" +
-         std::to_string(end) + std::string(more) + "}";
+         std::to_string(end) + R"(,"told":)" +
+         std::to_string(std::chrono::duration_cast<std::chrono::seconds>((kNow - told).time_since_epoch()).count()) +
+         std::string(more) + "}";
 }
 
 std::vector<engine::Binding> read(const std::string& entries) {
-  return bindings_from_text(R"({"version":1,"bindings":[)" + entries + "]}", *empty_policy(), kNow).value();
+  return from_text(R"({"version":2,"resolvers":{"":["192.0.2.53"]},"bindings":[)" + entries + "]}").value();
 }
 
 class BindingsFileTest : public ::testing::Test {
@@ -56,7 +73,7 @@ class BindingsFileTest : public ::testing::Test {
 TEST(BindingsTextTest, WhatIsWrittenIsReadAgain) {
   const std::vector<engine::Binding> all = {binding("192.0.2.1", "github.example", 10min),
                                             binding("2001:db8::1", "github.example", 1h)};
-  const auto restored = bindings_from_text(bindings_to_text(all, *empty_policy(), kNow), *empty_policy(), kNow);
+  const auto restored = from_text(text_of(all));
   ASSERT_TRUE(restored);
   ASSERT_THAT(*restored, SizeIs(2));
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -64,21 +81,58 @@ TEST(BindingsTextTest, WhatIsWrittenIsReadAgain) {
     EXPECT_EQ((*restored)[i].name, all[i].name);
     EXPECT_EQ((*restored)[i].expires, all[i].expires);
     EXPECT_EQ((*restored)[i].view, 0);
+    EXPECT_EQ((*restored)[i].told, all[i].told) << "the resolver's word is not renewed by a restart";
     EXPECT_EQ((*restored)[i].source, engine::BindingSource::kState);
   }
 }
 
 TEST(BindingsTextTest, WhatHasExpiredIsNeitherWrittenNorRead) {
   const std::vector<engine::Binding> all = {binding("192.0.2.1", "a.example", 0s), binding("192.0.2.2", "b.example", 1min)};
-  const std::string text = bindings_to_text(all, *empty_policy(), kNow);
+  const std::string text = text_of(all);
   EXPECT_THAT(text, ::testing::Not(HasSubstr("a.example")));
-  EXPECT_THAT(bindings_from_text(text, *empty_policy(), kNow).value(), SizeIs(1));
-  EXPECT_THAT(bindings_from_text(text, *empty_policy(), kNow + 1min).value(), IsEmpty());
+  EXPECT_THAT(from_text(text).value(), SizeIs(1));
+  EXPECT_THAT(from_text(text, kNow + 1min).value(), IsEmpty());
 }
 
 TEST(BindingsTextTest, NothingLivesLongerThanABindingMay) {
   EXPECT_THAT(read(entry("192.0.2.1", "a.example", 24h)), SizeIs(1));
   EXPECT_THAT(read(entry("192.0.2.1", "a.example", 24h * 365)), IsEmpty());
+  EXPECT_THAT(read(entry("192.0.2.1", "a.example", 10min, "", 24h)), SizeIs(1)) << "TTL and grace";
+  EXPECT_THAT(read(entry("192.0.2.1", "a.example", 10min, "", 25h)), IsEmpty());
+  const auto later = read(entry("192.0.2.1", "a.example", 10min, "", -1h));
+  ASSERT_THAT(later, SizeIs(1)) << "the clock was set back";
+  EXPECT_EQ(later[0].told, kNow);
+}
+
+TEST(BindingsTextTest, WhatAServerSaidThatIsNotTrustedAnyMoreIsLeftOut) {
+  const std::string text = text_of({binding("192.0.2.1", "a.example", 1h)}, trusted({"192.0.2.53", "192.0.2.54"}));
+  EXPECT_THAT(from_text(text, kNow, trusted({"192.0.2.54", "192.0.2.53"})).value(), SizeIs(1));
+  EXPECT_THAT(from_text(text, kNow, trusted({"192.0.2.53", "192.0.2.54", "192.0.2.55"})).value(), SizeIs(1)) << "one more";
+  EXPECT_THAT(from_text(text, kNow, trusted({"192.0.2.53"})).value(), IsEmpty());
+  EXPECT_THAT(from_text(text, kNow, trusted({})).value(), IsEmpty());
+  for (const char* resolvers : {R"({})", R"({"":[]})", R"({"":"192.0.2.53"})", R"({"":["192.0.2.53",7]})", R"({"":["nobody"]})"}) {
+    const std::string odd = std::string(R"({"version":2,"resolvers":)") + resolvers + R"(,"bindings":[)" + entry("192.0.2.1", "a.example", 1h) + "]}";
+    EXPECT_THAT(from_text(odd).value(), IsEmpty()) << resolvers;
+  }
+}
+
+TEST(BindingsTextTest, WhatWasToldBeforeAServerLeftTheListIsNotWritten) {
+  const std::vector<engine::Binding> all = {binding("192.0.2.1", "a.example", 1h)};  // Told a minute ago.
+  EXPECT_THAT(from_text(text_of(all, trusted({"192.0.2.53"}, kNow - 2min))).value(), SizeIs(1));
+  EXPECT_THAT(from_text(text_of(all, trusted({"192.0.2.53"}, kNow - 30s))).value(), IsEmpty());
+}
+
+TEST(BindingsTextTest, AScopeGoesByItsOwnResolvers) {
+  const auto policy_with = [](const char* servers) {
+    return policy::load_policy_text(std::string("version = 1\n[scopes.agent]\nsources = [\"10.0.0.0/8\"]\nresolvers = [") + servers + "]\n", "p.toml").value();
+  };
+  const auto before = policy_with("\"192.0.2.60\"");
+  const std::string text = bindings_to_text(std::vector{binding("192.0.2.1", "a.example", 1h, 1)}, *before, trusted({}, kNow), kNow);
+  const auto restored = [&](const policy::Policy& policy) { return bindings_from_text(text, policy, {}, kNow).value(); };
+  ASSERT_THAT(restored(*before), SizeIs(1));
+  EXPECT_EQ(restored(*before)[0].view, 1);
+  EXPECT_THAT(restored(*policy_with("\"192.0.2.60\", \"192.0.2.61\"")), SizeIs(1));
+  EXPECT_THAT(restored(*policy_with("\"192.0.2.61\"")), IsEmpty());
 }
 
 TEST(BindingsTextTest, EntriesThatDoNotParseAreLeftOutAndTheOthersKept) {
@@ -86,8 +140,8 @@ TEST(BindingsTextTest, EntriesThatDoNotParseAreLeftOutAndTheOthersKept) {
   for (const std::string& bad :
        {entry("192.0.2.256", "a.example", 1min), entry("192.0.2.1", "a..example", 1min), entry("192.0.2.1", "", 1min),
         entry("192.0.2.1", "192.0.2.1", 1min), entry("192.0.2.1", "a.example", 1min, R"(,"scope":"nobody")"),
-        entry("192.0.2.1", "a.example", 1min, R"(,"expires":"soon")"), std::string("null"), std::string("[]"),
-        std::string("{}"), std::string(R"({"address":1,"name":2,"expires":3})"),
+        entry("192.0.2.1", "a.example", 1min, R"(,"expires":"soon")"), entry("192.0.2.1", "a.example", 1min, R"(,"told":-1)"), std::string("null"), std::string("[]"),
+        std::string("{}"), std::string(R"({"address":1,"name":2,"expires":3,"told":4})"),
         std::string(R"({"address":"192.0.2.1","name":"a.example","expires":1e300})"),
         std::string(R"({"address":"192.0.2.1","name":"a.example","expires":18446744073709551615})"),
         std::string(R"({"address":"192.0.2.1","name":"a.example","expires":-9223372036854775808})")}) {
@@ -103,14 +157,15 @@ TEST(BindingsTextTest, NoMoreAreReadThanThereIsRoomFor) {
 }
 
 TEST(BindingsTextTest, ATextThatIsNoneOfOursIsRefused) {
-  for (const char* text : {"", "{", "[]", "null", "{}", R"({"version":2,"bindings":[]})", R"({"version":1})",
-                           R"({"version":1,"bindings":{}})", R"({"version":"1","bindings":[]})"}) {
-    EXPECT_FALSE(bindings_from_text(text, *empty_policy(), kNow)) << text;
+  for (const char* text : {"", "{", "[]", "null", "{}", R"({"version":1,"resolvers":{},"bindings":[]})", R"({"version":2})",
+                           R"({"version":2,"resolvers":{},"bindings":{}})", R"({"version":"2","resolvers":{},"bindings":[]})",
+                           R"({"version":2,"bindings":[]})", R"({"version":2,"resolvers":[],"bindings":[]})"}) {
+    EXPECT_FALSE(from_text(text)) << text;
   }
-  const std::string whole = bindings_to_text(std::vector{binding("192.0.2.1", "a.example", 1min)}, *empty_policy(), kNow);
+  const std::string whole = text_of({binding("192.0.2.1", "a.example", 1min)});
   for (std::size_t length = 0; length + 1 < whole.size(); ++length) {
     const std::vector<char> prefix(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
-    EXPECT_FALSE(bindings_from_text({prefix.data(), prefix.size()}, *empty_policy(), kNow)) << length;
+    EXPECT_FALSE(from_text({prefix.data(), prefix.size()})) << length;
   }
 }
 

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -63,6 +64,13 @@ class FakeDnsServer {
     int most = 0;
     for (const auto& [port, count] : by_port_) most = std::max(most, count);
     return most;
+  }
+  // ports returns where questions came from.
+  std::set<std::uint16_t> ports() const {
+    const std::lock_guard lock(mutex_);
+    std::set<std::uint16_t> ports;
+    for (const auto& [port, count] : by_port_) ports.insert(port);
+    return ports;
   }
 
  private:

@@ -163,6 +163,24 @@ TEST(LookupScheduleTest, OtherServersMakeEverythingDue) {
   EXPECT_EQ(schedule.under_way(), 0U);
 }
 
+TEST(LookupScheduleTest, AClaimedNameGoesBeforeAllOthersAndHasRoomInAFullSchedule) {
+  LookupSchedule schedule(3);
+  ASSERT_TRUE(schedule.keep_warm(name("warm.example"), 0, kStart));
+  EXPECT_EQ(schedule.ask(name("a.example"), 0, kStart), Asked::kQueued);
+  EXPECT_EQ(schedule.ask(name("b.example"), 0, kStart), Asked::kQueued);
+  EXPECT_EQ(schedule.ask(name("c.example"), 0, kStart), Asked::kFull);
+  EXPECT_EQ(schedule.ask_first(name("c.example"), 0, kStart), Asked::kQueued);
+  EXPECT_EQ(schedule.ask_first(name("b.example"), 0, kStart), Asked::kQueued) << "it waited behind others";
+  EXPECT_EQ(schedule.ask_first(name("b.example"), 0, kStart), Asked::kUnderWay);
+  std::vector<std::string> order;
+  while (const auto lookup = schedule.take(kStart)) order.emplace_back(lookup->name.text());
+  EXPECT_EQ(order, (std::vector<std::string>{"c.example", "b.example", "a.example", "warm.example"}));
+  for (int i = 0; i < static_cast<int>(kResolverMisses) - 1; ++i) {
+    EXPECT_EQ(schedule.ask_first(numbered(i), 0, kStart), Asked::kQueued) << i;
+  }
+  EXPECT_EQ(schedule.ask_first(name("late.example"), 0, kStart), Asked::kFull) << "bounded";
+}
+
 TEST(LookupScheduleTest, FinishOfNothingIsHarmless) {
   LookupSchedule schedule(10);
   schedule.finish(0, Result::kFailed, 0s, kStart);

@@ -86,8 +86,24 @@ TEST(MissFilterTest, RemembersABoundedNumberOfPorts) {
     EXPECT_TRUE(filter.admit(miss_on(static_cast<std::uint16_t>(port)), start));
   }
   EXPECT_FALSE(filter.admit(miss_on(0), start));
-  EXPECT_TRUE(filter.admit(miss_on(60'000), start));
-  EXPECT_TRUE(filter.admit(miss_on(0), start)) << "all were forgotten to make room";
+  EXPECT_FALSE(filter.admit(miss_on(60'000), start)) << "one scope has them all";
+  EXPECT_TRUE(filter.admit(miss_on(60'000), start + kResolverMissAgain)) << "the others say nothing any more";
+  EXPECT_EQ(filter.size(), 1U);
+}
+
+TEST(MissFilterTest, AScopeWithManyPortsResetsNoOther) {
+  MissFilter filter;
+  const Timestamp start(std::chrono::hours(1));
+  const auto miss_of = [](policy::ScopeSet scopes, std::uint16_t port) {
+    engine::BindingMiss miss = miss_on(port);
+    miss.scopes = scopes;
+    return miss;
+  };
+  for (const std::uint16_t port : std::array<std::uint16_t, 3>{22, 23, 24}) EXPECT_TRUE(filter.admit(miss_of(2, port), start));
+  for (std::uint32_t port = 0; port < 10'000; ++port) (void)filter.admit(miss_of(1, static_cast<std::uint16_t>(port)), start);
+  for (const std::uint16_t port : std::array<std::uint16_t, 3>{22, 23, 24}) EXPECT_FALSE(filter.admit(miss_of(2, port), start)) << port;
+  EXPECT_TRUE(filter.admit(miss_of(4, 22), start)) << "a third scope finds room";
+  EXPECT_EQ(filter.size(), kResolverMissPorts);
 }
 
 }  // namespace

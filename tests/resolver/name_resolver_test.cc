@@ -8,6 +8,7 @@
 #include <chrono>
 #include <functional>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "fake_dns_server.h"
@@ -241,6 +242,48 @@ TEST_F(NameResolverTest, AScopesOwnResolversBindInItsViewAlone) {
     return bound("198.51.100.1", "a.example", 1);
   }));
   EXPECT_FALSE(bound("198.51.100.1", "a.example", 0));
+}
+
+TEST_F(NameResolverTest, ADeniedNameIsBoundInEveryView) {
+  server_.set("bad.example", {"198.51.100.66"});
+  server_.set("a.example", {"198.51.100.1"});
+  start("[scopes.agent]\nsources = [\"192.0.2.0/24\"]\nresolvers = [\"127.0.0.1\"]\n" + rule(R"("a.example")") +
+        "[[rules]]\nto = [\"bad.example\", \"*.worse.example\"]\nprotocols = [\"ssh\"]\naction = \"deny\"\n" +
+        "[[rules]]\nto = \"tls.example\"\naction = \"deny\"\n");
+  EXPECT_TRUE(wait_for([&] { return bound("198.51.100.66", "bad.example", 0) && bound("198.51.100.66", "bad.example", 1); }));
+  EXPECT_TRUE(wait_for([&] { return bound("198.51.100.1", "a.example"); }));
+  EXPECT_EQ(server_.questions_for("tls.example"), 0) << "its bytes say its name";
+  EXPECT_EQ(resolver_->status().names, 3U);
+}
+
+TEST_F(NameResolverTest, AClaimedNameBehindThousandsIsLookedUp) {
+  std::string names;
+  for (std::size_t i = 0; i <= kResolverNames; ++i) names += "\"n" + std::to_string(i) + ".example\", ";
+  server_.set("last.example", {"198.51.100.99"});
+  start(rule(names + "\"last.example\""));
+  EXPECT_THAT(said(), ElementsAre(HasSubstr("more than 4096 names")));
+  engine::BindingMiss miss;
+  miss.port = 443;
+  miss.name = name("last.example");
+  const auto before = std::chrono::steady_clock::now();
+  resolver_->request(miss);
+  EXPECT_TRUE(wait_for([&] { return bound("198.51.100.99", "last.example"); }));
+  EXPECT_LT(server_.questions(), static_cast<int>(2 * kResolverNames)) << "not behind the others";
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));
+}
+
+TEST_F(NameResolverTest, ThePortsOfItsSocketsAreKnownWhileTheyAreOpen) {
+  server_.be_silent(true);
+  start(rule(R"("a.example")"));
+  ASSERT_TRUE(wait_for([&] { return server_.questions() >= 2; }));
+  const std::set<std::uint16_t> asked_from = server_.ports();
+  EXPECT_FALSE(asked_from.empty());
+  for (const std::uint16_t port : asked_from) EXPECT_TRUE(resolvers_->is_own_port(Transport::kUdp, port)) << port;
+  EXPECT_FALSE(resolvers_->is_own_port(Transport::kUdp, server_.port()));
+  resolver_.reset();
+  for (std::uint32_t port = 0; port <= 0xffff; ++port) {
+    EXPECT_FALSE(resolvers_->is_own_port(Transport::kUdp, static_cast<std::uint16_t>(port))) << port;
+  }
 }
 
 }  // namespace

@@ -6,9 +6,10 @@ bindings() {
 import json, time
 names = [f"h{i:04d}.allowed.test" for i in range(256)]
 addresses = [f"10.77.{net}.{host}" for net in (0, 2) for host in range(2, 34)]
-expires = int(time.time()) + 3600
-print(json.dumps({"version": 1, "bindings": [{"address": address, "name": name, "expires": expires}
-                                             for address in addresses for name in names]}))
+now = int(time.time())
+print(json.dumps({"version": 2, "resolvers": {"": ["10.77.0.53"]},
+                  "bindings": [{"address": address, "name": name, "expires": now + 3600, "told": now}
+                               for address in addresses for name in names]}))
 P
 }
 c_start() {

@@ -52,13 +52,14 @@ inline constexpr std::size_t kBudgetNames = 262'144;
 inline constexpr std::size_t kBudgetCounts = 4'096;
 
 // --- Bindings --------------------------------------------------------------------------------------
-inline constexpr std::size_t kBindings = 65'536;          // Of all workers; 19 MB.
+inline constexpr std::size_t kBindings = 65'536;          // Of all workers; 22 MB.
 inline constexpr std::size_t kBindingsPerName = 64;       // Large services answer with a dozen at a time.
 inline constexpr std::size_t kBindingsPerAddress = 256;   // One address of a CDN has many names.
 inline constexpr std::size_t kNamesTriedPerAddress = 32;  // Of which a flow without a name tries the newest.
 inline constexpr Duration kBindingTtlMin = std::chrono::seconds(60);
 inline constexpr Duration kBindingTtlMax = std::chrono::hours(24);
 inline constexpr Duration kBindingKeptMax = std::chrono::hours(24);  // Behind the last answer, however much it is used.
+inline constexpr Duration kBindingKeptAgain = std::chrono::seconds(1);  // Between two prolongations by one flow.
 // Questions without an answer; the oldest is forgotten. Resolver libraries ask hundreds over one socket.
 inline constexpr std::size_t kDnsPendingPerFlow = 512;
 inline constexpr std::size_t kDnsPendingPerWorker = 16'384;  // 1 MB.

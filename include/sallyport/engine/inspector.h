@@ -48,6 +48,9 @@ struct InspectorOptions {
   std::shared_ptr<NameBindings> bindings;
   // What view 0 believes, the policy's own servers included. Absent: the servers that the policy's `dns.resolvers` list, and any when they say "system".
   std::shared_ptr<const Resolvers> resolvers;
+  // Of this process. With it, questions for names of rules that come from one of the resolvers' own ports and this user are
+  // its own look-ups, and pass whoever else may not ask them.
+  std::optional<std::uint32_t> own_uid;
   // Distinct names below wildcards, counted for all workers together. Absent: the inspector counts its own.
   std::shared_ptr<LookupBudget> lookup_budget;
   // Called when a flow begins to wait because its address belongs to no name that its port's rules have: the owner may

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "sallyport/core/domain_name.h"
@@ -29,6 +30,15 @@ struct Binding {
   Timestamp expires;  // TTL and grace included.
   BindingSource source = BindingSource::kAnswer;
   policy::View view = 0;
+  policy::ScopeSet scopes = 0;  // kAnswer: who asked, for the shares.
+  Timestamp told{};             // When a resolver said it last; the epoch: now.
+};
+
+// BindingRef finds a binding again without its name.
+struct BindingRef {
+  static constexpr std::uint32_t kNone = UINT32_MAX;
+  std::uint32_t slot = kNone;
+  std::uint64_t name_hash = 0;
 };
 
 // may_bind tells whether an answer may give `name` this address: a public unicast one, or any unicast one that the policy
@@ -45,18 +55,34 @@ class NameBindings {
   NameBindings& operator=(const NameBindings&) = delete;
 
   // kReplaced: the name had kBindingsPerName addresses, and the one of them that would have expired first made room.
-  // kAddressFull, kFull: not bound.
-  enum class Outcome : std::uint8_t { kNew, kReplaced, kRefreshed, kAddressFull, kFull };
+  // kMadeRoom: the table, the share of answers or the address was full, and a binding that an answer had made and that
+  // was unused for long gave way. kAddressFull, kFull: not bound.
+  enum class Outcome : std::uint8_t { kNew, kReplaced, kMadeRoom, kRefreshed, kAddressFull, kFull };
+  static constexpr std::size_t kOutcomes = 6;
+  static constexpr std::string_view to_string(Outcome outcome) {
+    constexpr std::string_view kWords[] = {"new", "replaced", "made_room", "refreshed", "address_full", "full"};
+    return kWords[static_cast<std::size_t>(outcome)];
+  }
 
   // All functions: thread-safe, no allocation but for list(). At a bound what has expired makes room, or an older
-  // address of the same name; never a living binding of another name, whose flows it would deny. A binding that has
-  // expired already is not made (kFull).
+  // address of the same name.
+  //
+  // Shares: what answers made, those of the state file included, takes at most three quarters of the table, so that
+  // there is always room for own look-ups. When that share or an address is full, whoever holds most of it (the flows of
+  // one scope, those in no scope, the state file) loses the longest unused of some of his. So who asks for many names
+  // drives out his own, and never what own look-ups made.
+  //
+  // A binding that has expired already is not made (kFull, and not counted).
   Outcome bind(const Binding& binding, Timestamp now);
+  // outcome_count tells how often bind ended so.
+  std::uint64_t outcome_count(Outcome outcome) const;
   bool bound(const IpAddress& address, const DomainName& name, policy::View view, Timestamp now) const;
   // keep_until prolongs a living binding that a flow uses, at most to kBindingKeptMax after the last answer that gave
-  // it; never shortens it.
-  void keep_until(const IpAddress& address, const DomainName& name, policy::View view, Timestamp now, Timestamp until);
-  // names_of copies at most `out.size()` living names of an address, the newest first, and returns how many.
+  // it; never shortens it. The second form is for the flow's further packets; it does nothing when the binding is gone.
+  BindingRef keep_until(const IpAddress& address, const DomainName& name, policy::View view, Timestamp now, Timestamp until);
+  void keep_until(BindingRef binding, const IpAddress& address, Timestamp now, Timestamp until);
+  // names_of copies at most `out.size()` living names of an address, those of own look-ups before the others and the
+  // newest of each first, and returns how many.
   std::size_t names_of(const IpAddress& address, policy::View view, Timestamp now, std::span<DomainName> out) const;
   // any_name_of tells whether `accepts(context, name)` is true for some living name of an address. It is called under a
   // lock: it must be quick and must not come back here.

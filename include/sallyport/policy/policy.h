@@ -114,6 +114,8 @@ struct PolicyMatch {
   RuleId other_host_key = kNoRule;
   // Allowed, provided that the host key is one of the rule's: ask again once it is known.
   bool needs_host_key = false;
+  // Allowed, and some rule that allows has the name.
+  bool by_name = false;
 };
 
 // EarlyMatch is what the policy can say of a flow before any byte of it is seen.
@@ -172,6 +174,16 @@ class Policy {
   // exact_names_for returns those of the rules that could allow a flow to this port: what is looked up on a miss.
   std::vector<DomainName> exact_names_for(ScopeSet scopes, Transport transport, std::uint16_t port, Timestamp now,
                                           std::size_t at_most) const;
+  // denied_names returns every name that a deny rule mentions exactly for protocols that carry none: such a rule denies
+  // only addresses that are known to have the name. In the order of the rules.
+  std::vector<DomainName> denied_names(Timestamp now, std::size_t at_most) const;
+  // looks_up tells whether `name` is one of exact_names or denied_names, expired or not.
+  bool looks_up(const DomainName& name) const;
+  // needs_bindings tells whether any rule's verdict depends on what addresses a name has.
+  bool needs_bindings() const;
+  // denies_names_at tells whether a deny rule with names for protocols that carry none could match a flow to this port. It
+  // errs on the side of "could".
+  bool denies_names_at(ScopeSet scopes, Transport transport, std::uint16_t port, Timestamp now) const;
   // has_host_keys tells whether any rule in force pins host keys; without one, SSH flows end at the first answer.
   bool has_host_keys() const;
   // ssh_at tells whether an allow rule for ssh, whatever its targets, is in force for these scopes and this port: the

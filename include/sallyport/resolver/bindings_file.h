@@ -13,14 +13,25 @@
 
 namespace sallyport::resolver {
 
-// bindings_to_text returns the living ones as JSON. A view is written as its scope's name: numbers follow the policy.
-std::string bindings_to_text(std::span<const engine::Binding> bindings, const policy::Policy& policy, Timestamp now);
+// TrustedServers is whose answers view 0 believes, and since when: no server has left the list after that.
+struct TrustedServers {
+  std::vector<IpAddress> servers;
+  Timestamp since{};
+};
+
+// bindings_to_text returns the living ones as JSON, and whose word each view's are. A view is written as its scope's name:
+// numbers follow the policy. What view 0 was told before `trusted.since` is left out: a server may have said it that is not
+// trusted any more.
+std::string bindings_to_text(std::span<const engine::Binding> bindings, const policy::Policy& policy,
+                             const TrustedServers& trusted, Timestamp now);
 
 // bindings_from_text returns what `text` has and still lives, at most kBindings, with source kState. Entries that do
-// not parse, whose scope has no resolvers of its own any more, or that end later than any binding may, are left out.
-// Fails when the text as a whole is none of ours.
+// not parse, whose scope has no resolvers of its own any more, or that end later than any binding may, are left out; so
+// are all of a view where a server was believed that is not any more, `trusted` being those of view 0. When a resolver
+// said it last is kept. Fails when the text as a whole is none of ours.
 std::expected<std::vector<engine::Binding>, std::string> bindings_from_text(std::string_view text,
-                                                                           const policy::Policy& policy, Timestamp now);
+                                                                           const policy::Policy& policy,
+                                                                           std::span<const IpAddress> trusted, Timestamp now);
 
 // write_bindings_file replaces the file as a whole (a file beside it, then a rename; mode 0600).
 std::expected<void, std::string> write_bindings_file(const std::string& path, std::string_view text);

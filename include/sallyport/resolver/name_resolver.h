@@ -28,8 +28,9 @@ struct ResolverOptions {
 
 struct ResolverStatus {
   std::vector<IpAddress> trusted;  // View 0: whose answers are believed.
+  Timestamp trusted_since{};       // When a server left that list last; the epoch: none has.
   std::vector<IpAddress> asked;    // View 0: whom the look-ups ask.
-  std::uint64_t names = 0;         // Kept warm.
+  std::uint64_t names = 0;         // Kept warm; a name counts once for each view.
   bool names_left_out = false;      // There are more than are kept warm.
   std::uint64_t under_way = 0;
   std::uint64_t failing = 0;  // Names whose last look-up failed.

@@ -1,0 +1,52 @@
+// Which addresses may belong to a name, and for how long.
+#include <algorithm>
+
+#include "sallyport/engine/name_bindings.h"
+
+namespace sallyport::engine {
+namespace {
+
+// is_public_v4 leaves out the special-purpose blocks (IANA registry, RFC 6890) but those for documentation.
+bool is_public_v4(std::uint32_t address) {
+  struct Block {
+    std::uint32_t base;
+    int bits;
+  };
+  constexpr Block kNotPublic[] = {{0x00000000, 8}, {0x0a000000, 8}, {0x64400000, 10}, {0x7f000000, 8}, {0xa9fe0000, 16},
+                                  {0xac100000, 12}, {0xc0000000, 24}, {0xc0a80000, 16}, {0xc6120000, 15}, {0xe0000000, 3}};
+  return std::ranges::none_of(kNotPublic, [&](const Block& block) { return (address ^ block.base) >> (32 - block.bits) == 0; });
+}
+
+std::uint32_t word_at(ByteSpan bytes, std::size_t offset) {
+  return static_cast<std::uint32_t>(bytes[offset]) << 24 | static_cast<std::uint32_t>(bytes[offset + 1]) << 16 |
+         static_cast<std::uint32_t>(bytes[offset + 2]) << 8 | bytes[offset + 3];
+}
+
+bool is_public(const IpAddress& address) {
+  const ByteSpan bytes = address.bytes();
+  const std::uint32_t first = word_at(bytes, 0);
+  if (address.is_v4()) return is_public_v4(first);
+  const bool nat64 = first == 0x0064ff9b && word_at(bytes, 4) == 0 && word_at(bytes, 8) == 0;  // RFC 6052 §2.1
+  if (nat64) return is_public_v4(word_at(bytes, 12));
+  if (first >> 16 == 0x2002) return is_public_v4(word_at(bytes, 2));  // 6to4, RFC 3056 §2
+  if (first == 0x20010000) return false;                              // Teredo, RFC 4380 §2.6
+  return first >> 29 == 1;                                            // 2000::/3, RFC 4291 §2.4
+}
+
+bool is_unicast(const IpAddress& address) {
+  const auto zero = [](std::uint8_t byte) { return byte == 0; };
+  return !address.is_multicast_or_broadcast() && !std::ranges::all_of(address.bytes(), zero);
+}
+
+}  // namespace
+
+bool may_bind(const IpAddress& address, const DomainName& name, const policy::Policy& policy) {
+  const IpAddress plain = address.unmapped();
+  return is_unicast(plain) && (is_public(plain) || policy.may_be_private(name));
+}
+
+Duration binding_life(std::uint32_t ttl, const policy::Policy& policy) {
+  return std::clamp<Duration>(std::chrono::seconds(ttl), kBindingTtlMin, kBindingTtlMax) + policy.dns().grace;
+}
+
+}  // namespace sallyport::engine
