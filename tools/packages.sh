@@ -16,7 +16,7 @@ RUN_PACKAGES=(iptables nftables iproute2)
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
-  chromium tcpdump curl conntrack openssl util-linux procps python3
+  chromium tcpdump curl conntrack openssl util-linux procps python3 python3-dnspython
 )
 # What only tools/capture-pcaps needs besides: an FTP server, and a client for the time. No time server: each would take the place
 # of the machine's own.
@@ -70,4 +70,19 @@ install_packages() (
     done
   fi
   return "$status"
+)
+
+# unpack_resolved FOLDER puts systemd-resolved and its library there, for live.stubs. It is not installed, because its
+# package would replace this machine's /etc/resolv.conf. Without it a part of that suite is left out, and says so.
+unpack_resolved() (
+  local folder=$1
+  [ ! -x "$folder/lib/systemd/systemd-resolved" ] && [ ! -x /lib/systemd/systemd-resolved ] || return 0
+  local scratch
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+  cd "$scratch"
+  apt-get -q download systemd-resolved libsystemd-shared >/dev/null 2>&1 || return 0
+  mkdir -p "$folder"
+  local package
+  for package in ./*.deb; do dpkg-deb -x "$package" "$folder"; done
 )

@@ -441,6 +441,39 @@ TEST_F(BindingWaitTest, ARetransmittedSynPassesOnceTheNameIsBound) {
   EXPECT_EQ(again.releases.size(), 1U);
 }
 
+TEST_F(BindingWaitTest, NothingOvertakesASynThatWaits) {
+  TcpConversation tcp = to(443);
+  EXPECT_EQ(fw_.client(tcp.syn()).decision.verdict, Verdict::kHold);
+  (void)tcp.syn_ack();
+  const auto acknowledgement = tcp.client_ack();
+  EXPECT_EQ(fw_.client(acknowledgement).decision.verdict, Verdict::kDrop);
+  const auto hello = tcp.client_data(ClientHelloBuilder::typical("evil.example").record());
+  const auto early = fw_.client(hello);
+  EXPECT_EQ(early.decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(early.decision.reason, Reason::kAwaitingBinding);
+  EXPECT_TRUE(early.releases.empty()) << "the SYN waits on";
+  bind("good.example");
+  EXPECT_EQ(fw_.wait(milliseconds(10)).releases.size(), 1U) << "the SYN alone";
+  EXPECT_EQ(fw_.client(hello).decision.reason, Reason::kNameNotAllowed);
+  EXPECT_EQ(fw_.accepted(), 1U);
+}
+
+TEST_F(BindingWaitTest, AQuicHelloDoesNotGoWithADatagramThatWaits) {
+  const auto datagram = [](ByteSpan payload) {
+    return PacketBuilder::udp(endpoint("10.0.0.1", 7'000), endpoint(kServer, 443)).payload(payload).build();
+  };
+  const Bytes unknown(48, 0x11);
+  EXPECT_EQ(fw_.client(datagram(unknown)).decision.verdict, Verdict::kHold);
+  const auto hello = quic_hello_datagrams(ClientHelloBuilder::post_quantum("evil.example").message());
+  ASSERT_GT(hello.size(), 1U);
+  EXPECT_EQ(fw_.client(datagram(hello[0])).decision.verdict, Verdict::kDrop);
+  bind("a.wild.example");
+  const auto woken = fw_.wait(milliseconds(10));
+  ASSERT_EQ(woken.releases.size(), 1U);
+  EXPECT_EQ(woken.releases[0].decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw_.accepted(), 0U);
+}
+
 TEST_F(BindingWaitTest, AHelloForAnAddressOfAnotherNameWaits) {
   bind("a.wild.example");
   TcpConversation tcp = to(443);
