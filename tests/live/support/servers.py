@@ -6,6 +6,8 @@ Names:  allowed.test, www.allowed.test, other.test, denied.test, blocked.test ->
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import sys
@@ -39,6 +41,7 @@ class Servers:
         self.ca = bed.scratch / "ca.pem"
         self.cert, self.key = self.root / "cert.pem", self.root / "key.pem"
         self._made_run_sshd = False
+        self._run_sshd: int | None = None
         self._sshds: dict[int, Process] = {}
         bed.set_hosts(NAMES)
         self._make_certificates()
@@ -206,10 +209,7 @@ StrictModes no
 PasswordAuthentication no
 PermitRootLogin prohibit-password
 """)
-        run_sshd = Path("/run/sshd")  # sshd insists on its privilege separation folder.
-        if not run_sshd.exists():
-            run_sshd.mkdir(mode=0o755)
-            self._made_run_sshd = True
+        self._share_run_sshd()
         self._sshds[port] = self.bed.spawn("server", f"sshd-{port}", ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)])
         self.bed.wait_listening("server", "tcp", port)
 
@@ -284,12 +284,30 @@ PermitRootLogin prohibit-password
         self.bed.spawn("server", "upload", [sys.executable, str(SINK), "tls", str(port), str(self.cert), str(self.key)])
         self.bed.wait_listening("server", "tcp", port)
 
-    def close(self) -> None:
-        if self._made_run_sshd:
+    def _share_run_sshd(self) -> None:
+        """sshd insists on its privilege separation folder, for each session. Suites that run at once share it by a lock."""
+        while self._run_sshd is None:
             try:
-                os.rmdir("/run/sshd")
-            except OSError:
+                os.mkdir("/run/sshd", 0o755)
+                self._made_run_sshd = True
+            except FileExistsError:
                 pass
+            with contextlib.suppress(FileNotFoundError):  # Another suite has just removed it.
+                folder = os.open("/run/sshd", os.O_RDONLY | os.O_DIRECTORY)
+                fcntl.flock(folder, fcntl.LOCK_SH)
+                if os.path.samestat(os.stat("/run/sshd"), os.fstat(folder)):
+                    self._run_sshd = folder
+
+    def close(self) -> None:
+        if self._run_sshd is None:
+            return
+        try:
+            fcntl.flock(self._run_sshd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._made_run_sshd:
+                os.rmdir("/run/sshd")
+        except OSError:
+            pass  # Others use it.
+        os.close(self._run_sshd)
 
     def __enter__(self) -> "Servers":
         return self
