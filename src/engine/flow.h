@@ -115,6 +115,7 @@ struct Flow {
   Timestamp last_seen;
   policy::ScopeSet scopes = 0;
   std::optional<std::uint32_t> uid;
+  std::uint32_t client_link = 0;          // Packet::in_link of the packet that opened it.
   Protocol tunnel = Protocol::kUnknown;   // What it came in; key.tunnel is not zero then.
   std::uint64_t carrier = 0;              // Number of the flow that brought its first packet.
   Protocol carries = Protocol::kUnknown;  // The tunnel (parsers::tunnel_family) whose inside is judged.

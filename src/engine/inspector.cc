@@ -112,11 +112,18 @@ Flow* Inspector::Impl::open_flow(const Packet& packet, const FlowKey& key) {
   flow.number = next_number_++;
   flow.opened = flow.last_seen = now_;
   flow.uid = packet.uid;
+  flow.client_link = packet.in_link;
   flow.scopes = scopes_of(packet, key.client.address);
   flow.tunnel = inside_.tunnel;
   flow.carrier = inside_.carrier;
   increment(counters.flows_opened);
   return &flow;
+}
+
+// is_misplaced tells a reply that came in by the interface that the client is behind: the client, or a neighbour of it, made
+// it. The rules drop such packets where they enforce; this holds when they only observe, too.
+bool Inspector::Impl::is_misplaced(const Flow& flow, const Packet& packet) {
+  return packet.origin == Origin::kReply && packet.in_link != 0 && packet.in_link == flow.client_link;
 }
 
 // scopes_of tells whose a flow is. Inside a tunnel anyone may write any source address: there it is whose the

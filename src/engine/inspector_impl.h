@@ -56,6 +56,7 @@ class Inspector::Impl {
   Decision as_enforced(Decision decision);
   Flow* open_flow(const Packet& packet, const FlowKey& key);
   void close_flow(Flow& flow);
+  static bool is_misplaced(const Flow& flow, const Packet& packet);
   policy::ScopeSet scopes_of(const Packet& packet, const IpAddress& client) const;
   void touch(Flow& flow);
   bool observing() const;

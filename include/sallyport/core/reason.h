@@ -53,6 +53,7 @@ enum class Reason : std::uint8_t {
   // The packet cannot be judged.
   kMidstream,
   kReplyWithoutFlow,
+  kReplyMisplaced,
   kAnswerNotAsked,
   kUnparsablePacket,
   kFragment,
@@ -113,6 +114,7 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"trailing_data", "bytes behind the end of the message"},
     {"midstream", "payload of a connection whose beginning was not seen"},
     {"reply_without_flow", "a server's packet for a flow that is not known"},
+    {"reply_misplaced", "a server's packet that came in by the interface that the client is behind"},
     {"answer_not_asked", "a DNS answer to no question that is open"},
     {"unparsable_packet", "not a well-formed IP packet with a known transport"},
     {"fragment", "an IP fragment that was not reassembled"},
