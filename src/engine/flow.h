@@ -18,6 +18,7 @@
 #include "sallyport/parsers/http2.h"
 #include "sallyport/parsers/quic.h"
 #include "sallyport/parsers/ssh.h"
+#include "wait_shares.h"
 
 namespace sallyport::engine {
 
@@ -134,6 +135,7 @@ struct Flow {
   DomainName name;                         // The name judged last.
 
   BindingWait binding_wait = BindingWait::kNone;
+  WaitShares::Place wait_place = 0;        // Whose share the wait is counted in, while there is one.
   bool needs_binding = false;              // policy::EarlyResult::needs_binding
   bool binding_missed = false;             // on_miss was called.
   bool name_bound = false;                 // The address belonged to `name` when that was judged.

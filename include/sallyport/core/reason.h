@@ -64,6 +64,7 @@ enum class Reason : std::uint8_t {
   // A bound was reached.
   kHoldTimeout,
   kHoldLimit,
+  kWaitLimit,
   kStreamLimit,
   kFlowTableFull,
 };
@@ -124,6 +125,7 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"tunnel_too_deep", "a tunnel within a tunnel that is looked into"},
     {"hold_timeout", "the rest of the message did not come in time"},
     {"hold_limit", "too many packets are held"},
+    {"wait_limit", "too many flows of this client, or of all, wait for their address to be looked up"},
     {"stream_limit", "too many undecided streams or too many gaps in one"},
     {"flow_table_full", "too many flows"},
 }};
