@@ -238,7 +238,7 @@ while time.monotonic() < end:
     for i in range(1500):
         s = socket.socket()
         s.setblocking(False)
-        s.connect_ex((f"203.0.113.{i % 250 + 1}", 443))
+        s.connect_ex((f"10.91.9.{i % 99 + 150}", 443))
         knocking.append(s)
     time.sleep(0.2)
     for s in knocking: s.close()
