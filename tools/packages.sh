@@ -16,8 +16,12 @@ RUN_PACKAGES=(iptables nftables iproute2)
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
-  chromium tcpdump curl conntrack openssl util-linux procps python3
+  chromium tcpdump curl conntrack openssl util-linux procps python3 python3-dnspython
 )
+# What only tools/capture-pcaps needs besides: an FTP server, and a client for the time. No time server: each would take the place
+# of the machine's own.
+# shellcheck disable=SC2034
+CAPTURE_PACKAGES=(vsftpd ntpsec-ntpdig)
 # To fuzz (tools/fuzz): libFuzzer and the sanitizers of clang, and llvm's coverage tools.
 # shellcheck disable=SC2034
 FUZZ_PACKAGES=(clang-16 libclang-rt-16-dev llvm-16)
@@ -61,8 +65,24 @@ install_packages() (
         nginx-light) "${as_root[@]}" systemctl -q disable nginx.service 2>/dev/null || true ;;
         openssh-server) "${as_root[@]}" systemctl -q disable ssh.service 2>/dev/null || true ;;
         ngtcp2-server) "${as_root[@]}" systemctl -q disable ngtcp2d.service 2>/dev/null || true ;;
+        vsftpd) "${as_root[@]}" systemctl -q disable vsftpd.service 2>/dev/null || true ;;
       esac
     done
   fi
   return "$status"
+)
+
+# unpack_resolved FOLDER puts systemd-resolved and its library there, for live.stubs. It is not installed, because its
+# package would replace this machine's /etc/resolv.conf. Without it a part of that suite is left out, and says so.
+unpack_resolved() (
+  local folder=$1
+  [ ! -x "$folder/lib/systemd/systemd-resolved" ] && [ ! -x /lib/systemd/systemd-resolved ] || return 0
+  local scratch
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+  cd "$scratch"
+  apt-get -q download systemd-resolved libsystemd-shared >/dev/null 2>&1 || return 0
+  mkdir -p "$folder"
+  local package
+  for package in ./*.deb; do dpkg-deb -x "$package" "$folder"; done
 )

@@ -21,7 +21,7 @@ struct Candidate {
 
 }  // namespace
 
-Detection detect_stream(ByteSpan bytes) {
+Detection detect_stream(ByteSpan bytes, std::optional<ByteSpan> server) {
   if (parsers::looks_like_sslv2_hello(bytes)) return {true, Protocol::kTls};
   // The HTTP/2 preface stands before HTTP/1, whose request line it imitates.
   const Candidate candidates[] = {
@@ -40,7 +40,10 @@ Detection detect_stream(ByteSpan bytes) {
     only_dns = only_dns && candidate.protocol == Protocol::kDns;
   }
   if (open && !only_dns) return {};
-  const parsers::Recognition recognition = parsers::recognise_tcp(bytes, {});
+  // Not by what a server's greeting may tell, where that is not read: its client waits for an answer to these bytes, which
+  // wait for the verdict.
+  const parsers::Recognition recognition =
+      server ? parsers::recognise_tcp(bytes, *server) : parsers::recognise_tcp_client(bytes);
   // A SOCKS5 greeting is whole, its client waits; read as DNS it is the length of a message of 1.3 kB that stops
   // behind its first bytes. Any further byte rules the greeting out.
   if (open) return {recognition.protocol == Protocol::kSocks, recognition.protocol};

@@ -1,6 +1,8 @@
 // The detector tells by the first bytes what protocol a stream or datagram is; ports play no part.
 #pragma once
 
+#include <optional>
+
 #include "sallyport/core/bytes.h"
 #include "sallyport/core/flow_key.h"
 #include "sallyport/core/protocol.h"
@@ -12,8 +14,9 @@ struct Detection {
   Protocol protocol = Protocol::kUnknown;
 };
 
-// detect_stream reads the client's first bytes of a TCP connection.
-Detection detect_stream(ByteSpan bytes);
+// detect_stream reads the client's first bytes of a TCP connection. `server` is what the server has said so far, where that
+// is waited for.
+Detection detect_stream(ByteSpan bytes, std::optional<ByteSpan> server = {});
 
 // detect_server names a connection by what both sides have sent, for servers that speak first.
 Protocol detect_server(ByteSpan client, ByteSpan server);

@@ -145,6 +145,7 @@ struct Flow {
   // TCP. Offsets count from the byte behind the SYN (or from the first byte seen, `midstream`).
   bool syn_seen = false;
   bool midstream = false;
+  bool greeting_wanted = false;            // A rule at this port is for a protocol whose server speaks first.
   bool server_must_confirm = false;        // It replaced a connection: its SYN-ACK must be seen before payload goes.
   bool closing = false;                    // FIN or RST was seen.
   bool client_base_known = false;

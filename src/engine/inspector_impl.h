@@ -132,6 +132,8 @@ class Inspector::Impl {
   void read_stage(Flow& flow);
   // read_server_stream answers false when bytes that are awaited could not be kept: the server must send them again.
   bool read_server_stream(Flow& flow, const parsers::IpPacket& ip);
+  static bool awaits_greeting(const Flow& flow);
+  void read_greeting(Flow& flow);
   void finish_if_acknowledged(Flow& flow);
   bool detect_stage(Flow& flow);
   void read_acknowledgement(Flow& flow, const parsers::IpPacket& ip);

@@ -35,7 +35,8 @@ void Inspector::Impl::read_tls(Flow& flow) {
   if (flow.tls_phase == TlsPhase::kFirstHello && !read_tls_hello(flow)) return;
   if (flow.tls_phase == TlsPhase::kServerFlight || flow.tls_phase == TlsPhase::kSecondServerFlight) {
     skip_tls_records(flow);
-    if (flow.key.tunnel != 0 && begins_with_hello(flow.client->contiguous())) read_tls_hello(flow);
+    const bool refused = flow.client == nullptr;
+    if (!refused && flow.key.tunnel != 0 && begins_with_hello(flow.client->contiguous())) read_tls_hello(flow);
     return;
   }
   if (flow.tls_phase == TlsPhase::kSecondHello) {

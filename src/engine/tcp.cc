@@ -4,6 +4,7 @@
 // client's window), else it is held. An allowed flow becomes final when the server has acknowledged the
 // bytes that were judged (R4): until then a retransmission with other content is seen and denied.
 #include <algorithm>
+#include <optional>
 
 #include "detector.h"
 #include "inspector_impl.h"
@@ -126,18 +127,21 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
   }
   // An SSH server need not wait for the client's first byte.
   if (policy_->ssh_at(flow.scopes, flow.key.server.port, now_)) flow.ssh.server_wanted = flow.watch = true;
+  if (policy_->greeting_at(flow.scopes, flow.key.server.port, now_)) flow.greeting_wanted = flow.watch = true;
   if (ip.tcp.rst || ip.tcp.fin) return deny_flow(flow, Reason::kMalformed);
   if (ip.tcp.urg && !ip.payload.empty()) return deny_flow(flow, Reason::kUrgentData);
   if (flow.server_must_confirm && !ip.payload.empty()) return {.reason = Reason::kStaleSegment};
   if (const auto gate = gate_syn(flow, packet, !ip.payload.empty())) return *gate;
   flow.client_seen = std::max<std::uint64_t>(flow.client_seen, ip.payload.size());
   if (!ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);  // TCP Fast Open, RFC 7413.
+  if (flow.verdict == FlowVerdict::kPending) flow.reason = Reason::kConnecting;  // All that there is to say if it ends like this.
   return pass(flow, Reason::kConnecting);
 }
 
 Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
   if (flow.state == FlowState::kFinal && !options_.read_details) return pass(flow, Reason::kFlowAllowed);
+  if (flow.binding_wait == BindingWait::kSyn) return {.reason = Reason::kAwaitingBinding};  // Nobody has answered the SYN.
   if (ip.tcp.rst || ip.tcp.fin) flow.closing = true;
   if (ip.tcp.ack && flow.stage == Protocol::kSsh) read_acknowledgement(flow, ip);
   if (flow.state == FlowState::kFinal && !options_.read_details) return pass(flow, Reason::kFlowAllowed);
@@ -250,7 +254,9 @@ void Inspector::Impl::read_client_stream(Flow& flow) {
 bool Inspector::Impl::detect_stage(Flow& flow) {
   const ByteSpan bytes = flow.client->contiguous();
   if (bytes.empty()) return false;
-  const Detection detection = detect_stream(bytes);
+  std::optional<ByteSpan> greeting;
+  if (flow.greeting_wanted) greeting = flow.server == nullptr ? ByteSpan{} : flow.server->contiguous();
+  const Detection detection = detect_stream(bytes, greeting);
   if (!detection.known) return false;
   set_protocol(flow, detection.protocol);
   return true;
@@ -297,9 +303,9 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
     flow.server_base = ip.tcp.sequence + 1;
     if (flow.server_must_confirm && ip.tcp.ack && ip.tcp.acknowledgment == flow.client_base) {
       flow.server_must_confirm = false;
-      flow.watch = flow.ssh.server_wanted;
+      flow.watch = flow.ssh.server_wanted || flow.greeting_wanted;
     }
-    return pass(flow, Reason::kReply);
+    return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kReply);
   }
   if (ip.tcp.ack && flow.client != nullptr) {
     const std::int64_t offset = unwrap(ip.tcp.acknowledgment, flow.client_base, flow.client_seen);
@@ -347,7 +353,8 @@ void Inspector::Impl::read_acknowledgement(Flow& flow, const parsers::IpPacket& 
 
 bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip) {
   const bool counts = awaits_ssh_server(flow);
-  const bool wanted = options_.read_details || counts || (flow.watch && flow.state == FlowState::kJudged);
+  const bool greeting = awaits_greeting(flow);
+  const bool wanted = options_.read_details || counts || greeting || (flow.watch && flow.state == FlowState::kJudged);
   if (!wanted) return true;
   if (!flow.server_base_known) {
     flow.server_base_known = true;
@@ -373,10 +380,23 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
     case Protocol::kDns: read_dns_server(flow); break;
     default: break;
   }
+  if (greeting) read_greeting(flow);
   read_details(flow);
   const bool whole = result.put == StreamWindow::Put::kOk &&
                      result.stored_end == static_cast<std::uint64_t>(offset) + ip.payload.size();
   return whole || !counts || !flow.stage_known || !awaits_ssh_server(flow) || flow.ssh.phase == SshPhase::kDone;
+}
+
+// awaits_greeting tells whether what the server says first may be what names the flow.
+bool Inspector::Impl::awaits_greeting(const Flow& flow) {
+  return flow.greeting_wanted && !flow.stage_known && flow.state == FlowState::kUndecided;
+}
+
+// read_greeting judges a client that spoke before the whole greeting was here.
+void Inspector::Impl::read_greeting(Flow& flow) {
+  if (flow.client == nullptr) return;
+  read_client_stream(flow);
+  if (flow.state == FlowState::kJudged) release_held(flow, judged_end(flow));
 }
 
 void Inspector::Impl::read_ssh_answer(Flow& flow) {

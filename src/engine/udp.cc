@@ -71,6 +71,8 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
   }
   if (flow.by_address && !options_.read_details) return opaque_datagram(flow, packet, ip);
   const Protocol protocol = detect_datagram(ip.payload, flow.key);
+  // What waits goes by the names of the address, and a QUIC hello shows its own; its sender sends it again.
+  if (flow.binding_wait == BindingWait::kDatagram && protocol == Protocol::kQuic) return {.reason = Reason::kAwaitingBinding};
   if (!flow.stage_known || (protocol == Protocol::kQuic && flow.stage != Protocol::kQuic)) set_protocol(flow, protocol);
   read_two_datagrams(flow, ip.payload);
   if (flow.by_address) return opaque_datagram(flow, packet, ip);

@@ -18,10 +18,12 @@
 #include "queue_message.h"
 #include "queue_socket.h"
 #include "repeat_guard.h"
+#include "sallyport/parsers/ip_packet.h"
 
 namespace sallyport::netfilter {
 namespace {
 
+constexpr std::uint16_t kDnsPort = 53;
 constexpr std::chrono::milliseconds kExpireInterval{50};
 constexpr std::chrono::milliseconds kExpireIntervalWhileHolding{10};  // Below kHoldStall.
 
@@ -198,14 +200,25 @@ class QueueWorker::Impl {
     if (queued.reply) return *queued.reply ? Origin::kReply : Origin::kOriginal;
     switch (queued.hook) {
       case NF_INET_LOCAL_OUT:
-        return Origin::kOriginal;
+        return own_resolver_sends(queued) ? Origin::kReply : Origin::kOriginal;
       case NF_INET_LOCAL_IN:
-        return Origin::kReply;
+        return own_resolver_is_asked(queued) ? Origin::kOriginal : Origin::kReply;
       case NF_INET_FORWARD:
         return options_.mark.verdict_of(queued.mark) == FlowMark::kReply ? Origin::kReply : Origin::kOriginal;
       default:
         return Origin::kUnknown;
     }
+  }
+
+  // What workloads ask a resolver on this host comes in, and its answers go out. A process that sends from port 53
+  // gains nothing: a reply needs a flow that is known.
+  static bool own_resolver_is_asked(const QueuedPacket& queued) {
+    const auto ip = parsers::parse_ip_packet(queued.bytes, queued.wire_size);
+    return ip && ip->destination_port == kDnsPort && ip->source_port != kDnsPort;
+  }
+  static bool own_resolver_sends(const QueuedPacket& queued) {
+    const auto ip = parsers::parse_ip_packet(queued.bytes, queued.wire_size);
+    return ip && ip->source_port == kDnsPort && ip->destination_port != kDnsPort;
   }
 
   KernelVerdict map(const Decision& decision, std::uint32_t packet_mark) const {

@@ -32,10 +32,7 @@ class RuleWriter {
   RuleWriter(const RulePlan& plan, Family family) : plan_(plan), family_(family) {}
 
   std::vector<TableText> tables() const {
-    std::vector<TableText> tables = {mangle()};
-    TableText filter = this->filter();
-    if (!filter.jumps.empty()) tables.push_back(std::move(filter));
-    return tables;
+    return {mangle(), filter()};
   }
 
  private:
@@ -214,6 +211,7 @@ class RuleWriter {
     t.rules.push_back(out + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     t.rules.push_back(out + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     t.rules.push_back(out + " -o lo -g " + loopback);
+    add_own_answers(t);
     t.rules.push_back(out + " -m conntrack --ctdir REPLY -j RETURN");
     for (const std::string& transport : transports()) {
       t.rules.push_back(out + " -p " + transport + " -g " + undecided(transport));
@@ -231,6 +229,7 @@ class RuleWriter {
     const std::string loopback = "SALLYPORT-INLO";
     t.chains.insert(t.chains.end(), {in, loopback});
     t.rules.push_back(in + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
+    add_own_questions(t);
     t.rules.push_back(in + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     t.rules.push_back(in + " -i lo -g " + loopback);
     t.rules.push_back(in + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
@@ -241,6 +240,50 @@ class RuleWriter {
                         queue());
     }
     t.jumps.push_back("INPUT -j " + in);
+  }
+
+  // add_own_questions and add_own_answers: workloads that ask a resolver on this host itself. Of what they say to this
+  // host port 53 alone is judged, as if it were forwarded.
+  void add_own_questions(TableText& t) const {
+    if (!plan_.forward) return;
+    const std::string ask = "SALLYPORT-ASK";
+    t.chains.push_back(ask);
+    for (const char* transport : {"udp", "tcp"}) {
+      t.rules.push_back(std::string("SALLYPORT-IN -p ") + transport + " -m " + transport + " --dport 53 -g " + ask);
+    }
+    t.rules.push_back(ask + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
+    t.rules.push_back(ask + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
+    for (const std::string& name : plan_.inside) {
+      for (const char* transport : {"udp", "tcp"}) {
+        t.rules.push_back(ask + " -i " + name + " -p " + transport + " -g " + undecided(transport));
+      }
+    }
+  }
+  void add_own_answers(TableText& t) const {
+    if (!plan_.forward) return;
+    const std::string answer = "SALLYPORT-ANSWER";
+    t.chains.push_back(answer);
+    for (const char* transport : {"udp", "tcp"}) {
+      t.rules.push_back(std::string("SALLYPORT-OUT -p ") + transport + " -m " + transport +
+                        " --sport 53 -m conntrack --ctdir REPLY -g " + answer);
+    }
+    // A refusal of ours is a reset in the reply direction of the denied flow.
+    t.rules.push_back(answer + " -p tcp -m tcp --tcp-flags RST RST -j RETURN");
+    for (const std::string& name : plan_.inside) {
+      t.rules.push_back(answer + " -o " + name + " -g SALLYPORT-REPLY");
+    }
+  }
+
+  // add_own_resolver: where the output hook is not wanted, only that of OUTPUT and INPUT is.
+  void add_own_resolver(TableText& t) const {
+    for (const std::string chain : {"SALLYPORT-IN", "SALLYPORT-OUT"}) {
+      t.chains.push_back(chain);
+      t.rules.push_back(chain + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
+    }
+    add_own_questions(t);
+    add_own_answers(t);
+    add_replies(t, false);
+    t.jumps.insert(t.jumps.end(), {"OUTPUT -j SALLYPORT-OUT", "INPUT -j SALLYPORT-IN"});
   }
 
   void add_forward(TableText& t) const {
@@ -291,12 +334,14 @@ class RuleWriter {
     if (plan_.output) {
       add_output(t);
       add_input(t);
-      add_eval(t, "-g SALLYPORT-DENY");
-      add_verdict(t, enforce() ? "SALLYPORT-DENY" : "");
-      if (enforce()) {
-        add_other(t);
-        add_reject(t, "SALLYPORT-DENY");
-      }
+    } else {
+      add_own_resolver(t);
+    }
+    add_eval(t, "-g SALLYPORT-DENY");
+    add_verdict(t, enforce() ? "SALLYPORT-DENY" : "");
+    if (enforce()) {
+      if (plan_.output) add_other(t);
+      add_reject(t, "SALLYPORT-DENY");
     }
     if (plan_.forward && enforce()) {
       t.chains.emplace_back("SALLYPORT-FWDENY");
@@ -416,12 +461,9 @@ std::vector<TableUse> tables_of(const RulePlan& plan) {
   TableUse mangle{"mangle", {"PREROUTING", "OUTPUT"}};
   if (plan.forward) mangle.base_chains.push_back("FORWARD");
   if (enforce) mangle.base_chains.push_back("POSTROUTING");
-  TableUse filter{"filter", {}};
-  if (plan.output) filter.base_chains = {"OUTPUT", "INPUT"};
+  TableUse filter{"filter", {"OUTPUT", "INPUT"}};
   if (plan.forward && enforce) filter.base_chains.push_back("FORWARD");
-  std::vector<TableUse> tables = {mangle};
-  if (!filter.base_chains.empty()) tables.push_back(filter);
-  return tables;
+  return {mangle, filter};
 }
 
 }  // namespace sallyport::netfilter

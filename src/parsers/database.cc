@@ -61,6 +61,7 @@ Likeness looks_like_mysql(ByteSpan client, ByteSpan server) {
   constexpr std::size_t kPacketMax = 1'024;
   constexpr std::uint8_t kProtocol10 = 10;
   constexpr std::uint8_t kError = 0xff;
+  if (client.size() > 3 && client[3] != 1) return Likeness::kNo;  // The sequence number of its first packet.
   if (server.empty()) return Likeness::kMaybe;
   if (server.size() < 5) return server.size() >= 3 && server[2] != 0 ? Likeness::kNo : Likeness::kMaybe;
   const std::size_t length =

@@ -67,6 +67,13 @@ Recognition recognise_tcp(ByteSpan client, ByteSpan server) {
   return candidates.result();
 }
 
+Recognition recognise_tcp_client(ByteSpan client) {
+  Candidates candidates;
+  candidates.add(Protocol::kSmtp, looks_like_smtp(client, {}));
+  ask_client_first(candidates, client, {});
+  return candidates.result();
+}
+
 Recognition recognise_udp(ByteSpan datagram, ByteSpan previous) {
   Candidates candidates;
   candidates.add(Protocol::kStun, looks_like_stun(datagram));

@@ -71,7 +71,8 @@ class CompiledRules {
   PrefixMap<RuleChains::Head> prefixes;
   RuleChains::Head any = RuleChains::kEmpty;
   NamePortTable name_ports;
-  std::vector<RuleId> ssh_rules;  // Allow rules for ssh.
+  std::vector<RuleId> ssh_rules;       // Allow rules for ssh.
+  std::vector<RuleId> greeting_rules;  // Allow rules for kGreetingProtocols.
 
   PolicyMatch match(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet flow_scopes, Transport transport, const IpAddress& destination,

@@ -57,6 +57,13 @@ bool Policy::ssh_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const {
   });
 }
 
+bool Policy::greeting_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const {
+  return std::any_of(compiled_->greeting_rules.begin(), compiled_->greeting_rules.end(), [&](RuleId id) {
+    const RuleTerms& rule = compiled_->rules[id];
+    return in_force(rule, scopes, now) && matches_at(rule, kGreetingProtocols, port);
+  });
+}
+
 bool Policy::names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name,
                          Timestamp now) const {
   return compiled_->names_cover(scopes, transport, port, name.text(), now);

@@ -125,7 +125,9 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
   out.name_ports.build(named);
   for (std::size_t i = 0; i < out.rules.size(); ++i) {
     const RuleTerms& rule = out.rules[i];
-    if (rule.action == Action::kAllow && (rule.protocols & kSshBit) != 0) out.ssh_rules.push_back(static_cast<RuleId>(i));
+    if (rule.action != Action::kAllow) continue;
+    if ((rule.protocols & kSshBit) != 0) out.ssh_rules.push_back(static_cast<RuleId>(i));
+    if ((rule.protocols & kGreetingProtocols) != 0) out.greeting_rules.push_back(static_cast<RuleId>(i));
   }
   out.chains.seal();
   for (const std::uint64_t scope : scope_hashes) sum += mixed(scope);

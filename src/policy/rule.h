@@ -22,8 +22,7 @@ namespace sallyport::policy {
 // RuleProtocols is a set of the words that `protocols` may hold: bit i stands for kRuleWords[i].
 using RuleProtocols = std::uint64_t;
 
-// RuleWord is one of these words. Protocols whose server speaks first (FTP, IMAP, POP3, MySQL) are not among them: they
-// are known only once both sides have spoken. Nor is RTP, which one datagram does not show.
+// RuleWord is one of these words. RTP is not among them: one datagram does not show it.
 struct RuleWord {
   std::string_view word;
   Protocol protocol = Protocol::kUnknown;  // kUnknown: whatever the bytes are.
@@ -32,8 +31,9 @@ struct RuleWord {
   bool carries_name = false;
   std::array<std::uint16_t, 4> ports{};  // Its own ones (IANA); 0: no more.
   std::uint8_t ip_protocol = 0;  // Of what goes over IP itself and has no ports.
+  bool server_greets = false;    // Known only once both sides have spoken, the server first.
 };
-inline constexpr std::array<RuleWord, 36> kRuleWords = {{
+inline constexpr std::array<RuleWord, 40> kRuleWords = {{
     {"tls", Protocol::kTls, true, false, true, {443}},
     {"quic", Protocol::kQuic, false, true, true, {443}},
     {"http", Protocol::kHttp, true, false, true, {80}},
@@ -70,6 +70,10 @@ inline constexpr std::array<RuleWord, 36> kRuleWords = {{
     {"ssdp", Protocol::kSsdp, false, true, false, {1900}},
     {"ldap", Protocol::kLdap, true, true, false, {389}},
     {"xmpp", Protocol::kXmpp, true, false, false, {5222, 5269}},
+    {"ftp", Protocol::kFtp, true, false, false, {21}, 0, true},
+    {"imap", Protocol::kImap, true, false, false, {143}, 0, true},
+    {"pop3", Protocol::kPop3, true, false, false, {110}, 0, true},
+    {"mysql", Protocol::kMysql, true, false, false, {3306}, 0, true},
 }};
 static_assert(kRuleWords.size() <= 64);
 
@@ -93,6 +97,7 @@ inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_wo
                                kDnsBit = bit_of_word("dns");
 inline constexpr RuleProtocols kHelloProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("dtls");
 inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
+inline constexpr RuleProtocols kGreetingProtocols = bits_of_words([](const RuleWord& word) { return word.server_greets; });
 inline constexpr RuleProtocols kTransportProtocols = kTcpBit | kUdpBit;
 // IP protocols of their own, without ports, and their numbers; ascending.
 inline constexpr RuleProtocols kPortlessProtocols = bits_of_words([](const RuleWord& word) { return word.ip_protocol != 0; });

@@ -168,6 +168,7 @@ void append_frame_json(const FrameRow& row, std::string_view file, std::string& 
   if (row.inner_flow) object.number("inner_flow", *row.inner_flow);
   object.text("verdict", row.seen_by_inspector ? to_string(row.verdict) : "none");
   object.text("reason", row.reason);
+  if (row.rewritten) object.boolean("rewritten", true);
   if (row.released) {
     object.text("released", to_string(*row.released));
     object.number("released_by", row.released_by);

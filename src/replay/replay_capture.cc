@@ -80,6 +80,7 @@ class Replayer {
     transcript_.releases(inspector_.releases());
     transcript_.packet(decision, inspector_.flow_of_last_packet(), wire_size, fragments,
                        {inspector_.inner_flow_of_last_packet(), inspector_.inner_size_of_last_packet()});
+    if (!inspector_.replacement().empty()) transcript_.rewritten();
     transcript_.events(inspector_.events());
   }
 

@@ -179,6 +179,7 @@ std::string Report::frame_lines(const CaptureResult& result) const {
     if (style_.colour) out += kReset;
     out.append(8 - std::min<std::size_t>(verdict.size(), 7), ' ');
     out += row.reason;
+    if (row.rewritten) out += " (rewritten)";
     if (row.released) {
       out += " (" + std::string(to_string(*row.released)) + " by frame " + std::to_string(row.released_by) + ")";
     }

@@ -82,6 +82,7 @@ class NameResolver::Impl {
     lookups_.emplace(options_.policy, options_.bindings, schedule_, [this] { return now(); }, epoll_,
                      options_.port);
     (void)watch_.changed();
+    own_ = inside_addresses();
     read_configuration();
     if (trusted_.empty()) {
       options_.say("no DNS resolver is configured: no name can be looked up, and no answer is believed");
@@ -188,20 +189,44 @@ class NameResolver::Impl {
   void follow_configuration() {
     if (monotonic_now() - watched_ < kWatchInterval) return;
     watched_ = monotonic_now();
-    if (!options_.policy->dns().system_resolvers || !watch_.changed()) return;
-    if (!read_configuration()) return;
+    if (!options_.policy->dns().system_resolvers) return;
+    std::vector<IpAddress> own = inside_addresses();
+    const bool moved = own != own_;
+    own_ = std::move(own);
+    if ((!watch_.changed() && !moved) || !read_configuration()) return;
     options_.say("the trusted DNS resolvers are now: " + list_text(trusted_));
     schedule_.all_due(now());
+  }
+
+  // inside_addresses returns where workloads may ask a resolver of this host itself; only the forward hook sees them.
+  std::vector<IpAddress> inside_addresses() const {
+    const policy::Deploy& deploy = options_.policy->deploy();
+    return deploy.hook_forward ? own_addresses(deploy.inside) : std::vector<IpAddress>{};
+  }
+
+  // advise says what about the host's stub would surprise; only the output hook sees what it asks.
+  void advise(const SystemResolvers& system) {
+    const policy::Dns& dns = options_.policy->dns();
+    std::string advice;
+    if (options_.policy->deploy().hook_output) advice = stub_advice(system, dns.resolvers, dns.system_resolvers);
+    if (!advice.empty() && advice != advice_) options_.say(advice);
+    advice_ = std::move(advice);
   }
 
   // read_configuration returns whether the servers are others than before.
   bool read_configuration() {
     const policy::Dns& dns = options_.policy->dns();
-    SystemResolvers servers;
-    if (dns.system_resolvers) servers = read_system_resolvers(options_.read_file);
+    SystemResolvers servers = read_system_resolvers(options_.read_file);
+    advise(servers);
+    if (!dns.system_resolvers) servers = {};
     for (std::vector<IpAddress>* list : {&servers.trusted, &servers.asked}) {
       for (const IpAddress& address : dns.resolvers) {
         if (std::ranges::find(*list, address) == list->end()) list->push_back(address);
+      }
+    }
+    if (dns.system_resolvers) {
+      for (const IpAddress& address : own_) {
+        if (std::ranges::find(servers.trusted, address) == servers.trusted.end()) servers.trusted.push_back(address);
       }
     }
     std::erase_if(servers.asked, [](const IpAddress& address) { return !can_be_asked(address); });
@@ -239,6 +264,8 @@ class NameResolver::Impl {
   MissQueue<engine::BindingMiss> misses_;
   std::optional<LookupEngine> lookups_;
   std::vector<IpAddress> trusted_, asked_;
+  std::vector<IpAddress> own_;  // This host's addresses on the inside interfaces.
+  std::string advice_;
   Duration watched_ = monotonic_now();
   bool names_left_out_ = false;
   std::uint64_t miss_count_ = 0;

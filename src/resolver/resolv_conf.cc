@@ -71,6 +71,24 @@ SystemResolvers read_system_resolvers(const ReadFile& read) {
   return result;
 }
 
+std::string stub_advice(const SystemResolvers& system, std::span<const IpAddress> listed, bool with_system) {
+  const auto is_listed = [&](const IpAddress& address) { return std::ranges::find(listed, address) != listed.end(); };
+  if (!with_system) {
+    const auto missing = std::ranges::find_if_not(system.asked, is_listed);
+    if (missing == system.asked.end() || listed.empty()) return {};
+    return "/etc/resolv.conf names " + missing->to_string() +
+           ", which is not in [dns] resolvers: what programs ask there is refused";
+  }
+  const auto stub = std::ranges::find_if(system.asked, &IpAddress::is_loopback);
+  const auto is_network = [](const IpAddress& address) { return !address.is_loopback(); };
+  if (stub == system.asked.end() || std::ranges::any_of(system.trusted, is_network) ||
+      std::ranges::any_of(listed, is_network)) {
+    return {};
+  }
+  return "/etc/resolv.conf names a stub on " + stub->to_string() +
+         ", and no file tells whom it asks: add its servers to [dns] resolvers, or its own questions are refused";
+}
+
 std::optional<std::string> read_small_file(const char* path) {
   // O_NONBLOCK: a pipe under that name must not hold the thread.
   const int fd = ::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

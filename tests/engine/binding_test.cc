@@ -1,6 +1,8 @@
 // Names and addresses together: what binds, what does not, and who waits for it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "dns_answers.h"
 #include "support/client_hello_builder.h"
 #include "support/dns_builder.h"
@@ -39,6 +41,10 @@ protocols = ["ssh"]
 to = ["time.example"]
 protocols = ["udp"]
 ports = [123]
+[[rules]]
+to = ["files.example"]
+protocols = ["tcp"]
+ports = [21, 40000]
 )";
 constexpr const char* kServer = "198.51.100.7";
 
@@ -163,6 +169,30 @@ TEST_F(BindingTest, AUdpProtocolWithoutANameGoesByTheNamesOfItsAddress) {
   look_up("time.example");
   EXPECT_EQ(ntp(kServer, 6'001).decision.verdict, Verdict::kAccept);
   EXPECT_EQ(fw_.verdicts().back().name, "time.example");
+}
+
+TEST_F(BindingTest, AClientWhoseServerSpeaksFirstDoesNotWaitForItself) {
+  look_up("files.example");
+  for (const std::string_view line : {"USER anonymous\r\n", "AUTH TLS\r\n", "a1 CAPABILITY\r\n", "CAPA\r\n", "EHLO me.example\r\n",
+                                      "NICK me\r\nUSER me 0 * :me\r\n"}) {
+    TcpConversation tcp = to(21);
+    EXPECT_EQ(connect(tcp).decision.reason, Reason::kConnecting) << line;
+    EXPECT_EQ(fw_.server(tcp.server_data(std::string_view("220 ready\r\n"))).decision.verdict, Verdict::kAccept) << line;
+    // It is in lockstep: nothing more comes before this line is answered.
+    EXPECT_EQ(fw_.client(tcp.client_data(line)).decision.verdict, Verdict::kAccept) << line;
+  }
+}
+
+TEST_F(BindingTest, AConnectionWhoseClientSaysNothingEndsAsOneThatConnected) {
+  look_up("files.example");
+  TcpConversation tcp = to(40000);
+  (void)connect(tcp);
+  EXPECT_EQ(fw_.server(tcp.server_data(std::string_view("-rw-r--r-- 1 0 0 3 index.html\r\n"))).decision.verdict, Verdict::kAccept);
+  (void)fw_.end();
+  const auto events = fw_.inspector().events();
+  const auto end = std::ranges::find_if(events, [](const auto& event) { return event.key.server.port == 40'000; });
+  ASSERT_NE(end, events.end());
+  EXPECT_EQ(end->reason, Reason::kConnecting);
 }
 
 TEST_F(BindingTest, ACachedAddressPassesInsideTheGraceAndNotBehindIt) {
@@ -436,6 +466,39 @@ TEST_F(BindingWaitTest, ARetransmittedSynPassesOnceTheNameIsBound) {
   const auto again = fw_.client(syn);
   EXPECT_EQ(again.decision.verdict, Verdict::kAccept);
   EXPECT_EQ(again.releases.size(), 1U);
+}
+
+TEST_F(BindingWaitTest, NothingOvertakesASynThatWaits) {
+  TcpConversation tcp = to(443);
+  EXPECT_EQ(fw_.client(tcp.syn()).decision.verdict, Verdict::kHold);
+  (void)tcp.syn_ack();
+  const auto acknowledgement = tcp.client_ack();
+  EXPECT_EQ(fw_.client(acknowledgement).decision.verdict, Verdict::kDrop);
+  const auto hello = tcp.client_data(ClientHelloBuilder::typical("evil.example").record());
+  const auto early = fw_.client(hello);
+  EXPECT_EQ(early.decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(early.decision.reason, Reason::kAwaitingBinding);
+  EXPECT_TRUE(early.releases.empty()) << "the SYN waits on";
+  bind("good.example");
+  EXPECT_EQ(fw_.wait(milliseconds(10)).releases.size(), 1U) << "the SYN alone";
+  EXPECT_EQ(fw_.client(hello).decision.reason, Reason::kNameNotAllowed);
+  EXPECT_EQ(fw_.accepted(), 1U);
+}
+
+TEST_F(BindingWaitTest, AQuicHelloDoesNotGoWithADatagramThatWaits) {
+  const auto datagram = [](ByteSpan payload) {
+    return PacketBuilder::udp(endpoint("10.0.0.1", 7'000), endpoint(kServer, 443)).payload(payload).build();
+  };
+  const Bytes unknown(48, 0x11);
+  EXPECT_EQ(fw_.client(datagram(unknown)).decision.verdict, Verdict::kHold);
+  const auto hello = quic_hello_datagrams(ClientHelloBuilder::post_quantum("evil.example").message());
+  ASSERT_GT(hello.size(), 1U);
+  EXPECT_EQ(fw_.client(datagram(hello[0])).decision.verdict, Verdict::kDrop);
+  bind("a.wild.example");
+  const auto woken = fw_.wait(milliseconds(10));
+  ASSERT_EQ(woken.releases.size(), 1U);
+  EXPECT_EQ(woken.releases[0].decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw_.accepted(), 0U);
 }
 
 TEST_F(BindingWaitTest, AHelloForAnAddressOfAnotherNameWaits) {

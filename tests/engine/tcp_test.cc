@@ -96,6 +96,12 @@ TEST_F(TcpTest, RefusesAPortThatNoRuleCoversAtTheSyn) {
   EXPECT_EQ(syn.decision.reason, Reason::kAddressNotAllowed);
 }
 
+TEST_F(TcpTest, NoAnswerToADeniedSynComesThrough) {
+  TcpConversation other(kClient, endpoint("192.0.2.1", 81));
+  EXPECT_EQ(fw_.client(other.syn()).decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw_.server(other.syn_ack()).decision.verdict, Verdict::kDrop);
+}
+
 TEST_F(TcpTest, AddressRuleForTcpIsFinalAtTheSyn) {
   TcpConversation other(kClient, endpoint("192.0.2.99", 4'444));
   const auto syn = fw_.client(other.syn());

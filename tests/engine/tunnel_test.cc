@@ -145,6 +145,17 @@ TEST(TunnelFlowTest, TheCarryingFlowStaysInTheQueueForEver) {
   }
 }
 
+TEST(TunnelFlowTest, WhatIsNoRecordBehindAHelloInsideEndsTheFlow) {
+  for (const Tunnel& tunnel : tunnels()) {
+    InspectorHarness fw(policy(kAll));
+    TcpConversation tcp = conversation(tunnel.inner_v6);
+    fw.client(tunnel.wrap(tcp.syn(), true));
+    EXPECT_EQ(fw.client(tunnel.wrap(tcp.client_data(hello_to("good.example")), true)).decision.verdict, Verdict::kAccept);
+    EXPECT_EQ(fw.client(tunnel.wrap(tcp.client_data(std::string_view("\x07 no record")), true)).decision.verdict, Verdict::kDrop);
+    EXPECT_EQ(fw.verdicts().back().reason, Reason::kMalformed) << tunnel.name;
+  }
+}
+
 TEST(TunnelFlowTest, SegmentsOfAHelloInsideAreHeldAndReleased) {
   for (const Tunnel& tunnel : tunnels()) {
     InspectorHarness fw(policy(kAll));

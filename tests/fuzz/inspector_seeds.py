@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""inspector_seeds.py CASE_FOLDER... : writes tests/fuzz/corpus/inspector/NAME for each replay case.
+"""inspector_seeds.py CASE_FOLDER[:POLICY]...: writes tests/fuzz/corpus/inspector/NAME for each replay case.
 
 A seed is the case's packets in the form that inspector_fuzz reads: control byte (direction in bits 0-1,
-time step in bits 3-7), 16-bit length, IP packet.
+time step in bits 3-7), 16-bit length, IP packet. With the word of one of its policies the seed begins with the step
+that chooses it and the one that binds allowed.test where a binding is missed; and the inspector is asked after each packet.
 """
 import pathlib
 import struct
@@ -10,7 +11,10 @@ import sys
 
 ORIGINAL, REPLY = 1, 2
 LINK_HEADER = {1: 14, 101: 0, 12: 0, 113: 16, 276: 20}  # DLT_EN10MB, RAW, RAW, LINUX_SLL, LINUX_SLL2
-SEED_MAX = 64 * 1024
+SEED_MAX = 16 * 1024
+POLICIES = ("claimed", "strict", "any-name", "at-once")
+MISS_BINDS_ALLOWED = bytes([3 | 4 << 3 | 1 << 6, 1])
+ASK = bytes([7])
 
 
 def packets(path):
@@ -31,15 +35,17 @@ def source_of(packet):
 def main():
     target = pathlib.Path(__file__).parent / "corpus" / "inspector"
     target.mkdir(parents=True, exist_ok=True)
-    for case in map(pathlib.Path, sys.argv[1:]):
-        seed, client = b"", None
+    for argument in sys.argv[1:]:
+        folder, _, policy = argument.partition(":")
+        case, client = pathlib.Path(folder), None
+        seed = bytes([3 | POLICIES.index(policy) << 6]) + MISS_BINDS_ALLOWED if policy else b""
         for packet in packets(case / "input.pcap"):
             client = client or source_of(packet)
             control = (ORIGINAL if source_of(packet) == client else REPLY) | 1 << 3
             if len(seed) + len(packet) + 3 > SEED_MAX:
                 break
-            seed += struct.pack(">BH", control, len(packet)) + packet
-        (target / case.name).write_bytes(seed)
+            seed += struct.pack(">BH", control, len(packet)) + packet + (ASK if policy else b"")
+        (target / (f"{case.name}-{policy}" if policy else case.name)).write_bytes(seed)
 
 
 if __name__ == "__main__":

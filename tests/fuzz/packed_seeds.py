@@ -40,7 +40,7 @@ def acknowledge(size=0xFFFF):
     return step(4, 0, u16(size))
 
 
-SERVER_HELLO, RETRY_REQUEST = step(5, 0), step(5, 1)
+SERVER_HELLO, RETRY_REQUEST, BOUND, UNBOUND = step(5, 0), step(5, 1), step(5, 2), step(5, 31)
 
 
 def pause(n):
@@ -80,12 +80,19 @@ TCP_STREAM = {
     "same-sequence-number-after-reset": rest(HELLO) + SERVER_HELLO + RESET + syn(0) + rest(RETRIED + EVIL) + RETRY_REQUEST,
     "reset-lost-then-overlapping-connection": rest(GET) + RESET_LOST + syn(1) + rest(GETS + EVIL),
     "new-connection-while-the-old-lives": rest(POST) + syn(3) + rest(GET) + syn(0) + rest(GETS + EVIL),
+    "name-bound-while-the-hello-waits": UNBOUND + rest(HELLO) + BOUND + acknowledge() + SERVER_HELLO + acknowledge(),
+    "hello-sent-again-while-it-waits": UNBOUND + rest(HELLO) + rest(HELLO) + rest(HELLO + EVIL) + BOUND,
+    "half-a-hello-then-bound": UNBOUND + segment(HELLO, 0, 100) + BOUND + rest(HELLO, 100) + SERVER_HELLO,
+    "second-request-while-the-first-waits": UNBOUND + rest(GET) + rest(GETS + EVIL) + pause(5) + BOUND + acknowledge(),
+    "waits-in-vain": UNBOUND + rest(GETS) + pause(8) + BOUND + rest(GETS),
+    "new-connection-while-the-hello-waits": UNBOUND + rest(HELLO) + RESET + syn(3) + rest(HELLO) + BOUND + SERVER_HELLO,
     "new-connection-before-any-byte": syn(2) + rest(GET + EVIL, 3) + syn(0) + rest(GET),
 }
 
 # quic_flow.
 TYPICAL, TYPICAL_EVIL, POST_QUANTUM, POST_QUANTUM_EVIL, DECOY_HELLO = range(5)
 END, END_COALESCED, PING = step(3, 0), step(3, 1), step(2, 5)
+QUIC_BOUND, QUIC_UNBOUND = step(7, 2), step(7, 31)
 
 
 def piece(hello, offset=0, size=0xFF):
@@ -105,6 +112,7 @@ QUIC_FLOW = {
     "version-2": connection(0, 1) + piece(TYPICAL) + END,
     "draft-29": connection(0, 2) + piece(TYPICAL) + END,
     "reserved-version": connection(0, 3) + piece(TYPICAL) + END,
+    "server-answers-to-a-reserved-version": piece(TYPICAL, 0, 9) + connection(1, 3) + piece(TYPICAL) + END + step(7, 0),
     "version-changed-midway": piece(TYPICAL, 0, 9) + connection(0, 1) + piece(TYPICAL, 72) + END,
     "overlap-with-another-name": piece(TYPICAL, 0, 20) + END + piece(TYPICAL_EVIL, 40) + END + piece(TYPICAL, 40) + END,
     "hello-sent-again-changed": piece(TYPICAL) + END + piece(TYPICAL_EVIL) + END,
@@ -113,6 +121,10 @@ QUIC_FLOW = {
     "held-too-long": piece(TYPICAL, 0, 9) + step(5, 31) + piece(TYPICAL, 72) + END,
     "acknowledgement-and-close": step(1, 0, short(bytes.fromhex("02000000001c00000000"))) + piece(TYPICAL) + END,
     "padding-behind-the-packet": piece(TYPICAL) + step(6, 0, short(bytes(32))) + END,
+    "name-bound-while-the-hello-waits": QUIC_UNBOUND + piece(POST_QUANTUM, 900) + END + piece(POST_QUANTUM, 0, 113) + END + QUIC_BOUND,
+    "hello-sent-again-while-it-waits": QUIC_UNBOUND + piece(TYPICAL) + END + piece(TYPICAL) + END + QUIC_BOUND + piece(TYPICAL_EVIL) + END,
+    "another-connection-while-one-waits": QUIC_UNBOUND + piece(TYPICAL) + connection(1) + piece(TYPICAL_EVIL) + END + QUIC_BOUND,
+    "waits-in-vain": QUIC_UNBOUND + piece(TYPICAL) + END + step(5, 12) + piece(TYPICAL) + END,
     "server-answers": piece(TYPICAL) + END + step(7, 1) + step(7, 0) + piece(TYPICAL) + END,
 }
 
@@ -257,6 +269,135 @@ INSPECTOR = {
     "http-websocket": conversation(UPGRADE % b"websocket", b"HTTP/1.1 101 Switching\r\n\r\n", b"\x81\x05hello"),
     "http-upgrade-to-h2c": conversation(UPGRADE % b"h2c", b"HTTP/1.1 101 Switching\r\n\r\n", H2_HELLO),
     "smtp-starttls": conversation(b"", b"220 mx ESMTP\r\n", b"EHLO a\r\nSTARTTLS\r\n", b"250 STARTTLS\r\n220 go\r\n"),
+}
+
+# ... and what the world around it does (act() of inspector_fuzz). Policies and names by their numbers there.
+CLAIMED, STRICT, ANY_NAME, AT_ONCE = range(4)
+GOOD_NAME, ALLOWED_NAME, SECOND_NAME, WILD_NAME, BOUND_NAME, BELOW_NAME, OWN_NAME, BAD_NAME = range(8)
+AT_CLIENT, AT_SERVER = 2, 4  # 192.0.2.1 and 203.0.113.5, as ipv4() has them.
+NOTHING, AT_ONCE_BOUND, LATER_BOUND, ANOTHER_BOUND = range(4)
+RESOLVER = bytes([192, 0, 2, 53])
+OF_AGENT = bytes([203, 0, 113, 53])
+A_RECORD, HTTPS_RECORD = 1, 65
+
+
+def act(action, value=0, *operands):
+    return step(3, action | value << 3, bytes(operands))
+
+
+def policy(number):
+    return act(0, number)
+
+
+def bind(name, address=AT_SERVER, life=255, view=0):
+    return act(1, view, name | address << 4, life)
+
+
+def on_miss(what, name=GOOD_NAME):
+    return act(4, what, name)
+
+
+def tick(n=1):
+    return step(7, n)
+
+
+def to_server(data, address):
+    return data[:16] + address + data[20:]
+
+
+def reply(data):
+    return data[:12] + data[16:20] + data[12:16] + data[22:24] + data[20:22] + data[24:]
+
+
+def dns_name(name):
+    return b"".join(short(label) for label in name.split(b".")) + b"\0"
+
+
+def dns(name, kind=A_RECORD, answer=b"", number=7):
+    answers = b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 300, len(answer)) + answer if answer else b""
+    flags = 0x8180 if answer else 0x0100
+    return struct.pack(">HHHHHH", number, flags, 1, 1 if answer else 0, 0, 0) + dns_name(name) + struct.pack(">HH", kind, 1) + answers
+
+
+def framed(message):
+    return u16(len(message)) + message
+
+
+def lookup(name, kind=A_RECORD, answer=b"", resolver=RESOLVER):
+    asked = packet(1, to_server(ipv4(17, udp(dns(name, kind))), resolver))
+    return asked + (packet(2, reply(to_server(ipv4(17, udp(dns(name, kind, answer))), resolver))) if answer else b"")
+
+
+def tls_hello(name, *extensions):
+    names = u16(len(name) + 3) + b"\0" + u16(len(name)) + name
+    listed = b"\0\0" + u16(len(names)) + names + b"".join(extensions)
+    body = b"\3\3" + bytes(32) + b"\0" + b"\0\2\x13\1" + b"\1\0" + u16(len(listed)) + listed
+    return b"\x16\3\1" + u16(len(body) + 4) + b"\1\0" + u16(len(body)) + body
+
+
+def parts(*said, between=b""):
+    """A conversation with something between its packets."""
+    seed, out = conversation(*said), b""
+    while seed:
+        size = 3 + int.from_bytes(seed[1:3], "big")
+        out, seed = out + seed[:size] + between, seed[size:]
+    return out
+
+
+def on_port(seed, port):
+    """The same packets to another port."""
+    out = b""
+    while seed:
+        size = 3 + int.from_bytes(seed[1:3], "big")
+        data = bytearray(seed[3:size])
+        at = 20 if data[20:22] == u16(443) else 22
+        data[at:at + 2] = u16(port)
+        out, seed = out + seed[:3] + bytes(data), seed[size:]
+    return out
+
+
+ECH_KEYS = b"\0\1\0" + struct.pack(">HH", 1, 3) + b"\x02h2" + struct.pack(">HH", 4, 4) + bytes([203, 0, 113, 5]) + struct.pack(">HH", 5, 8) + b"\0\6\xfe\x0d\0\2ab"
+ECH_EXTENSION = b"\xfe\x0d\0\x10" + b"\0\0\1\0\1\7\0\2ab\0\4cdef"
+PLAIN = [packet(1, ipv4(17, udp(payload, port=7000))) for payload in (b"first", b"second", b"third")]
+MISSED = policy(STRICT) + on_miss(LATER_BOUND)
+SERVER_FLIGHT = b"\x16\3\3\0\x04\x02\0\0\0"
+INSPECTOR |= {
+    "syn-waits-until-bound": MISSED + parts(tls_hello(b"good.example"), SERVER_FLIGHT, between=tick()),
+    "syn-waits-in-vain": policy(STRICT) + parts(tls_hello(b"good.example")) + tick(31),
+    "payload-behind-a-syn-that-waits": MISSED + parts(tls_hello(b"evil.example")) + tick() + tick(),
+    "syn-bound-to-another-name": policy(STRICT) + on_miss(ANOTHER_BOUND) + parts(tls_hello(b"good.example"), between=tick()),
+    "hello-waits-for-its-name": MISSED + bind(ALLOWED_NAME) + parts(tls_hello(b"good.example")) + tick() + parts(tls_hello(b"good.example"), SERVER_FLIGHT),
+    "hello-sent-again-while-it-waits": MISSED + bind(ALLOWED_NAME) + parts(tls_hello(b"good.example")) +
+                                       parts(tls_hello(b"evil.example")) + tick(),
+    "hello-at-once-bound": policy(STRICT) + bind(ALLOWED_NAME) + on_miss(AT_ONCE_BOUND) + parts(tls_hello(b"good.example"), SERVER_FLIGHT) + tick(),
+    "request-waits-for-its-name": MISSED + bind(ALLOWED_NAME) + parts(b"GET / HTTP/1.1\r\nHost: good.example\r\n\r\n", between=tick()),
+    "second-request-is-of-an-unbound-name": MISSED + bind(ALLOWED_NAME) + parts(
+        b"GET / HTTP/1.1\r\nHost: allowed.test\r\n\r\n", b"HTTP/1.1 204 No\r\n\r\n", b"GET / HTTP/1.1\r\nHost: good.example\r\n\r\n", between=tick()),
+    "datagrams-wait-until-bound": policy(STRICT) + on_miss(LATER_BOUND, BELOW_NAME) + PLAIN[0] + PLAIN[1] + tick() + PLAIN[2],
+    "datagrams-of-a-denied-name": policy(STRICT) + bind(BELOW_NAME) + bind(BAD_NAME) + b"".join(PLAIN) + on_port(parts(b"x"), 7000),
+    "binding-ends-while-the-flow-lives": policy(STRICT) + bind(GOOD_NAME, life=0) + parts(tls_hello(b"good.example"), SERVER_FLIGHT, between=tick(10)),
+    "dtls-hello-waits": MISSED + bind(ALLOWED_NAME) + datagrams(*reversed(DTLS_PARTS)) + tick() + datagrams(DTLS_HELLO),
+    "answer-binds-then-hello": policy(STRICT) + lookup(b"good.example", A_RECORD, bytes([203, 0, 113, 5])) + parts(tls_hello(b"good.example"), SERVER_FLIGHT),
+    "answer-of-an-untrusted-server": policy(STRICT) + act(2, 0, 0) + lookup(b"good.example", A_RECORD, bytes([203, 0, 113, 5])) + parts(tls_hello(b"good.example")),
+    "answers-of-two-views": policy(STRICT) + act(5, 1) + lookup(b"own.example", A_RECORD, bytes([203, 0, 113, 5]), OF_AGENT) +
+                            parts(tls_hello(b"own.example")) + act(5) + lookup(b"good.example", A_RECORD, bytes([203, 0, 113, 5]), OF_AGENT),
+    "keys-stripped-udp": policy(STRICT) + lookup(b"good.example", HTTPS_RECORD, ECH_KEYS),
+    "keys-stripped-tcp": policy(STRICT) + act(2, 0, 7) + on_port(parts(framed(dns(b"good.example", HTTPS_RECORD)),
+                                                                      framed(dns(b"good.example", HTTPS_RECORD, ECH_KEYS))), 53),
+    "keys-left-by-a-rule": policy(AT_ONCE) + lookup(b"good.example", HTTPS_RECORD, ECH_KEYS, bytes([10, 91, 9, 2])) +
+                           lookup(b"other.example", HTTPS_RECORD, ECH_KEYS),
+    "hello-with-ech-denied": policy(ANY_NAME) + bind(ALLOWED_NAME) + parts(tls_hello(b"allowed.test", ECH_EXTENSION)),
+    "hello-with-ech-by-outer-name": policy(STRICT) + bind(ALLOWED_NAME) + parts(tls_hello(b"allowed.test", ECH_EXTENSION)),
+    "budget-below-a-wildcard": policy(STRICT) + b"".join(lookup(b"x%d.wild.example" % i) for i in range(4)),
+    "budget-used-up-by-others": policy(STRICT) + act(3, 0, 200) + lookup(b"y.wild.example") + act(6),
+    "any-name-asked": policy(ANY_NAME) + lookup(b"whatever.example", A_RECORD, bytes([10, 0, 0, 1])) + lookup(b"bad.wild.example"),
+    "ftp-greeted": policy(ANY_NAME) + bind(ALLOWED_NAME) + conversation(b"", b"220 FTP ready\r\n", b"USER me\r\n", b"331 go on\r\n"),
+    "imap-spoken-before-the-greeting": policy(ANY_NAME) + bind(SECOND_NAME) + conversation(b"a1 LOGIN me x\r\n", b"* OK ready\r\n", b"a2 NOOP\r\n"),
+    "mysql-login": policy(ANY_NAME) + bind(ALLOWED_NAME) + conversation(
+        b"", b"J\0\0\0\n8.0.36\0" + bytes(4) + b"abcdefgh\0" + b"\1" * 45 + b"mysql_nat", b"\x20\0\0\1" + bytes(32)),
+    "pop3-where-the-server-is-silent": policy(ANY_NAME) + bind(ALLOWED_NAME) + conversation(b"USER me\r\n") + tick(31),
+    "gre-to-an-unbound-address": policy(STRICT) + packet(1, ipv4(47, b"\0\0\x08\0" + ipv4(6, tcp(b"", 2, b"", 1000, 0)))) + bind(ALLOWED_NAME) +
+                                 packet(1, ipv4(47, b"\0\0\x08\0" + ipv4(6, tcp(b"", 2, b"", 1000, 0)))),
 }
 
 LIKENESS = {

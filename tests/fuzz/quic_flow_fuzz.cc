@@ -3,6 +3,7 @@
 // one tuple. Two promises:
 // - whatever a server makes of the CRYPTO bytes that got through, it cannot read a forbidden hello;
 // - who sends one allowed hello on one connection, in any pieces, order and number, is never denied.
+// The server's address belongs to the allowed name; a first step of kUnbound makes it so only later, while packets wait.
 //
 // Input: repeated steps, see take_step().
 #include <algorithm>
@@ -23,6 +24,7 @@
 #include "support/packet_builder.h"
 #include "support/quic_builder.h"
 #include "support/readable.h"
+#include "support/step_reader.h"
 
 namespace {
 
@@ -32,9 +34,9 @@ using testing::Bytes;
 constexpr const char* kPolicy = R"(
 version = 1
 [[rules]]
+name = "strict claim"
 to = ["good.example"]
 protocols = ["quic"]
-bind = "any"
 ports = "any"
 )";
 
@@ -67,15 +69,21 @@ constexpr std::array<std::uint32_t, 4> kVersions = {testing::kTestQuicV1, testin
 
 class Attack {
  public:
-  Attack(engine::Inspector& inspector, const policy::Policy& policy) : watch_(inspector, policy) {}
+  Attack(testing::KeptInspector& kept, const policy::Policy& policy) : watch_(kept, policy) {}
 
   void run(ByteSpan input) {
-    ByteReader in(input);
-    constexpr int kStepsMax = 96;
-    for (int i = 0; i < kStepsMax && !in.empty(); ++i) take_step(in);
+    constexpr std::size_t kStepsMax = 96;
+    testing::StepReader steps(input, kStepsMax);
+    bool more = steps.next();
+    if (more && steps.kind() == 7 && steps.argument() == kUnbound) {
+      more = steps.next();
+    } else {
+      bind();
+    }
+    for (; more; more = steps.next()) take_step(steps);
     end_datagram();
-    watch_.finish();
     if (honest()) watch_.check(!watch_.denied());
+    watch_.finish();
   }
 
  private:
@@ -86,21 +94,19 @@ class Attack {
     std::size_t packet_at = 0;  // Where its packet begins in the datagram.
   };
 
-  // take_step reads a step: one byte, of which the low three bits tell its kind and the others an argument.
-  void take_step(ByteReader& in) {
-    std::uint8_t step = 0, size = 0;
+  void take_step(testing::StepReader& step) {
+    std::uint8_t size = 0;
     std::uint16_t at = 0;
-    ByteReader raw;
-    (void)in.read_u8(step);
-    const std::size_t argument = step >> 3;
-    switch (step & 7) {
+    ByteSpan raw;
+    const std::size_t argument = step.argument();
+    switch (step.kind()) {
       case 0:  // [offset: 2][size: 1] of hello number `argument`, in units of eight bytes.
-        if (!in.read_u16(at) || !in.read_u8(size)) return;
+        if (!step.read(at, size)) return;
         add_piece(argument, at, size * std::size_t{8});
         break;
       case 1:  // [size: 1][bytes]: frames as they are. Their CRYPTO counts too.
-        if (!in.read_prefixed<1>(raw)) return;
-        add_raw(raw.rest());
+        if (!step.read(raw)) return;
+        add_raw(raw);
         break;
       case 2:  // PING, a little PADDING.
         frames_.push_back(1);
@@ -122,17 +128,21 @@ class Attack {
         arrive(watch_.wait(std::chrono::milliseconds(10) * argument * argument, true));
         break;
       case 6:  // [size: 1][bytes]: behind the packets of this datagram, or a datagram alone.
-        if (!in.read_prefixed<1>(raw)) return;
+        if (!step.read(raw)) return;
         foreign_ = true;
         end_packet(next_number_);
-        datagram_.insert(datagram_.end(), raw.rest().begin(), raw.rest().end());
+        datagram_.insert(datagram_.end(), raw.begin(), raw.end());
         break;
-      case 7:  // The server answers something.
+      case 7:  // The server answers something; from 2 on: a look-up binds the name.
         end_datagram();
-        from_server(argument);
+        if (argument < 2) return from_server(argument);
+        bind();
+        arrive(watch_.wait({}, true));
         break;
     }
   }
+
+  void bind() { watch_.bind(kServer.address, *DomainName::parse("good.example"), std::chrono::hours(1)); }
 
   void add_piece(std::size_t number, std::size_t offset, std::size_t size) {
     const std::size_t index = number % hellos().size();
@@ -242,6 +252,7 @@ class Attack {
            pieces_used_ <= kStreamRangesMax && datagrams_ * kPacketsPerDatagram <= kQuicInitialsPerFlowMax;
   }
 
+  static constexpr std::size_t kUnbound = 31;
   static constexpr std::size_t kFramesMin = 24;  // A header protection sample must fit.
   inline static const Endpoint kClient = testing::endpoint("198.51.100.1", 40'000);
   inline static const Endpoint kServer = testing::endpoint("203.0.113.1", 443);
@@ -271,6 +282,6 @@ class Attack {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const std::shared_ptr<const policy::Policy> policy = *policy::load_policy_text(kPolicy, "fuzz.toml");
   static testing::KeptInspector kept(testing::small_inspector(8));
-  Attack(kept.get(), *policy).run({data, size});
+  Attack(kept, *policy).run({data, size});
   return 0;
 }

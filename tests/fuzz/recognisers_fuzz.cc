@@ -50,6 +50,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::vector<std::uint8_t> prefix(client.data(), client.data() + length);
     const Recognition now = recognise_tcp(prefix, {});
     check(now);
+    // Who goes by the client alone waits for fewer, and takes nothing for anything else.
+    const Recognition alone = recognise_tcp_client(prefix);
+    check(alone);
+    expect(alone.protocol == now.protocol && (!alone.undecided || now.undecided));
     expect(seen == Protocol::kUnknown || now.protocol == Protocol::kUnknown || now.protocol == seen);
     if (now.protocol != Protocol::kUnknown) seen = now.protocol;
   }

@@ -3,6 +3,7 @@
 // on the same ports; the server acknowledges as much as it likes of what arrived. Two promises:
 // - whatever the server makes of the bytes that got through, it cannot read a forbidden message;
 // - who sends one allowed message only, in any pieces, order and number, is never denied.
+// The server's address belongs to the allowed name; a first step of kUnbound makes it so only later, while bytes wait.
 //
 // Input: repeated steps, see take_step().
 #include <algorithm>
@@ -23,6 +24,7 @@
 #include "support/inspector_watch.h"
 #include "support/packet_builder.h"
 #include "support/readable.h"
+#include "support/step_reader.h"
 
 namespace {
 
@@ -32,10 +34,12 @@ using testing::Text;
 
 constexpr const char* kPolicy = R"(
 version = 1
+[dns]
+resolvers = ["203.0.113.1"]
 [[rules]]
-to = ["good.example"]
+name = "strict"
+to = ["good.example", "neighbour.example"]
 protocols = ["tls", "http", "dns"]
-bind = "any"
 ports = "any"
 )";
 
@@ -131,46 +135,53 @@ const std::vector<Forbidden>& forbidden() {
 
 class Attack {
  public:
-  Attack(engine::Inspector& inspector, const policy::Policy& policy) : watch_(inspector, policy) {
+  Attack(testing::KeptInspector& kept, const policy::Policy& policy) : watch_(kept, policy) {
+    bind("neighbour.example");  // So that the SYN need not wait.
     watch_.send(connection_.syn(), Origin::kOriginal);
     watch_.send(connection_.syn_ack(), Origin::kReply);
     watch_.send(connection_.client_ack(), Origin::kOriginal);
   }
 
   void run(ByteSpan input) {
-    ByteReader in(input);
-    constexpr int kStepsMax = 200;
-    for (int i = 0; i < kStepsMax && !in.empty(); ++i) take_step(in);
-    watch_.finish();
+    constexpr std::size_t kStepsMax = 200;
+    testing::StepReader steps(input, kStepsMax);
+    bool more = steps.next();
+    if (more && steps.kind() == 5 && steps.argument() == kUnbound) {
+      more = steps.next();
+    } else {
+      bind("good.example");
+    }
+    for (; more; more = steps.next()) take_step(steps);
     if (honest()) watch_.check(!watch_.denied());
+    watch_.finish();
   }
 
  private:
-  // take_step reads a step: one byte, of which the low three bits tell its kind and the others an argument.
-  void take_step(ByteReader& in) {
-    std::uint8_t step = 0, size = 0;
+  void take_step(testing::StepReader& step) {
+    std::uint8_t size = 0;
     std::uint16_t at = 0;
-    ByteReader raw;
-    (void)in.read_u8(step);
-    const std::size_t argument = step >> 3;
-    switch (step & 7) {
+    ByteSpan raw;
+    const std::size_t argument = step.argument();
+    switch (step.kind()) {
       case 0:  // [offset: 2][size: 1] of message number `argument`, in units of one byte,
       case 1:  // of four bytes,
       case 2:  // or from there to its end.
-        if (!in.read_u16(at) || !in.read_u8(size)) return;
-        send_piece(argument, at, (step & 7) == 0 ? size : (step & 7) == 1 ? size * std::size_t{4} : SIZE_MAX);
+        if (!step.read(at, size)) return;
+        send_piece(argument, at, step.kind() == 0 ? size : step.kind() == 1 ? size * std::size_t{4} : SIZE_MAX);
         break;
       case 3:  // [offset: 2][size: 1][bytes]
-        if (!in.read_u16(at) || !in.read_prefixed<1>(raw)) return;
+        if (!step.read(at, raw)) return;
         foreign_ = true;
-        send(at % testing::Readable::kSize, raw.rest(), argument);
+        send(at % testing::Readable::kSize, raw, argument);
         break;
       case 4:  // [size: 2]: the server acknowledges so much of what it has.
-        if (!in.read_u16(at)) return;
+        if (!step.read(at)) return;
         acknowledge(at);
         break;
-      case 5:
-        answer(argument);
+      case 5:  // The server answers; from 2 on: a look-up binds the name.
+        if (argument < 2) return answer(argument);
+        bind("good.example");
+        deliver(watch_.wait({}, true));
         break;
       case 6:  // Time passes.
         hurried_ = false;
@@ -181,6 +192,10 @@ class Attack {
         send_control(argument & 3, (argument & 4) != 0, kStarts[argument >> 3]);
         break;
     }
+  }
+
+  void bind(const char* name) {
+    watch_.bind(testing::endpoint("203.0.113.1", 443).address, *DomainName::parse(name), std::chrono::hours(1));
   }
 
   void send_piece(std::size_t number, std::size_t offset, std::size_t size) {
@@ -301,6 +316,7 @@ class Attack {
            segments_ <= kStreamRangesMax;
   }
 
+  static constexpr std::size_t kUnbound = 31;
   struct Segment {
     std::uint32_t sequence = 0;
     Bytes payload;
@@ -334,6 +350,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     options.held_packets = 256;
     return options;
   }());
-  Attack(kept.get(), *policy).run({data, size});
+  Attack(kept, *policy).run({data, size});
   return 0;
 }

@@ -11,8 +11,9 @@ import os
 import signal
 import struct
 import sys
+import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
@@ -22,12 +23,16 @@ from support.hello import client_hello, quic_hello
 from support.proc import must
 from support.quic_initial import V1, V2, hello_datagrams
 from support.servers import DTLS_COOKIE_PORT, DTLS_PORT, GREETER_PORTS, H2C_PORT
+from test_chromium import https_record
 from test_dns import query
 from support.tunnels import Tunnel
 from test_retransmission import attack
 
 OLD_SSH_PORT = 2222  # Of a server that also takes the key exchanges that are off by default.
 OLD_METHODS = ("diffie-hellman-group1-sha1", "diffie-hellman-group14-sha1", "diffie-hellman-group-exchange-sha1")
+
+VSFTPD_PORT, FTP_DATA_PORT, BOUND_DTLS_PORT = 2121, 40_000, 4446
+LIAR = 3  # Index of the address at which a resolver lies (poisoner.py).
 
 BIG_ALPN = ",".join([f"padding-{i:03}-to-fill-the-hello-up" for i in range(50)] + ["http/1.1"])
 
@@ -38,6 +43,7 @@ class Lab:
     servers: Servers
     clients: Clients
     tunnels: int = 0
+    passed: list[tuple[float, int]] = field(default_factory=list)  # Moments, and how many seconds are said to pass there.
 
     def curl(self, url: str, *arguments: str, family: int = 4) -> None:
         self.clients.curl(url, family, *arguments)
@@ -45,8 +51,8 @@ class Lab:
     def raw(self, port: int, data: bytes, index: int = 0, family: int = 4, **options) -> dict:
         return self.clients.raw(self.bed.server_address(family, index), port, data, read=options.pop("read", 0.5), **options)
 
-    def http3(self, name: str, *arguments: str, family: int = 4, works: bool = True) -> None:
-        result = self.clients.http3(name, family, 443, *arguments, seconds=2)
+    def http3(self, name: str, *arguments: str, family: int = 4, works: bool = True, index: int | None = None) -> None:
+        result = self.clients.http3(name, family, 443, *arguments, seconds=2, index=index)
         if http3_worked(result) != works:
             raise RuntimeError(result.describe())
 
@@ -72,8 +78,8 @@ class Lab:
             if result.code != 0:
                 raise RuntimeError(f"{method}: {result.describe()}")
 
-    def dtls(self, port: int, name: str) -> None:
-        self.clients.s_client(name, 4, port, "-dtls1_2")
+    def dtls(self, port: int, name: str, index: int = 0) -> None:
+        self.clients.s_client(name, 4, port, "-dtls1_2", index=index)
 
     def ping(self, family: int) -> None:
         name, echo = ("AF_INET", b"\x08") if family == 4 else ("AF_INET6", b"\x80")
@@ -108,17 +114,50 @@ class Lab:
             self.bed.run("client", ["sysctl", "-q", "-w", f"{no_discovery}=0"])
 
 
-    def dig(self, *names: str, index: int = 0) -> None:
+    def dig(self, *names: str, index: int = 0, more: tuple[str, ...] = ()) -> None:
         for name in names:
-            self.bed.run("client", ["dig", "+tries=1", "+time=2", f"@{self.bed.server_address(4, index)}", name], 5)
+            self.bed.run("client", ["dig", "+tries=1", "+time=2", f"@{self.bed.server_address(4, index)}", *more, name], 5)
 
-    def dig_then(self, names: tuple[str, ...], action: Callable[[], object]) -> None:
-        self.dig(*names)
+    def dig_then(self, names: tuple[str, ...], action: Callable[[], object], **options) -> None:
+        self.dig(*names, **options)
         action()
+
+    def pass_time(self, seconds: int) -> None:
+        """pass_time has the capture say that so much time passes now."""
+        time.sleep(0.3)
+        self.passed.append((time.time(), seconds))
+        time.sleep(0.3)
 
     def curl_at(self, name: str, index: int) -> None:
         """curl_at asks a server for a name at an address that need not be the name's."""
         self.curl(f"https://{name}/", "--resolve", f"{name}:443:{self.bed.server_address(4, index)}")
+
+    def stale(self) -> None:
+        """The name moves, and a client goes to the old address ten minutes and an hour after it was told."""
+        for index in (0, 1):
+            self.name_moves_to(index)
+            self.dig("rotated.test")
+        for seconds in (600, 3000):
+            self.pass_time(seconds)
+            self.curl_at("rotated.test", 0)
+
+    def browse(self, name: str) -> None:
+        """browse has Chromium visit a name; it is told the address and that no other name exists, so that it looks nothing up."""
+        with tempfile.TemporaryDirectory() as profile:
+            self.bed.run("client", ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
+                                    "--disable-background-networking", "--disable-component-update", "--disable-quic",
+                                    "--ignore-certificate-errors", f"--host-resolver-rules=MAP {name} {self.bed.server_address(4)},MAP * ~NOTFOUND,EXCLUDE {self.bed.server_address(4)}",
+                                    f"--user-data-dir={profile}", "--timeout=5000", "--dump-dom", f"https://{name}/"], 30.0)
+
+    def ask_time(self) -> None:
+        result = self.bed.run("client", ["ntpdig", "-t", "2", self.bed.server_address(4)], 8)
+        if result.code != 0:
+            raise RuntimeError(result.describe())
+
+    def list_files(self) -> None:
+        result = self.clients.curl(f"ftp://allowed.test:{VSFTPD_PORT}/", 4, "--disable-epsv")
+        if result.code != 0:
+            raise RuntimeError(result.describe())
 
     def ssh_to(self, *indices: int) -> None:
         for index in indices:
@@ -127,11 +166,14 @@ class Lab:
     def rotate(self) -> None:
         """The name moves from one address to another; both serve it."""
         for index in (0, 1):
-            dns_table(self.bed).write_text(f"{self.bed.server_address(4, index)} rotated.test\n")
-            next(process for process in self.bed.processes if process.name.startswith("dnsmasq")).signal(signal.SIGHUP)
-            time.sleep(0.5)
+            self.name_moves_to(index)
             self.dig("rotated.test")
             self.curl_at("rotated.test", index)
+
+    def name_moves_to(self, index: int) -> None:
+        dns_table(self.bed).write_text(f"{self.bed.server_address(4, index)} rotated.test\n")
+        next(process for process in self.bed.processes if process.name.startswith("dnsmasq")).signal(signal.SIGHUP)
+        time.sleep(0.5)
 
 
 def dns_table(bed: Testbed) -> Path:
@@ -139,9 +181,11 @@ def dns_table(bed: Testbed) -> Path:
 
 
 def dns_arguments(bed: Testbed) -> list[str]:
-    """dnsmasq's: a name that moves, and one behind two aliases."""
+    """dnsmasq's: a name that moves, one behind two aliases, one with keys for its hello, and no socket where another resolver is."""
     dns_table(bed).write_text("")
-    return [f"--addn-hosts={dns_table(bed)}", f"--host-record=end.test,{bed.server_address(4)}", "--cname=www.chain.test,middle.chain.test",
+    listen = [f"--listen-address={bed.server_address(family, index)}" for family in (4, 6) for index in range(LIAR)]
+    return ["--bind-interfaces", *listen, f"--dns-rr=ech.test,65,{https_record()}",
+            f"--addn-hosts={dns_table(bed)}", f"--host-record=end.test,{bed.server_address(4)}", "--cname=www.chain.test,middle.chain.test",
             "--cname=middle.chain.test,end.test"]
 
 
@@ -163,6 +207,17 @@ def rewrite(path: Path, change: Callable[[int, bytes], tuple[bytes, int]]) -> No
         out += struct.pack("<IIII", seconds, fraction, len(frame), wire) + frame
         offset += 16 + captured
     path.write_bytes(out)
+
+
+def delay(path: Path, passed: list[tuple[float, int]]) -> None:
+    """delay adds to the time of each frame what passed before it."""
+    data, offset = bytearray(path.read_bytes()), 24
+    while offset < len(data):
+        seconds, fraction, captured, _wire = struct.unpack("<IIII", data[offset:offset + 16])
+        later = sum(more for moment, more in passed if seconds + fraction / 1e6 > moment)
+        data[offset:offset + 4] = struct.pack("<I", seconds + later)
+        offset += 16 + captured
+    path.write_bytes(data)
 
 
 def tagged(*tags: tuple[int, int]) -> Callable[[int, bytes], tuple[bytes, int]]:
@@ -274,6 +329,40 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "dns-other-resolver-never-binds": (
         lambda lab: (lab.dig("allowed.test", index=1), lab.curl_at("allowed.test", 0)), LOOKUP_AND_TLS),
     "address-rotates": (lambda lab: lab.rotate(), LOOKUP_AND_TLS),
+    "address-cached-in-grace": (lambda lab: lab.stale(), LOOKUP_AND_TLS),
+    "quic-forged-sni-denied": (
+        lambda lab: lab.dig_then(("allowed.test", "second.test"), lambda: lab.http3("allowed.test", index=1)), "udp port 53 or udp port 443"),
+    "http-forged-host-denied": (
+        lambda lab: lab.dig_then(("allowed.test", "second.test"), lambda: lab.curl("http://second.test/", "-H", "Host: allowed.test")),
+        "udp port 53 or tcp port 80"),
+    "dtls-forged-sni-denied": (
+        lambda lab: lab.dig_then(("allowed.test", "second.test"), lambda: lab.dtls(BOUND_DTLS_PORT, "allowed.test", index=1)),
+        f"udp port 53 or udp port {BOUND_DTLS_PORT}"),
+    "udp-unbound-address-denied": (
+        lambda lab: lab.dig_then(("allowed.test",), lambda: [lab.raw(9000, b"a datagram of no known protocol", index, transport="udp") for index in (0, 1)]),
+        "udp port 53 or udp port 9000"),
+    "dns-txt-tunnel-denied": (
+        lambda lab: lab.dig("c2VjcmV0IGRhdGE.data.wild.test", "c2VjcmV0IGRhdGE.tunnel.test", more=("-t", "TXT")), "udp port 53"),
+    "dns-txt-tunnel-over-budget": (
+        lambda lab: lab.dig(*(f"c2VjcmV0IGRhdGE-{i}.wild.test" for i in range(5)), "c2VjcmV0IGRhdGE-0.wild.test", more=("-t", "TXT")), "udp port 53"),
+    "dns-data-behind-question-denied": (lambda lab: lab.raw(53, query("allowed.test", "udp") + b"hidden", transport="udp"), "udp port 53"),
+    "dns-extra-records-never-bind": (
+        lambda lab: lab.dig_then(tuple(f"extra-{section}.poison.test" for section in ("answer", "authority", "additional")),
+                                 lambda: (lab.curl_at("victim.test", 1), lab.curl_at("extra-answer.poison.test", 0)), index=LIAR), LOOKUP_AND_TLS),
+    "dns-wrong-question-never-binds": (
+        lambda lab: lab.dig_then(("wrong-question.poison.test",), lambda: lab.curl_at("victim.test", 1), index=LIAR), LOOKUP_AND_TLS),
+    "dns-second-answer-never-binds": (
+        lambda lab: lab.dig_then(("second-answer.poison.test",), lambda: (time.sleep(0.2), lab.curl_at("second-answer.poison.test", 1)),
+                                 index=LIAR), LOOKUP_AND_TLS),
+    "dns-private-address-never-binds": (lambda lab: lab.dig_then(("allowed.test",), lambda: lab.curl_at("allowed.test", 0)), LOOKUP_AND_TLS),
+    "dns-ech-stripped": (
+        lambda lab: (lab.dig("ech.test", more=("-t", "HTTPS")), lab.dig("ech.test", more=("+tcp", "-t", "HTTPS"))), "port 53"),
+    "tls-ech-denied": (lambda lab: lab.dig_then(("allowed.test",), lambda: lab.browse("allowed.test")), LOOKUP_AND_TLS),
+    "dns-tcp-cname-chain-binds": (
+        lambda lab: lab.dig_then(("www.chain.test",), lambda: lab.curl_at("www.chain.test", 0), more=("+tcp",)), "tcp port 53 or tcp port 443"),
+    "ntp-by-name": (lambda lab: lab.dig_then(("allowed.test",), lab.ask_time), "udp port 53 or udp port 123"),
+    "ftp-by-name": (
+        lambda lab: lab.dig_then(("allowed.test",), lab.list_files), f"udp port 53 or tcp port {VSFTPD_PORT} or tcp port {FTP_DATA_PORT}"),
     "truncated-capture": (lambda lab: lab.curl("https://allowed.test/"), "tcp port 443"),
     "truncated-middle-segment": (
         lambda lab: lab.raw(443, client_hello("allowed.test", post_quantum=True), piece=600, gap_ms=3), "tcp port 443"),
@@ -303,6 +392,9 @@ def capture(lab: Lab, name: str, folder: Path) -> None:
     (folder / name).mkdir(parents=True, exist_ok=True)
     # Written anew without the capture's own sentinel, and with the clock of the capture.
     lab.bed.run(where, ["tcpdump", "-r", str(recorded.path), "-w", str(folder / name / "input.pcap"), "-Z", "root", expression])
+    if lab.passed:
+        delay(folder / name / "input.pcap", lab.passed)
+        lab.passed.clear()
     if name in REWRITES:
         rewrite(folder / name / "input.pcap", REWRITES[name])
     size = (folder / name / "input.pcap").stat().st_size
@@ -327,6 +419,10 @@ def main() -> int:
         servers.start_sink()
         servers.start_h2c()
         servers.start_dtls()
+        servers.start_dtls_at(BOUND_DTLS_PORT, 4, 1)
+        servers.start_poisoner(LIAR, {"victim.test": 0, "poison.test": 0}, "victim.test", 1, (4,))
+        servers.start_ntp()
+        servers.start_ftp(VSFTPD_PORT, FTP_DATA_PORT)
         for protocol in GREETER_PORTS:
             servers.start_greeter(protocol)
         lab = Lab(bed, servers, Clients(bed, servers))

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """DNS as a way out: what may be asked and of whom, and answers without the keys of Encrypted Client Hello."""
 
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 from support import Suite, binary, expect, skip_unless_possible
 from support.daemon import allow
+from support.suite import skip
 from support.testbed import SERVER_LINK, address
 from support.world import World, world
 
@@ -15,6 +19,10 @@ wildcard_budget = 40
 """
 # No rule for dns: names may be looked up because another rule has them.
 RULES = allow("allowed.test, ech.test, large.test, *.wild.test", "tls", "443")
+
+
+# The system's interpreter has the system's dnspython.
+READ_HTTPS = ("/usr/bin/python3", "-B", str(Path(__file__).with_name("support") / "read_https.py"))
 
 
 def name_bytes(name: str) -> bytes:
@@ -47,6 +55,9 @@ def body(suite: Suite) -> None:
                 for name, count in (("ech.test", 1), ("large.test", 5)):
                     result = it.bed.run("server", ["dig", "@127.0.0.1", "+short", name, "HTTPS"])
                     expect(result.out.count("ech=") == count, result.describe())
+            with suite.case(f"{mode}: without the program a DNS library reads the keys"):
+                result = it.bed.run("server", [*READ_HTTPS, "127.0.0.1", "udp", "ech.test"], 12)
+                expect(result.code == 0 and json.loads(result.out)["records"][0]["keys"] == [1, 5, 6], result.describe())
             for family in (4, 6):
                 strip(suite, it, f"{mode} v{family}", family)
                 questions(suite, it, f"{mode} v{family}", family)
@@ -65,11 +76,26 @@ def strip(suite: Suite, it: World, label: str, family: int) -> None:
             expect("status: NOERROR" in result.out and 'alpn="h2"' in result.out, result.describe())
             expect("ech=" not in result.out and "key65280=" in result.out, result.describe())
             expect("ipv6hint=::1" in result.out, result.describe())
+    library(suite, it, label, family)
     large(suite, it, label, family)
     with suite.case(f"{label}: addresses come as ever"):
         for arguments in ((), ("+tcp",)):
             result = it.clients.dig("allowed.test", family, "+short", *arguments)
             expect(result.out.strip() == it.bed.server_address(4), result.describe())
+
+
+def library(suite: Suite, it: World, label: str, family: int) -> None:
+    for name, count, transports in (("ech.test", 1, ("udp", "tcp")), ("large.test", 5, ("tcp",))):
+        for transport in transports:
+            with suite.case(f"{label}: a DNS library reads {count} stripped records over {transport}"):
+                result = it.bed.run("client", [*READ_HTTPS, it.bed.server_address(family), transport, name], 12)
+                expect(result.code == 0, result.describe())
+                answer = json.loads(result.out)
+                expect((answer["rcode"], answer["truncated"], answer["ad"]) == (0, False, False), result.out)
+                expect(len(answer["records"]) == count, result.out)
+                for record in answer["records"]:
+                    expect(record["keys"] == [1, 6, 65280] and record["ordered"] and record["same_as_text"], str(record))
+                    expect(record["alpn"] == ["h2"] and record["ipv6hint"] == ["::1"], str(record))
 
 
 def large(suite: Suite, it: World, label: str, family: int) -> None:
@@ -130,4 +156,6 @@ def budget(suite: Suite, it: World, label: str) -> None:
 
 if __name__ == "__main__":
     skip_unless_possible(binary(), ("dig", "dnsmasq"))
+    if subprocess.run([READ_HTTPS[0], "-c", "import dns.rdtypes.svcbbase"], stderr=subprocess.DEVNULL).returncode != 0:
+        skip("python3-dnspython is not installed")
     Suite("dns-egress", 220).main(body)

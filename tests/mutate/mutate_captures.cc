@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <csignal>
@@ -45,8 +46,7 @@ constexpr std::size_t kFramesPerRun = 256;   // Of a mutated sequence of frames:
 
 constexpr Duration kSequenceTimeMax = std::chrono::hours(1);  // Long enough for most time-outs.
 
-constexpr const char* kPolicy = R"(
-version = 1
+constexpr std::string_view kPolicy = R"(
 [[rules]]
 to = [".google.com", ".facebook.com", ".microsoft.com", ".example.com", ".wikipedia.org", "localhost"]
 protocols = ["tls", "quic", "http", "dns"]
@@ -60,6 +60,27 @@ ports = ["any"]
 to = ["10.0.0.0/8"]
 protocols = ["tcp", "udp"]
 ports = ["1-65535"]
+)";
+
+// What comes before it. Names bind as the captures' answers say, whoever gives them.
+constexpr std::string_view kClosed = R"(
+version = 1
+[dns]
+private = "any"
+)";
+constexpr std::string_view kOpened = R"(
+version = 1
+[dns]
+private = "any"
+names = "any"
+[inspect]
+tunnels = ["gre", "ipip", "6in4", "vxlan", "geneve", "teredo"]
+[[rules]]
+to = ["0.0.0.0/0", "::/0"]
+protocols = ["gre", "ipip", "6in4", "vxlan", "geneve", "teredo"]
+[[rules]]
+to = [".googleapis.com", ".cloudfront.net", ".wireshark.org", "*.local", "*.lan"]
+protocols = ["tls", "quic", "http", "ssh", "smtp"]
 )";
 
 char g_current[4'096] = "nothing";  // What runs now; for the report of a hang.
@@ -260,11 +281,11 @@ struct Arguments {
   std::vector<std::filesystem::path> paths;
 };
 
-// Runs is an inspector that reads details and one that does not.
+// Runs is inspectors that read details or do not, and look into tunnels or do not.
 struct Runs {
-  explicit Runs(const policy::Policy& policy) : plain(policy, false), with_details(policy, true) {}
-  Run plain;
-  Run with_details;
+  Runs(const policy::Policy& closed, const policy::Policy& opened)
+      : all{Run(closed, true), Run(closed, false), Run(opened, true), Run(opened, false)} {}
+  std::array<Run, 4> all;
 };
 
 void mutate_capture(const std::filesystem::path& path, const Arguments& arguments, Runs& runs, Totals& totals) {
@@ -276,11 +297,10 @@ void mutate_capture(const std::filesystem::path& path, const Arguments& argument
                   static_cast<unsigned long long>(number), static_cast<unsigned long long>(arguments.seed));
     alarm(kInputTimeMax);
     Mutator mutator(arguments.seed * 1'000'003 + number);
-    Run& run = number % 4 < 2 ? runs.with_details : runs.plain;
+    Run& run = runs.all[number / 2 % runs.all.size()];
     ++totals.runs;
     if (number == 0) {  // The capture itself.
-      totals.packets += replay_bytes(file, runs.plain, frames.size() + 1);
-      totals.packets += replay_bytes(file, runs.with_details, frames.size() + 1);
+      for (Run& one : runs.all) totals.packets += replay_bytes(file, one, frames.size() + 1);
     } else if (number % 2 == 0) {
       Bytes changed = file;
       mutator.bytes(changed);
@@ -347,15 +367,19 @@ int main(int argc, char** argv) {
     std::fputs("usage: mutate_captures [--mutations N] [--seed S] [--only NUMBER] FOLDER_OR_FILE...\n", stderr);
     return 2;
   }
-  const auto policy = policy::load_policy_text(kPolicy, "mutate.toml");
-  if (!policy) {
-    for (const auto& problem : policy.error()) std::fprintf(stderr, "%s\n", problem.to_string().c_str());
-    return 2;
+  std::vector<std::shared_ptr<const policy::Policy>> policies;
+  for (const std::string_view begin : {kClosed, kOpened}) {
+    const auto policy = policy::load_policy_text(std::string(begin) + std::string(kPolicy), "mutate.toml");
+    if (!policy) {
+      for (const auto& problem : policy.error()) std::fprintf(stderr, "%s\n", problem.to_string().c_str());
+      return 2;
+    }
+    policies.push_back(*policy);
   }
   std::signal(SIGALRM, tell_current_and_end);
   const auto begin = std::chrono::steady_clock::now();
   Totals totals;
-  Runs runs(**policy);
+  Runs runs(*policies[0], *policies[1]);
   for (const auto& path : captures_in(arguments->paths)) mutate_capture(path, *arguments, runs, totals);
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - begin);
   rusage usage{};

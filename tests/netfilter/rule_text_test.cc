@@ -190,9 +190,20 @@ TEST(RestoreTextTest, ReplacesEveryStaleJumpInTheSameTransaction) {
 }
 
 TEST(RestoreTextTest, ATableThatThePlanDoesNotUseIsCleared) {
-  const std::vector<TableState> present = read_table_states(kSaved);
+  const std::vector<TableState> present =
+      read_table_states("*raw\n:OUTPUT ACCEPT [0:0]\n:SALLYPORT-OLD - [0:0]\n-A OUTPUT -j SALLYPORT-OLD\nCOMMIT\n");
   const GoldenCase golden{"", kObserve, false, true, Family::kIpv4, 1};
-  EXPECT_THAT(restore_text(plan_of(golden), Family::kIpv4, present), HasSubstr("-X SALLYPORT-OUT\n"));
+  EXPECT_THAT(restore_text(plan_of(golden), Family::kIpv4, present),
+              HasSubstr("*raw\n-D OUTPUT -j SALLYPORT-OLD\n-F SALLYPORT-OLD\n-X SALLYPORT-OLD\nCOMMIT\n"));
+}
+
+TEST(RestoreTextTest, AWorkloadsQuestionToThisHostIsJudgedWithAndWithoutTheOutputHook) {
+  for (const bool output : {false, true}) {
+    const std::string text = restore_text(plan_of({"", kEnforce, output, true, Family::kIpv4, 1}), Family::kIpv4);
+    EXPECT_THAT(text, HasSubstr("-A SALLYPORT-IN -p udp -m udp --dport 53 -g SALLYPORT-ASK\n"));
+    EXPECT_THAT(text, HasSubstr("-A SALLYPORT-ASK -i docker0 -p tcp -g SALLYPORT-EVAL\n"));
+    EXPECT_THAT(text, HasSubstr("-A SALLYPORT-ANSWER -o br-lan -g SALLYPORT-REPLY\n"));
+  }
 }
 
 TEST(RemovalTextTest, DeletesJumpsThenChainsOfOurs) {

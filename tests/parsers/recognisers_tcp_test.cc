@@ -220,6 +220,16 @@ TEST(TcpRecognisersTest, OthersProtocolsAreUnknown) {
   }
 }
 
+TEST(TcpRecognisersTest, AClientThatWaitsForAnAnswerIsNotWaitedFor) {
+  for (const std::string& text : {"USER anonymous\r\n"s, "AUTH TLS\r\n"s, "a1 CAPABILITY\r\n"s, "CAPA\r\n"s, "NICK a\r\n"s, "NOOP\r\n"s}) {
+    EXPECT_FALSE(recognise_tcp_client(bytes_of(text)).undecided) << text;
+    EXPECT_EQ(recognise_tcp_client(bytes_of(text)).protocol, Protocol::kUnknown) << text;
+  }
+  for (const Conversation& talk : client_first()) {
+    EXPECT_EQ(recognise_tcp_client(bytes_of(talk.client)).protocol, talk.protocol) << talk.client;
+  }
+}
+
 TEST(TcpRecognisersTest, RandomBytesAreUnknown) {
   std::mt19937 random(11);
   int taken = 0;

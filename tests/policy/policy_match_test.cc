@@ -182,7 +182,9 @@ TEST(PolicyMatchTest, EveryProtocolOfARuleIsMatchedAtItsOwnPortAndByItsOwnBytesA
       {"sip", Protocol::kSip, 5060, kUdp},         {"snmp", Protocol::kSnmp, 161, kUdp},
       {"syslog", Protocol::kSyslog, 514, kUdp},    {"netbios", Protocol::kNetbios, 138, kUdp},
       {"ssdp", Protocol::kSsdp, 1900, kUdp},       {"ldap", Protocol::kLdap, 389, kTcp},
-      {"xmpp", Protocol::kXmpp, 5222, kTcp}};
+      {"xmpp", Protocol::kXmpp, 5222, kTcp},       {"ftp", Protocol::kFtp, 21, kTcp},
+      {"imap", Protocol::kImap, 143, kTcp},        {"pop3", Protocol::kPop3, 110, kTcp},
+      {"mysql", Protocol::kMysql, 3306, kTcp}};
   for (const Word& word : kWords) {
     const auto policy = load("[[rules]]\nto = \"192.0.2.0/24\"\nprotocols = \"" + std::string(word.word) + "\"\n");
     for (std::size_t i = 0; i < kProtocolCount; ++i) {

@@ -76,7 +76,7 @@ constexpr Case kCases[] = {
     {"AnyAndMore", "[[rules]]\nto = [\"any\", \"a.example\"]\n", R"(p.toml:3:6: rules[0].to: "any" already covers the rest of the list)"},
     // Protocols
     {"ProtocolMisspelt", "[[rules]]\nto = \"any\"\nprotocols = [\"htpp\"]\n", R"(p.toml:4:14: rules[0].protocols: "htpp": expected "tls", "quic", "http", "ssh", "dns", "tcp" or "udp" (docs/policy.md lists them all); did you mean "http"?)"},
-    {"ProtocolLater", "[[rules]]\nto = \"any\"\nprotocols = [\"ftp\"]\n", R"(p.toml:4:14: rules[0].protocols: "ftp": not supported yet; use "tls", "quic", "http", "ssh", "dns", "tcp" or "udp" (docs/policy.md lists them all))"},
+    {"ProtocolLater", "[[rules]]\nto = \"any\"\nprotocols = [\"rtp\"]\n", R"(p.toml:4:14: rules[0].protocols: "rtp": not supported yet; use "tls", "quic", "http", "ssh", "dns", "tcp" or "udp" (docs/policy.md lists them all))"},
     {"DtlsWithoutPorts", "[[rules]]\nto = \"a.example\"\nprotocols = \"dtls\"\n", R"(p.toml:4:13: rules[0].protocols: dtls has no port of its own: "ports" is required; say "any" for every port)"},
     {"IcmpLater", "[[rules]]\nto = \"any\"\nprotocols = \"icmp\"\n", R"(p.toml:4:13: rules[0].protocols: "icmp": not supported yet; use "tls", "quic", "http", "ssh", "dns", "tcp" or "udp" (docs/policy.md lists them all))"},
     {"PortsOfGre", "[[rules]]\nto = \"192.0.2.1\"\nprotocols = [\"tls\", \"gre\"]\nports = 443\n", R"(p.toml:5:9: rules[0].ports: gre has no ports: leave "ports" out, or give it a rule of its own)"},

@@ -172,6 +172,21 @@ TEST(TranscriptTest, AHeldFrameIsCompletedByTheFrameThatReleasedIt) {
   EXPECT_FALSE(frame_json(rows[2]).contains("released"));
 }
 
+TEST(TranscriptTest, ARewrittenFrameSaysSoAndNoOther) {
+  Transcript transcript(true);
+  send(transcript, 1, Verdict::kAccept, 1);
+  transcript.rewritten();
+  send(transcript, 2, Verdict::kAccept, 1);
+  const auto rows = transcript.take_frames();
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(frame_json(rows[0])["rewritten"], true);
+  EXPECT_FALSE(frame_json(rows[1]).contains("rewritten"));
+  Transcript without_frames(false);
+  send(without_frames, 1, Verdict::kAccept, 1);
+  without_frames.rewritten();
+  EXPECT_TRUE(without_frames.take_frames().empty());
+}
+
 TEST(TranscriptTest, FragmentsShareTheFateOfTheirDatagram) {
   Transcript transcript(true);
   transcript.begin_frame(1, at());

@@ -10,7 +10,9 @@
 namespace sallyport::resolver {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -90,6 +92,34 @@ TEST(SystemResolversTest, WithoutAFileOrALineNobodyIsTrusted) {
              {"/run/systemd/resolve/resolv.conf", "nameserver 198.51.100.1\n"}}));
   EXPECT_THAT(servers.trusted, IsEmpty());
   EXPECT_THAT(servers.asked, IsEmpty());
+}
+
+TEST(StubAdviceTest, SaysWhenNobodyTellsWhomTheStubAsks) {
+  const SystemResolvers alone = read_system_resolvers(files({{"/etc/resolv.conf", "nameserver 127.0.0.1\n"}}));
+  EXPECT_THAT(stub_advice(alone, {}, true), HasSubstr("a stub on 127.0.0.1"));
+  const std::vector<IpAddress> network = {ip("192.0.2.1")};
+  EXPECT_EQ(stub_advice(alone, network, true), "");
+  const SystemResolvers told = read_system_resolvers(
+      files({{"/etc/resolv.conf", "nameserver 127.0.0.53\n"},
+             {"/run/systemd/resolve/resolv.conf", "nameserver 192.0.2.1\n"}}));
+  EXPECT_EQ(stub_advice(told, {}, true), "");
+  EXPECT_EQ(stub_advice(read_system_resolvers(files({{"/etc/resolv.conf", "nameserver 192.0.2.1\n"}})), {}, true), "");
+}
+
+TEST(StubAdviceTest, SaysWhenTheHostsServerIsNotListed) {
+  const SystemResolvers system = read_system_resolvers(files({{"/etc/resolv.conf", "nameserver 127.0.0.1\n"}}));
+  const std::vector<IpAddress> network = {ip("192.0.2.1")};
+  EXPECT_THAT(stub_advice(system, network, false), HasSubstr("127.0.0.1, which is not in [dns] resolvers"));
+  const std::vector<IpAddress> both = {ip("192.0.2.1"), ip("127.0.0.1")};
+  EXPECT_EQ(stub_advice(system, both, false), "");
+  EXPECT_EQ(stub_advice(system, {}, false), "") << "resolvers = [] lets nobody ask, on purpose";
+}
+
+TEST(OwnAddressesTest, AreThoseOfTheNamedInterfaces) {
+  EXPECT_THAT(own_addresses(std::vector<std::string>{"lo"}), Contains(ip("127.0.0.1")));
+  EXPECT_THAT(own_addresses(std::vector<std::string>{"l+"}), Contains(ip("127.0.0.1")));
+  EXPECT_THAT(own_addresses(std::vector<std::string>{"nosuchif"}), IsEmpty());
+  EXPECT_THAT(own_addresses({}), IsEmpty());
 }
 
 }  // namespace

@@ -1,33 +1,54 @@
 // InspectorWatch feeds packets to an inspector on behalf of a fuzz target and ends the program when one of the
 // inspector's promises is broken:
-// - a held packet is answered for exactly once, and nothing else is;
-// - the client's payload leaves only in a flow that an allow rule allows at that moment;
+// - a held packet is answered for exactly once, in the end always, and nothing else is;
+// - the client's payload leaves only in a flow that an allow rule allows at that moment (of an SSH flow: its own part of
+//   the beginning, while the server's is awaited), in a tunnel too;
+// - nothing of a denied flow passes but a reset instead of an SSH server's bytes, answers to DNS questions that were
+//   allowed, and what a QUIC server says to a version that is not read;
+// - a rule whose name begins with "strict" allows a flow only at an address that is bound, by name if the flow has one;
+// - the inspector binds only by what a trusted resolver answers, outside of tunnels;
+// - a replacement has its packet's length and addresses, right checksums, and only a packet of the server that leaves has one;
+// - a flow misses a binding once at most;
 // - a ct mark fits its verdict; every flow that was opened is ended;
-// - an observing inspector lets everything go at once.
+// - an observing inspector lets everything go at once, as it is.
 // The policy's default must be to deny.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <map>
-#include <memory>
 #include <optional>
+#include <source_location>
+#include <string_view>
 #include <vector>
 
 #include "sallyport/engine/inspector.h"
 #include "sallyport/parsers/ip_packet.h"
+#include "support/kept_inspector.h"
 
 namespace sallyport::testing {
 
 class InspectorWatch {
  public:
-  InspectorWatch(engine::Inspector& inspector, const policy::Policy& policy, bool observing = false)
-      : inspector_(inspector), policy_(policy), observing_(observing) {}
+  InspectorWatch(KeptInspector& kept, const policy::Policy& policy, bool observing = false)
+      : inspector_(kept.next()), kept_(kept), policy_(&policy), observing_(observing), begin_(kept.begin()), now_(begin_) {
+    kept.on_miss([this](const engine::BindingMiss& miss) { miss_binding(miss); });
+    opened_before_ = inspector_.counters().flows_opened;
+  }
+  ~InspectorWatch() { kept_.on_miss({}); }
+  InspectorWatch(const InspectorWatch&) = delete;
+  InspectorWatch& operator=(const InspectorWatch&) = delete;
+
+  // on_miss is asked each time a flow begins to wait for a binding.
+  void on_miss(std::function<void(const engine::BindingMiss&)> owner) { owner_ = std::move(owner); }
 
   // send gives the next packet; its id is its number, from 1 on. The answer holds the ids of the packets that
   // leave now, in their order.
-  const std::vector<PacketId>& send(ByteSpan bytes, Origin origin, bool truncated = false) {
+  const std::vector<PacketId>& send(ByteSpan bytes, Origin origin, bool truncated = false, std::optional<std::uint32_t> uid = {}) {
     left_.clear();
     // A heap block of the exact size, so that AddressSanitizer sees a read one byte too far.
     const std::vector<std::uint8_t> exact(bytes.begin(), bytes.end());
@@ -36,12 +57,15 @@ class InspectorWatch {
     packet.bytes = exact;
     packet.wire_size = static_cast<std::uint32_t>(exact.size() + (truncated ? 10 : 0));
     packet.origin = origin;
-    const auto ip = parsers::parse_ip_packet(packet.bytes, packet.wire_size);
-    const bool client_payload = ip && origin == Origin::kOriginal && !ip->payload.empty();
-    const Decision decision = inspector_.inspect(packet, policy_, now_);
-    const Sent sent{inspector_.flow_of_last_packet(), client_payload};
+    packet.uid = uid;
+    const std::uint64_t bindings = kept_.bindings().version();
+    own_bindings_ = 0;
+    const Decision decision = inspector_.inspect(packet, *policy_, now_);
+    const Sent sent = sent_of(packet);
     read_verdicts();
     settle_releases();
+    check_replacement(packet, decision);
+    if (kept_.bindings().version() != bindings + own_bindings_) check_bound_by(packet);
     judge(packet.id, decision, sent);
     forget_ended();
     verdicts_.push_back(decision.verdict);
@@ -55,32 +79,73 @@ class InspectorWatch {
     now_ += duration;
     left_.clear();
     if (!expire) return left_;
-    inspector_.expire(policy_, now_);
+    inspector_.expire(*policy_, now_);
     settle();
     return left_;
   }
 
+  // bind makes a binding, as a look-up of one's own does.
+  void bind(const IpAddress& address, const DomainName& name, Duration life, policy::View view = 0) {
+    const std::uint64_t before = kept_.bindings().version();
+    (void)kept_.bindings().bind({address.unmapped(), name, now_ + life, engine::BindingSource::kLookup, view}, now_);
+    own_bindings_ += kept_.bindings().version() - before;
+  }
+
+  // finish ends all. What is held by then is answered for without a further packet, if only time passes.
   void finish() {
+    constexpr int kTicks = 6;  // Each longer than any wait; one may end in another.
+    for (int i = 0; i < kTicks && !held_.empty(); ++i) wait(kHoldTime + std::chrono::seconds(1), true);
+    check(held_.empty());
     left_.clear();
-    inspector_.finish(policy_, now_);
+    inspector_.finish(*policy_, now_);
     settle();
     check(held_.empty() && flows_.empty());
+    check(misses_ <= inspector_.counters().flows_opened - opened_before_);
   }
 
   const std::vector<Verdict>& verdicts() const { return verdicts_; }
   // denied tells whether any flow was ever denied.
   bool denied() const { return denied_; }
-  Duration passed() const { return now_ - kStart; }
+  Duration passed() const { return now_ - begin_; }
+  Timestamp now() const { return now_; }
 
-  static void check(bool holds) {
-    if (!holds) std::abort();
+  static void check(bool holds, const std::source_location& where = std::source_location::current()) {
+    if (holds) return;
+    std::fprintf(stderr, "%s:%u: a promise is broken\n", where.file_name(), static_cast<unsigned>(where.line()));
+    std::abort();
   }
 
  private:
+  // Known is what the events told of a flow.
+  struct Known {
+    engine::FlowVerdict verdict = engine::FlowVerdict::kPending;
+    Reason reason = Reason::kNotEvaluated;
+    Protocol protocol = Protocol::kUnknown;
+    Transport transport = Transport::kOther;
+    std::int64_t questions = 0;  // Allowed datagrams of the client that no answer left for.
+  };
   struct Sent {
     std::optional<std::uint64_t> flow;
-    bool client_payload = false;
+    std::optional<std::uint64_t> inner;
+    bool from_client = false;
+    bool from_server = false;
+    bool payload = false;
+    bool inner_payload = false;
   };
+
+  Sent sent_of(const Packet& packet) const {
+    Sent sent{.flow = inspector_.flow_of_last_packet(), .inner = inspector_.inner_flow_of_last_packet()};
+    sent.from_client = packet.origin == Origin::kOriginal;
+    sent.from_server = packet.origin == Origin::kReply;
+    const auto ip = parsers::parse_ip_packet(packet.bytes, packet.wire_size);
+    sent.payload = ip && !ip->payload.empty();
+    const std::size_t inner_size = inspector_.inner_size_of_last_packet();
+    if (sent.inner && packet.wire_size == packet.bytes.size() && inner_size <= packet.bytes.size()) {
+      const auto inner = parsers::parse_ip_packet(packet.bytes.last(inner_size), inner_size);
+      sent.inner_payload = inner && !inner->payload.empty();
+    }
+    return sent;
+  }
 
   void settle() {
     read_verdicts();
@@ -88,19 +153,92 @@ class InspectorWatch {
     forget_ended();
   }
 
-  bool is_allow_rule(RuleId rule) const {
-    return rule != kNoRule && policy_.rules().at(rule).action == policy::Action::kAllow;
+  void miss_binding(const engine::BindingMiss& miss) {
+    ++misses_;
+    if (owner_) owner_(miss);
   }
 
   void read_verdicts() {
     for (const engine::FlowEvent& event : inspector_.events()) {
       if (event.kind == engine::FlowEvent::Kind::kEnd) continue;
-      bool& allowed = flows_[event.flow];
+      Known& known = flows_[event.flow];
+      known.protocol = event.protocol;
+      known.transport = event.key.transport;
       if (event.kind != engine::FlowEvent::Kind::kVerdict) continue;
-      allowed = event.verdict == engine::FlowVerdict::kAllow;
+      known.verdict = event.verdict;
+      known.reason = event.reason;
       denied_ |= event.verdict == engine::FlowVerdict::kDeny;
-      check(!allowed || (is_allow_rule(event.rule) && event.reason == Reason::kRuleAllows));
+      if (event.verdict == engine::FlowVerdict::kAllow) check_allowed(event);
     }
+  }
+
+  void check_allowed(const engine::FlowEvent& event) const {
+    if (event.rule == kNoRule) {  // What the policy's names let be asked of a trusted resolver.
+      constexpr std::uint16_t kDnsPort = 53;
+      check(event.reason == Reason::kDefaultAllows && event.protocol == Protocol::kDns && event.key.server.port == kDnsPort);
+      check(trusts(event.scopes, event.key.server.address));
+      return;
+    }
+    const policy::RuleInfo& rule = policy_->rules().at(event.rule);
+    check(rule.action == policy::Action::kAllow && event.reason == Reason::kRuleAllows);
+    if (!rule.name.starts_with("strict")) return;
+    if (event.protocol == Protocol::kDns && trusts(event.scopes, event.key.server.address)) return;  // Its names may be asked for.
+    const IpAddress address = event.key.server.address.unmapped();
+    const policy::View view = policy_->view_of(event.scopes);
+    if (rule.name.starts_with("strict claim")) {
+      const auto name = DomainName::parse(event.text);
+      check(name && kept_.bindings().bound(address, *name, view, now_));
+    } else {
+      DomainName one;
+      check(kept_.bindings().names_of(address, view, now_, {&one, 1}) == 1);
+    }
+  }
+
+  bool trusts(policy::ScopeSet scopes, const IpAddress& server) const {
+    if (const policy::View view = policy_->view_of(scopes); view != 0) return policy_->view_trusts(view, server.unmapped());
+    if (const engine::Resolvers* resolvers = kept_.resolvers()) return resolvers->trusts(server.unmapped());
+    return policy_->dns().system_resolvers || std::ranges::find(policy_->dns().resolvers, server.unmapped()) != policy_->dns().resolvers.end();
+  }
+
+  void check_bound_by(const Packet& packet) const {
+    const auto ip = parsers::parse_ip_packet(packet.bytes, packet.wire_size);
+    check(ip && packet.origin != Origin::kOriginal && !inspector_.inner_flow_of_last_packet());
+    bool trusted = trusts(0, ip->source);
+    for (std::size_t scope = 0; scope < 64; ++scope) trusted = trusted || trusts(policy::ScopeSet{1} << scope, ip->source);
+    check(trusted);
+  }
+
+  void check_replacement(const Packet& packet, const Decision& decision) const {
+    const ByteSpan now = inspector_.replacement();
+    if (now.empty()) return;
+    check(!observing_ && decision.verdict == Verdict::kAccept && packet.origin != Origin::kOriginal);
+    check(now.size() == packet.bytes.size());
+    const auto before = parsers::parse_ip_packet(packet.bytes, packet.wire_size);
+    const auto after = parsers::parse_ip_packet(now, now.size());
+    check(before && !before->truncated && after && after->payload.size() == before->payload.size());
+    const std::size_t transport = before->transport_offset;
+    constexpr std::size_t kPortsAndNumbers = 12;  // Of TCP; of UDP the ports and the length.
+    check(std::ranges::equal(packet.bytes.first(transport), now.first(transport)));
+    const std::size_t same = before->transport == Transport::kUdp ? 6 : kPortsAndNumbers;
+    check(std::ranges::equal(packet.bytes.subspan(transport, same), now.subspan(transport, same)));
+    check(has_right_checksum(now, *after));
+  }
+
+  // has_right_checksum adds up the whole segment with the pseudo header: RFC 1071 makes that all ones.
+  static bool has_right_checksum(ByteSpan packet, const parsers::IpPacket& ip) {
+    const bool udp = ip.transport == Transport::kUdp;
+    const bool v4 = packet[0] >> 4 == 4;
+    const auto end = static_cast<std::size_t>(ip.payload.data() - packet.data()) + ip.payload.size();
+    const ByteSpan segment = packet.subspan(ip.transport_offset, end - ip.transport_offset);
+    if (udp && v4 && segment[6] == 0 && segment[7] == 0) return true;
+    std::uint64_t sum = ip.ip_protocol + segment.size();
+    const auto add = [&sum](ByteSpan bytes) {
+      for (std::size_t i = 0; i < bytes.size(); ++i) sum += std::uint64_t{bytes[i]} << (i % 2 == 0 ? 8 : 0);
+    };
+    add(v4 ? packet.subspan(12, 8) : packet.subspan(8, 32));
+    add(segment);
+    while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+    return sum == 0xffff;
   }
 
   void forget_ended() {
@@ -118,19 +256,47 @@ class InspectorWatch {
     }
   }
 
+  Known* known(const std::optional<std::uint64_t>& flow) {
+    const auto found = flow ? flows_.find(*flow) : flows_.end();
+    return found == flows_.end() ? nullptr : &found->second;
+  }
+
   void judge(PacketId id, const Decision& decision, const Sent& packet) {
     if (decision.verdict == Verdict::kAccept) left_.push_back(id);
     if (observing_) {
       check(decision.verdict == Verdict::kAccept);
       return;
     }
-    const auto flow = packet.flow ? flows_.find(*packet.flow) : flows_.end();
-    const bool allowed = flow != flows_.end() && flow->second;
-    if (packet.client_payload && decision.verdict == Verdict::kAccept) check(allowed);
+    if (decision.verdict == Verdict::kAccept) {
+      check_accepted(known(packet.flow), decision, packet, packet.payload, false);
+      if (packet.inner) check_accepted(known(packet.inner), decision, packet, packet.inner_payload, true);
+    }
+    check_mark(decision, packet);
+  }
+
+  void check_accepted(Known* flow, const Decision& decision, const Sent& packet, bool payload, bool inside) {
+    if (flow != nullptr && flow->protocol == Protocol::kDns && flow->transport == Transport::kUdp && payload) {
+      flow->questions += packet.from_client ? 1 : packet.from_server ? -1 : 0;
+    }
+    const bool allowed = flow != nullptr && flow->verdict == engine::FlowVerdict::kAllow;
+    if (packet.from_client && payload && !allowed) {
+      check(flow != nullptr && flow->verdict == engine::FlowVerdict::kPending && flow->protocol == Protocol::kSsh);
+      check(decision.reason == Reason::kAwaitingServer);
+    }
+    if (flow == nullptr || flow->verdict != engine::FlowVerdict::kDeny) return;
+    const bool reset = !inside && !inspector_.replacement().empty() && flow->protocol == Protocol::kSsh;
+    const bool answer = flow->protocol == Protocol::kDns && flow->transport == Transport::kUdp && flow->questions >= 0;
+    // A version that is not read does not condemn the flow: another may be negotiated.
+    const bool negotiation = flow->protocol == Protocol::kQuic && flow->reason == Reason::kUnsupportedVersion;
+    check(!packet.from_client && (reset || answer || negotiation));
+  }
+
+  void check_mark(const Decision& decision, const Sent& packet) {
     if (!decision.mark) return;
+    const Known* flow = known(packet.flow);
     switch (*decision.mark) {
       case FlowMark::kAllow:
-        check(decision.verdict == Verdict::kAccept && allowed);
+        check(decision.verdict == Verdict::kAccept && flow != nullptr && flow->verdict == engine::FlowVerdict::kAllow);
         break;
       case FlowMark::kWatch:
         check(decision.verdict == Verdict::kAccept);
@@ -147,48 +313,22 @@ class InspectorWatch {
     }
   }
 
-  static constexpr Timestamp kStart{std::chrono::seconds(1'800'000'000)};
   engine::Inspector& inspector_;
-  const policy::Policy& policy_;
+  KeptInspector& kept_;
+  const policy::Policy* policy_;
   const bool observing_;
-  Timestamp now_ = kStart;
+  const Timestamp begin_;
+  Timestamp now_;
   PacketId last_id_ = 0;
   bool denied_ = false;
+  std::uint64_t misses_ = 0;
+  std::uint64_t opened_before_ = 0;
+  std::uint64_t own_bindings_ = 0;  // Made by bind() during the last packet.
+  std::function<void(const engine::BindingMiss&)> owner_;
   std::vector<Verdict> verdicts_;
   std::vector<PacketId> left_;
-  std::map<std::uint64_t, bool> flows_;  // Number; whether it is allowed.
+  std::map<std::uint64_t, Known> flows_;
   std::map<PacketId, Sent> held_;
 };
-
-// KeptInspector keeps an inspector from input to input, as to make one costs more than to run most inputs:
-// after finish() nothing of an input may remain. Now and then it is made anew, so that a leak across inputs
-// stays findable.
-class KeptInspector {
- public:
-  explicit KeptInspector(const engine::InspectorOptions& options) : options_(options) {}
-
-  engine::Inspector& get() {
-    constexpr unsigned kUses = 256;
-    if (uses_++ % kUses == 0) inspector_ = std::make_unique<engine::Inspector>(options_);
-    return *inspector_;
-  }
-
- private:
-  engine::InspectorOptions options_;
-  unsigned uses_ = 0;
-  std::unique_ptr<engine::Inspector> inspector_;
-};
-
-// small_inspector gives options for a few flows; four windows for each flow are plenty.
-inline engine::InspectorOptions small_inspector(std::size_t windows, bool details = false,
-                                                std::optional<policy::Mode> mode = {}) {
-  engine::InspectorOptions options;
-  options.flows = 16;
-  options.stream_windows = windows;
-  options.held_packets = 32;
-  options.read_details = details;
-  options.mode = mode;
-  return options;
-}
 
 }  // namespace sallyport::testing

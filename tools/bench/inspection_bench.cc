@@ -20,15 +20,14 @@
 namespace {
 
 using namespace sallyport;
-using test::Bytes;
-using test::ClientHelloBuilder;
+using testing::Bytes;
+using testing::ClientHelloBuilder;
 
-constexpr const char* kPolicy = R"(
+constexpr std::string_view kPolicy = R"(
 version = 1
 [[rules]]
 to = ["good.example", "*.wild.example"]
 protocols = ["tls", "quic", "http", "dns"]
-bind = "any"
 )";
 
 void read_client_hello(benchmark::State& state) {
@@ -42,7 +41,7 @@ void read_client_hello(benchmark::State& state) {
 BENCHMARK(read_client_hello);
 
 void open_quic_initial(benchmark::State& state) {
-  const Bytes datagram = test::quic_hello_datagrams(ClientHelloBuilder::typical("good.example").message())[0];
+  const Bytes datagram = testing::quic_hello_datagrams(ClientHelloBuilder::typical("good.example").message())[0];
   parsers::QuicInitialOpener opener;
   for (auto _ : state) {
     const auto header = parsers::parse_quic_long_header(datagram);
@@ -88,18 +87,28 @@ void match_policy(benchmark::State& state) {
 }
 BENCHMARK(match_policy)->Arg(1)->Arg(1'000)->Arg(100'000);
 
-// A whole TLS flow: SYN, ClientHello, ServerHello, reset.
+// A whole TLS flow: SYN, ClientHello, ServerHello, reset; by the name alone, or by the name and one of the many addresses
+// that are bound.
 void judge_tls_flow(benchmark::State& state) {
-  engine::Inspector inspector({});
-  const auto policy = *policy::load_policy_text(kPolicy, "bench.toml");
+  const bool strict = state.range(0) != 0;
+  Timestamp now{std::chrono::seconds(1'800'000'000)};
+  engine::InspectorOptions options;
+  options.bindings = std::make_shared<engine::NameBindings>();
+  const DomainName name = *DomainName::parse("good.example");
+  for (int i = 1; strict && i <= 64; ++i) {
+    const auto address = *IpAddress::parse("192.0.2." + std::to_string(i));
+    (void)options.bindings->bind({address, name, now + std::chrono::hours(24)}, now);
+  }
+  engine::Inspector inspector(options);
+  const std::string bind = strict ? "bind = \"strict\"\n" : "bind = \"any\"\n";
+  const auto policy = *policy::load_policy_text(std::string(kPolicy) + bind, "bench.toml");
   const Bytes hello = ClientHelloBuilder::typical("good.example").record();
   testing::TcpConversation tcp(testing::endpoint("10.0.0.1", 40'000), testing::endpoint("192.0.2.1", 443));
   const Bytes syn = tcp.syn();
   (void)tcp.syn_ack();
   const Bytes client = tcp.client_data(hello);
-  const Bytes server = tcp.server_data(test::server_hello(false));
+  const Bytes server = tcp.server_data(testing::server_hello(false));
   const Bytes reset = tcp.client_rst();
-  Timestamp now{std::chrono::seconds(1'800'000'000)};
   const auto feed = [&](const Bytes& bytes, Origin origin) {
     Packet packet;
     packet.bytes = bytes;
@@ -116,6 +125,6 @@ void judge_tls_flow(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations());
 }
-BENCHMARK(judge_tls_flow);
+BENCHMARK(judge_tls_flow)->Arg(0)->Arg(1);
 
 }  // namespace

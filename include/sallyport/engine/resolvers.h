@@ -13,7 +13,7 @@ namespace sallyport::engine {
 
 class Resolvers {
  public:
-  static constexpr std::size_t kMax = 32;
+  static constexpr std::size_t kMax = 64;
 
   // set replaces the set; more than kMax are cut off, and false is returned. For one thread at a time.
   bool set(std::span<const IpAddress> addresses);

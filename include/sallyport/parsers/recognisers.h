@@ -16,6 +16,10 @@ struct Recognition {
 // recognise_tcp takes what each side has sent so far, from the beginning of its stream; either may be empty.
 Recognition recognise_tcp(ByteSpan client, ByteSpan server);
 
+// recognise_tcp_client goes by the client's bytes alone, which must tell before the server has said anything: undecided only as
+// long as more of them may. FTP, IMAP, POP3 and MySQL are unknown to it, since their servers' greetings tell them.
+Recognition recognise_tcp_client(ByteSpan client);
+
 // recognise_udp takes a datagram and, if there was one, the one before it in the same direction.
 Recognition recognise_udp(ByteSpan datagram, ByteSpan previous = {});
 

@@ -177,6 +177,8 @@ class Policy {
   // ssh_at tells whether an allow rule for ssh, whatever its targets, is in force for these scopes and this port: the
   // server's first bytes are wanted then, which may come before the client's.
   bool ssh_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const;
+  // greeting_at tells the same of the protocols that are known only by what the server says first (FTP, IMAP, POP3, MySQL).
+  bool greeting_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const;
   Ech ech_of(RuleId rule) const;
 
   // view_of returns the view of the first of these scopes that has resolvers of its own, or 0; view_trusts tells whether

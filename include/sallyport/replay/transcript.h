@@ -51,6 +51,7 @@ struct FrameRow {
   // Why: a Reason's word, or that of a frame without an IP packet, which the firewall never sees.
   std::string_view reason;
   bool seen_by_inspector = true;
+  bool rewritten = false;           // Other bytes go on in its place (an answer without its ECH keys).
   std::optional<Verdict> released;  // Of a held frame; never kHold.
   std::uint64_t released_by = 0;    // The frame whose arrival released it; the last frame at the end.
 };
@@ -76,6 +77,10 @@ class Transcript {
   // packet records the answer for the frame's packet; `fragments` are the earlier frames of its datagram.
   void packet(const Decision& decision, std::optional<std::uint64_t> inspector_flow, std::uint32_t wire_size,
               std::span<const PacketId> fragments, const InnerPacket& inner = {});
+  // rewritten tells that other bytes go on in place of the packet recorded last.
+  void rewritten() {
+    if (keep_frames_) frames_.back().rewritten = true;
+  }
   // releases and events of one call of the inspector. Order of calls: releases, packet, events, so that a
   // flow that ends with its packet is still known when the packet is counted.
   void releases(std::span<const engine::Release> releases);

@@ -32,6 +32,14 @@ std::span<const char* const> resolver_files();
 using ReadFile = std::function<std::optional<std::string>(const char* path)>;
 SystemResolvers read_system_resolvers(const ReadFile& read);
 
+// stub_advice returns what the operator should know about the stub that /etc/resolv.conf names, or an empty text.
+// `listed` are the addresses of `[dns] resolvers`, and `with_system` whether it has "system".
+std::string stub_advice(const SystemResolvers& system, std::span<const IpAddress> listed, bool with_system);
+
+// own_addresses returns the addresses of this host's interfaces with these names (as in deploy.inside: a final + stands
+// for all that begin so), each once. Nothing when the kernel does not tell.
+std::vector<IpAddress> own_addresses(std::span<const std::string> interfaces);
+
 // read_small_file reads a regular file's first kResolvConfMax bytes.
 std::optional<std::string> read_small_file(const char* path);
 

@@ -28,18 +28,18 @@ class Clients:
         return self.bed.run("client", ["curl", "-sS", f"-{family}", "--cacert", str(self.servers.ca), "-m", str(limit), url, *arguments],
                             limit + 5, uid)
 
-    def s_client(self, name: str | None, family: int, port: int, *arguments: str) -> Result:
+    def s_client(self, name: str | None, family: int, port: int, *arguments: str, index: int = 0) -> Result:
         server_name = ["-servername", name] if name else ["-noservername"]
-        address = self.bed.server_address(family)
+        address = self.bed.server_address(family, index)
         target = f"[{address}]:{port}" if family == 6 else f"{address}:{port}"
         request = f"GET / HTTP/1.0\r\nHost: {name}\r\n\r\n".encode()
         return self.bed.run("client", ["openssl", "s_client", "-connect", target, *server_name, "-CAfile", str(self.servers.ca), "-quiet",
                                        *arguments], self.timeout, stdin=request)
 
-    def http3(self, name: str, family: int, port: int = 443, *arguments: str, seconds: int = 3) -> Result:
+    def http3(self, name: str, family: int, port: int = 443, *arguments: str, seconds: int = 3, index: int | None = None) -> Result:
         """http3 asks ngtcp2's client for /. It takes the name and not --sni for the server name, so for the call the name has
-        addresses of one family only."""
-        self.bed.set_hosts(NAMES, (family,))
+        addresses of one family only; with `index` that address of the server and no other."""
+        self.bed.set_hosts(NAMES if index is None else {name: index}, (family,))
         try:
             return self.bed.run("client", ["gtlsclient", "--exit-on-all-streams-close", f"--timeout={seconds}s", "--no-quic-dump",
                                            f"--handshake-timeout={seconds}s", *arguments, name, str(port), f"https://{name}/"], seconds + 8)

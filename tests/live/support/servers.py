@@ -26,6 +26,7 @@ GREETER_PORTS = {"smtp": 25, "imap": 143, "pop3": 110, "ftp": 21, "websocket": 8
 
 SINK = Path(__file__).with_name("sink.py")
 GREETER = Path(__file__).with_name("greeter.py")
+POISONER = Path(__file__).with_name("poisoner.py")
 
 
 class Servers:
@@ -109,19 +110,65 @@ http {{ access_log off; default_type text/plain;{temporary}
 
     def start_dtls(self) -> None:
         """start_dtls starts two DTLS servers of OpenSSL; the second sends a HelloVerifyRequest first."""
-        for port, more in ((DTLS_PORT, ""), (DTLS_COOKIE_PORT, " -listen")):
-            command = f"openssl s_server -4 -dtls1_2 -quiet -port {port} -cert {self.cert} -key {self.key}{more}"
-            # It ends at the end of its standard input, so it gets one that stays open.
-            fifo = self.root / f"dtls-{port}"
-            os.mkfifo(fifo)
-            self.bed.spawn("server", f"dtls-{port}", ["sh", "-c", f"exec {command} 0<>{fifo}"])
-            self.bed.wait_listening("server", "udp", port)
+        self._start_dtls(f"-4 -port {DTLS_PORT}", DTLS_PORT)
+        self._start_dtls(f"-4 -port {DTLS_COOKIE_PORT} -listen", DTLS_COOKIE_PORT)
+
+    def start_dtls_at(self, port: int, family: int, index: int) -> None:
+        """start_dtls_at starts one at that address of the server alone, so that its answers come from there."""
+        address = self.bed.server_address(family, index)
+        self._start_dtls(f"-{family} -accept " + (f"[{address}]:{port}" if family == 6 else f"{address}:{port}"), port)
+
+    def _start_dtls(self, where: str, port: int) -> None:
+        command = f"openssl s_server {where} -dtls1_2 -quiet -cert {self.cert} -key {self.key}"
+        # It ends at the end of its standard input, so it gets one that stays open.
+        fifo = self.root / f"dtls-{len(self.bed.processes)}"
+        os.mkfifo(fifo)
+        self.bed.spawn("server", f"dtls-{port}", ["sh", "-c", f"exec {command} 0<>{fifo}"])
+        self.bed.wait_listening("server", "udp", port)
 
     def start_greeter(self, protocol: str) -> int:
         port = GREETER_PORTS[protocol]
         self.bed.spawn("server", f"greeter-{protocol}", [sys.executable, str(GREETER), protocol, str(port), str(self.cert), str(self.key)])
         self.bed.wait_listening("server", "tcp", port)
         return port
+
+    # --- FTP and NTP ---------------------------------------------------------------------------------
+
+    def start_ftp(self, port: int, data_port: int) -> None:
+        """start_ftp starts vsftpd for anonymous users; its passive data connections are all on one port."""
+        empty, config = self.root / "ftp-empty", self.root / "vsftpd.conf"
+        empty.mkdir()
+        (self.www / "index.html").write_text("ok\n")
+        config.write_text(f"""
+listen=YES
+listen_port={port}
+background=NO
+anonymous_enable=YES
+local_enable=NO
+anon_root={self.www}
+secure_chroot_dir={empty}
+seccomp_sandbox=NO
+xferlog_enable=NO
+pasv_min_port={data_port}
+pasv_max_port={data_port}
+""")
+        self.bed.spawn("server", "vsftpd", ["vsftpd", str(config)])
+        self.bed.wait_listening("server", "tcp", port)
+
+    def start_ntp(self) -> None:
+        """start_ntp starts a time server of a few lines (RFC 5905 §7.3): each real one takes the place of the machine's own."""
+        code = ("import socket, struct, time\n"
+                "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                "s.bind(('', 123))\n"
+                "now = lambda: int((time.time() + 2208988800) * 2**32)\n"
+                "while True:\n"
+                "    asked, peer = s.recvfrom(1024)\n"
+                "    came = now()\n"
+                "    if len(asked) >= 48:\n"
+                "        head = struct.pack('!BBBbII4sQ', 0x24, 1, asked[2], -20, 0, 1, b'TEST', came)\n"
+                "        s.sendto(head + asked[40:48] + struct.pack('!QQ', came, now()), peer)\n")
+        self.bed.spawn("server", "ntp", [sys.executable, "-c", code])
+        self.bed.wait_listening("server", "udp", 123)
 
     # --- OpenSSH ------------------------------------------------------------------------------------
 
@@ -194,6 +241,14 @@ PermitRootLogin prohibit-password
                                              "--user=root", "--pid-file=", "--log-facility=-", f"--port={DNS_PORT}", *addresses, *more])
         self.bed.wait_listening("server", "udp", DNS_PORT)
         self.bed.wait_listening("server", "tcp", DNS_PORT)
+
+    def start_poisoner(self, index: int, names: dict[str, int], victim: str, attacker: int, families: tuple[int, ...] = (4, 6)) -> None:
+        """start_poisoner starts the resolver that lies (poisoner.py) at the server's address of that index."""
+        addresses = lambda which: [self.bed.server_address(family, which) for family in families]
+        specification = {"listen": addresses(index), "names": {name: addresses(which) for name, which in names.items()}, "victim": victim,
+                         "attacker": addresses(attacker)}
+        self.bed.spawn("server", "poisoner", [sys.executable, str(POISONER), json.dumps(specification)])
+        self.bed.wait_listening("server", "udp", DNS_PORT)
 
     # --- QUIC ---------------------------------------------------------------------------------------
 
