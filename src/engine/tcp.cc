@@ -32,6 +32,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   const Endpoint destination{ip.destination, ip.destination_port};
   FlowKey key{Transport::kTcp, ip.ip_protocol, source, destination, inside_.id};
   Flow* flow = table_.find(key);
+  if (flow != nullptr && is_misplaced(*flow, packet)) return {.reason = Reason::kReplyMisplaced};
   const bool opens = ip.tcp.syn && !ip.tcp.ack;
   bool replaces = false;
   if (flow != nullptr && opens && !repeats_syn(*flow, packet, ip)) {

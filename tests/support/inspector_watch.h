@@ -310,7 +310,7 @@ class InspectorWatch {
         break;
       case FlowMark::kUndecided:
       case FlowMark::kPass:
-      case FlowMark::kInjected:
+      case FlowMark::kReply:
         check(false);
     }
   }
