@@ -397,7 +397,7 @@ TEST_F(BindingTest, AnswersInAStreamBindInWhateverPiecesTheyCome) {
   }
 }
 
-TEST_F(BindingTest, TenThousandAnswersStayWithinTheBounds) {
+TEST_F(BindingTest, TenThousandAnswersStayWithinTheBoundsAndALaterNameStillBinds) {
   for (std::uint32_t i = 0; i < 10'000; ++i) {
     const std::string name = "n" + std::to_string(i) + ".wild.example";
     const std::string address = IpAddress::v4(0x08000000U + i).to_string();
@@ -405,6 +405,16 @@ TEST_F(BindingTest, TenThousandAnswersStayWithinTheBounds) {
     answer(answer_to(static_cast<std::uint16_t>(i), name.c_str()).a(name, address));
   }
   EXPECT_EQ(bindings_->size(), 4'096U * 3 / 4) << "answers leave a quarter to own look-ups";
+  // What is asked for behind them binds, by an answer and by an own look-up, and can be connected to.
+  look_up("good.example");
+  bind("git.example", "198.51.100.22");
+  TcpConversation tcp = to(443);
+  EXPECT_EQ(connect(tcp).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(tls(tcp, "good.example").decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(ssh("198.51.100.22").decision.verdict, Verdict::kAccept);
+  const std::string last = IpAddress::v4(0x08000000U + 9'999).to_string();
+  EXPECT_TRUE(bound("n9999.wild.example", last.c_str())) << "the newest of the flood, too";
+  EXPECT_LE(bindings_->size(), 4'096U);
 }
 
 TEST_F(BindingTest, ASocketMayHaveHundredsOfQuestionsOpen) {
