@@ -215,7 +215,9 @@ class Daemon {
   }
 
   void save_bindings() {
-    const resolver::ResolverStatus status = resolver_->status();
+    resolver::ResolverStatus status = resolver_->status();
+    // An address of this host may be gone by the next start; what its stub said is as true then.
+    std::erase_if(status.trusted, [&](const IpAddress& address) { return std::ranges::find(status.own, address) != status.own.end(); });
     saved_.save(*bindings_, *policy_, {status.trusted, status.trusted_since}, say);
   }
 

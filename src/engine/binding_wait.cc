@@ -33,11 +33,11 @@ std::optional<Decision> Inspector::Impl::gate_syn(Flow& flow, const Packet& pack
 Reason Inspector::Impl::await_binding(Flow& flow, BindingWait what) {
   if (flow.binding_wait != BindingWait::kNone) return Reason::kAwaitingBinding;
   const Duration wait = policy_->dns().miss_wait;
-  if (flow.binding_missed || !options_.on_miss || wait <= Duration::zero()) return Reason::kAddressNotBound;
+  if (flow.binding_waited >= what || !options_.on_miss || wait <= Duration::zero()) return Reason::kAddressNotBound;
   // Who has no room is refused at once and may come back: a flow that hung about undecided would cost others theirs.
   flow.wait_place = awaiting_.place_of(flow.key, flow.uid.value_or(UINT32_MAX));
   if (!awaiting_.enter(flow.wait_place, flow.held.count)) return Reason::kWaitLimit;
-  flow.binding_missed = true;
+  flow.binding_waited = what;
   flow.binding_wait = what;
   flow.binding_deadline = now_ + wait;
   table_.start_unbound(flow);

@@ -90,8 +90,30 @@ RuleId Inspector::Impl::denier_of_address(const Flow& flow, Protocol protocol) {
   return question.rule;
 }
 
-// match_names_of_address asks for each living name of the address. A deny rule wins, then what `match` allowed, then the
-// first name that is allowed.
+// allower_of_address returns what allows one of the living names of the address, however many there are, and the name.
+policy::PolicyMatch Inspector::Impl::allower_of_address(const Flow& flow, Protocol protocol, DomainName& name) {
+  struct Question {
+    const policy::Policy& policy;
+    policy::FlowQuery query;
+    DomainName& name;
+    policy::PolicyMatch match = {};
+  } question{*policy_, query_of(flow, protocol), name};
+  question.query.bound = true;
+  const auto allows = [](void* context, const DomainName& one) {
+    Question& asked = *static_cast<Question*>(context);
+    asked.query.name = &one;
+    const policy::PolicyMatch match = asked.policy.match(asked.query);
+    if (match.action != policy::Action::kAllow) return false;
+    asked.match = match;
+    asked.name = one;
+    return true;
+  };
+  (void)bindings_->any_name_of(flow.key.server.address.unmapped(), view_of(flow), now_, allows, &question);
+  return question.match;
+}
+
+// match_names_of_address asks for the living names of the address. A deny rule wins, then what `match` allowed, then the
+// first name that is allowed; who had many names put there does not hide the others.
 policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol protocol, policy::PolicyMatch match,
                                                             bool has_claim) {
   policy::FlowQuery query = query_of(flow, protocol);
@@ -118,6 +140,11 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
     if (match.other_host_key == kNoRule) match.other_host_key = one.other_host_key;
   }
   report_bound_names(flow, count);
+  DomainName further;
+  if (allowed == nullptr && count == names_.size()) {
+    by_name = allower_of_address(flow, protocol, further);
+    if (by_name.action == policy::Action::kAllow) allowed = &further;
+  }
   if (denies_by_rule(match) || match.action == policy::Action::kAllow || allowed == nullptr) return match;
   use_binding(flow, *allowed);
   if (has_claim) return by_name;

@@ -22,6 +22,7 @@ Decision Inspector::Impl::dtls_datagram(Flow& flow, const Packet& packet, ByteSp
   if (good && fragments.malformed()) refuse(flow, Reason::kMalformed);
   if (flow.state == FlowState::kDenied) return refusal_of(flow);
   if (flow.dtls.assembling || !flow.dtls.hello_judged) {
+    if (flow.binding_wait != BindingWait::kNone) return hold_unbound(flow, packet);
     if (flow.held.count >= kQuicInitialsPerFlowMax) return deny_flow(flow, Reason::kHoldLimit);
     return hold(flow, packet, 0);
   }

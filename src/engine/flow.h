@@ -101,7 +101,8 @@ struct UpgradeState {
   bool done = false;
 };
 
-// BindingWait is what a flow waits with until its address is bound (binding_wait.cc).
+// BindingWait is what a flow waits with until its address is bound (binding_wait.cc). It may wait once with each, in
+// this order: what binds for its SYN may be another name than the one that it asks for then.
 enum class BindingWait : std::uint8_t {
   kNone,
   kSyn,       // A TCP SYN is held: the address has no name that any rule for the port has.
@@ -138,7 +139,7 @@ struct Flow {
   BindingWait binding_wait = BindingWait::kNone;
   WaitShares::Place wait_place = 0;        // Whose share the wait is counted in, while there is one.
   bool needs_binding = false;              // policy::EarlyResult::needs_binding
-  bool binding_missed = false;             // on_miss was called.
+  BindingWait binding_waited = BindingWait::kNone;  // What it waited with last; on_miss was called.
   bool name_bound = false;                 // The address belonged to `name` when that was judged.
   BindingRef binding;                      // The one that allowed it, and when that was prolonged last.
   Timestamp binding_kept;

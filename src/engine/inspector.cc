@@ -361,7 +361,8 @@ void Inspector::Impl::drop_stalled() {
   for (std::size_t i = 0; i < kFlowsExpiredPerCall; ++i) {
     Flow* flow = table_.oldest_holding();
     if (flow == nullptr || flow->stall_deadline > now_) return;
-    if (flow->key.transport == Transport::kTcp) {
+    // What waits for a binding is a whole message, of which its sender has no more to send.
+    if (flow->key.transport == Transport::kTcp && flow->binding_wait == BindingWait::kNone) {
       drop_held(*flow, Reason::kNeedMoreData);
     } else {
       table_.stop_holding(*flow);

@@ -101,6 +101,7 @@ class Inspector::Impl {
   policy::FlowQuery query_of(const Flow& flow, Protocol protocol) const;
   policy::PolicyMatch match(Flow& flow, Protocol protocol, const NameClaim& claim);
   RuleId denier_of_address(const Flow& flow, Protocol protocol);
+  policy::PolicyMatch allower_of_address(const Flow& flow, Protocol protocol, DomainName& name);
   policy::PolicyMatch match_names_of_address(Flow& flow, Protocol protocol, policy::PolicyMatch match, bool has_claim);
   Reason why_denied(const Flow& flow, Protocol protocol, const NameClaim& claim, const policy::PolicyMatch& match);
   bool names_cover(const Flow& flow);

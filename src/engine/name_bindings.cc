@@ -127,6 +127,7 @@ class NameBindings::Impl {
 
   std::vector<Binding> list(Timestamp now) const {
     std::vector<Binding> result;
+    result.reserve(size() + 1'024);  // So that it need not grow under a lock that a worker wants.
     for (std::size_t bucket = 0; bucket <= mask_; ++bucket) {
       const std::lock_guard lock(name_lock(bucket));
       for (std::uint32_t i = names_[bucket]; i != kNoEntry; i = entries_[i].next_of_name) {

@@ -66,6 +66,7 @@ Decision Inspector::Impl::quic_datagram(Flow& flow, const Packet& packet, ByteSp
   if (result == QuicRead::kUnknownVersion) return refuse_quic_version(flow, datagram);
   if (result == QuicRead::kDropPacket) return {.reason = Reason::kQuicInitialUndecryptable};
   if (result == QuicRead::kIncomplete) {
+    if (flow.binding_wait != BindingWait::kNone) return hold_unbound(flow, packet);
     if (flow.held.count >= kQuicInitialsPerFlowMax) return deny_flow(flow, Reason::kHoldLimit);
     return hold(flow, packet, 0);
   }

@@ -2,9 +2,13 @@
 
 #include <linux/bpf_common.h>
 
+#include <array>
 #include <cstdint>
-#include <initializer_list>
+#include <span>
 #include <utility>
+#include <vector>
+
+#include "sallyport/parsers/quic.h"
 
 namespace sallyport::netfilter {
 namespace {
@@ -32,20 +36,33 @@ constexpr unsigned kJumpIfNotBelow = BPF_JMP | BPF_JGE | BPF_K;
 constexpr unsigned kJumpIfAbove = BPF_JMP | BPF_JGT | BPF_K;
 constexpr unsigned kReturn = BPF_RET | BPF_K;
 
-// The versions whose packets may come with a cleared fixed bit (RFC 9287): those that are read.
-constexpr std::uint32_t kQuicV1 = 0x00000001;
-constexpr std::uint32_t kQuicV2 = 0x6b3343cf;
-constexpr std::uint32_t kQuicDraft27 = 0xff00001b;
-constexpr std::uint32_t kQuicDraft34 = 0xff000022;
+// The versions of parsers::quic_version_is_known but for the drafts from 22 to 34, which are a range.
+constexpr std::array kKnownVersions = {parsers::kQuicV1,      parsers::kQuicV2,      parsers::kQuicV2Draft,
+                                       parsers::kQuicMvfst22, parsers::kQuicMvfst27, parsers::kQuicMvfstExperimental,
+                                       parsers::kGquicQ050,   parsers::kGquicT050,   parsers::kGquicT051};
 
 // bytecode returns the program as iptables prints it: "COUNT,CODE TRUE FALSE OPERAND,...".
-std::string bytecode(std::initializer_list<Instruction> program) {
+std::string bytecode(std::span<const Instruction> program) {
   std::string text = std::to_string(program.size());
   for (const Instruction& instruction : program) {
     text += ',' + std::to_string(instruction.code) + ' ' + std::to_string(instruction.jump_true) + ' ' +
             std::to_string(instruction.jump_false) + ' ' + std::to_string(instruction.operand);
   }
   return text;
+}
+
+std::string bytecode(std::initializer_list<Instruction> program) {
+  return bytecode(std::span(program.begin(), program.size()));
+}
+
+// add_version_test ends a program that has the QUIC version in A: match if it is one that is read.
+void add_version_test(std::vector<Instruction>& program) {
+  auto to_match = static_cast<unsigned>(kKnownVersions.size()) + 2;  // Instructions between the next one and the match.
+  for (const std::uint32_t version : kKnownVersions) program.push_back({kJumpIfEqual, --to_match, 0, version});
+  program.push_back({kJumpIfNotBelow, 0, 2, parsers::kQuicDraft22});  // Below: no match.
+  program.push_back({kJumpIfAbove, 1, 0, parsers::kQuicDraft34});     // Above: no match.
+  program.push_back({kReturn, 0, 0, 1});
+  program.push_back({kReturn, 0, 0, 0});
 }
 
 }  // namespace
@@ -95,40 +112,34 @@ std::string pure_ack_filter(Family family) {
 }
 
 std::string long_header_filter(Family family) {
+  // From the instruction that loads the version to the match, and one further to the end without one.
+  constexpr auto kTest = static_cast<unsigned>(kKnownVersions.size()) + 3;
+  std::vector<Instruction> program;
   switch (family) {
     case Family::kIpv4:
-      return bytecode({
-          {kLoadIpv4HeaderLength, 0, 0, 0},       // 0 X = length of the IP header
-          {kLoadByteIndexed, 0, 0, 8},            // 1 A = first byte behind the UDP header
-          {kAnd, 0, 0, 0xc0},                     // 2 header form and fixed bit
-          {kJumpIfEqual, 6, 0, 0xc0},             // 3 both: match (10)
-          {kJumpIfEqual, 0, 6, 0x80},             // 4 no long header: no match (11)
-          {kLoadWordIndexed, 0, 0, 9},            // 5 A = version
-          {kJumpIfEqual, 3, 0, kQuicV1},          // 6 match (10)
-          {kJumpIfEqual, 2, 0, kQuicV2},          // 7 match (10)
-          {kJumpIfNotBelow, 0, 2, kQuicDraft27},  // 8 below: no match (11)
-          {kJumpIfAbove, 1, 0, kQuicDraft34},     // 9 above: no match (11)
-          {kReturn, 0, 0, 1},                     // 10 match
-          {kReturn, 0, 0, 0},                     // 11 no match
-      });
+      program = {
+          {kLoadIpv4HeaderLength, 0, 0, 0},       // X = length of the IP header
+          {kLoadByteIndexed, 0, 0, 8},            // A = first byte behind the UDP header
+          {kAnd, 0, 0, 0xc0},                     // header form and fixed bit
+          {kJumpIfEqual, kTest + 1, 0, 0xc0},     // both: match
+          {kJumpIfEqual, 0, kTest + 1, 0x80},     // no long header: no match
+          {kLoadWordIndexed, 0, 0, 9},            // A = version
+      };
+      break;
     case Family::kIpv6:
-      return bytecode({
-          {kLoadByte, 0, 0, 6},           // 0 A = next header
-          {kJumpIfEqual, 0, 9, 17},       // 1 an extension header stands before UDP: to the queue (11)
-          {kLoadByte, 0, 0, 40 + 8},      // 2 A = first byte behind the UDP header
-          {kAnd, 0, 0, 0xc0},             // 3 header form and fixed bit
-          {kJumpIfEqual, 6, 0, 0xc0},     // 4 both: match (11)
-          {kJumpIfEqual, 0, 6, 0x80},     // 5 no long header: no match (12)
-          {kLoadWord, 0, 0, 40 + 9},      // 6 A = version
-          {kJumpIfEqual, 3, 0, kQuicV1},  // 7 match (11)
-          {kJumpIfEqual, 2, 0, kQuicV2},  // 8 match (11)
-          {kJumpIfNotBelow, 0, 2, kQuicDraft27},  // 9 below: no match (12)
-          {kJumpIfAbove, 1, 0, kQuicDraft34},     // 10 above: no match (12)
-          {kReturn, 0, 0, 1},                     // 11 match
-          {kReturn, 0, 0, 0},                     // 12 no match
-      });
+      program = {
+          {kLoadByte, 0, 0, 6},                // A = next header
+          {kJumpIfEqual, 0, kTest + 4, 17},    // an extension header stands before UDP: to the queue
+          {kLoadByte, 0, 0, 40 + 8},           // A = first byte behind the UDP header
+          {kAnd, 0, 0, 0xc0},                  // header form and fixed bit
+          {kJumpIfEqual, kTest + 1, 0, 0xc0},  // both: match
+          {kJumpIfEqual, 0, kTest + 1, 0x80},  // no long header: no match
+          {kLoadWord, 0, 0, 40 + 9},           // A = version
+      };
+      break;
   }
-  std::unreachable();
+  add_version_test(program);
+  return bytecode(program);
 }
 
 }  // namespace sallyport::netfilter

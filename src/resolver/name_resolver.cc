@@ -83,7 +83,7 @@ class NameResolver::Impl {
                      options_.port);
     (void)watch_.changed();
     own_ = inside_addresses();
-    read_configuration();
+    read_configuration({});
     if (trusted_.empty()) {
       options_.say("no DNS resolver is configured: no name can be looked up, and no answer is believed");
     }
@@ -210,11 +210,12 @@ class NameResolver::Impl {
     watched_ = monotonic_now();
     if (!options_.policy->dns().system_resolvers) return;
     std::vector<IpAddress> own = inside_addresses();
-    const bool moved = own != own_;
-    own_ = std::move(own);
-    if ((!watch_.changed() && !moved) || !read_configuration()) return;
-    options_.say("the trusted DNS resolvers are now: " + list_text(trusted_));
-    schedule_.all_due(now());
+    if (!watch_.changed() && own == own_) return;
+    const std::vector<IpAddress> trusted = trusted_, asked = asked_;
+    std::swap(own, own_);
+    read_configuration(own);
+    if (trusted_ != trusted) options_.say("the trusted DNS resolvers are now: " + list_text(trusted_));
+    if (asked_ != asked) schedule_.all_due(now());
   }
 
   // inside_addresses returns where workloads may ask a resolver of this host itself; only the forward hook sees them.
@@ -232,8 +233,9 @@ class NameResolver::Impl {
     advice_ = std::move(advice);
   }
 
-  // read_configuration returns whether the servers are others than before.
-  bool read_configuration() {
+  // read_configuration takes what has changed. `own` are this host's addresses of before: what was told by one that is gone
+  // stays as true, so containers that come and go disturb nothing.
+  void read_configuration(const std::vector<IpAddress>& own) {
     const policy::Dns& dns = options_.policy->dns();
     SystemResolvers servers = read_system_resolvers(options_.read_file);
     advise(servers);
@@ -249,23 +251,26 @@ class NameResolver::Impl {
       }
     }
     std::erase_if(servers.asked, [](const IpAddress& address) { return !can_be_asked(address); });
-    if (servers.trusted == trusted_ && servers.asked == asked_) return false;
-    if (!options_.resolvers->set(servers.trusted)) {
+    if (servers.trusted != trusted_ && !options_.resolvers->set(servers.trusted)) {
       options_.say("only the first " + std::to_string(engine::Resolvers::kMax) + " DNS resolvers are believed");
     }
-    const bool lost = std::ranges::any_of(
-        trusted_, [&](const IpAddress& address) { return std::ranges::find(servers.trusted, address) == servers.trusted.end(); });
-    if (lost) trusted_since_ = now();
+    const auto has = [](const std::vector<IpAddress>& list, const IpAddress& address) {
+      return std::ranges::find(list, address) != list.end();
+    };
+    if (std::ranges::any_of(trusted_, [&](const IpAddress& address) { return !has(servers.trusted, address) && !has(own, address); })) {
+      trusted_since_ = now();
+    }
     trusted_ = std::move(servers.trusted);
+    if (servers.asked == asked_) return;
     asked_ = std::move(servers.asked);
     lookups_->set_servers(asked_);
-    return true;
   }
 
   void publish_status() {
     const LookupEngine::Counters& counters = lookups_->counters();
     const std::lock_guard lock(status_mutex_);
     status_.trusted = trusted_;
+    status_.own = own_;
     status_.trusted_since = trusted_since_;
     status_.asked = asked_;
     status_.names = schedule_.warm();

@@ -5,6 +5,7 @@
 #include "support/dns_builder.h"
 #include "support/http2_builder.h"
 #include "support/inspector_harness.h"
+#include "support/quic_builder.h"
 
 namespace sallyport::testing {
 namespace {
@@ -339,6 +340,67 @@ TEST_F(ClaimWaitTest, AWaitingConnectInHttp2IsRefusedWhenItsNameIsBound) {
   it_.fw_.wait(milliseconds(10));
   EXPECT_EQ(it_.fw_.verdicts().back().reason, Reason::kProtocolNotAllowed);
   EXPECT_EQ(it_.fw_.accepted(), 1U);
+}
+
+// Another name than the one that is asked for then may be bound first, at an address that has both.
+TEST_F(ClaimWaitTest, AFlowWhoseSynWaitedMayWaitForItsNameToo) {
+  TcpConversation tcp = it_.to(443);
+  EXPECT_EQ(it_.fw_.client(tcp.syn()).decision.verdict, Verdict::kHold);
+  it_.bind("other.example");
+  ASSERT_EQ(it_.fw_.wait(milliseconds(10)).releases.size(), 1U);
+  (void)it_.fw_.server(tcp.syn_ack());
+  const auto hello = it_.fw_.client(tcp.client_data(ClientHelloBuilder::typical("good.example").record()));
+  EXPECT_EQ(hello.decision.verdict, Verdict::kHold);
+  EXPECT_EQ(hello.decision.reason, Reason::kAwaitingBinding);
+  ASSERT_EQ(misses_.size(), 2U);
+  EXPECT_EQ(misses_[1].name, *DomainName::parse("good.example"));
+  it_.bind("good.example");
+  const auto woken = it_.fw_.wait(milliseconds(10));
+  ASSERT_EQ(woken.releases.size(), 1U);
+  EXPECT_EQ(woken.releases[0].decision.verdict, Verdict::kAccept);
+}
+
+TEST_F(ClaimWaitTest, AHelloIsHeldForAsLongAsItWaitsAndRefusedBySendingItsReset) {
+  it_.bind("other.example");
+  EXPECT_EQ(it_.tls("good.example").decision.verdict, Verdict::kHold);
+  EXPECT_TRUE(it_.fw_.wait(milliseconds(500)).releases.empty());
+  const auto ended = it_.fw_.wait(milliseconds(500));
+  ASSERT_EQ(ended.releases.size(), 1U);
+  EXPECT_EQ(ended.releases[0].decision.reason, Reason::kAddressNotBound);
+  EXPECT_EQ(ended.releases[0].decision.mark, FlowMark::kReset);
+}
+
+TEST_F(ClaimWaitTest, ManyDatagramsBehindAQuicHelloThatWaitsDoNotCondemnIt) {
+  World it(kStrict + "[[rules]]\nto = [\"other.example\", \"third.example\"]\nprotocols = [\"quic\"]\nbind = \"strict\"\n", options());
+  it.bind("other.example");
+  const auto datagram = [](const Bytes& payload) {
+    return PacketBuilder::udp(endpoint("10.0.0.1", 7'000), endpoint(kServer, 443)).payload(payload).build();
+  };
+  Bytes first;
+  for (const Bytes& payload : quic_hello_datagrams(ClientHelloBuilder::typical("third.example").message())) {
+    if (first.empty()) first = payload;
+    EXPECT_EQ(it.fw_.client(datagram(payload)).decision.verdict, Verdict::kHold);
+  }
+  std::size_t held = 1;
+  for (std::size_t i = 0; i < 2 * kQuicInitialsPerFlowMax; ++i) {
+    const auto again = it.fw_.client(datagram(first));
+    EXPECT_EQ(again.decision.reason, Reason::kAwaitingBinding);
+    held += again.decision.verdict == Verdict::kHold ? 1U : 0U;
+  }
+  EXPECT_EQ(held, kQuicInitialsPerFlowMax);
+  it.bind("third.example");
+  EXPECT_EQ(it.fw_.wait(milliseconds(10)).releases.size(), held);
+  EXPECT_EQ(it.fw_.verdicts().back().verdict, FlowVerdict::kAllow);
+}
+
+// Names that another put at the address do not hide the one that is allowed.
+TEST_F(ClaimWaitTest, ANameBehindManyOthersOfItsAddressCounts) {
+  World it("version = 1\n[dns]\nresolvers = [\"192.0.2.53\"]\n[[rules]]\nto = \"*.corp.example\"\nprotocols = [\"ssh\"]\nbind = \"strict\"\n", options());
+  it.bind("git.corp.example");
+  for (std::size_t i = 0; i < kNamesTriedPerAddress + 8; ++i) it.bind(("n" + std::to_string(i) + ".evil.example").c_str());
+  TcpConversation tcp = it.to(22);
+  it.connect(tcp);
+  EXPECT_EQ(it.fw_.client(tcp.client_data(std::string_view("SSH-2.0-OpenSSH_9.2\r\n"))).decision.verdict, Verdict::kAccept);
 }
 
 }  // namespace

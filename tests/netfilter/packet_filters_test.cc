@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "sallyport/parsers/quic.h"
+
 namespace sallyport::netfilter {
 namespace {
 
@@ -154,13 +156,22 @@ TEST_P(LongHeaderFilterTest, MatchesAClearedFixedBitWithAVersionThatIsRead) {
     const Bytes packet = make_packet({GetParam(), 17, 0, 0, 0, {first, byte(24), byte(16), byte(8), byte(0), 8}});
     return matches(long_header_filter(GetParam()), packet);
   };
-  for (const std::uint32_t version : {0x00000001U, 0x6b3343cfU, 0xff00001bU, 0xff00001dU, 0xff000022U}) {
+  std::vector<std::uint32_t> known = {0x00000001, 0x6b3343cf, 0x709a50c4, 0xfaceb001, 0xfaceb002,
+                                      0xfaceb00e, 0x51303530, 0x54303530, 0x54303531};
+  for (std::uint32_t draft = 0xff000016; draft <= 0xff000022; ++draft) known.push_back(draft);
+  for (const std::uint32_t version : known) {
+    ASSERT_TRUE(parsers::quic_version_is_known(version)) << version;
     EXPECT_TRUE(matches_version(0x80, version)) << version;
     EXPECT_TRUE(matches_version(0xbf, version)) << version;
     EXPECT_FALSE(matches_version(0x3f, version)) << version;
     EXPECT_FALSE(matches_version(0x40, version)) << version;
   }
-  for (const std::uint32_t version : {0x60123456U, 0xff00001aU, 0xff000023U}) EXPECT_FALSE(matches_version(0x80, version));
+  // A neighbour of each, and what an RTP packet has there.
+  for (std::uint32_t version : known) {
+    for (version += 1; parsers::quic_version_is_known(version);) ++version;
+    EXPECT_FALSE(matches_version(0x80, version)) << version;
+  }
+  for (const std::uint32_t version : {0x60123456U, 0xff000015U, 0xff000023U}) EXPECT_FALSE(matches_version(0x80, version));
 }
 
 TEST_P(LongHeaderFilterTest, AnEmptyDatagramDoesNotMatch) {

@@ -57,8 +57,8 @@ struct InspectorOptions {
   // Distinct names below wildcards, counted for all workers together. Absent: the inspector counts its own.
   std::shared_ptr<LookupBudget> lookup_budget;
   // Called when a flow begins to wait because its address belongs to no name that its port's rules have: the owner may
-  // look these names up again and bind. Called on the worker's thread; must not block. Absent: such flows are denied at
-  // once, as nothing could come.
+  // look these names up again and bind. Called once for each kind of wait that the flow has (SYN, first datagrams,
+  // claimed name), on the worker's thread; must not block. Absent: such flows are denied at once, as nothing could come.
   std::function<void(const BindingMiss&)> on_miss;
 };
 
