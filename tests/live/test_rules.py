@@ -1,13 +1,25 @@
 #!/usr/bin/env python3
 """What the program does to the machine's rules: its own come and go as a whole, foreign ones are never touched."""
 
+import os
 import signal
+import sys
 
 from support import Sallyport, Servers, Suite, Testbed, binary, expect, expect_equal, policy_text, run, skip_unless_possible
 from support.clients import Clients
 from support.daemon import allow, rulesets
+from support.proc import wait_until
 
 RULES = allow("allowed.test", "tls", "443")
+# A service manager's socket (sd_notify(3)): prints each datagram that it gets. Abstract names are those of one network namespace.
+MANAGER = """import socket, sys
+name = sys.argv[1]
+manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+manager.bind("\\0" + name[1:] if name[0] == "@" else name)
+print("bound", flush=True)
+while True:
+    print(manager.recv(4096), flush=True)
+"""
 FOREIGN = [
     ["iptables", "-N", "SITE"],
     ["iptables", "-A", "SITE", "-p", "tcp", "--dport", "25", "-j", "DROP"],
@@ -34,6 +46,7 @@ def body(suite: Suite) -> None:
         servers.start_web()
         closed_on_exit(suite, bed, Clients(bed, servers))
         two_daemons(suite, bed, Clients(bed, servers))
+        service_manager(suite, bed)
 
 
 def expect_same(bed, before: dict[str, str], when: str) -> None:
@@ -138,6 +151,23 @@ def two_daemons(suite: Suite, bed, clients: Clients) -> None:
     with suite.case("status: another exit code when nothing runs"):
         result = first.status()
         expect(result.code not in (0, None), result.describe())
+
+
+def service_manager(suite: Suite, bed) -> None:
+    for kind, name in (("a path", str(bed.scratch / "notify.sock")), ("an abstract name", f"@sallyport-notify-{os.getpid()}")):
+        with suite.case(f"a service manager at {kind} hears when the program is ready and when it ends"):
+            manager = bed.spawn("firewall", "manager", [sys.executable, "-c", MANAGER, name])
+            expect(wait_until(lambda: manager.out() == "bound\n", 5.0), manager.err())
+            with Sallyport(bed, policy_text(bed, RULES), ready=False, environment={"NOTIFY_SOCKET": name}) as firewall:
+                expect(wait_until(lambda: "READY=1" in manager.out(), 15.0), f"not told: {firewall.log()}")
+                expect_equal(firewall.status().code, 0, "status of what says that it is ready")
+                expect("SALLYPORT" in rulesets(bed)["iptables-save"], "ready without rules")
+                expect_equal(firewall.stop(), 0, "exit code")
+            expect(wait_until(lambda: "STOPPING=1" in manager.out(), 2.0), manager.out())
+            manager.stop()
+            told = manager.out().splitlines()[1:]
+            expect_equal([text.split("\\n")[0] for text in told], ["b'READY=1", "b'STOPPING=1'"], "datagrams, in order")
+            expect("STATUS=sallyport: enforcing" in told[0], told[0])
 
 
 if __name__ == "__main__":

@@ -51,8 +51,10 @@ def allow(to: str, protocols: str, ports: str = "", more: str = "") -> str:
 class Sallyport:
     """Use as a context manager; `with Sallyport(bed, policy) as firewall:` is ready inside the block."""
 
-    def __init__(self, bed, policy: str, *arguments: str, name: str = "sallyport", ready: bool = True, json_lines: bool = True):
+    def __init__(self, bed, policy: str, *arguments: str, name: str = "sallyport", ready: bool = True, json_lines: bool = True,
+                 environment: dict[str, str] | None = None):
         self.bed = bed
+        self.environment = {**os.environ, **(environment or {})}
         self.policy_path: Path = bed.scratch / f"{name}.toml"
         self.policy_path.write_text(policy)
         self.control = Path(re.search(r'control = "([^"]+)"', policy).group(1))
@@ -72,7 +74,7 @@ class Sallyport:
 
     def start(self) -> None:
         self.process = self.bed.spawn("firewall", self.name, [binary(), "run", "--policy", self.policy_path.name,
-                                                             *self._format, *self.arguments])  # In the scratch folder.
+                                                             *self._format, *self.arguments], env=self.environment)  # In the scratch folder.
         if not self._wait:
             return
 
