@@ -65,7 +65,7 @@ void print_report(const nlohmann::ordered_json& report) {
   print_group(report, "protocols", "protocols");
   print_group(report, "packets", "packets");
   print_group(report, "packet_reasons", "of these");
-  std::printf("%-10s %s\n", "held now", figure("held").c_str());
+  std::printf("%-10s %s packets, %s flows wait for a binding\n", "held now", figure("held").c_str(), figure("awaiting_binding").c_str());
   print_resolver(report);
   if (report.contains("state_error")) std::printf("%-10s %s\n", "state", word("state_error").c_str());
   if (!report.contains("queues")) return;

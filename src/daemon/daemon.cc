@@ -120,7 +120,6 @@ class Daemon {
       worker.observe = observing();
       worker.mark = plan.mark;
       worker.generation = plan.generation;
-      worker.inside = plan.inside;
       worker.inspector.mode = mode_;
       worker.inspector.bindings = bindings_;
       worker.inspector.resolvers = resolvers_;

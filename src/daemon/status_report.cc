@@ -117,6 +117,7 @@ std::string status_report(const StatusFacts& facts, const Workers& workers) {
   report["flows_opened"] = sum(workers, &engine::Counters::flows_opened);
   report["flows_active"] = sum(workers, &engine::Counters::flows_active);
   report["held"] = sum(workers, &engine::Counters::packets_held);
+  report["awaiting_binding"] = sum(workers, &engine::Counters::flows_awaiting);
   report["flows"] = sum(workers, &engine::Counters::flows_by_verdict,
                         [](std::size_t i) { return to_string(static_cast<engine::FlowVerdict>(i)); });
   report["protocols"] = sum(workers, &engine::Counters::flows_by_protocol,

@@ -23,24 +23,27 @@ std::optional<Decision> Inspector::Impl::gate_syn(Flow& flow, const Packet& pack
   }
   if (flow.binding_wait != BindingWait::kNone) return Decision{.reason = Reason::kAwaitingBinding};
   if (flow.key.server.port == kDnsPort) return deny_flow(flow, Reason::kResolverNotTrusted);
-  if (!await_binding(flow, BindingWait::kSyn)) return deny_flow(flow, Reason::kAddressNotBound);
+  if (const Reason waits = await_binding(flow, BindingWait::kSyn); waits != Reason::kAwaitingBinding) return deny_flow(flow, waits);
   // A SYN with data (RFC 7413) is not kept: its data would have to be. The client sends it again.
   if (has_payload) return Decision{.reason = Reason::kAwaitingBinding};
-  if (!held_.push(flow.held, packet.id, 0)) return deny_flow(flow, Reason::kHoldLimit);
+  if (!push_held(flow, packet, 0)) return deny_flow(flow, Reason::kWaitLimit);
   return Decision{Verdict::kHold, Reason::kAwaitingBinding, kNoRule, {}};
 }
 
-bool Inspector::Impl::await_binding(Flow& flow, BindingWait what) {
-  if (flow.binding_wait != BindingWait::kNone) return true;
+Reason Inspector::Impl::await_binding(Flow& flow, BindingWait what) {
+  if (flow.binding_wait != BindingWait::kNone) return Reason::kAwaitingBinding;
   const Duration wait = policy_->dns().miss_wait;
-  if (flow.binding_missed || !options_.on_miss || wait <= Duration::zero()) return false;
+  if (flow.binding_missed || !options_.on_miss || wait <= Duration::zero()) return Reason::kAddressNotBound;
+  // Who has no room is refused at once and may come back: a flow that hung about undecided would cost others theirs.
+  flow.wait_place = awaiting_.place_of(flow.key, flow.uid.value_or(UINT32_MAX));
+  if (!awaiting_.enter(flow.wait_place, flow.held.count)) return Reason::kWaitLimit;
   flow.binding_missed = true;
   flow.binding_wait = what;
   flow.binding_deadline = now_ + wait;
   table_.start_unbound(flow);
   options_.on_miss({flow.scopes, flow.key.transport, flow.key.server.address, flow.key.server.port,
                     what == BindingWait::kClaim ? flow.name : DomainName()});
-  return true;
+  return Reason::kAwaitingBinding;
 }
 
 // hold_unbound keeps the first datagrams; the rest are the sender's to send again.
@@ -50,6 +53,8 @@ Decision Inspector::Impl::hold_unbound(Flow& flow, const Packet& packet) {
 }
 
 void Inspector::Impl::end_binding_wait(Flow& flow) {
+  if (flow.binding_wait == BindingWait::kNone) return;
+  awaiting_.leave(flow.wait_place, flow.held.count);
   flow.binding_wait = BindingWait::kNone;
   table_.stop_unbound(flow);
 }

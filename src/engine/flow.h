@@ -18,6 +18,7 @@
 #include "sallyport/parsers/http2.h"
 #include "sallyport/parsers/quic.h"
 #include "sallyport/parsers/ssh.h"
+#include "wait_shares.h"
 
 namespace sallyport::engine {
 
@@ -115,6 +116,7 @@ struct Flow {
   Timestamp last_seen;
   policy::ScopeSet scopes = 0;
   std::optional<std::uint32_t> uid;
+  std::uint32_t client_link = 0;          // Packet::in_link of the packet that opened it.
   Protocol tunnel = Protocol::kUnknown;   // What it came in; key.tunnel is not zero then.
   std::uint64_t carrier = 0;              // Number of the flow that brought its first packet.
   Protocol carries = Protocol::kUnknown;  // The tunnel (parsers::tunnel_family) whose inside is judged.
@@ -134,6 +136,7 @@ struct Flow {
   DomainName name;                         // The name judged last.
 
   BindingWait binding_wait = BindingWait::kNone;
+  WaitShares::Place wait_place = 0;        // Whose share the wait is counted in, while there is one.
   bool needs_binding = false;              // policy::EarlyResult::needs_binding
   bool binding_missed = false;             // on_miss was called.
   bool name_bound = false;                 // The address belonged to `name` when that was judged.
@@ -150,6 +153,7 @@ struct Flow {
   bool closing = false;                    // FIN or RST was seen.
   bool client_base_known = false;
   bool server_base_known = false;
+  bool server_base_guessed = false;        // By the first payload of the server that was read, for details alone.
   bool no_second_hello = false;            // TLS: no HelloRetryRequest can come any more.
   bool early_data_offered = false;         // TLS: the hello has the early_data extension.
   bool hello_retry_read = false;           // TLS: the HelloRetryRequest is consumed from `server`.

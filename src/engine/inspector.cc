@@ -31,6 +31,7 @@ Inspector::Impl::Impl(const InspectorOptions& options)
       table_(options.flows, options.hash_key),
       windows_(options.stream_windows),
       held_(options.held_packets),
+      awaiting_(options.awaiting, options.awaiting_of_client, options.hash_key),
       questions_(kDnsPendingPerWorker),
       bindings_(options.bindings != nullptr ? options.bindings : std::make_shared<NameBindings>(kBindings, options.hash_key)),
       http2_readers_(kHttp2ReadersPerWorker),
@@ -62,9 +63,14 @@ Decision Inspector::Impl::inspect(const Packet& packet, const policy::Policy& po
   }
   increment(counters.packets_by_reason[static_cast<std::size_t>(decision.reason)]);
   increment(counters.packets_by_verdict[static_cast<std::size_t>(decision.verdict)]);
+  note_gauges();
+  return decision;
+}
+
+void Inspector::Impl::note_gauges() {
   counters.packets_held.store(held_.in_use(), std::memory_order_relaxed);
   counters.flows_active.store(table_.size(), std::memory_order_relaxed);
-  return decision;
+  counters.flows_awaiting.store(awaiting_.flows(), std::memory_order_relaxed);
 }
 
 Decision Inspector::Impl::inspect_packet(const Packet& packet) {
@@ -112,11 +118,18 @@ Flow* Inspector::Impl::open_flow(const Packet& packet, const FlowKey& key) {
   flow.number = next_number_++;
   flow.opened = flow.last_seen = now_;
   flow.uid = packet.uid;
+  flow.client_link = packet.in_link;
   flow.scopes = scopes_of(packet, key.client.address);
   flow.tunnel = inside_.tunnel;
   flow.carrier = inside_.carrier;
   increment(counters.flows_opened);
   return &flow;
+}
+
+// is_misplaced tells a reply that came in by the interface that the client is behind: the client, or a neighbour of it, made
+// it. The rules drop such packets where they enforce; this holds when they only observe, too.
+bool Inspector::Impl::is_misplaced(const Flow& flow, const Packet& packet) {
+  return packet.origin == Origin::kReply && packet.in_link != 0 && packet.in_link == flow.client_link;
 }
 
 // scopes_of tells whose a flow is. Inside a tunnel anyone may write any source address: there it is whose the
@@ -127,6 +140,7 @@ policy::ScopeSet Inspector::Impl::scopes_of(const Packet& packet, const IpAddres
 }
 
 void Inspector::Impl::close_flow(Flow& flow) {
+  end_binding_wait(flow);
   drop_held(flow, flow.verdict == FlowVerdict::kDeny ? Reason::kFlowDenied : Reason::kHoldTimeout);
   if (flow.verdict == FlowVerdict::kPending) increment(counters.flows_by_verdict[0]);
   increment(counters.flows_by_protocol[static_cast<std::size_t>(flow.protocol)]);
@@ -258,19 +272,30 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
     allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
     return true;
   }
-  const Reason reason = why_denied(flow, protocol, claim, match);
-  if (reason == Reason::kAddressNotBound && may_await_binding(flow, claim) &&
-      await_binding(flow, claim.name != nullptr ? BindingWait::kClaim : BindingWait::kDatagram)) {
-    return false;
+  Reason reason = why_denied(flow, protocol, claim, match);
+  if (reason == Reason::kAddressNotBound && may_await_binding(flow, claim)) {
+    reason = await_binding(flow, claim.name != nullptr ? BindingWait::kClaim : BindingWait::kDatagram);
+    if (reason == Reason::kAwaitingBinding) return false;
   }
   deny_flow(flow, reason, match.rule);
+  return false;
+}
+
+// push_held answers false when there is no room: for a flow that waits for a binding, in its client's share either.
+bool Inspector::Impl::push_held(Flow& flow, const Packet& packet, std::uint64_t end) {
+  const bool awaits = flow.binding_wait != BindingWait::kNone;
+  if (awaits && !awaiting_.take(flow.wait_place)) return false;
+  if (held_.push(flow.held, packet.id, end)) return true;
+  if (awaits) awaiting_.give_back(flow.wait_place, 1);
   return false;
 }
 
 Decision Inspector::Impl::hold(Flow& flow, const Packet& packet, std::uint64_t end) {
   const Reason reason = flow.binding_wait == BindingWait::kNone ? Reason::kNeedMoreData : Reason::kAwaitingBinding;
   if (observing()) return {Verdict::kHold, reason};  // as_enforced lets it go.
-  if (flow.held.count >= kHeldPacketsPerFlow || !held_.push(flow.held, packet.id, end)) {
+  if (flow.held.count >= kHeldPacketsPerFlow || !push_held(flow, packet, end)) {
+    // A datagram is the sender's to send again; of a stream the bytes are remembered, and TCP does.
+    if (flow.binding_wait != BindingWait::kNone) return {.reason = reason};
     return deny_flow(flow, Reason::kHoldLimit);
   }
   if (flow.waiting.list == 0) flow.hold_deadline = now_ + kHoldTime;
@@ -282,15 +307,18 @@ Decision Inspector::Impl::hold(Flow& flow, const Packet& packet, std::uint64_t e
 
 void Inspector::Impl::release_held(Flow& flow, std::uint64_t up_to) {
   if (up_to == UINT64_MAX || flow.client == nullptr || flow.client->received_end() <= up_to) table_.stop_waiting(flow);
-  if (flow.held.count == 0) return;
+  const std::uint32_t before = flow.held.count;
+  if (before == 0) return;
   held_.take_if(
       flow.held, [up_to](const HeldPackets::Node& node) { return node.end <= up_to; },
       [&](const HeldPackets::Node& node) { releases.push_back({node.id, pass(flow, flow.reason)}); });
+  if (flow.binding_wait != BindingWait::kNone) awaiting_.give_back(flow.wait_place, before - flow.held.count);
   if (flow.held.count == 0) table_.stop_holding(flow);
 }
 
 void Inspector::Impl::drop_held(Flow& flow, Reason reason) {
   if (flow.held.count == 0) return;
+  if (flow.binding_wait != BindingWait::kNone) awaiting_.give_back(flow.wait_place, flow.held.count);
   held_.take_if(
       flow.held, [](const HeldPackets::Node&) { return true; },
       [&](const HeldPackets::Node& node) { releases.push_back({node.id, {Verdict::kDrop, reason, flow.rule, {}}}); });
@@ -324,8 +352,7 @@ void Inspector::Impl::expire(const policy::Policy& policy, Timestamp now) {
     }
   }
   for (Release& release : releases) release.decision = as_enforced(release.decision);
-  counters.packets_held.store(held_.in_use(), std::memory_order_relaxed);
-  counters.flows_active.store(table_.size(), std::memory_order_relaxed);
+  note_gauges();
 }
 
 // drop_stalled lets senders go on whose held segments use up their socket's share (kHoldStall). Datagrams
@@ -368,6 +395,7 @@ void Inspector::Impl::finish(const policy::Policy& policy, Timestamp now) {
     while (Flow* flow = table_.oldest(static_cast<AgeClass>(i))) close_flow(*flow);
   }
   for (Release& release : releases) release.decision = as_enforced(release.decision);
+  note_gauges();
 }
 
 void Inspector::Impl::set_protocol(Flow& flow, Protocol protocol) {

@@ -20,6 +20,7 @@
 #include "sallyport/parsers/ip_packet.h"
 #include "sallyport/parsers/quic.h"
 #include "sallyport/parsers/tls_handshake.h"
+#include "wait_shares.h"
 
 namespace sallyport::engine {
 
@@ -56,6 +57,7 @@ class Inspector::Impl {
   Decision as_enforced(Decision decision);
   Flow* open_flow(const Packet& packet, const FlowKey& key);
   void close_flow(Flow& flow);
+  static bool is_misplaced(const Flow& flow, const Packet& packet);
   policy::ScopeSet scopes_of(const Packet& packet, const IpAddress& client) const;
   void touch(Flow& flow);
   bool observing() const;
@@ -81,6 +83,8 @@ class Inspector::Impl {
   std::string_view keep(std::string_view text);
 
   // Held packets.
+  bool push_held(Flow& flow, const Packet& packet, std::uint64_t end);
+  void note_gauges();
   Decision hold(Flow& flow, const Packet& packet, std::uint64_t end);
   void release_held(Flow& flow, std::uint64_t up_to);
   void drop_held(Flow& flow, Reason reason);
@@ -108,8 +112,9 @@ class Inspector::Impl {
   // binding_wait.cc: flows that wait for a binding ------------------------------------------------------
   // gate_syn answers for a SYN to an address that belongs to no name of the port's rules; nullopt: it may go on.
   std::optional<Decision> gate_syn(Flow& flow, const Packet& packet, bool has_payload);
-  // await_binding tells whether the flow waits (or goes on waiting); without anything to wait for it does not.
-  bool await_binding(Flow& flow, BindingWait what);
+  // await_binding gives kAwaitingBinding when the flow waits (or goes on waiting), else why it does not: nothing to wait
+  // for, or no room.
+  Reason await_binding(Flow& flow, BindingWait what);
   static bool may_await_binding(const Flow& flow, const NameClaim& claim);
   Decision hold_unbound(Flow& flow, const Packet& packet);
   void end_binding_wait(Flow& flow);
@@ -248,6 +253,7 @@ class Inspector::Impl {
   FlowTable table_;
   WindowPool windows_;
   HeldPackets held_;
+  WaitShares awaiting_;  // Of the table and of held_.
   DnsPending questions_;
   std::shared_ptr<NameBindings> bindings_;
   std::array<DomainName, kNamesTriedPerAddress> names_;  // Of the address that is being judged.

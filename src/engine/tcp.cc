@@ -32,6 +32,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   const Endpoint destination{ip.destination, ip.destination_port};
   FlowKey key{Transport::kTcp, ip.ip_protocol, source, destination, inside_.id};
   Flow* flow = table_.find(key);
+  if (flow != nullptr && is_misplaced(*flow, packet)) return {.reason = Reason::kReplyMisplaced};
   const bool opens = ip.tcp.syn && !ip.tcp.ack;
   bool replaces = false;
   if (flow != nullptr && opens && !repeats_syn(*flow, packet, ip)) {
@@ -160,6 +161,10 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
       flow.answers_read = false;  // Where its messages begin is not known.
       return pass(flow, flow.reason);
     }
+  }
+  if (flow.server_base_guessed && ip.tcp.ack && looks_like_client(ip.payload)) {  // As without details.
+    flow.server_base_known = flow.server_base_guessed = false;
+    windows_.release(flow.server);
   }
   if (!flow.server_base_known && ip.tcp.ack) {
     flow.server_base_known = true;
@@ -362,6 +367,7 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
   if (!wanted) return true;
   if (!flow.server_base_known) {
     flow.server_base_known = true;
+    flow.server_base_guessed = flow.state == FlowState::kUndecided && !counts && !greeting;
     flow.server_base = ip.tcp.sequence;
   }
   if (counts && ip.tcp.urg) {  // The client reads urgent bytes apart from the others (RFC 6093 §3.4).

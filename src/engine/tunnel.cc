@@ -27,6 +27,7 @@ Reason reason_of(parsers::TunnelError error) {
 Decision Inspector::Impl::other_transport(const Packet& packet, const parsers::IpPacket& ip) {
   const FlowKey key{ip.transport, ip.ip_protocol, {ip.source, 0}, {ip.destination, 0}, inside_.id};
   Flow* flow = table_.find(key);
+  if (flow != nullptr && is_misplaced(*flow, packet)) return {.reason = Reason::kReplyMisplaced};
   const bool fresh = flow == nullptr;
   if (fresh && packet.origin == Origin::kReply) return {.reason = Reason::kReplyWithoutFlow};
   if (fresh) flow = open_flow(packet, key);

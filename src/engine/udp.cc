@@ -33,6 +33,7 @@ Decision Inspector::Impl::udp(const Packet& packet, const parsers::IpPacket& ip)
   const Endpoint source{ip.source, ip.source_port};
   FlowKey key{Transport::kUdp, ip.ip_protocol, source, {ip.destination, ip.destination_port}, inside_.id};
   Flow* flow = table_.find(key);
+  if (flow != nullptr && is_misplaced(*flow, packet)) return {.reason = Reason::kReplyMisplaced};
   if (flow == nullptr) {
     if (packet.origin == Origin::kReply) return {.reason = Reason::kReplyWithoutFlow};
     if (!client_is_source(packet, ip)) key = key.reversed();

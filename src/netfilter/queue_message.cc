@@ -80,7 +80,7 @@ KernelVerdict kernel_verdict(const Decision& decision, bool observe, const MarkF
     case FlowMark::kAllow:
     case FlowMark::kWatch:
     case FlowMark::kPass:
-    case FlowMark::kInjected:
+    case FlowMark::kReply:
       return {NF_DROP, std::nullopt};
   }
   return {NF_DROP, std::nullopt};

@@ -5,12 +5,12 @@
 #include <linux/netlink.h>
 #include <pthread.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <random>
 #include <thread>
+#include <vector>
 
 #include "file_descriptor.h"
 #include "held_marks.h"
@@ -180,7 +180,8 @@ class QueueWorker::Impl {
     packet.wire_size = queued.wire_size;
     packet.checksum_pending = queued.checksum_pending;
     packet.in_interface = interfaces_.name_of(queued.in_interface, now);
-    packet.origin = origin_of(queued, packet.in_interface);
+    packet.in_link = queued.in_interface;
+    packet.origin = origin_of(queued);
     packet.uid = queued.uid;
     packet.gid = queued.gid;
     const Decision decision = inspector_.inspect(packet, *policy_, timestamp(now));
@@ -194,7 +195,8 @@ class QueueWorker::Impl {
     emit_events();
   }
 
-  Origin origin_of(const QueuedPacket& queued, std::string_view in_interface) const {
+  // origin_of goes by conntrack's direction, which the rules tell in the mark of a forwarded packet.
+  Origin origin_of(const QueuedPacket& queued) const {
     if (queued.reply) return *queued.reply ? Origin::kReply : Origin::kOriginal;
     switch (queued.hook) {
       case NF_INET_LOCAL_OUT:
@@ -202,7 +204,7 @@ class QueueWorker::Impl {
       case NF_INET_LOCAL_IN:
         return own_resolver_is_asked(queued) ? Origin::kOriginal : Origin::kReply;
       case NF_INET_FORWARD:
-        return is_inside(in_interface) ? Origin::kOriginal : Origin::kReply;
+        return options_.mark.verdict_of(queued.mark) == FlowMark::kReply ? Origin::kReply : Origin::kOriginal;
       default:
         return Origin::kUnknown;
     }
@@ -217,14 +219,6 @@ class QueueWorker::Impl {
   static bool own_resolver_sends(const QueuedPacket& queued) {
     const auto ip = parsers::parse_ip_packet(queued.bytes, queued.wire_size);
     return ip && ip->source_port == kDnsPort && ip->destination_port != kDnsPort;
-  }
-
-  // is_inside follows iptables: a name that ends in + stands for all that begin so.
-  bool is_inside(std::string_view name) const {
-    return std::ranges::any_of(options_.inside, [&](std::string_view inside) {
-      if (inside.ends_with('+')) return name.starts_with(inside.substr(0, inside.size() - 1));
-      return name == inside;
-    });
   }
 
   KernelVerdict map(const Decision& decision, std::uint32_t packet_mark) const {

@@ -133,8 +133,9 @@ class RuleWriter {
                       queue());
   }
 
-  // add_replies: the server's direction of flows that are watched or denied.
-  void add_replies(TableText& t) const {
+  // add_replies: the server's direction of flows that are watched or denied. In FORWARD the packet's mark tells the
+  // worker that it is so; in INPUT the hook does.
+  void add_replies(TableText& t, bool tell_direction) const {
     const std::string chain = "SALLYPORT-REPLY";
     t.chains.push_back(chain);
     if (enforce()) {
@@ -150,9 +151,28 @@ class RuleWriter {
     // one. A few bare ones are looked at all the same, for servers that only listen.
     t.rules.push_back(chain + " -p tcp -m bpf --bytecode \"" + pure_ack_filter(family_) +
                       "\" -m statistic --mode random --probability 0.9 -j RETURN");
+    if (tell_direction) {
+      t.rules.push_back(chain + " -j MARK --set-xmark " + hex(plan_.mark.encode(FlowMark::kReply, 0)) + '/' +
+                        hex(plan_.mark.mask()));
+    }
     for (const std::string& transport : transports()) {
       t.rules.push_back(chain + " -p " + transport + ' ' + queue());
     }
+    if (tell_direction) t.rules.push_back(chain + ' ' + clear_mark());
+  }
+
+  // add_sources: a frame may carry any source address. One whose source is not behind the inside interface that it came
+  // in by is dropped before it means anything: it could be taken for a resolver's answer, or begin a flow that seems to
+  // come from outside, whose other direction nobody inspects. Packets of allowed flows can do neither.
+  void add_sources(TableText& t) const {
+    const std::string chain = "SALLYPORT-PRE";
+    t.chains.push_back(chain);
+    t.rules.push_back(chain + ' ' + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
+    t.rules.push_back(chain + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN");
+    for (const std::string& name : plan_.inside) {
+      t.rules.push_back(chain + " -i " + name + " -m rpfilter --invert -j DROP");
+    }
+    t.jumps.push_back("PREROUTING -j " + chain);
   }
 
   // add_reject answers for a packet of a denied flow; anything that reaches its end is dropped.
@@ -213,7 +233,7 @@ class RuleWriter {
     t.rules.push_back(in + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     t.rules.push_back(in + " -i lo -g " + loopback);
     t.rules.push_back(in + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
-    add_replies(t);
+    add_replies(t, false);
     for (const char* transport : {"udp", "tcp"}) {
       t.rules.push_back(loopback + " -p " + transport + " -m " + transport +
                         " --sport 53 -m conntrack --ctdir REPLY " + flow_verdict(FlowMark::kWatch) + ' ' +
@@ -262,7 +282,7 @@ class RuleWriter {
     }
     add_own_questions(t);
     add_own_answers(t);
-    add_replies(t);
+    add_replies(t, false);
     t.jumps.insert(t.jumps.end(), {"OUTPUT -j SALLYPORT-OUT", "INPUT -j SALLYPORT-IN"});
   }
 
@@ -273,7 +293,7 @@ class RuleWriter {
     t.rules.push_back(forward + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     t.rules.push_back(forward + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     t.rules.push_back(forward + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
-    add_replies(t);
+    add_replies(t, true);
     for (const std::string& name : plan_.inside) {
       t.rules.push_back(forward + " -i " + name + " ! -o " + name + " -g " + inside);
     }
@@ -287,9 +307,12 @@ class RuleWriter {
   TableText mangle() const {
     TableText t{"mangle", {"SALLYPORT-STRIP"}, {}, {}};
     t.rules.push_back("SALLYPORT-STRIP " + clear_mark());
-    for (const char* hook : {"PREROUTING ", "OUTPUT "}) {
-      t.jumps.push_back(hook + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
+    if (plan_.forward && enforce()) {
+      add_sources(t);
+    } else {
+      t.jumps.push_back("PREROUTING " + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
     }
+    t.jumps.push_back("OUTPUT " + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
     if (plan_.forward) {
       add_forward(t);
       add_eval(t, "-j RETURN");  // filter FORWARD rejects.

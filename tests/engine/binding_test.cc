@@ -274,6 +274,33 @@ TEST_F(BindingTest, OneQuestionGetsOneAnswer) {
   EXPECT_FALSE(bound("good.example"));
 }
 
+TEST_F(BindingTest, AnAnswerThatComesInWhereTheClientIsNeverBinds) {
+  constexpr std::uint32_t kInside = 4, kOutside = 2;
+  fw_.from_link(kInside);
+  EXPECT_EQ(ask(7, "good.example").decision.verdict, Verdict::kAccept);
+  const Outcome forged = answer(answer_to(7, "good.example").a("good.example", "198.51.100.66"));
+  EXPECT_EQ(forged.decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(forged.decision.reason, Reason::kReplyMisplaced);
+  EXPECT_FALSE(bound("good.example", "198.51.100.66"));
+  fw_.from_link(kOutside);  // The question is still open for the true one.
+  EXPECT_EQ(answer(answer_to(7, "good.example").a("good.example", kServer)).decision.verdict, Verdict::kAccept);
+  EXPECT_TRUE(bound("good.example"));
+}
+
+TEST_F(BindingTest, ASegmentOfTheServerThatComesInWhereTheClientIsConfirmsNothing) {
+  look_up("good.example");
+  constexpr std::uint32_t kInside = 4, kOutside = 2;
+  fw_.from_link(kInside);
+  TcpConversation tcp = to(443);
+  EXPECT_EQ(fw_.client(tcp.syn()).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(fw_.server(tcp.syn_ack()).decision.reason, Reason::kReplyMisplaced);
+  EXPECT_EQ(tls(tcp, "good.example").decision.mark, FlowMark::kWatch);
+  const auto flight = tcp.server_data(server_hello(false));
+  EXPECT_EQ(fw_.server(flight).decision.reason, Reason::kReplyMisplaced);
+  fw_.from_link(kOutside);
+  EXPECT_EQ(fw_.server(flight).decision.mark, FlowMark::kAllow) << "the server itself confirms it";
+}
+
 TEST_F(BindingTest, TheAnswerToARefusedQuestionNeverBinds) {
   EXPECT_EQ(ask(5, "evil.example").decision.reason, Reason::kNameNotAllowed);
   EXPECT_EQ(answer(answer_to(5, "evil.example").a("evil.example", kServer)).decision.verdict, Verdict::kDrop);

@@ -2,6 +2,7 @@
 """Resolvers between the program and the network: dnsmasq and systemd-resolved on the host, a container engine's
 127.0.0.11, and a gateway's own dnsmasq. docs/dns.md says what is seen where; this suite is where it is seen."""
 
+import atexit
 import ipaddress
 import json
 import os
@@ -212,11 +213,23 @@ def own_view_of_run() -> None:
     """own_view_of_run gives this script and what it starts a /run/systemd/resolve of its own: systemd-resolved writes there,
     and the program reads there, and neither may meet the machine's own."""
     if os.environ.get("SALLYPORT_OWN_MOUNTS") != str(os.getpid()):  # The same process, behind unshare's exec.
-        SYSTEMD_FOLDER.mkdir(parents=True, exist_ok=True)
+        if not SYSTEMD_FOLDER.exists():
+            SYSTEMD_FOLDER.mkdir(parents=True)
+            os.environ["SALLYPORT_MADE_FOLDER"] = str(os.getpid())
         os.environ["SALLYPORT_OWN_MOUNTS"] = str(os.getpid())
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "slave", sys.executable, "-B", *sys.argv])
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=755,uid={UNPRIVILEGED_UID},gid={UNPRIVILEGED_UID}", "tmpfs", str(SYSTEMD_FOLDER)],
                    check=True)
+    atexit.register(leave_run)
+
+
+def leave_run() -> None:
+    subprocess.run(["umount", "--lazy", str(SYSTEMD_FOLDER)], check=False)
+    if os.environ.get("SALLYPORT_MADE_FOLDER") == str(os.getpid()):
+        try:
+            SYSTEMD_FOLDER.rmdir()
+        except OSError:
+            pass
 
 
 def start_resolved(bed: Testbed) -> Process:

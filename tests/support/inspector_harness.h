@@ -69,12 +69,16 @@ class InspectorHarness {
     packet.bytes = exact;
     packet.wire_size = static_cast<std::uint32_t>(wire_size == 0 ? exact.size() : wire_size);
     packet.origin = origin;
+    packet.in_link = in_link_;
     now_ += std::chrono::milliseconds(1);
     Outcome outcome{inspector_.inspect(packet, *policy_, now_), {}};
     collect(outcome);
     fates_[packet.id] = outcome.decision.verdict;
     return outcome;
   }
+
+  // from_link says by which interface the packets that follow come in; 0: none, as on the host itself.
+  void from_link(std::uint32_t index) { in_link_ = index; }
 
   Outcome wait(Duration duration) {
     now_ += duration;
@@ -140,6 +144,7 @@ class InspectorHarness {
   std::shared_ptr<const policy::Policy> policy_;
   Timestamp now_{std::chrono::seconds(1'800'000'000)};
   PacketId last_id_ = 0;
+  std::uint32_t in_link_ = 0;
   PacketId first_id_ = 1;
   std::map<PacketId, Verdict> fates_;
   std::vector<SeenVerdict> verdicts_;

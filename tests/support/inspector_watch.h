@@ -122,6 +122,7 @@ class InspectorWatch {
     Reason reason = Reason::kNotEvaluated;
     Protocol protocol = Protocol::kUnknown;
     Transport transport = Transport::kOther;
+    bool quic = false;  // A QUIC version was told.
     std::int64_t questions = 0;  // Allowed datagrams of the client that no answer left for.
   };
   struct Sent {
@@ -164,6 +165,7 @@ class InspectorWatch {
       Known& known = flows_[event.flow];
       known.protocol = event.protocol;
       known.transport = event.key.transport;
+      known.quic |= event.kind == engine::FlowEvent::Kind::kDetail && event.detail == engine::Detail::kQuicVersion;
       if (event.kind != engine::FlowEvent::Kind::kVerdict) continue;
       known.verdict = event.verdict;
       known.reason = event.reason;
@@ -286,8 +288,8 @@ class InspectorWatch {
     if (flow == nullptr || flow->verdict != engine::FlowVerdict::kDeny) return;
     const bool reset = !inside && !inspector_.replacement().empty() && flow->protocol == Protocol::kSsh;
     const bool answer = flow->protocol == Protocol::kDns && flow->transport == Transport::kUdp && flow->questions >= 0;
-    // A version that is not read does not condemn the flow: another may be negotiated.
-    const bool negotiation = flow->protocol == Protocol::kQuic && flow->reason == Reason::kUnsupportedVersion;
+    // Neither a version that is not read nor a refused question condemns a socket: another may follow.
+    const bool negotiation = flow->quic && (flow->reason == Reason::kUnsupportedVersion || flow->protocol == Protocol::kDns);
     check(!packet.from_client && (reset || answer || negotiation));
   }
 
@@ -308,7 +310,7 @@ class InspectorWatch {
         break;
       case FlowMark::kUndecided:
       case FlowMark::kPass:
-      case FlowMark::kInjected:
+      case FlowMark::kReply:
         check(false);
     }
   }

@@ -35,7 +35,7 @@ enum class FlowMark : std::uint8_t {
   kSilent = 3,     // Drop; our own refusal was sent.
   kWatch = 4,      // Queue both directions.
   kPass = 5,       // Let this packet go; never stored in the ct mark.
-  kInjected = 6,   // A packet that we made.
+  kReply = 6,      // On the way to the queue: a packet of the server's direction; never stored, never a verdict.
   kIcmp = 7,       // ICMP admin-prohibited to the client.
 };
 
@@ -48,7 +48,7 @@ struct Decision {
   Reason reason = Reason::kNotEvaluated;
   RuleId rule = kNoRule;
   // Set when the verdict is about more than this packet: kAllow and the deny values end the flow's
-  // inspection, kWatch asks for both directions. Never kPass or kInjected.
+  // inspection, kWatch asks for both directions. Never kPass or kReply.
   std::optional<FlowMark> mark = std::nullopt;
 };
 static_assert(Decision{}.verdict == Verdict::kDrop, "an unfinished decision must not leak a packet");

@@ -101,6 +101,9 @@ inline constexpr std::size_t kHeldPacketsPerFlow = 2'048;
 inline constexpr std::size_t kHeldPacketsPerWorker = 8'192;
 inline constexpr std::size_t kQueueLengthMax = 16'384;  // NFQA_CFG_QUEUE_MAXLEN of each queue.
 static_assert(kHeldPacketsPerWorker * 2 <= kQueueLengthMax, "held packets must leave room in the queue");
+// Flows that wait for a binding, and as many packets held for them; the other half is for hellos and requests.
+inline constexpr std::size_t kAwaitingPerWorker = kHeldPacketsPerWorker / 2;
+inline constexpr std::size_t kAwaitingPerClient = kAwaitingPerWorker / 8;  // Of one address and user.
 inline constexpr Duration kHoldTime = std::chrono::seconds(5);
 // A held segment counts against its socket's share of queued packets (TCP small queues): a local sender
 // with a long round trip stops after two or three. After this long without an end the segments are
@@ -110,6 +113,7 @@ static_assert(kHoldStall * 10 < kHoldTime);
 
 // --- Flows -----------------------------------------------------------------------------------------
 inline constexpr std::size_t kFlowsPerWorker = 65'536;
+static_assert(kAwaitingPerWorker * 2 <= kFlowsPerWorker, "flows that wait must leave room in the table");
 inline constexpr std::size_t kStreamWindowsPerWorker = 8'192;  // Flows with undecided or history bytes.
 inline constexpr Duration kTcpUndecidedTimeout = std::chrono::seconds(60);   // SYN seen, nothing else.
 inline constexpr Duration kTcpIdleTimeout = std::chrono::hours(2);

@@ -53,6 +53,7 @@ enum class Reason : std::uint8_t {
   // The packet cannot be judged.
   kMidstream,
   kReplyWithoutFlow,
+  kReplyMisplaced,
   kAnswerNotAsked,
   kUnparsablePacket,
   kFragment,
@@ -63,6 +64,7 @@ enum class Reason : std::uint8_t {
   // A bound was reached.
   kHoldTimeout,
   kHoldLimit,
+  kWaitLimit,
   kStreamLimit,
   kFlowTableFull,
 };
@@ -113,6 +115,7 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"trailing_data", "bytes behind the end of the message"},
     {"midstream", "payload of a connection whose beginning was not seen"},
     {"reply_without_flow", "a server's packet for a flow that is not known"},
+    {"reply_misplaced", "a server's packet that came in by the interface that the client is behind"},
     {"answer_not_asked", "a DNS answer to no question that is open"},
     {"unparsable_packet", "not a well-formed IP packet with a known transport"},
     {"fragment", "an IP fragment that was not reassembled"},
@@ -122,6 +125,7 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"tunnel_too_deep", "a tunnel within a tunnel that is looked into"},
     {"hold_timeout", "the rest of the message did not come in time"},
     {"hold_limit", "too many packets are held"},
+    {"wait_limit", "too many flows of this client, or of all, wait for their address to be looked up"},
     {"stream_limit", "too many undecided streams or too many gaps in one"},
     {"flow_table_full", "too many flows"},
 }};

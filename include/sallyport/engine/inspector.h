@@ -37,6 +37,9 @@ struct InspectorOptions {
   std::size_t flows = kFlowsPerWorker;
   std::size_t stream_windows = kStreamWindowsPerWorker;
   std::size_t held_packets = kHeldPacketsPerWorker;
+  // Flows that may wait for a binding at once, and packets held for them: in all, and of one client.
+  std::size_t awaiting = kAwaitingPerWorker;
+  std::size_t awaiting_of_client = kAwaitingPerClient;
   // Overrides the policy's own mode.
   std::optional<policy::Mode> mode;
   // Key of the flow table's hash: random where a workload chooses the addresses and ports.
@@ -133,7 +136,8 @@ struct Counters {
   std::array<std::atomic<std::uint64_t>, kProtocolCount> flows_by_protocol{};
   std::atomic<std::uint64_t> flows_opened{0};
   std::atomic<std::uint64_t> flows_active{0};
-  std::atomic<std::uint64_t> packets_held{0};  // At this moment.
+  std::atomic<std::uint64_t> packets_held{0};    // At this moment.
+  std::atomic<std::uint64_t> flows_awaiting{0};  // A binding, at this moment.
 };
 
 class Inspector {

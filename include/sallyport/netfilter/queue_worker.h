@@ -9,7 +9,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "sallyport/engine/inspector.h"
 #include "sallyport/netfilter/existing_flows.h"
@@ -27,7 +26,6 @@ struct WorkerOptions {
   bool observe = false;
   MarkField mark;
   Generation generation = 1;
-  std::vector<std::string> inside;  // Interfaces whose packets are of the original direction when forwarded.
   engine::InspectorOptions inspector;
 };
 
