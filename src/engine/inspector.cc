@@ -57,14 +57,23 @@ void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
 Decision Inspector::Impl::inspect(const Packet& packet, const policy::Policy& policy, Timestamp now) {
   begin_call(policy, now);
   const Decision decision = as_enforced(inspect_packet(packet));
-  for (Release& release : releases) {
-    release.decision = as_enforced(release.decision);
-    increment(counters.packets_by_verdict[static_cast<std::size_t>(release.decision.verdict)]);
-  }
-  increment(counters.packets_by_reason[static_cast<std::size_t>(decision.reason)]);
-  increment(counters.packets_by_verdict[static_cast<std::size_t>(decision.verdict)]);
+  note_releases();
+  note(decision);
   note_gauges();
   return decision;
+}
+
+void Inspector::Impl::note(const Decision& decision) {
+  increment(counters.packets_by_reason[static_cast<std::size_t>(decision.reason)]);
+  increment(counters.packets_by_verdict[static_cast<std::size_t>(decision.verdict)]);
+}
+
+// note_releases is the end of every call that may release: here a release gets its last form and is counted.
+void Inspector::Impl::note_releases() {
+  for (Release& release : releases) {
+    release.decision = as_enforced(release.decision);
+    note(release.decision);
+  }
 }
 
 void Inspector::Impl::note_gauges() {
@@ -351,7 +360,7 @@ void Inspector::Impl::expire(const policy::Policy& policy, Timestamp now) {
       if (budget == 0) break;
     }
   }
-  for (Release& release : releases) release.decision = as_enforced(release.decision);
+  note_releases();
   note_gauges();
 }
 
@@ -395,7 +404,7 @@ void Inspector::Impl::finish(const policy::Policy& policy, Timestamp now) {
   for (std::size_t i = 0; i < static_cast<std::size_t>(AgeClass::kCount); ++i) {
     while (Flow* flow = table_.oldest(static_cast<AgeClass>(i))) close_flow(*flow);
   }
-  for (Release& release : releases) release.decision = as_enforced(release.decision);
+  note_releases();
   note_gauges();
 }
 

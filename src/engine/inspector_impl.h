@@ -84,6 +84,8 @@ class Inspector::Impl {
 
   // Held packets.
   bool push_held(Flow& flow, const Packet& packet, std::uint64_t end);
+  void note(const Decision& decision);
+  void note_releases();
   void note_gauges();
   Decision hold(Flow& flow, const Packet& packet, std::uint64_t end);
   void release_held(Flow& flow, std::uint64_t up_to);

@@ -120,9 +120,6 @@ inline constexpr Duration kTcpIdleTimeout = std::chrono::hours(2);
 inline constexpr Duration kUdpIdleTimeout = std::chrono::seconds(300);  // Longer than conntrack's 120 s.
 inline constexpr Duration kDeniedFlowTimeout = std::chrono::seconds(30);
 
-// --- Names and logs --------------------------------------------------------------------------------
-inline constexpr std::size_t kNamesPerFlow = 8;  // Distinct names remembered for events.
-
 // --- Policy ----------------------------------------------------------------------------------------
 // An operator writes a policy, so these bound mistakes and generated lists rather than attacks.
 inline constexpr std::size_t kPolicyFileMax = 256u << 20;     // About eight million names.

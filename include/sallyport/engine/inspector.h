@@ -129,6 +129,9 @@ struct FlowEvent {
 };
 
 // Counters are written by the owning thread alone and may be read by any (relaxed: figures, not order).
+// Packets are counted by decision, each decision once under its verdict and once under its reason: a held packet counts as
+// held when it comes, and again, as accepted or dropped, when it is released. So accepted + dropped + packets_held is how many
+// packets came, and held - packets_held how many were released.
 struct Counters {
   std::array<std::atomic<std::uint64_t>, kReasonCount> packets_by_reason{};
   std::array<std::atomic<std::uint64_t>, 3> packets_by_verdict{};  // Index: Verdict.
