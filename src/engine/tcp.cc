@@ -363,7 +363,9 @@ void Inspector::Impl::read_acknowledgement(Flow& flow, const parsers::IpPacket& 
 bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip) {
   const bool counts = awaits_ssh_server(flow);
   const bool greeting = awaits_greeting(flow);
-  const bool wanted = options_.read_details || counts || greeting || (flow.watch && flow.state == FlowState::kJudged);
+  // Answers are not for details: what comes before a question was let through is not read where there are none, either.
+  const bool details = options_.read_details && flow.stage != Protocol::kDns;
+  const bool wanted = details || counts || greeting || (flow.watch && flow.state == FlowState::kJudged);
   if (!wanted) return true;
   if (!flow.server_base_known) {
     flow.server_base_known = true;

@@ -205,5 +205,16 @@ TEST_F(DetailsTest, SeveralSpacesInARequestLineAreHttpAndRefused) {
   EXPECT_EQ(fw_.names(), std::vector<std::string>{"www.example.com"});
 }
 
+TEST_F(DetailsTest, WhatADnsServerSaysBeforeAQuestionIsNotReadForThem) {
+  InspectorHarness fw("version = 1\n[dns]\nresolvers = [\"192.0.2.53\"]\nnames = \"any\"\n", with_details());
+  TcpConversation tcp(endpoint("10.0.0.1", 41'000), endpoint("192.0.2.53", 53));
+  fw.client(tcp.syn());
+  fw.server(tcp.syn_ack());
+  Bytes question = DnsMessageBuilder(7).question("good.example", 1).build();
+  question.insert(question.begin(), {0, static_cast<std::uint8_t>(question.size() + 60)});  // Longer than what comes.
+  EXPECT_EQ(fw.client(tcp.client_data(question)).decision.verdict, Verdict::kHold);
+  EXPECT_EQ(fw.server(tcp.server_data(std::string_view("\0\x04rubbish, as without details", 29))).decision.verdict, Verdict::kAccept);
+}
+
 }  // namespace
 }  // namespace sallyport::testing
