@@ -293,29 +293,36 @@ def silent_resolver(suite: Suite, it: World, dns: Dns, label: str) -> None:
 def restart(suite: Suite, it: World, dns: Dns, label: str) -> None:
     state = it.bed.scratch / "control.bindings.json"
     known, unknown = it.bed.server_address(4, GITHUB), it.bed.server_address(4, NOBODY)
-    with suite.case(f"{label}: a restart keeps the bindings, and at no moment an unbound address passes"):
-        mark = it.mark()
-        knocking = it.bed.spawn("client", "knocking", [sys.executable, "-c", f"""
+    for how, number in (("ended", signal.SIGTERM), ("killed", signal.SIGKILL)):
+        with suite.case(f"{label}: {how} and started again, it keeps the bindings, and at no moment an unbound address passes"):
+            mark = it.mark()
+            knocking = it.bed.spawn("client", f"knocking-{how}", [sys.executable, "-c", f"""
 import socket, time
-end = time.monotonic() + 8
+end = time.monotonic() + 6
 while time.monotonic() < end:
-    try:
-        with socket.create_connection(({unknown!r}, 22), 0.3) as s: s.sendall(b'SSH-2.0-secret\\r\\n')
-    except OSError: pass
-"""])
-        time.sleep(0.5)
-        expect_equal(it.firewall.stop(), 0, "exit code")
-        expect(state.exists() and state.stat().st_mode & 0o777 == 0o600, "the state file")
-        dns.process.signal(signal.SIGSTOP)  # Nothing can be learned anew.
+    for address in {(unknown, it.bed.server_address(6, NOBODY))!r}:
         try:
-            it.firewall.start()
-            expect(status(it)["bindings"]["restored"] >= 6, str(status(it)["bindings"]))
-            expect_equal(reached(it, known, 4), known, "a known address behind the restart")
-            knocking.wait(15)
-        finally:
-            dns.process.signal(signal.SIGCONT)
-        leaked = [p for p in it.capture.packets(mark[0]) if p.protocol == TCP and p.dport == 22 and p.dst == unknown and (p.payload or p.flags == 0x10)]
-        expect(not leaked, f"the server saw {leaked[:2]}")
+            with socket.create_connection((address, 22), 0.2) as s: s.sendall(b'SSH-2.0-secret\\r\\n')
+        except OSError: pass
+"""])
+            time.sleep(0.5)
+            if number == signal.SIGKILL:
+                it.firewall.kill()
+                time.sleep(0.5)
+            else:
+                expect_equal(it.firewall.stop(), 0, "exit code")
+            expect(state.exists() and state.stat().st_mode & 0o777 == 0o600, "the state file")
+            dns.process.signal(signal.SIGSTOP)  # Nothing can be learned anew.
+            try:
+                it.firewall.start()
+                expect(status(it)["bindings"]["restored"] >= 6, str(status(it)["bindings"]))
+                expect_equal(reached(it, known, 4), known, "a known address behind the restart")
+                knocking.wait(15)
+            finally:
+                dns.process.signal(signal.SIGCONT)
+            knocked = (unknown, it.bed.server_address(6, NOBODY))
+            leaked = [p for p in it.capture.packets(mark[0]) if p.protocol == TCP and p.dport == 22 and p.dst in knocked]
+            expect(not leaked, f"the server saw {leaked[:2]}")
     with suite.case(f"{label}: a broken state file is said and ignored"):
         it.firewall.stop()
         state.write_text('{"version":1,"bindings":[')
