@@ -1,23 +1,28 @@
 """amqp_peer.py serve PORT | send HOST PORT TEXT: both ends of AMQP 1.0 with Qpid Proton. The sender prints `accepted`."""
 
+import socket
 import sys
 
 from proton import Message
+from proton._io import IO
 from proton.handlers import MessagingHandler
 from proton.reactor import Container
+
+
+def listen(_host: str, port: int) -> socket.socket:
+    """listen takes the place of Proton's own, which knows IPv4 alone."""
+    server = socket.create_server(("", int(port)), family=socket.AF_INET6, dualstack_ipv6=True)
+    server.setblocking(False)
+    return server
 
 
 class Server(MessagingHandler):
     def __init__(self, port: str):
         super().__init__()
-        self.urls = [f"0.0.0.0:{port}", f"[::]:{port}"]
+        self.port = port
 
     def on_start(self, event):
-        self.listeners = [event.container.listen(url) for url in self.urls[:1]]
-        try:
-            self.listeners.append(event.container.listen(self.urls[1]))
-        except Exception:  # The first took both families.
-            pass
+        self.listener = event.container.listen(f"0.0.0.0:{self.port}")
 
     def on_message(self, event):
         print(event.message.body, flush=True)
@@ -47,4 +52,5 @@ class Sender(MessagingHandler):
 
 
 if __name__ == "__main__":
+    IO.listen = staticmethod(listen)
     Container(Server(sys.argv[2]) if sys.argv[1] == "serve" else Sender(f"{sys.argv[2]}:{sys.argv[3]}", sys.argv[4])).run()
