@@ -138,7 +138,8 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
       allowed = &name;
       by_name = one;
     }
-    if (match.nearest == kNoRule) match.nearest = one.nearest;
+    // What the bytes claim is another name than the one that such a rule has.
+    if (match.nearest == kNoRule && !has_claim) match.nearest = one.nearest;
     if (match.other_host_key == kNoRule) match.other_host_key = one.other_host_key;
   }
   report_bound_names(flow, count);

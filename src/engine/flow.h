@@ -138,6 +138,7 @@ struct Flow {
   bool stage_known = false;                // Detection is over for this stage.
   bool by_address = false;                 // Allowed whatever the bytes are.
   bool answers_read = false;               // The same, at a trusted resolver: its answers bind all the same.
+  bool asked_again = false;                // UDP: a deny rule may have a later datagram's protocol; it stays queued.
   bool watch = false;                      // Both directions must be queued.
   bool truncated = false;                  // Bytes are missing for good; the flow cannot be judged.
   bool has_name = false;

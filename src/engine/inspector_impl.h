@@ -240,6 +240,9 @@ class Inspector::Impl {
   bool read_dtls_hello(Flow& flow);
   bool judge_on_link(Flow& flow);
   Decision dns_datagram(Flow& flow, const parsers::IpPacket& ip);
+  // judge_datagram.cc
+  bool refuses_quic(Flow& flow);
+  bool denies_datagram(Flow& flow, Protocol protocol);
   Decision opaque_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
 
   // tunnel.cc: transports without ports, and what is inside tunnels -----------------------------------

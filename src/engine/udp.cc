@@ -65,14 +65,20 @@ Decision Inspector::Impl::udp(const Packet& packet, const parsers::IpPacket& ip)
 Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   ++flow.datagrams;
   if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
-  if (flow.datagrams == 1 && judge_early(flow)) {
-    if (flow.state == FlowState::kDenied) return refusal_of(flow);
-    flow.by_address = flow.watch = true;
+  if (flow.datagrams == 1) {
+    flow.asked_again = policy_->denies_datagrams_at(flow.scopes, flow.key.server.address, flow.key.server.port, now_);
+    if (judge_early(flow)) {
+      if (flow.state == FlowState::kDenied) return refusal_of(flow);
+      flow.by_address = flow.watch = true;
+    }
   }
   if (flow.by_address && !options_.read_details) return opaque_datagram(flow, packet, ip);
   const Protocol protocol = detect_datagram(ip.payload, flow.key);
-  // What waits goes by the names of the address, and a QUIC hello shows its own; its sender sends it again.
-  if (flow.binding_wait == BindingWait::kDatagram && protocol == Protocol::kQuic) return {.reason = Reason::kAwaitingBinding};
+  if (protocol == Protocol::kQuic && refuses_quic(flow) && !options_.read_details) return refusal_of(flow);
+  // What waits goes by the names of the address, and a QUIC hello shows its own; what a deny rule may have is asked for
+  // once the flow goes on. Their senders send them again.
+  const bool another = protocol == Protocol::kQuic || (flow.asked_again && protocol != flow.stage);
+  if (flow.binding_wait == BindingWait::kDatagram && another) return {.reason = Reason::kAwaitingBinding};
   if (!flow.stage_known || (protocol == Protocol::kQuic && flow.stage != Protocol::kQuic)) set_protocol(flow, protocol);
   read_two_datagrams(flow, ip.payload);
   if (flow.by_address) return opaque_datagram(flow, packet, ip);
@@ -97,6 +103,7 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
     }
     flow.watch = true;
   }
+  if (denies_datagram(flow, protocol)) return refusal_of(flow);
   return opaque_datagram(flow, packet, ip);
 }
 
@@ -108,7 +115,8 @@ Decision Inspector::Impl::opaque_datagram(Flow& flow, const Packet& packet, cons
     note_datagram(flow, ip.payload);
     return pass(flow, flow.reason);
   }
-  if (flow.state == FlowState::kJudged && flow.datagrams >= kDatagramsWithoutAnswer) become_final(flow);
+  const bool asks_again = flow.asked_again && !flow.by_address;
+  if (flow.state == FlowState::kJudged && flow.datagrams >= kDatagramsWithoutAnswer && !asks_again) become_final(flow);
   return pass(flow, flow.reason);
 }
 
@@ -128,7 +136,8 @@ Decision Inspector::Impl::udp_from_server(Flow& flow, const Packet& packet, cons
     report_dns(flow, ip.payload);
   } else if (flow.state == FlowState::kJudged && flow.stage != Protocol::kQuic) {
     const bool more_hellos = flow.stage == Protocol::kDtls && !flow.dtls.without_hello && !flow.by_address;
-    if (!more_hellos || parsers::answers_hello(ip.payload)) become_final(flow);
+    const bool asks_again = flow.asked_again && is_opaque(flow) && !flow.by_address;
+    if (!asks_again && (!more_hellos || parsers::answers_hello(ip.payload))) become_final(flow);
   }
   if (flow.state == FlowState::kDenied) return denied(flow);
   return pass(flow, Reason::kReply);

@@ -143,7 +143,7 @@ EarlyResult CompiledRules::match_early(ScopeSet flow_scopes, Transport transport
   RuleId allow = kNoRule;  // Whatever the bytes are, if nothing denies.
   using Kind = NamePortTable::Kind;
   const auto names_could = [&](Kind kind) { return name_ports.could_match(kind, transport, port, flow_scopes, now); };
-  bool could_deny = names_could(Kind::kDeny);
+  bool could_deny = names_could(Kind::kDeny) || (transport == Transport::kUdp && defaults.quic == Action::kDeny);
   // A metadata address is nobody's but that of rules that name it.
   const bool metadata = is_metadata_address(plain(destination));
   bool could_allow = !metadata && names_could(Kind::kAllowAny);  // At an address that belongs to no name.
@@ -165,6 +165,16 @@ EarlyResult CompiledRules::match_early(ScopeSet flow_scopes, Transport transport
   if (!could_deny && allow != kNoRule) return {EarlyMatch::kAllow, allow};
   if (!could_deny && default_allows) return {EarlyMatch::kAllow, kNoRule};
   return {EarlyMatch::kUndecided, kNoRule, !could_allow && !default_allows};
+}
+
+bool CompiledRules::denies_datagrams_at(ScopeSet flow_scopes, const IpAddress& destination, std::uint16_t port,
+                                        Timestamp now) const {
+  bool denies = name_ports.could_match(NamePortTable::Kind::kDenyDatagrams, Transport::kUdp, port, flow_scopes, now);
+  visit_address(destination, [&](RuleId id) {
+    const RuleTerms& rule = rules[id];
+    denies |= rule.action == Action::kDeny && in_force(rule, flow_scopes, now) && matches_at(rule, kDatagramProtocols, port);
+  });
+  return denies;
 }
 
 }  // namespace sallyport::policy

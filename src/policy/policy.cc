@@ -109,6 +109,10 @@ bool Policy::denies_names_at(ScopeSet scopes, Transport transport, std::uint16_t
   return compiled_->name_ports.could_match(NamePortTable::Kind::kDenyUnnamed, transport, port, scopes, now);
 }
 
+bool Policy::denies_datagrams_at(ScopeSet scopes, const IpAddress& destination, std::uint16_t port, Timestamp now) const {
+  return compiled_->denies_datagrams_at(scopes, destination, port, now);
+}
+
 std::vector<DomainName> Policy::exact_names_for(ScopeSet scopes, Transport transport, std::uint16_t port,
                                                 Timestamp now, std::size_t at_most) const {
   NameCollector names(at_most);

@@ -10,7 +10,7 @@
 namespace sallyport::policy {
 namespace {
 
-constexpr std::uint64_t kAnySeed = 1, kExactSeed = 2, kBelowSeed = 3, kPrefixSeed = 4, kNoScopeSeed = 5;
+constexpr std::uint64_t kAnySeed = 1, kExactSeed = 2, kBelowSeed = 3, kPrefixSeed = 4, kNoScopeSeed = 5, kQuicSeed = 6;
 
 // Inserter adds the targets of one rule; rules come in descending order, as RuleChains wants them.
 class Inserter {
@@ -161,6 +161,7 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
                                          static_cast<std::uint64_t>(defaults.mode) << 8 |
                                          static_cast<std::uint64_t>(defaults.refuse));
   out.fingerprint = stable_hash(hash_of(out.dns, out.private_names), out.fingerprint);
+  if (defaults.quic == Action::kDeny) out.fingerprint = stable_hash(out.fingerprint, kQuicSeed);
   if (out.inspect.tunnels != 0) out.fingerprint = stable_hash(out.fingerprint, out.inspect.tunnels);
   list_ip_protocols(out);
 }

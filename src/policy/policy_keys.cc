@@ -22,6 +22,7 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"defaults", "mode", "\"enforce\" or \"observe\"", "\"enforce\""},
     {"defaults", "refuse", "\"reset\" or \"drop\"", "\"reset\""},
     {"defaults", "bind", "\"strict\" or \"any\"", "\"strict\""},
+    {"defaults", "quic", "\"allow\" or \"deny\"", "\"allow\""},
     {"defaults", "existing", "\"judge\"", "\"judge\""},
     {"deploy", "hooks", "\"output\", \"forward\", \"both\", or a list of the first two", "[\"output\"]"},
     {"deploy", "inside", "interface name or list of them", "[]"},

@@ -106,6 +106,9 @@ inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_wo
 inline constexpr RuleProtocols kHelloProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("dtls");
 inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
 inline constexpr RuleProtocols kGreetingProtocols = bits_of_words([](const RuleWord& word) { return word.server_greets; });
+// What a datagram in the middle of a flow is asked for where a deny rule has it; QUIC's hellos are judged anyway.
+inline constexpr RuleProtocols kDatagramProtocols =
+    bits_of_words([](const RuleWord& word) { return word.on_udp && word.protocol != Protocol::kUnknown && word.protocol != Protocol::kQuic; });
 inline constexpr RuleProtocols kTransportProtocols = kTcpBit | kUdpBit;
 // IP protocols of their own, without ports, and their numbers; ascending.
 inline constexpr RuleProtocols kPortlessProtocols = bits_of_words([](const RuleWord& word) { return word.ip_protocol != 0; });

@@ -111,6 +111,9 @@ void read_defaults(const Reader& reader, const Value& table, Defaults& out) {
   if (const auto* entry = table.find("bind")) {
     if (const auto index = reader.word(entry->value, "defaults.bind", kBindWords)) out.bind = static_cast<Bind>(*index);
   }
+  if (const auto* entry = table.find("quic")) {
+    if (const auto index = reader.word(entry->value, "defaults.quic", kActions)) out.quic = static_cast<Action>(*index);
+  }
   if (const auto* entry = table.find("existing")) {
     (void)reader.word(entry->value, "defaults.existing", kExisting, kExistingLater);
   }

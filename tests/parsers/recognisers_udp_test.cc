@@ -79,6 +79,8 @@ const std::vector<Sample>& samples() {
       {Protocol::kIke, "initSPI!"s + std::string(8, '\0') + "\1\x10\2\0\0\0\0\0\0\0\0\x20"s + "body"},
       {Protocol::kNtp, ntp_client()},
       {Protocol::kNtp, "\x1b"s + std::string(47, '\0')},
+      {Protocol::kNtp, "\x23\0\6\x20"s + std::string(36, '\0') + random_text(8)},                      // chrony's first request,
+      {Protocol::kNtp, "\x23\0\6\x20"s + std::string(20, '\0') + random_text(16) + random_text(8)},  // and a later one.
       {Protocol::kDhcp, dhcp_discover()},
       {Protocol::kDhcp, "\1\x12\x34\x56\0\1\0\x0a\0\3\0\1\2\0\0\0\0\1\0\x08\0\2\0\0"s},
       {Protocol::kSnmp,

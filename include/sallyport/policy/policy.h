@@ -38,6 +38,7 @@ struct Defaults {
   Mode mode = Mode::kEnforce;
   Refuse refuse = Refuse::kReset;
   Bind bind = Bind::kStrict;  // Of rules that do not say.
+  Action quic = Action::kAllow;  // kDeny: no QUIC flow, whatever the rules say, so that clients fall back to TCP.
 };
 
 struct Deploy {
@@ -193,6 +194,9 @@ class Policy {
   // denies_names_at tells whether a deny rule with names for protocols that carry none could match a flow to this port. It
   // errs on the side of "could".
   bool denies_names_at(ScopeSet scopes, Transport transport, std::uint16_t port, Timestamp now) const;
+  // denies_datagrams_at tells whether a deny rule for a protocol that one datagram shows and that carries no name (ntp,
+  // wireguard, ...) could match a UDP flow to this destination. It errs on the side of "could".
+  bool denies_datagrams_at(ScopeSet scopes, const IpAddress& destination, std::uint16_t port, Timestamp now) const;
   // has_host_keys tells whether any rule in force pins host keys; without one, SSH flows end at the first answer.
   bool has_host_keys() const;
   // ssh_at tells whether an allow rule for ssh, whatever its targets, is in force for these scopes and this port: the
