@@ -67,7 +67,7 @@ TEST(IcmpFlowTest, EchoAndItsRepliesPassAndAreNeverHandedOver) {
 
 TEST(IcmpFlowTest, ALargerRequestIsRefusedWheneverItComes) {
   for (const Side& side : kSides) {
-    for (const std::uint16_t before : {0, 1, 5}) {
+    for (const std::uint16_t before : std::initializer_list<std::uint16_t>{0, 1, 5}) {
       InspectorHarness fw(kPolicy);
       Ping ping{fw, side};
       for (std::uint16_t i = 0; i < before; ++i) EXPECT_EQ(ping.ask(i).verdict, Verdict::kAccept);
