@@ -186,6 +186,15 @@ bool Inspector::Impl::names_cover(const Flow& flow) {
   return bindings_->any_name_of(policy_->plain(flow.key.server.address), view_of(flow), now_, covers, &question);
 }
 
+// may_reach tells whether some rule could allow the flow at the address that it is for, as it stands.
+bool Inspector::Impl::may_reach(const Flow& flow) {
+  if (observing() || flow.state != FlowState::kUndecided) return true;
+  const Endpoint& server = flow.key.server;
+  const policy::EarlyResult early = policy_->match_early(flow.scopes, flow.key.transport, server.address, server.port, now_);
+  if (early.match == policy::EarlyMatch::kAllow || (server.port == kDnsPort && trusts(flow))) return true;
+  return early.match == policy::EarlyMatch::kUndecided && (!early.needs_binding || names_cover(flow));
+}
+
 // use_binding keeps a binding for as long as a client may hold on to the address after its last connection.
 void Inspector::Impl::use_binding(Flow& flow, const DomainName& name) {
   flow.binding = bindings_->keep_until(policy_->plain(flow.key.server.address), name, view_of(flow), now_, now_ + policy_->dns().grace);

@@ -108,6 +108,7 @@ class Inspector::Impl {
   policy::PolicyMatch match_names_of_address(Flow& flow, Protocol protocol, policy::PolicyMatch match, bool has_claim);
   Reason why_denied(const Flow& flow, Protocol protocol, const NameClaim& claim, const policy::PolicyMatch& match);
   bool names_cover(const Flow& flow);
+  bool may_reach(const Flow& flow);
   void use_binding(Flow& flow, const DomainName& name);
   // keep_binding prolongs what allowed a flow that goes on, with its packets.
   void keep_binding(Flow& flow);

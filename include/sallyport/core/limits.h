@@ -120,7 +120,8 @@ static_assert(kHoldStall * 10 < kHoldTime);
 inline constexpr std::size_t kFlowsPerWorker = 65'536;
 static_assert(kAwaitingPerWorker * 2 <= kFlowsPerWorker, "flows that wait must leave room in the table");
 inline constexpr std::size_t kStreamWindowsPerWorker = 8'192;  // Flows with undecided or history bytes.
-inline constexpr Duration kTcpUndecidedTimeout = std::chrono::seconds(60);   // SYN seen, nothing else.
+// SYN seen, nothing else: pools and browsers open connections ahead. First to go but for what the kernel has anyway.
+inline constexpr Duration kTcpUndecidedTimeout = std::chrono::minutes(15);
 inline constexpr Duration kTcpIdleTimeout = std::chrono::hours(2);
 inline constexpr Duration kUdpIdleTimeout = std::chrono::seconds(300);  // Longer than conntrack's 120 s.
 inline constexpr Duration kDeniedFlowTimeout = std::chrono::seconds(30);
