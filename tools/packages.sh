@@ -17,9 +17,11 @@ RUN_PACKAGES=(iptables nftables iproute2)
 TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
   chromium tcpdump curl conntrack openssl util-linux procps python3 python3-dnspython
+  chrony dovecot-imapd slapd ldap-utils unbound knot-dnsutils gnutls-bin
+  mosquitto mosquitto-clients redis-server redis-tools postgresql mariadb-server-core mariadb-client mariadb-client-core
+  python3-qpid-proton wireguard-go wireguard-tools openvpn strongswan-charon strongswan-swanctl
 )
-# What only tools/capture-pcaps needs besides: an FTP server, and a client for the time. No time server: each would take the place
-# of the machine's own.
+# What only tools/capture-pcaps needs besides: an FTP server, and a client for the time.
 # shellcheck disable=SC2034
 CAPTURE_PACKAGES=(vsftpd ntpsec-ntpdig)
 # To fuzz (tools/fuzz): libFuzzer and the sanitizers of clang, and llvm's coverage tools.

@@ -131,6 +131,22 @@ remote-control:
 """)
         self.spawn("unbound", ["unbound", "-d", "-p", "-c", str(config)], DOT, *more_ports)
 
+    def start_web_with_quic(self, page: str) -> None:
+        """start_web_with_quic starts an nginx that offers QUIC for the names of its page (RFC 7838) and closes each connection."""
+        folder = self.folder("alternative")
+        (folder / "index.html").write_text(page)
+        (folder / "bulk").write_text("bulk")
+        temporary = "".join(f" {kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        config = folder / "nginx.conf"
+        config.write_text(f"""
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log; user root;
+events {{ worker_connections 64; }}
+http {{ access_log off; default_type text/html; root {folder};{temporary} keepalive_timeout 0;
+  ssl_certificate {self.servers.cert}; ssl_certificate_key {self.servers.key};
+  server {{ listen 443 ssl; listen [::]:443 ssl; add_header Alt-Svc 'h3=":443"; ma=3600' always; }} }}
+""")
+        self.spawn("nginx-alternative", ["nginx", "-c", str(config), "-e", f"{folder}/nginx.log"], 443)
+
     # --- Brokers and databases ------------------------------------------------------------------------
 
     def start_mosquitto(self, *more_ports: int) -> None:
