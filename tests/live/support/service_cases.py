@@ -118,6 +118,8 @@ WIREGUARD = lambda v, a: v.wireguard(a)
 OPENVPN_UDP, OPENVPN_TCP = (lambda v, a: v.openvpn(a)), (lambda v, a: v.openvpn(a, "tcp"))
 IKE = lambda v, a: v.ike(a)
 VPN_PORTS = "udp port 51820 or port 1194 or udp port 500 or udp port 4500"
+# Without the servers' attempts to go on with a client of an earlier case.
+DENIED_VPN_PORTS = f"( {VPN_PORTS} ) and not udp src port 51820 and not udp src port 1194"
 MAIL = f"udp port 53 or tcp port {SMTPS} or tcp port {IMAPS} or tcp port {POP3S}"
 
 
@@ -147,8 +149,8 @@ SERVICE_CASES = {
     "tcp-server-speaks-first-by-name": (server_first, with_dns(f"tcp port {GREETS}")),
     "ipv6-tcp-server-speaks-first-by-name": (lambda lab: server_first(lab, 6), with_dns(f"tcp port {GREETS}")),
     "vpns-by-their-words": (lambda lab: vpn(lab, WIREGUARD, OPENVPN_UDP, OPENVPN_TCP, IKE), VPN_PORTS),
-    "vpns-denied-beside-an-address-rule": (lambda lab: vpn(lab, WIREGUARD, OPENVPN_UDP, OPENVPN_TCP, IKE), VPN_PORTS),
-    "ipv6-vpns-denied-beside-an-address-rule": (lambda lab: vpn(lab, WIREGUARD, OPENVPN_UDP, OPENVPN_TCP, IKE, family=6), VPN_PORTS),
+    "vpns-denied-beside-an-address-rule": (lambda lab: vpn(lab, WIREGUARD, OPENVPN_UDP, OPENVPN_TCP, IKE), DENIED_VPN_PORTS),
+    "ipv6-vpns-denied-beside-an-address-rule": (lambda lab: vpn(lab, WIREGUARD, OPENVPN_UDP, OPENVPN_TCP, IKE, family=6), DENIED_VPN_PORTS),
     "vpn-behind-another-datagram-denied": (lambda lab: behind_keep_alive(lab, 4), f"udp port {SINK}"),
     "ipv6-vpn-behind-another-datagram-denied": (lambda lab: behind_keep_alive(lab, 6), f"udp port {SINK}"),
     "quic-denied": (lambda lab: lab.http3("allowed.test"), "udp port 443"),
