@@ -15,7 +15,7 @@ namespace {
 
 using namespace sallyport;
 
-// Names as they are claimed, and tunnels looked into.
+// Names as they are claimed, tunnels looked into, and protocols that are denied wherever they come in a UDP flow.
 constexpr const char* kClaimed = R"(
 version = 1
 [inspect]
@@ -48,6 +48,11 @@ action = "deny"
 to = ["192.0.2.0/24"]
 protocols = ["tcp", "udp"]
 ports = ["7000-7999"]
+[[rules]]
+to = ["any"]
+protocols = ["wireguard", "openvpn", "ike", "ntp"]
+ports = "any"
+action = "deny"
 )";
 
 // Names only at their addresses, SSH host keys, a scope with resolvers of its own, keys taken out of answers.
@@ -140,11 +145,12 @@ protocols = ["dns", "quic", "ssh"]
 action = "deny"
 )";
 
-// No waiting; a key for an address; a server that may be asked anything, and one whose keys stay.
+// No QUIC; no waiting; a key for an address; a server that may be asked anything, and one whose keys stay.
 constexpr const char* kAtOnce = R"(
 version = 1
 [defaults]
 bind = "any"
+quic = "deny"
 [dns]
 resolvers = ["10.91.9.2"]
 miss_wait = "0s"
