@@ -15,7 +15,7 @@ namespace {
 
 using namespace sallyport;
 
-// Names as they are claimed, tunnels looked into, and protocols that are denied wherever they come in a UDP flow.
+// Names as they are claimed, and tunnels looked into.
 constexpr const char* kClaimed = R"(
 version = 1
 [inspect]
@@ -48,11 +48,6 @@ action = "deny"
 to = ["192.0.2.0/24"]
 protocols = ["tcp", "udp"]
 ports = ["7000-7999"]
-[[rules]]
-to = ["any"]
-protocols = ["wireguard", "openvpn", "ike", "ntp"]
-ports = "any"
-action = "deny"
 )";
 
 // Names only at their addresses, SSH host keys, a scope with resolvers of its own, keys taken out of answers.
@@ -74,6 +69,16 @@ name = "strict claim"
 to = ["allowed.test", "good.example", "*.wild.example"]
 protocols = ["tls", "quic", "http", "dtls"]
 ports = "any"
+[[rules]]
+name = "what has no ports, by name and by address"
+to = ["allowed.test", "good.example", "10.91.0.0/16", "fd91::/16"]
+protocols = ["icmp", "sctp", "esp", "ah", "ip-proto"]
+icmp_types = ["echo-request", "timestamp-request", 139]
+ip_protos = [89]
+[[rules]]
+to = ["224.0.0.0/24", "ff02::/16", "10.91.0.0/16"]
+protocols = ["mdns", "llmnr"]
+scope = "none"
 [[rules]]
 name = "strict for one scope"
 scope = "agent"
@@ -145,7 +150,7 @@ protocols = ["dns", "quic", "ssh"]
 action = "deny"
 )";
 
-// No QUIC; no waiting; a key for an address; a server that may be asked anything, and one whose keys stay.
+// No QUIC; VPNs denied wherever they come in a flow; no waiting; a key for an address; a server that may be asked anything, and one whose keys stay.
 constexpr const char* kAtOnce = R"(
 version = 1
 [defaults]
@@ -167,6 +172,15 @@ protocols = ["dns"]
 to = ["good.example", "*.wild.example", "bound.example"]
 protocols = ["tls", "quic"]
 ech = "allow"
+[[rules]]
+to = ["10.91.9.0/24", "fd91:0:0:9::/64"]
+protocols = ["udp"]
+ports = [9000]
+[[rules]]
+to = ["any"]
+protocols = ["wireguard", "openvpn", "ike", "ntp"]
+ports = "any"
+action = "deny"
 [[rules]]
 name = "strict by exception"
 to = ["bound.example", "allowed.test"]

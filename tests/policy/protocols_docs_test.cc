@@ -65,7 +65,9 @@ std::vector<unsigned> numbers_of(const RuleWord& word) {
   for (const std::uint16_t port : word.ports) {
     if (port != 0) numbers.push_back(port);
   }
-  if (word.ip_protocol != 0) numbers.push_back(word.ip_protocol);
+  constexpr unsigned kNoNumber = 255, kIcmpv6 = 58;  // ip-proto has those of its rule.
+  if (word.ip_protocol != 0 && word.ip_protocol != kNoNumber) numbers.push_back(word.ip_protocol);
+  if (word.protocol == Protocol::kIcmp) numbers.push_back(kIcmpv6);
   return numbers;
 }
 

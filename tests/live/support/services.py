@@ -7,12 +7,15 @@ import shutil
 import sys
 from pathlib import Path
 
+from .daemon import binary
 from .proc import Result, must
 from .servers import GREETER, Servers
 
 NTP, REDIS, MQTT, MQTTS, AMQP, POSTGRESQL, MYSQL = 123, 6379, 1883, 8883, 5672, 5432, 3306
 SMTPS, IMAPS, POP3S, LDAPS, DOT = 465, 993, 995, 636, 853
 
+# Of this machine, or unpacked beside the program (tools/packages.sh): installed it would take the clock over.
+CHRONYD = next((str(path) for path in (Path(binary()).parent / "chrony/usr/sbin/chronyd", Path("/usr/sbin/chronyd")) if path.exists()), None)
 OPAQUE = Path(__file__).with_name("opaque.py")
 AMQP_SERVER = Path(__file__).with_name("amqp_peer.py")
 
@@ -43,12 +46,12 @@ class Services:
         folder = self.folder(f"chrony-{port}")
         config = folder / "chrony.conf"
         config.write_text(f"port {port}\nallow 0/0\nallow ::/0\nlocal stratum 3\ncmdport 0\nbindcmdaddress /\npidfile {folder}/pid\n")
-        self.spawn(f"chronyd-{port}", ["chronyd", "-x", "-d", "-u", "root", "-f", str(config)], port, transport="udp")
+        self.spawn(f"chronyd-{port}", [CHRONYD, "-x", "-d", "-u", "root", "-f", str(config)], port, transport="udp")
 
     def ask_time(self, address: str, port: int = NTP, seconds: int = 3) -> Result:
         """ask_time asks once with chronyd as a client, which tells the time and leaves the clock alone."""
         pid = self.bed.scratch / "chrony-client.pid"
-        return self.bed.run("client", ["chronyd", "-Q", "-t", str(seconds), "-u", "root", f"server {address} port {port} iburst maxsamples 1",
+        return self.bed.run("client", [CHRONYD, "-Q", "-t", str(seconds), "-u", "root", f"server {address} port {port} iburst maxsamples 1",
                                        "cmdport 0", "bindcmdaddress /", f"pidfile {pid}"], seconds + 8)
 
     # --- TLS from the first byte ----------------------------------------------------------------------
