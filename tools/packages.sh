@@ -18,9 +18,11 @@ TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
   chromium tcpdump curl conntrack openssl util-linux procps python3 python3-dnspython
   iputils-ping
+  dovecot-imapd slapd ldap-utils unbound knot-dnsutils gnutls-bin
+  mosquitto mosquitto-clients redis-server redis-tools postgresql mariadb-server-core mariadb-client mariadb-client-core
+  python3-qpid-proton wireguard-go wireguard-tools openvpn strongswan-charon strongswan-swanctl
 )
-# What only tools/capture-pcaps needs besides: an FTP server, and a client for the time. No time server: each would take the place
-# of the machine's own.
+# What only tools/capture-pcaps needs besides: an FTP server, and a client for the time.
 # shellcheck disable=SC2034
 CAPTURE_PACKAGES=(vsftpd ntpsec-ntpdig)
 # To fuzz (tools/fuzz): libFuzzer and the sanitizers of clang, and llvm's coverage tools.
@@ -66,11 +68,28 @@ install_packages() (
         nginx-light) "${as_root[@]}" systemctl -q disable nginx.service 2>/dev/null || true ;;
         openssh-server) "${as_root[@]}" systemctl -q disable ssh.service 2>/dev/null || true ;;
         ngtcp2-server) "${as_root[@]}" systemctl -q disable ngtcp2d.service 2>/dev/null || true ;;
+        dovecot-imapd) "${as_root[@]}" systemctl -q disable dovecot.service dovecot.socket 2>/dev/null || true ;;
+        slapd | unbound | mosquitto | redis-server | postgresql | openvpn)
+          "${as_root[@]}" systemctl -q disable "$package.service" 2>/dev/null || true ;;
         vsftpd) "${as_root[@]}" systemctl -q disable vsftpd.service 2>/dev/null || true ;;
       esac
     done
   fi
   return "$status"
+)
+
+# unpack_chrony FOLDER puts chronyd there, for live.udp. It is not installed, because it would take the place of what keeps this
+# machine's clock. Without it a part of that suite is left out, and says so.
+unpack_chrony() (
+  local folder=$1
+  [ ! -x "$folder/usr/sbin/chronyd" ] && [ ! -x /usr/sbin/chronyd ] || return 0
+  local scratch
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+  cd "$scratch"
+  apt-get -q download chrony >/dev/null 2>&1 || return 0
+  mkdir -p "$folder"
+  dpkg-deb -x ./chrony*.deb "$folder"
 )
 
 # unpack_resolved FOLDER puts systemd-resolved and its library there, for live.stubs. It is not installed, because its

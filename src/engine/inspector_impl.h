@@ -242,6 +242,7 @@ class Inspector::Impl {
   Decision dns_datagram(Flow& flow, const parsers::IpPacket& ip);
   // judge_datagram.cc
   bool refuses_quic(Flow& flow);
+  bool refuses_short_header(Flow& flow);
   bool denies_datagram(Flow& flow, Protocol protocol);
   Decision opaque_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
 

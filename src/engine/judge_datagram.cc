@@ -13,6 +13,16 @@ bool Inspector::Impl::refuses_quic(Flow& flow) {
   return flow.state == FlowState::kDenied;
 }
 
+// refuses_short_header refuses what may be of a QUIC connection that nobody knows any more, if no rule has it for whatever it
+// is. It does not condemn the flow: a client that starts anew from the same port is judged by its hello.
+bool Inspector::Impl::refuses_short_header(Flow& flow) {
+  const policy::PolicyMatch match = this->match(flow, Protocol::kUnknown, {});
+  if (match.action == policy::Action::kAllow || why_denied(flow, Protocol::kUnknown, {}, match) != Reason::kUnknownProtocol) return false;
+  if (flow.verdict != FlowVerdict::kDeny) deny_flow(flow, Reason::kQuicShortHeader);
+  flow.stage_known = false;
+  return true;
+}
+
 // denies_datagram asks for a datagram that is of another protocol than the flow began with: a deny rule has it wherever it
 // comes in the flow. Allow rules are not asked again: what `ntp` or `udp` allows may go on as it likes.
 bool Inspector::Impl::denies_datagram(Flow& flow, Protocol protocol) {

@@ -21,6 +21,15 @@ bool client_is_source(const Packet& packet, const parsers::IpPacket& ip) {
   return !looks_like_dns_answer(ip.payload) && !parsers::is_dtls_server_message(ip.payload);
 }
 
+// could_be_short_header tells what may be of a migrated or forgotten QUIC connection (RFC 9000 §17.3): nothing but the first
+// bit is sure (RFC 9287 clears the second), so it is only asked where QUIC is usual.
+bool could_be_short_header(const Flow& flow, ByteSpan datagram) {
+  constexpr std::uint16_t kQuicPort = 443;
+  constexpr std::uint8_t kLongHeader = 0x80;
+  constexpr std::size_t kShortHeaderMin = 1 + 4 + 16;  // With the sample and tag that header protection needs (RFC 9001 §5.4.2).
+  return flow.key.server.port == kQuicPort && datagram.size() >= kShortHeaderMin && (datagram[0] & kLongHeader) == 0;
+}
+
 // is_opaque tells that the address alone allowed the flow: no message in it is judged by name.
 bool is_opaque(const Flow& flow) {
   const bool named = flow.stage == Protocol::kQuic || flow.stage == Protocol::kDtls || is_dns_like(flow.stage);
@@ -93,12 +102,14 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
   if (flow.stage == Protocol::kDtls) return dtls_datagram(flow, packet, ip.payload);
   if (flow.state == FlowState::kDenied) return denied(flow);
   if (flow.state == FlowState::kUndecided) {
-    // A short header where no Initial was seen: a migrated or forgotten QUIC connection (RFC 9000 §17.3).
-    constexpr std::uint8_t kFixedBit = 0x40;
-    const bool short_header = flow.key.server.port == 443 && !ip.payload.empty() && (ip.payload[0] & 0xc0) == kFixedBit;
+    const bool short_header = flow.stage == Protocol::kUnknown && could_be_short_header(flow, ip.payload);
+    if (short_header && refuses_short_header(flow)) {
+      const Decision decision = refusal_of(flow);
+      flow.state = FlowState::kUndecided;
+      return decision;
+    }
     if (!judge(flow, flow.stage, {})) {
       if (flow.binding_wait != BindingWait::kNone) return hold_unbound(flow, packet);
-      if (short_header && flow.rule == kNoRule) flow.reason = Reason::kQuicShortHeader;
       return refusal_of(flow);
     }
     flow.watch = true;

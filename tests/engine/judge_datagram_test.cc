@@ -113,6 +113,44 @@ TEST_P(DatagramTest, WithoutSuchADenyRuleTheKernelTakesOverAtTheAnswer) {
   }
 }
 
+class ShortHeaderTest : public DatagramTest {
+ protected:
+  ShortHeaderTest() : DatagramTest("[[rules]]\nto = [\"good.example\"]\n") {}
+
+  // The fixed bit may be cleared (RFC 9287).
+  static Bytes short_header(bool fixed_bit) {
+    Bytes datagram(45, 0x9c);
+    datagram[0] = fixed_bit ? 0x4d : 0x0d;
+    return datagram;
+  }
+};
+
+TEST_P(ShortHeaderTest, IsRefusedAndToldOnceAndTheHelloBehindItIsJudged) {
+  for (const bool fixed_bit : {true, false}) {
+    const std::uint16_t port = fixed_bit ? 41'000 : 42'000;
+    const std::size_t told = fw_.verdicts().size();
+    for (int i = 0; i < 3; ++i) {
+      const Outcome refused = send(short_header(fixed_bit), port, 443);
+      EXPECT_EQ(refused.decision.verdict, Verdict::kDrop);
+      EXPECT_EQ(refused.decision.reason, Reason::kQuicShortHeader);
+      EXPECT_EQ(refused.decision.mark, FlowMark::kIcmp);
+    }
+    ASSERT_EQ(fw_.verdicts().size(), told + 1);
+    EXPECT_EQ(fw_.verdicts().back().reason, Reason::kQuicShortHeader);
+    EXPECT_EQ(send(quic_hello("good.example"), port, 443).decision.verdict, Verdict::kAccept) << "from the same port";
+    EXPECT_EQ(fw_.verdicts().back().verdict, FlowVerdict::kAllow);
+    EXPECT_EQ(send(short_header(fixed_bit), port, 443).decision.verdict, Verdict::kAccept) << "now of a connection that is known";
+    EXPECT_EQ(send(short_header(fixed_bit), static_cast<std::uint16_t>(port + 1), 443).decision.verdict, Verdict::kDrop);
+    EXPECT_EQ(send(quic_hello("evil.example"), static_cast<std::uint16_t>(port + 1), 443).decision.reason, Reason::kNameNotAllowed);
+  }
+}
+
+TEST_P(ShortHeaderTest, PassesWhereARuleAllowsTheAddressForUdp) {
+  InspectorHarness fw(std::string("version = 1\n[[rules]]\nto = [\"good.example\"]\n") + kAddressAllowed);
+  const Bytes datagram = short_header(true);
+  EXPECT_EQ(fw.client(PacketBuilder::udp(client(), server(443)).payload(ByteSpan(datagram)).build()).decision.verdict, Verdict::kAccept);
+}
+
 class QuicDeniedTest : public DatagramTest {
  protected:
   QuicDeniedTest()
@@ -145,6 +183,7 @@ TEST_P(QuicDeniedTest, RefusesItOnEveryPortAndBehindOtherDatagrams) {
 
 std::string family_of(const ::testing::TestParamInfo<bool>& parameter) { return parameter.param ? "Ipv6" : "Ipv4"; }
 INSTANTIATE_TEST_SUITE_P(Families, DatagramTest, ::testing::Bool(), family_of);
+INSTANTIATE_TEST_SUITE_P(Families, ShortHeaderTest, ::testing::Bool(), family_of);
 INSTANTIATE_TEST_SUITE_P(Families, QuicDeniedTest, ::testing::Bool(), family_of);
 
 }  // namespace

@@ -150,11 +150,12 @@ protocols = ["dns", "quic", "ssh"]
 action = "deny"
 )";
 
-// No waiting; a key for an address; a server that may be asked anything, and one whose keys stay.
+// No QUIC; VPNs denied wherever they come in a flow; no waiting; a key for an address; a server that may be asked anything, and one whose keys stay.
 constexpr const char* kAtOnce = R"(
 version = 1
 [defaults]
 bind = "any"
+quic = "deny"
 [dns]
 resolvers = ["10.91.9.2"]
 miss_wait = "0s"
@@ -171,6 +172,15 @@ protocols = ["dns"]
 to = ["good.example", "*.wild.example", "bound.example"]
 protocols = ["tls", "quic"]
 ech = "allow"
+[[rules]]
+to = ["10.91.9.0/24", "fd91:0:0:9::/64"]
+protocols = ["udp"]
+ports = [9000]
+[[rules]]
+to = ["any"]
+protocols = ["wireguard", "openvpn", "ike", "ntp"]
+ports = "any"
+action = "deny"
 [[rules]]
 name = "strict by exception"
 to = ["bound.example", "allowed.test"]

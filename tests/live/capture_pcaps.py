@@ -23,6 +23,8 @@ from support.clients import Clients, http3_worked
 from support.hello import client_hello, quic_hello
 from support.proc import must
 from support.quic_initial import V1, V2, hello_datagrams
+from support import service_cases
+from support.service_cases import SERVICE_CASES
 from support.servers import DTLS_COOKIE_PORT, DTLS_PORT, GREETER_PORTS, H2C_PORT
 from test_chromium import https_record
 from test_dns import query
@@ -383,7 +385,7 @@ REWRITES: dict[str, Callable[[int, bytes], tuple[bytes, int]]] = {
 
 
 def capture(lab: Lab, name: str, folder: Path) -> None:
-    action, expression = CASES[name]
+    action, expression = (CASES | SERVICE_CASES)[name]
     # The attack's first flight is lost on the way to the server: only the client's side sees both.
     where, interface = ("client", "east") if name == "tls-retransmission-differs" or name in CLIENT_SIDE else ("server", "west")
     recorded = Capture(lab.bed, where, interface, name, f"( {expression} ) or udp port 49999")
@@ -406,11 +408,21 @@ def capture(lab: Lab, name: str, folder: Path) -> None:
 
 
 def main() -> int:
-    folder, names = Path(sys.argv[1]), sys.argv[2:] or sorted(CASES)
-    unknown = [name for name in names if name not in CASES]
+    folder, names = Path(sys.argv[1]), sys.argv[2:] or sorted(CASES | SERVICE_CASES)
+    unknown = [name for name in names if name not in CASES and name not in SERVICE_CASES]
     if unknown:
-        print(f"unknown cases: {' '.join(unknown)}\nknown: {' '.join(sorted(CASES))}", file=sys.stderr)
+        print(f"unknown cases: {' '.join(unknown)}\nknown: {' '.join(sorted(CASES | SERVICE_CASES))}", file=sys.stderr)
         return 2
+    own = [name for name in names if name in SERVICE_CASES]
+    if own:
+        with Testbed("host", hops=1) as bed, Servers(bed) as servers:
+            lab = Lab(bed, servers, Clients(bed, servers))
+            service_cases.start(lab)
+            for name in own:
+                capture(lab, name, folder)
+    names = [name for name in names if name in CASES]
+    if not names:
+        return 0
     skip_unless_possible(None, ("nginx", "dnsmasq", "sshd", "gtlsserver", "curl", "dig"))
     with Testbed("host", hops=1) as bed, Servers(bed) as servers:
         servers.start_web()

@@ -55,7 +55,9 @@ def publish(it: World, name: str, family: int, port: int):
 
 
 def search(it: World, name: str, family: int, port: int):
-    return with_addresses_of(it, family, ["env", f"LDAPTLS_CACERT={it.servers.ca}", "ldapsearch", "-x", "-o", "nettimeout=4", "-H", f"ldaps://{name}:{port}",
+    # It looks the name of its own machine up, which is nobody's business.
+    rename = ["unshare", "--uts", "sh", "-c", 'hostname localhost && exec "$@"', "sh"]
+    return with_addresses_of(it, family, [*rename, "env", f"LDAPTLS_CACERT={it.servers.ca}", "ldapsearch", "-x", "-o", "nettimeout=4", "-H", f"ldaps://{name}:{port}",
                                           "-s", "base", "-b", "", "supportedLDAPVersion"])
 
 

@@ -7,12 +7,15 @@ import shutil
 import sys
 from pathlib import Path
 
+from .daemon import binary
 from .proc import Result, must
 from .servers import GREETER, Servers
 
 NTP, REDIS, MQTT, MQTTS, AMQP, POSTGRESQL, MYSQL = 123, 6379, 1883, 8883, 5672, 5432, 3306
 SMTPS, IMAPS, POP3S, LDAPS, DOT = 465, 993, 995, 636, 853
 
+# Of this machine, or unpacked beside the program (tools/packages.sh): installed it would take the clock over.
+CHRONYD = next((str(path) for path in (Path(binary()).parent / "chrony/usr/sbin/chronyd", Path("/usr/sbin/chronyd")) if path.exists()), None)
 OPAQUE = Path(__file__).with_name("opaque.py")
 AMQP_SERVER = Path(__file__).with_name("amqp_peer.py")
 
@@ -43,12 +46,12 @@ class Services:
         folder = self.folder(f"chrony-{port}")
         config = folder / "chrony.conf"
         config.write_text(f"port {port}\nallow 0/0\nallow ::/0\nlocal stratum 3\ncmdport 0\nbindcmdaddress /\npidfile {folder}/pid\n")
-        self.spawn(f"chronyd-{port}", ["chronyd", "-x", "-d", "-u", "root", "-f", str(config)], port, transport="udp")
+        self.spawn(f"chronyd-{port}", [CHRONYD, "-x", "-d", "-u", "root", "-f", str(config)], port, transport="udp")
 
     def ask_time(self, address: str, port: int = NTP, seconds: int = 3) -> Result:
         """ask_time asks once with chronyd as a client, which tells the time and leaves the clock alone."""
         pid = self.bed.scratch / "chrony-client.pid"
-        return self.bed.run("client", ["chronyd", "-Q", "-t", str(seconds), "-u", "root", f"server {address} port {port} iburst maxsamples 1",
+        return self.bed.run("client", [CHRONYD, "-Q", "-t", str(seconds), "-u", "root", f"server {address} port {port} iburst maxsamples 1",
                                        "cmdport 0", "bindcmdaddress /", f"pidfile {pid}"], seconds + 8)
 
     # --- TLS from the first byte ----------------------------------------------------------------------
@@ -130,6 +133,22 @@ remote-control:
   control-enable: no
 """)
         self.spawn("unbound", ["unbound", "-d", "-p", "-c", str(config)], DOT, *more_ports)
+
+    def start_web_with_quic(self, page: str) -> None:
+        """start_web_with_quic starts an nginx that offers QUIC for the names of its page (RFC 7838) and closes each connection."""
+        folder = self.folder("alternative")
+        (folder / "index.html").write_text(page)
+        (folder / "bulk").write_text("bulk")
+        temporary = "".join(f" {kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        config = folder / "nginx.conf"
+        config.write_text(f"""
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log; user root;
+events {{ worker_connections 64; }}
+http {{ access_log off; default_type text/html; root {folder};{temporary} keepalive_timeout 0;
+  ssl_certificate {self.servers.cert}; ssl_certificate_key {self.servers.key};
+  server {{ listen 443 ssl; listen [::]:443 ssl; add_header Alt-Svc 'h3=":443"; ma=3600' always; }} }}
+""")
+        self.spawn("nginx-alternative", ["nginx", "-c", str(config), "-e", f"{folder}/nginx.log"], 443)
 
     # --- Brokers and databases ------------------------------------------------------------------------
 
