@@ -6,7 +6,7 @@
 BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
   libssl-dev libabsl-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libidn2-dev libpsl-dev
-  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev zlib1g-dev libzstd-dev
+  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev libre2-dev zlib1g-dev libzstd-dev
   libgtest-dev libgmock-dev python3
 )
 # To run it.
@@ -17,6 +17,7 @@ RUN_PACKAGES=(iptables nftables iproute2)
 TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
   chromium tcpdump curl conntrack openssl util-linux procps python3 python3-dnspython
+  python3-websockets nghttp2-proxy tinyproxy microsocks dante-server netcat-openbsd
 )
 # What only tools/capture-pcaps needs besides: an FTP server, and a client for the time. No time server: each would take the place
 # of the machine's own.
@@ -66,6 +67,10 @@ install_packages() (
         openssh-server) "${as_root[@]}" systemctl -q disable ssh.service 2>/dev/null || true ;;
         ngtcp2-server) "${as_root[@]}" systemctl -q disable ngtcp2d.service 2>/dev/null || true ;;
         vsftpd) "${as_root[@]}" systemctl -q disable vsftpd.service 2>/dev/null || true ;;
+        nghttp2-proxy) "${as_root[@]}" systemctl -q disable nghttpx.service 2>/dev/null || true ;;
+        tinyproxy) "${as_root[@]}" systemctl -q disable tinyproxy.service 2>/dev/null || true ;;
+        microsocks) "${as_root[@]}" systemctl -q disable microsocks.service 2>/dev/null || true ;;
+        dante-server) "${as_root[@]}" systemctl -q disable danted.service 2>/dev/null || true ;;
       esac
     done
   fi

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "host_keys.h"
+#include "http_terms.h"
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/protocol.h"
 #include "sallyport/core/time.h"
@@ -191,6 +192,8 @@ struct RuleTerms {
   Timestamp expires = kNever;
   Bind bind = Bind::kStrict;                   // Of the names among its targets.
   std::shared_ptr<const HostKeys> host_keys;  // Null: any key.
+  std::shared_ptr<const HttpTerms> http;      // Null: every request.
+  bool proxy = false;  // The targets are proxies: it lets them be asked, for what other rules allow.
 };
 
 // needs_addresses tells the rules whose names count only at addresses that are known to have them.
