@@ -48,6 +48,8 @@ Reason Inspector::Impl::await_binding(Flow& flow, BindingWait what) {
 
 // hold_unbound keeps the first datagrams; the rest are the sender's to send again.
 Decision Inspector::Impl::hold_unbound(Flow& flow, const Packet& packet) {
+  // What a tunnel carries is judged when its packet comes, and a packet that is let go later would go unread.
+  if (flow.carries != Protocol::kUnknown) return {.reason = Reason::kAwaitingBinding};
   if (flow.held.count >= kQuicInitialsPerFlowMax) return {.reason = Reason::kAwaitingBinding};
   return hold(flow, packet, 0);
 }

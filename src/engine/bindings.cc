@@ -19,7 +19,7 @@ bool denies_by_rule(const policy::PolicyMatch& match) {
 
 bool Inspector::Impl::trusts(const Flow& flow) const {
   if (flow.proxy != nullptr) return false;  // Whatever a proxy brings, it may have made.
-  const IpAddress server = flow.key.server.address.unmapped();
+  const IpAddress server = policy_->plain(flow.key.server.address);
   if (const policy::View view = view_of(flow); view != 0) return policy_->view_trusts(view, server);
   if (options_.resolvers != nullptr) return options_.resolvers->trusts(server);
   const policy::Dns& dns = policy_->dns();
@@ -45,7 +45,9 @@ policy::FlowQuery Inspector::Impl::query_of(const Flow& flow, Protocol protocol)
           .host_key = flow.ssh.host_key_known ? &flow.ssh.host_key : nullptr,
           .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known,
           .http = request_,
-          .no_address = flow.proxy != nullptr && flow.proxy->by_name()};
+          .no_address = flow.proxy != nullptr && flow.proxy->by_name(),
+          .number = flow.key.transport == Transport::kOther ? flow.key.ip_protocol : flow.icmp.type,
+          .size = flow.icmp.size};
 }
 
 // match asks the policy: for what the message claims, and where that does not allow it, for what the address is known as.
@@ -160,6 +162,7 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
 Reason Inspector::Impl::why_denied(const Flow& flow, Protocol protocol, const NameClaim& claim, const policy::PolicyMatch& match) {
   const bool ambiguous = match.request_fit == policy::RequestFit::kAmbiguousPath;
   if (match.rule != kNoRule) return ambiguous ? Reason::kAmbiguous : Reason::kRuleDenies;
+  if (match.metadata) return Reason::kMetadataAddress;
   if (match.other_host_key != kNoRule) return Reason::kHostKeyNotAllowed;
   if (match.unbound != kNoRule) return Reason::kAddressNotBound;
   if (match.other_request != kNoRule) {
@@ -173,6 +176,8 @@ Reason Inspector::Impl::why_denied(const Flow& flow, Protocol protocol, const Na
   }
   if (!carries_name(protocol) && flow.needs_binding && !names_cover(flow)) return Reason::kAddressNotBound;
   const bool has_ports = flow.key.transport == Transport::kTcp || flow.key.transport == Transport::kUdp;
+  const bool other_icmp = !has_ports && flow.key.transport != Transport::kOther && match.nearest != kNoRule;
+  if (other_icmp) return Reason::kIcmpNotAllowed;
   if (!has_ports) return Reason::kTransportNotAllowed;
   if (protocol == Protocol::kUnknown) return Reason::kUnknownProtocol;
   if (match.nearest != kNoRule) return Reason::kProtocolNotAllowed;
@@ -194,10 +199,19 @@ bool Inspector::Impl::names_cover(const Flow& flow) {
   return any_name_of_target(flow, covers, &question);
 }
 
+// may_reach tells whether some rule could allow the flow at the address that it is for, as it stands.
+bool Inspector::Impl::may_reach(const Flow& flow) {
+  if (observing() || flow.state != FlowState::kUndecided) return true;
+  const Endpoint& server = flow.key.server;
+  const policy::EarlyResult early = policy_->match_early(flow.scopes, flow.key.transport, server.address, server.port, now_);
+  if (early.match == policy::EarlyMatch::kAllow || (server.port == kDnsPort && trusts(flow))) return true;
+  return early.match == policy::EarlyMatch::kUndecided && (!early.needs_binding || names_cover(flow));
+}
+
 // use_binding keeps a binding for as long as a client may hold on to the address after its last connection.
 void Inspector::Impl::use_binding(Flow& flow, const DomainName& name) {
   if (flow.proxy != nullptr) return;  // Nobody holds on to an address that a proxy was asked for.
-  flow.binding = bindings_->keep_until(flow.key.server.address.unmapped(), name, view_of(flow), now_, now_ + policy_->dns().grace);
+  flow.binding = bindings_->keep_until(policy_->plain(flow.key.server.address), name, view_of(flow), now_, now_ + policy_->dns().grace);
   flow.binding_kept = now_;
 }
 
@@ -205,7 +219,7 @@ void Inspector::Impl::keep_binding(Flow& flow) {
   if (flow.binding.slot == BindingRef::kNone || flow.verdict != FlowVerdict::kAllow) return;
   if (now_ < flow.binding_kept + kBindingKeptAgain) return;
   flow.binding_kept = now_;
-  bindings_->keep_until(flow.binding, flow.key.server.address.unmapped(), now_, now_ + policy_->dns().grace);
+  bindings_->keep_until(flow.binding, policy_->plain(flow.key.server.address), now_, now_ + policy_->dns().grace);
 }
 
 // report_bound_names tells the first `count` of names_, as many as fit.

@@ -33,7 +33,7 @@ std::optional<std::uint16_t> port_of(const parsers::HttpRequestHead& head) {
 }  // namespace
 
 IpAddress Inspector::Impl::target_address(const Flow& flow) {
-  return (flow.proxy != nullptr ? flow.proxy->address : flow.key.server.address).unmapped();
+  return flow.proxy != nullptr ? flow.proxy->address : flow.key.server.address;
 }
 
 std::uint16_t Inspector::Impl::target_port(const Flow& flow) {
@@ -42,12 +42,12 @@ std::uint16_t Inspector::Impl::target_port(const Flow& flow) {
 
 bool Inspector::Impl::bound_to_target(const Flow& flow, const DomainName& name) const {
   if (flow.proxy != nullptr && flow.proxy->by_name()) return flow.proxy->name == name;
-  return bindings_->bound(target_address(flow), name, view_of(flow), now_);
+  return bindings_->bound(policy_->plain(target_address(flow)), name, view_of(flow), now_);
 }
 
 std::size_t Inspector::Impl::names_of_target(const Flow& flow) {
   if (flow.proxy == nullptr || !flow.proxy->by_name()) {
-    return bindings_->names_of(target_address(flow), view_of(flow), now_, names_);
+    return bindings_->names_of(policy_->plain(target_address(flow)), view_of(flow), now_, names_);
   }
   names_[0] = flow.proxy->name;
   return 1;
@@ -55,7 +55,7 @@ std::size_t Inspector::Impl::names_of_target(const Flow& flow) {
 
 bool Inspector::Impl::any_name_of_target(const Flow& flow, bool (*chosen)(void*, const DomainName&), void* context) const {
   if (flow.proxy != nullptr && flow.proxy->by_name()) return chosen(context, flow.proxy->name);
-  return bindings_->any_name_of(target_address(flow), view_of(flow), now_, chosen, context);
+  return bindings_->any_name_of(policy_->plain(target_address(flow)), view_of(flow), now_, chosen, context);
 }
 
 // is_proxy tells whether a rule lets the flow's server be asked as a proxy, by its address or by one of the names of that.
@@ -210,7 +210,7 @@ bool Inspector::Impl::differs_from_target(const Flow& flow, const NameClaim& cla
 // read_socks lets a client and its proxy agree on how it says who it is, and judges what it asks for.
 void Inspector::Impl::read_socks(Flow& flow) {
   if (flow.socks_phase == SocksPhase::kUnread) {
-    if (!is_proxy(flow, Protocol::kSocks)) flow.socks_phase = SocksPhase::kOpaque;
+    if (flow.midstream || !is_proxy(flow, Protocol::kSocks)) flow.socks_phase = SocksPhase::kOpaque;
     else flow.socks_phase = flow.client->contiguous()[0] == parsers::kSocks5 ? SocksPhase::kGreeting : SocksPhase::kRequest4;
   }
   if (flow.socks_phase == SocksPhase::kOpaque || shadow(flow)) return read_opaque(flow, Protocol::kSocks);

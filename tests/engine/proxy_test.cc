@@ -371,6 +371,23 @@ TEST_F(ProxyTest, WhatWouldOpenOtherWaysIsRefused) {
   EXPECT_EQ(to_string(last().reason), "protocol_not_allowed");
 }
 
+TEST_F(ProxyTest, AConnectionWhoseBeginningWasNotSeenAsksNothing) {
+  for (const Dialogue& way : ways_to("good.example", 443)) {
+    TcpConversation tcp(endpoint("10.0.0.1", ++port_), endpoint("192.0.2.80", 3128));
+    (void)tcp.syn();
+    (void)tcp.syn_ack();
+    EXPECT_EQ(fw_.client(tcp.client_data(way.client[0])).decision.verdict, Verdict::kDrop) << way.name;
+  }
+}
+
+TEST_F(ProxyTest, ATunnelToAMetadataAddressNeedsARuleThatNamesIt) {
+  InspectorHarness fw(std::string(kPolicy) + "[[rules]]\nto = \"any\"\nprotocols = [\"tls\", \"http\"]\n", options());
+  TcpConversation tcp(endpoint("10.0.0.1", 39'000), endpoint("192.0.2.80", 3128));
+  fw.client(tcp.syn());
+  (void)tcp.syn_ack();
+  EXPECT_EQ(fw.client(tcp.client_data(connect_line("169.254.169.254:80"))).decision.verdict, Verdict::kDrop);
+}
+
 TEST_F(ProxyTest, AProxyInsideATunnelIsNotAsked) {
   tcp_ = open();
   EXPECT_EQ(client(connect_line("good.example:80")).verdict, Verdict::kAccept);
