@@ -6,7 +6,7 @@
 BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
   libssl-dev libabsl-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libidn2-dev libpsl-dev
-  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev zlib1g-dev libzstd-dev
+  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev libre2-dev zlib1g-dev libzstd-dev
   libgtest-dev libgmock-dev python3
 )
 # To run it.
@@ -21,6 +21,7 @@ TEST_PACKAGES=(
   dovecot-imapd slapd ldap-utils unbound knot-dnsutils gnutls-bin
   mosquitto mosquitto-clients redis-server redis-tools postgresql mariadb-server-core mariadb-client mariadb-client-core
   python3-qpid-proton wireguard-go wireguard-tools openvpn strongswan-charon strongswan-swanctl
+  python3-websockets nghttp2-proxy tinyproxy microsocks dante-server netcat-openbsd
 )
 # What only tools/capture-pcaps needs besides: an FTP server, and a client for the time.
 # shellcheck disable=SC2034
@@ -72,6 +73,10 @@ install_packages() (
         slapd | unbound | mosquitto | redis-server | postgresql | openvpn)
           "${as_root[@]}" systemctl -q disable "$package.service" 2>/dev/null || true ;;
         vsftpd) "${as_root[@]}" systemctl -q disable vsftpd.service 2>/dev/null || true ;;
+        nghttp2-proxy) "${as_root[@]}" systemctl -q disable nghttpx.service 2>/dev/null || true ;;
+        tinyproxy) "${as_root[@]}" systemctl -q disable tinyproxy.service 2>/dev/null || true ;;
+        microsocks) "${as_root[@]}" systemctl -q disable microsocks.service 2>/dev/null || true ;;
+        dante-server) "${as_root[@]}" systemctl -q disable danted.service 2>/dev/null || true ;;
       esac
     done
   fi

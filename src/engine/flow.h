@@ -8,6 +8,7 @@
 
 #include "dns_pending.h"
 #include "pools.h"
+#include "proxy_target.h"
 #include "sallyport/core/decision.h"
 #include "sallyport/core/domain_name.h"
 #include "sallyport/core/flow_key.h"
@@ -101,6 +102,14 @@ struct UpgradeState {
   bool done = false;
 };
 
+// SocksPhase is whose turn it is between a client and a SOCKS proxy that rules let it ask.
+enum class SocksPhase : std::uint8_t {
+  kUnread,
+  kOpaque,  // No such proxy: the bytes are judged by address. Also inside a tunnel.
+  kGreeting, kMethod, kAuthentication, kStatus,  // SOCKS 5: the client, the proxy, the client, the proxy.
+  kRequest4, kReply4, kRequest5, kReply5,
+};
+
 // BindingWait is what a flow waits with until its address is bound (binding_wait.cc). It may wait once with each, in
 // this order: what binds for its SYN may be another name than the one that it asks for then.
 enum class BindingWait : std::uint8_t {
@@ -180,6 +189,7 @@ struct Flow {
   TlsPhase tls_phase = TlsPhase::kFirstHello;
   HttpPhase http_phase = HttpPhase::kRequests;
   bool http_websocket = false;
+  SocksPhase socks_phase = SocksPhase::kUnread;
   bool http_connect = false;
   std::uint32_t http_requests = 0;
   std::uint32_t http2_requests = 0;
@@ -189,7 +199,8 @@ struct Flow {
   parsers::Http2RequestReader* http2 = nullptr;
   // The HTTP/2 request that waits for a binding; the reader does not go back. Its name is `name`. 0: none.
   std::size_t http2_waiting = 0;           // Bytes of its last frame, still in the window.
-  bool http2_waiting_connect = false;
+
+  ProxyTarget* proxy = nullptr;            // What the server, a proxy, is asked for (judge_proxy.cc).
 
   SshState ssh;
 

@@ -35,6 +35,7 @@ Inspector::Impl::Impl(const InspectorOptions& options)
       questions_(kDnsPendingPerWorker),
       bindings_(options.bindings != nullptr ? options.bindings : std::make_shared<NameBindings>(kBindings, options.hash_key)),
       http2_readers_(kHttp2ReadersPerWorker),
+      proxy_targets_(kProxyTargetsPerWorker),
       budget_(options.lookup_budget ? options.lookup_budget : std::make_shared<LookupBudget>(options.hash_key)) {
   releases.reserve(options.held_packets);
   events.reserve(kEventsPerCall);
@@ -161,6 +162,7 @@ void Inspector::Impl::close_flow(Flow& flow) {
   windows_.release(flow.answers);
   windows_.release(flow.ssh_client);
   http2_readers_.release(flow.http2);
+  proxy_targets_.release(flow.proxy);
   table_.close(flow);
 }
 
@@ -253,9 +255,19 @@ bool Inspector::Impl::may_await_binding(const Flow& flow, const NameClaim& claim
 
 bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& claim) {
   report_claim(flow, claim);
+  return judge_claim(flow, protocol, claim);
+}
+
+bool Inspector::Impl::judge_claim(Flow& flow, Protocol protocol, const NameClaim& claim) {
   if (shadow(flow)) return true;
   if (claim.invalid) {
     deny_flow(flow, Reason::kNameInvalid);
+    return false;
+  }
+  if (differs_from_target(flow, claim)) {
+    flow.has_name = claim.name != nullptr;
+    if (claim.name != nullptr) flow.name = *claim.name;
+    deny_flow(flow, Reason::kNameDiffers);
     return false;
   }
   const policy::PolicyMatch match = this->match(flow, protocol, claim);
@@ -285,7 +297,8 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
     reason = await_binding(flow, claim.name != nullptr ? BindingWait::kClaim : BindingWait::kDatagram);
     if (reason == Reason::kAwaitingBinding) return false;
   }
-  deny_flow(flow, reason, match.rule);
+  const bool by_request = match.rule == kNoRule && match.unbound == kNoRule && match.other_host_key == kNoRule;
+  deny_flow(flow, reason, by_request ? match.other_request : match.rule);
   return false;
 }
 
@@ -339,6 +352,7 @@ void Inspector::Impl::give_back_windows(Flow& flow) {
   windows_.release(flow.server);
   windows_.release(flow.answers);
   http2_readers_.release(flow.http2);
+  proxy_targets_.release(flow.proxy);
 }
 
 void Inspector::Impl::expire(const policy::Policy& policy, Timestamp now) {

@@ -281,6 +281,7 @@ void Inspector::Impl::read_stage(Flow& flow) {
     case Protocol::kHttp2: return read_http2(flow);
     case Protocol::kDns: return read_dns_stream(flow);
     case Protocol::kSsh: return read_ssh(flow);
+    case Protocol::kSocks: return read_socks(flow);
     default: return read_opaque(flow, flow.stage);
   }
 }
@@ -392,6 +393,7 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
     case Protocol::kTls: read_tls_server(flow); break;
     case Protocol::kHttp: read_http_server(flow); break;
     case Protocol::kSsh: read_ssh_answer(flow); break;
+    case Protocol::kSocks: read_socks_server(flow); break;
     case Protocol::kDns: read_dns_server(flow); break;
     default: break;
   }
@@ -404,7 +406,8 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
 
 // awaits_greeting tells whether what the server says first may be what names the flow.
 bool Inspector::Impl::awaits_greeting(const Flow& flow) {
-  return flow.greeting_wanted && !flow.stage_known && flow.state == FlowState::kUndecided;
+  const bool undecided = flow.state == FlowState::kUndecided || (flow.proxy != nullptr && flow.proxy->reached);
+  return flow.greeting_wanted && !flow.stage_known && undecided;
 }
 
 // read_greeting judges a client that spoke before the whole greeting was here.

@@ -63,6 +63,15 @@ bool accepts_key(const HostKeys& keys, const FlowQuery& query) {
   return keys.accepts(*query.host_key, text, query.port);
 }
 
+// fit_of tells whether a rule has the request. A rule for some requests has no flow of which none is known.
+RequestFit fit_of(const RuleTerms& rule, const FlowQuery& query) {
+  if (rule.http == nullptr) return RequestFit::kFits;
+  if (query.protocol != Protocol::kHttp) return rule.http->methods.empty() && !rule.http->has_paths() ? RequestFit::kFits : RequestFit::kMethod;
+  const bool denies = rule.action == Action::kDeny;
+  if (query.http == nullptr) return denies ? RequestFit::kFits : RequestFit::kMethod;
+  return rule.http->fit(*query.http, denies);
+}
+
 // has_ip_terms tells whether a flow is of what IpTerms are about, as far as its transport tells.
 constexpr bool has_ip_terms(Transport transport) {
   return transport == Transport::kIcmp || transport == Transport::kIcmpv6 || transport == Transport::kOther;
@@ -83,7 +92,17 @@ struct Findings {
   RuleId nearest = kNoRule;
   RuleId unbound = kNoRule;
   RuleId other_host_key = kNoRule;
+  RuleId ambiguous_deny = kNoRule;  // Denies some paths, and which one the request has cannot be told.
+  RuleId other_request = kNoRule;   // Allows other requests.
+  RequestFit request_fit = RequestFit::kMethod;
   bool allowed_by_name = false;
+
+  // misfit notes an allow rule that has all of a flow but the request.
+  void misfit(RuleId id, RequestFit fit) {
+    if (other_request != kNoRule && (fit < request_fit || (fit == request_fit && other_request < id))) return;
+    other_request = id;
+    request_fit = fit;
+  }
 };
 
 }  // namespace
@@ -104,9 +123,16 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
       if (denies || (named && matches_at(rule, protocols, query.port) && is_among(rule, query))) return;
       place = &found.nearest;
     } else if (denies) {
-      place = &found.deny;
+      if (query.proxy && rule.http != nullptr) return;  // What requests the proxy is sent is judged by what they are for.
+      const RequestFit fit = fit_of(rule, query);
+      if (fit != RequestFit::kFits && fit != RequestFit::kAmbiguousPath) return;
+      place = fit == RequestFit::kFits ? &found.deny : &found.ambiguous_deny;
+    } else if (rule.proxy != query.proxy) {
+      place = &found.nearest;
     } else if (named && rule.bind == Bind::kStrict && !query.bound) {
       place = &found.unbound;
+    } else if (const RequestFit fit = fit_of(rule, query); fit != RequestFit::kFits) {
+      return found.misfit(id, fit);
     } else if (rule.host_keys != nullptr) {
       const bool accepted = query.host_key != nullptr && accepts_key(*rule.host_keys, query);
       const bool pending = query.host_key == nullptr && query.host_key_pending;
@@ -116,20 +142,29 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
     found.allowed_by_name |= named && place == &found.allow;
   };
   if (query.name != nullptr && !query.name->empty()) visit_name(query.name->text(), [&](RuleId id) { consider(id, true); });
-  visit_address(query.destination, [&](RuleId id) { consider(id, false); });
+  if (query.no_address) {
+    chains.visit(any, [&](RuleId id) { consider(id, false); });
+  } else {
+    visit_address(query.destination, [&](RuleId id) { consider(id, false); });
+  }
   PolicyMatch result;
   if (found.deny != kNoRule) {
     result.rule = found.deny;
-  } else if (found.allow != kNoRule || found.pinned != kNoRule || (defaults.action == Action::kAllow && !metadata)) {
+  } else if (found.ambiguous_deny != kNoRule) {
+    result.rule = found.ambiguous_deny;
+    result.request_fit = RequestFit::kAmbiguousPath;
+  } else if (found.allow != kNoRule || found.pinned != kNoRule || (defaults.action == Action::kAllow && !query.proxy && !metadata)) {
     result.action = Action::kAllow;
     result.rule = found.allow != kNoRule ? found.allow : found.pinned;
     result.by_name = found.allowed_by_name;
     result.needs_host_key = found.allow == kNoRule && found.pinned != kNoRule && defaults.action == Action::kDeny;
   } else {
-    result.metadata = metadata && found.nearest == kNoRule && found.other_host_key == kNoRule;
+    result.metadata = metadata && found.nearest == kNoRule && found.other_host_key == kNoRule && found.other_request == kNoRule;
     result.nearest = found.nearest;
     result.unbound = found.unbound;
     result.other_host_key = found.other_host_key;
+    result.other_request = found.other_request;
+    if (found.other_request != kNoRule) result.request_fit = found.request_fit;
   }
   return result;
 }

@@ -74,6 +74,8 @@ class CompiledRules {
   RuleChains::Head any = RuleChains::kEmpty;
   NamePortTable name_ports;
   std::vector<RuleId> ssh_rules;       // Allow rules for ssh.
+  bool any_paths = false;              // Some rule has paths.
+  bool any_proxies = false;            // Some rule is for proxies.
   std::vector<RuleId> greeting_rules;  // Allow rules for kGreetingProtocols.
 
   PolicyMatch match(const FlowQuery& query) const;
@@ -82,6 +84,7 @@ class CompiledRules {
   bool denies_datagrams_at(ScopeSet flow_scopes, const IpAddress& destination, std::uint16_t port, Timestamp now) const;
   bool names_cover(ScopeSet flow_scopes, Transport transport, std::uint16_t port, std::string_view name, Timestamp now) const;
   PolicyMatch match_question(ScopeSet flow_scopes, const DomainName* name, Timestamp now) const;
+  EarlyResult match_named_early(ScopeSet flow_scopes, const DomainName& name, std::uint16_t port, Timestamp now) const;
   std::string_view wildcard_of(ScopeSet flow_scopes, std::string_view name, Timestamp now) const;
   // visit_exact calls `visitor(RuleTerms, std::span<const std::string_view>)` for each rule that has such names.
   template <typename Visitor>

@@ -122,6 +122,18 @@ std::vector<DomainName> Policy::exact_names_for(ScopeSet scopes, Transport trans
   return names.take();
 }
 
+EarlyResult Policy::match_named_early(ScopeSet scopes, const DomainName& name, std::uint16_t port, Timestamp now) const {
+  return compiled_->match_named_early(scopes, name, port, now);
+}
+
+bool Policy::reads_paths() const {
+  return compiled_->any_paths;
+}
+
+bool Policy::has_proxies() const {
+  return compiled_->any_proxies;
+}
+
 bool Policy::has_host_keys() const {
   return compiled_->any_host_keys;
 }

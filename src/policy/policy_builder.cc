@@ -61,7 +61,9 @@ std::uint64_t hash_of(const RuleTerms& terms, const RuleInfo& info, std::uint64_
   hash = stable_hash(info.ech ? 1 + static_cast<std::uint64_t>(*info.ech) : 0, hash);
   hash = stable_hash(static_cast<std::uint64_t>(terms.bind), hash);
   if (terms.ip != nullptr) hash = stable_hash(terms.ip->hash(), hash);
-  return stable_hash(terms.host_keys != nullptr ? terms.host_keys->hash() : 0, hash);
+  hash = stable_hash(terms.host_keys != nullptr ? terms.host_keys->hash() : 0, hash);
+  if (terms.http != nullptr) hash = stable_hash(terms.http->hash(), hash);
+  return terms.proxy ? mixed(hash) : hash;
 }
 
 // hash_of_private_names is of the set of names whose addresses may be private.
@@ -146,6 +148,8 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
     if (draft.any) inserter.insert_any();
     if (!draft.names.empty()) named.push_back(&out.rules[i]);
     out.any_host_keys |= draft.terms.host_keys != nullptr;
+    out.any_paths |= draft.terms.http != nullptr && draft.terms.http->has_paths();
+    out.any_proxies |= draft.terms.proxy;
     target_hashes_[i] = inserter.hash();
     sum += hash_of(draft.terms, draft.info, inserter.hash(), scope_hashes);
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "host_keys.h"
+#include "http_terms.h"
 #include "ip_terms.h"
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/protocol.h"
@@ -211,6 +212,8 @@ struct RuleTerms {
   Timestamp expires = kNever;
   Bind bind = Bind::kStrict;                   // Of the names among its targets.
   std::shared_ptr<const HostKeys> host_keys;  // Null: any key.
+  std::shared_ptr<const HttpTerms> http;      // Null: every request.
+  bool proxy = false;  // The targets are proxies: it lets them be asked, for what other rules allow.
   std::shared_ptr<const IpTerms> ip;          // Set where `protocols` has icmp or ip-proto.
 };
 

@@ -145,6 +145,26 @@ ports = "any"
 to = "any"
 protocols = ["quic"]
 [[rules]]
+name = "proxies"
+to = ["10.91.0.0/16", "fd91::/16", "192.0.2.0/24"]
+protocols = ["http", "socks"]
+ports = "any"
+proxy = true
+[[rules]]
+name = "strict claim of some requests"
+to = ["allowed.test"]
+protocols = ["http"]
+ports = "any"
+methods = ["GET", "CONNECT"]
+paths = ["/", "re:/[a-z]+/[0-9]*"]
+websocket = "deny"
+[[rules]]
+to = ["good.example"]
+protocols = ["http"]
+ports = "any"
+paths = ["/admin"]
+action = "deny"
+[[rules]]
 to = ["bad.wild.example"]
 protocols = ["dns", "quic", "ssh"]
 action = "deny"

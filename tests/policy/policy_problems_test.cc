@@ -35,7 +35,7 @@ constexpr Case kCases[] = {
     {"StrangeKeyIsEscaped", "\"a\\u0001b\" = 1\n", "p.toml:2:1: \"a\\x01b\": unknown key"},
     {"GuardsAreLater", "[[guards]]\nname = \"x\"\n", "p.toml:2:3: guards: not supported yet"},
     {"ListenersAreLater", "[listeners]\n", "p.toml:2:2: listeners: not supported yet"},
-    {"MethodsAreLater", "[[rules]]\nto = \"a.example\"\nmethods = [\"GET\"]\n", "p.toml:4:1: rules[0].methods: not supported yet"},
+    {"ResolveIsLater", "[[rules]]\nto = \"a.example\"\nresolve = [\"GET\"]\n", "p.toml:4:1: rules[0].resolve: not supported yet"},
     {"CgroupsAreLater", "[scopes.a]\ncgroups = [\"/x\"]\n", "p.toml:3:1: scopes.a.cgroups: not supported yet"},
     {"DuplicateTomlKey", "rules = []\nrules = []\n", "p.toml:3:9: not valid TOML: Error while parsing key-value pair: cannot redefine existing array 'rules'"},
     // Types and words

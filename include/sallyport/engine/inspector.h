@@ -89,12 +89,13 @@ enum class Detail : std::uint8_t {
   kClientBanner, kServerBanner, kHassh, kHasshServer, kHostKeyType, kHostKeySha256,
   kQueryType, kAnswer,
   kBoundNames,  // What a trusted resolver gave the flow's address for, the newest first, joined by spaces.
+  kProxyTarget,  // What a proxy was asked for: "name:port".
 };
 constexpr std::string_view to_string(Detail detail) {
   constexpr std::string_view kWords[] = {"alpn", "tls_version", "ech", "ja3", "ja4", "quic_version",
                                          "http_method", "http_target", "user_agent", "client_banner",
                                          "server_banner", "hassh", "hassh_server", "hostkey_type",
-                                         "hostkey_sha256", "query_type", "answer", "bound_names"};
+                                         "hostkey_sha256", "query_type", "answer", "bound_names", "proxy_target"};
   return kWords[static_cast<std::size_t>(detail)];
 }
 

@@ -19,6 +19,7 @@
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/protocol.h"
 #include "sallyport/core/time.h"
+#include "sallyport/policy/http_request.h"
 #include "sallyport/policy/problem.h"
 
 namespace sallyport::policy {
@@ -106,6 +107,13 @@ struct FlowQuery {
   // SSH: the SHA-256 of the server's host key. While it is null a rule with host_keys matches if `host_key_pending`.
   const std::array<std::uint8_t, 32>* host_key = nullptr;
   bool host_key_pending = false;
+  // HTTP: the request. Without it rules for some requests alone do not allow.
+  const HttpRequestFacts* http = nullptr;
+  // Asks whether the destination may be asked as a proxy: rules for proxies alone can allow then, and otherwise none of
+  // them can.
+  bool proxy = false;
+  // Nobody here knows the destination: a proxy looks the name up. No address or prefix matches.
+  bool no_address = false;
   std::uint8_t number = 0;   // ICMP: the type of the request. Over IP itself: the protocol.
   std::uint32_t size = 0;    // ICMP: octets behind the header.
 };
@@ -119,6 +127,10 @@ struct PolicyMatch {
   RuleId unbound = kNoRule;
   // When the default denies: a rule that allows the flow, but only with another host key.
   RuleId other_host_key = kNoRule;
+  // When the default denies: the rule that comes nearest to allowing the request, and what it lacks. Also why a deny rule
+  // matched, where that is kAmbiguousPath.
+  RuleId other_request = kNoRule;
+  RequestFit request_fit = RequestFit::kFits;
   // Allowed, provided that the host key is one of the rule's: ask again once it is known.
   bool needs_host_key = false;
   // Denied, because the destination is a metadata address that no allow rule names.
@@ -167,6 +179,10 @@ class Policy {
   EarlyResult match_early(ScopeSet scopes, Transport transport, const IpAddress& destination,
                           std::uint16_t port, Timestamp now) const;
 
+  // match_named_early says the same of a TCP connection that a proxy is asked for, to a name that the proxy looks up:
+  // kDeny when every protocol that some rule allows there is denied by another. Never kAllow.
+  EarlyResult match_named_early(ScopeSet scopes, const DomainName& name, std::uint16_t port, Timestamp now) const;
+
   // names_cover tells whether an allow rule for names, in force for these scopes and this port with any protocol of
   // this transport but dns, has `name` among its targets.
   bool names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name, Timestamp now) const;
@@ -205,6 +221,9 @@ class Policy {
   // greeting_at tells the same of the protocols that are known only by what the server says first (FTP, IMAP, POP3, MySQL).
   bool greeting_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const;
   Ech ech_of(RuleId rule) const;
+  // reads_paths and has_proxies tell whether any rule has `paths`, or is for proxies.
+  bool reads_paths() const;
+  bool has_proxies() const;
 
   // view_of returns the view of the first of these scopes that has resolvers of its own, or 0; view_trusts tells whether
   // `server` is one of that scope's. View 0 goes by Dns and this host's configuration (engine/resolvers.h).
