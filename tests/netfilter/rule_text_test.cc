@@ -25,6 +25,7 @@ struct GoldenCase {
   Family family;
   unsigned queues;
   bool tunnels = false;
+  const char* cgroup = "";
 };
 
 RulePlan plan_of(const GoldenCase& golden) {
@@ -36,6 +37,8 @@ RulePlan plan_of(const GoldenCase& golden) {
   plan.generation = golden.mode == policy::Mode::kObserve ? kObserveGeneration : Generation{9};
   plan.queues = golden.queues;
   if (golden.tunnels) plan.ip_protocols = {4, 47};
+  plan.cgroup = golden.cgroup;
+  if (!plan.cgroup.empty()) plan.first_queue = 256;
   return plan;
 }
 
@@ -51,6 +54,9 @@ constexpr GoldenCase kGolden[] = {
     {"observe-output-v4", kObserve, true, false, Family::kIpv4, 2},
     {"observe-output-v6", kObserve, true, false, Family::kIpv6, 2},
     {"observe-forward-v4", kObserve, false, true, Family::kIpv4, 1},
+    {"enforce-cgroup-v4", kEnforce, true, false, Family::kIpv4, 2, false, "user.slice/sallyport-run-7"},
+    {"enforce-cgroup-v6", kEnforce, true, false, Family::kIpv6, 1, false, "user.slice/app-\\x2d \"a\".scope/sallyport-run-7"},
+    {"observe-cgroup-v4", kObserve, true, false, Family::kIpv4, 1, false, "sallyport-run-7"},
 };
 
 std::vector<std::string> lines_of(const std::string& text) {
