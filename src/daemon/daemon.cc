@@ -11,11 +11,14 @@
 #include <csignal>
 #include <cstdio>
 #include <expected>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 #include "control_server.h"
 #include "event_log.h"
 #include "notify.h"
+#include "owners.h"
 #include "saved_bindings.h"
 #include "sallyport/netfilter/rule_installer.h"
 #include "sallyport/resolver/name_resolver.h"
@@ -56,6 +59,7 @@ class Daemon {
         queues_(queue_count(*policy_, options.queues)),
         control_path_(options.attended != nullptr ? std::string() : options.control.value_or(policy_->deploy().control)),
         saved_(saved_bindings_path(control_path_)),
+        owners_(policy_),
         log_(queues_, EventFormatter(*policy_, mode_, style(), style() == EventFormatter::Style::kText && may_colour()),
              options.attended != nullptr ? STDERR_FILENO : STDOUT_FILENO) {}
 
@@ -129,13 +133,21 @@ class Daemon {
   }
 
   Outcome open_resolver() {
-    auto opened = resolver::NameResolver::open({policy_, bindings_, resolvers_, say});
+    resolver::ResolverOptions options{policy_, bindings_, resolvers_, say};
+    if (attended() != nullptr && !attended()->resolv_conf.empty()) {
+      options.read_file = [text = attended()->resolv_conf](const char* path) -> std::optional<std::string> {
+        if (std::string_view(path) == resolver::resolver_files().front()) return text;
+        return std::nullopt;
+      };
+    }
+    auto opened = resolver::NameResolver::open(std::move(options));
     if (!opened) return std::unexpected(opened.error());
     resolver_ = std::move(*opened);
     return {};
   }
 
   Outcome open_workers(const netfilter::RulePlan& plan) {
+    owners_.start(say);
     const auto budget = std::make_shared<engine::LookupBudget>(random_key());
     for (unsigned i = 0; i < queues_; ++i) {
       netfilter::WorkerOptions worker;
@@ -150,6 +162,11 @@ class Daemon {
       if (attended() == nullptr) worker.inspector.own_uid = ::geteuid();
       worker.inspector.on_miss = [this](const engine::BindingMiss& miss) { resolver_->request(miss); };
       worker.inspector.lookup_budget = budget;
+      if (const auto owner_of = owners_.for_worker(); !owner_of) {
+        return std::unexpected(owner_of.error());
+      } else {
+        worker.inspector.owner_of = *owner_of;
+      }
       netfilter::EventHandler on_event;
       if (attended() != nullptr && !attended()->verbose) {
         on_event = [this, i](const engine::FlowEvent& event) {
@@ -291,6 +308,7 @@ class Daemon {
   std::shared_ptr<engine::NameBindings> bindings_ =
       std::make_shared<engine::NameBindings>(kBindings, random_key());
   std::shared_ptr<engine::Resolvers> resolvers_ = std::make_shared<engine::Resolvers>();
+  Owners owners_;
   std::unique_ptr<resolver::NameResolver> resolver_;  // Outlives the workers, which ask it.
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   int signal_fd_ = -1;

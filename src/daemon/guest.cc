@@ -59,12 +59,16 @@ void become(const Account& account) {
   (void)::setenv("SHELL", account.shell.c_str(), 1);
 }
 
-void enter_network(const GuestOptions& options) {
-  if (options.network >= 0 && ::setns(options.network, CLONE_NEWNET) != 0) fail("cannot enter the network namespace");
+// see_own_files has the command ask the resolvers of its own network: by the file, and not by services of the host that look
+// names up for it over a socket.
+void see_own_files(const GuestOptions& options) {
   if (options.resolv_conf.empty()) return;
   if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0 ||
       ::mount(options.resolv_conf.c_str(), "/etc/resolv.conf", nullptr, MS_BIND, nullptr) != 0) {
     fail("cannot mount a resolv.conf for the command");
+  }
+  for (const char* service : {"/run/systemd/resolve/io.systemd.Resolve", "/run/nscd/socket"}) {
+    if (::access(service, F_OK) == 0 && ::mount("/dev/null", service, nullptr, MS_BIND, nullptr) != 0) fail(service);
   }
 }
 
@@ -75,7 +79,7 @@ void enter_network(const GuestOptions& options) {
     got = ::read(pipe, &word, 1);
   } while (got < 0 && errno == EINTR);
   if (got != 1) ::_exit(kExitOwnFailure);  // Its reason was told already.
-  enter_network(options);
+  see_own_files(options);
   close_sockets();
   if (options.account) become(*options.account);
   std::vector<char*> argv;

@@ -31,7 +31,6 @@ inline constexpr int kExitNotFound = 127;
 struct GuestOptions {
   std::vector<std::string> command;  // Not empty.
   std::optional<Account> account;    // Absent: the caller's user. With it there is no way back: no_new_privs is set.
-  int network = -1;                  // Network namespace to enter first; -1: this one.
   std::string resolv_conf;           // File to be seen as /etc/resolv.conf; empty: as it is.
 };
 

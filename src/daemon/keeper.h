@@ -19,6 +19,7 @@ class Keeper {
   Keeper& operator=(Keeper&&) = delete;
   ~Keeper() { dismiss(); }
 
+  pid_t pid() const { return pid_; }
   void rules_touched();
   // dismiss says that there is nothing left to undo, and waits for the keeper's end.
   void dismiss();

@@ -6,9 +6,13 @@
 
 #include <csignal>
 #include <cstdio>
+#include <expected>
+#include <optional>
+#include <utility>
 
 #include "guest.h"
 #include "keeper.h"
+#include "private_network.h"
 #include "sallyport/netfilter/cgroup.h"
 #include "sallyport/netfilter/rule_installer.h"
 
@@ -77,56 +81,107 @@ class Attendant {
   const netfilter::Cgroup& cgroup_;
 };
 
+// ScopedRun is one run: what it makes, in the order in which it is made, and undoes in the reverse order.
+class ScopedRun {
+ public:
+  ScopedRun(const ScopedOptions& options, netfilter::Cgroup cgroup, std::optional<NetworkPlan> network)
+      : options_(options), cgroup_(std::move(cgroup)), network_(std::move(network)) {}
+
+  int run(const GuestOptions& guest_options) {
+    auto keeper = Keeper::start([this](bool rules_touched) { undo_all(rules_touched); });
+    if (!keeper) {
+      undo_cgroup(cgroup_);
+      return fail(keeper.error());
+    }
+    exit_code_ = kExitOwnFailure;
+    if (const auto done = run_guest(guest_options, *keeper); !done) say(done.error());
+    if (network_) {
+      const auto back = host_.enter();
+      const std::string errors = back ? undo(*network_) : back.error();
+      if (!errors.empty()) say(errors);
+    }
+    undo_cgroup(cgroup_);
+    keeper->dismiss();
+    return exit_code_;
+  }
+
+ private:
+  using Outcome = std::expected<void, std::string>;
+
+  // undo_all is what the keeper does. A network namespace of ours ends with its processes, and its rules with it.
+  void undo_all(bool rules_touched) const {
+    (void)netfilter::kill_cgroup(cgroup_);
+    if (network_) {
+      if (const std::string errors = undo(*network_); !errors.empty()) say(errors);
+    } else if (rules_touched) {
+      undo_rules();
+    }
+    undo_cgroup(cgroup_);
+  }
+
+  // run_guest ends with the guest: its cgroup is empty then.
+  Outcome run_guest(const GuestOptions& guest_options, Keeper& keeper) {
+    if (network_) {
+      if (const Outcome done = enter_own_namespace(); !done) return done;  // The guest is born there.
+    }
+    auto guest = Guest::start(guest_options);
+    if (!guest) return std::unexpected(guest.error());
+    if (const Outcome entered = netfilter::enter(cgroup_, guest->pid()); !entered) return entered;
+    if (network_) {
+      if (const Outcome done = enter_own_namespace(); !done) return done;  // The gateway.
+      if (const Outcome joined = join(*network_, keeper.pid(), guest->pid()); !joined) return joined;
+    }
+    Attendant attendant(*guest, keeper, cgroup_);
+    bool attended = false;
+    Attended run;
+    run.verbose = options_.verbose;
+    if (network_) {
+      run.inside = {kGatewayInside};
+      run.resolv_conf = network_->resolv_conf;
+    } else {
+      run.cgroup = cgroup_.path;
+      run.first_queue = kFirstQueue;
+    }
+    run.before_rules = [&] { keeper.rules_touched(); };
+    run.attend = [&](int signal_fd) {
+      attended = true;
+      return attendant.attend(signal_fd);
+    };
+    DaemonOptions daemon = options_.daemon;
+    daemon.attended = &run;
+    const int code = run_daemon(daemon);
+    if (attended) exit_code_ = code;
+    return {};
+  }
+
+  const ScopedOptions& options_;
+  netfilter::Cgroup cgroup_;
+  std::optional<NetworkPlan> network_;
+  Namespace host_;
+  int exit_code_ = kExitOwnFailure;
+};
+
 }  // namespace
 
 int run_scoped(const ScopedOptions& options) {
   if (::geteuid() != 0) return fail("a command can be put behind the firewall by root only; use sudo");
-  GuestOptions guest_options;
-  guest_options.command = options.command;
+  GuestOptions guest;
+  guest.command = options.command;
   if (!options.user.empty()) {
     const auto account = Account::find(options.user);
     if (!account) return fail(account.error());
-    guest_options.account = *account;
+    guest.account = *account;
   }
-  const auto cgroup = netfilter::make_cgroup("sallyport-run-" + std::to_string(::getpid()));
+  std::optional<NetworkPlan> network;
+  if (options.own_network) {
+    auto plan = NetworkPlan::make(options.daemon.policy->dns());
+    if (!plan) return fail(plan.error());
+    guest.resolv_conf = plan->resolv_conf_path;
+    network = std::move(*plan);
+  }
+  auto cgroup = netfilter::make_cgroup("sallyport-run-" + std::to_string(::getpid()));
   if (!cgroup) return fail(cgroup.error());
-  auto keeper = Keeper::start([&](bool rules_touched) {
-    (void)netfilter::kill_cgroup(*cgroup);
-    if (rules_touched) undo_rules();
-    undo_cgroup(*cgroup);
-  });
-  if (!keeper) {
-    undo_cgroup(*cgroup);
-    return fail(keeper.error());
-  }
-  int exit_code = kExitOwnFailure;
-  {
-    auto guest = Guest::start(guest_options);
-    if (!guest) {
-      say(guest.error());
-    } else if (const auto entered = netfilter::enter(*cgroup, guest->pid()); !entered) {
-      say(entered.error());
-    } else {
-      Attendant attendant(*guest, *keeper, *cgroup);
-      bool attended = false;
-      Attended run;
-      run.cgroup = cgroup->path;
-      run.first_queue = kFirstQueue;
-      run.verbose = options.verbose;
-      run.before_rules = [&] { keeper->rules_touched(); };
-      run.attend = [&](int signal_fd) {
-        attended = true;
-        return attendant.attend(signal_fd);
-      };
-      DaemonOptions daemon = options.daemon;
-      daemon.attended = &run;
-      const int code = run_daemon(daemon);
-      if (attended) exit_code = code;
-    }
-  }  // The child is gone; the cgroup is empty.
-  undo_cgroup(*cgroup);
-  keeper->dismiss();
-  return exit_code;
+  return ScopedRun(options, std::move(*cgroup), std::move(network)).run(guest);
 }
 
 }  // namespace sallyport::daemon

@@ -147,6 +147,14 @@ bool Policy::view_trusts(View view, const IpAddress& server) const {
   return std::find(list.begin(), list.end(), server.unmapped()) != list.end();
 }
 
+bool Policy::has_cgroups() const {
+  return !compiled_->scopes.cgroups.empty();
+}
+
+std::span<const ContainerScope> Policy::containers() const {
+  return compiled_->scopes.containers;
+}
+
 bool Policy::may_be_private(const DomainName& name) const {
   return compiled_->private_names.has(name.text());
 }

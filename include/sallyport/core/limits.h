@@ -118,6 +118,7 @@ inline constexpr std::size_t kStreamWindowsPerWorker = 8'192;  // Flows with und
 inline constexpr Duration kTcpUndecidedTimeout = std::chrono::seconds(60);   // SYN seen, nothing else.
 inline constexpr Duration kTcpIdleTimeout = std::chrono::hours(2);
 inline constexpr Duration kUdpIdleTimeout = std::chrono::seconds(300);  // Longer than conntrack's 120 s.
+inline constexpr std::size_t kCgroupsKept = 256;  // Paths of cgroups that a worker remembers.
 inline constexpr Duration kDeniedFlowTimeout = std::chrono::seconds(30);
 
 // --- Policy ----------------------------------------------------------------------------------------

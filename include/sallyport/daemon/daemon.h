@@ -17,6 +17,7 @@ struct Attended {
   std::string cgroup;                  // RulePlan::cgroup; empty: the whole network namespace.
   std::vector<std::string> inside;     // Not empty: the forward hook for these interfaces, and no other hook.
   unsigned first_queue = 0;
+  std::string resolv_conf;             // What stands for this host's resolver configuration; empty: that itself.
   bool verbose = false;                // A line for each allowed flow, too.
   std::function<void()> before_rules;  // Called when the kernel's rules are about to be changed.
   // Called when the rules are in force, with a signalfd of the signals that are blocked; returns the exit code.

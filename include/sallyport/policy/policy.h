@@ -70,9 +70,13 @@ struct Dns {
   Duration miss_wait = std::chrono::seconds(1);  // How long a flow to an unbound address waits. 0: not at all.
 };
 
-// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 64 scopes.
+// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 63 scopes. The last bit is of flows whose
+// cgroup or container should be known and is not: deny rules for scopes by cgroup or container have it, too, and allow rules
+// never do. So what is not known counts against a flow.
 using ScopeSet = std::uint64_t;
 inline constexpr std::size_t kScopesMax = 64;
+inline constexpr std::size_t kNamedScopesMax = kScopesMax - 1;
+inline constexpr ScopeSet kUnknownOwner = ScopeSet{1} << kNamedScopesMax;
 
 // View numbers who believes which resolvers: 0 all that have none of their own, else 1 + the scope that has.
 using View = std::uint8_t;
@@ -82,6 +86,19 @@ struct ScopeFacts {
   IpAddress source;
   std::string_view interface;  // Inside interface, or empty.
   std::optional<std::uint32_t> uid;
+  std::optional<std::uint32_t> gid;
+  std::string_view cgroup{};     // Of the local socket, below the cgroup2 root ("/..."); empty: none, or not known.
+  ScopeSet containers = 0;       // The scopes of its container.
+  bool owner_unknown = false;    // Cgroup or container should be known, and one is not.
+};
+
+// ContainerScope names containers of a scope. In both texts a "*" stands for any octets.
+struct ContainerScope {
+  std::string name;     // A container's name; of a compose service, the service's.
+  std::string project;  // Of a compose service; empty: it is none.
+  ScopeSet scopes = 0;
+
+  bool matches(std::string_view container, std::string_view compose_project, std::string_view compose_service) const;
 };
 
 // FlowQuery asks for one name of a flow. Views are borrowed for the call.
@@ -153,6 +170,9 @@ class Policy {
 
   // Thread-safe; no allocation; cost grows with the labels of the name, not with the rules.
   ScopeSet scopes_of(const ScopeFacts& facts) const;
+  // has_cgroups tells whether any scope goes by cgroups; containers lists those that scopes name.
+  bool has_cgroups() const;
+  std::span<const ContainerScope> containers() const;
   PolicyMatch match(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet scopes, Transport transport, const IpAddress& destination,
                           std::uint16_t port, Timestamp now) const;
