@@ -17,6 +17,7 @@ RUN_PACKAGES=(iptables nftables iproute2)
 TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
   chromium tcpdump curl conntrack openssl util-linux procps python3 python3-dnspython
+  iputils-ping
 )
 # What only tools/capture-pcaps needs besides: an FTP server, and a client for the time. No time server: each would take the place
 # of the machine's own.

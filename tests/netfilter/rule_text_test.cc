@@ -25,6 +25,7 @@ struct GoldenCase {
   Family family;
   unsigned queues;
   bool tunnels = false;
+  bool icmp = false;
   const char* cgroup = "";
 };
 
@@ -37,6 +38,10 @@ RulePlan plan_of(const GoldenCase& golden) {
   plan.generation = golden.mode == policy::Mode::kObserve ? kObserveGeneration : Generation{9};
   plan.queues = golden.queues;
   if (golden.tunnels) plan.ip_protocols = {4, 47};
+  if (golden.icmp) {
+    plan.ip_protocols = {1, 51, 58, 132};
+    plan.icmp_types = {8, 13, 128};
+  }
   plan.cgroup = golden.cgroup;
   if (!plan.cgroup.empty()) plan.first_queue = 256;
   return plan;
@@ -51,12 +56,15 @@ constexpr GoldenCase kGolden[] = {
     {"enforce-forward-v6", kEnforce, false, true, Family::kIpv6, 2},
     {"enforce-both-v4", kEnforce, true, true, Family::kIpv4, 2},
     {"enforce-both-tunnels-v4", kEnforce, true, true, Family::kIpv4, 2, true},
+    {"enforce-both-icmp-v4", kEnforce, true, true, Family::kIpv4, 2, false, true},
+    {"enforce-both-icmp-v6", kEnforce, true, true, Family::kIpv6, 2, false, true},
+    {"observe-both-icmp-v6", kObserve, true, true, Family::kIpv6, 2, false, true},
     {"observe-output-v4", kObserve, true, false, Family::kIpv4, 2},
     {"observe-output-v6", kObserve, true, false, Family::kIpv6, 2},
     {"observe-forward-v4", kObserve, false, true, Family::kIpv4, 1},
-    {"enforce-cgroup-v4", kEnforce, true, false, Family::kIpv4, 2, false, "user.slice/sallyport-run-7"},
-    {"enforce-cgroup-v6", kEnforce, true, false, Family::kIpv6, 1, false, "user.slice/app-\\x2d \"a\".scope/sallyport-run-7"},
-    {"observe-cgroup-v4", kObserve, true, false, Family::kIpv4, 1, false, "sallyport-run-7"},
+    {"enforce-cgroup-v4", kEnforce, true, false, Family::kIpv4, 2, false, false, "user.slice/sallyport-run-7"},
+    {"enforce-cgroup-v6", kEnforce, true, false, Family::kIpv6, 1, false, false, "user.slice/app-\\x2d \"a\".scope/sallyport-run-7"},
+    {"observe-cgroup-v4", kObserve, true, false, Family::kIpv4, 1, false, false, "sallyport-run-7"},
 };
 
 std::vector<std::string> lines_of(const std::string& text) {
