@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Whose a flow is: users, groups, cgroups and units of this host; sources and interfaces of workloads behind a gateway."""
 
+import json
 import os
 import sys
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from support import Suite, Testbed, Servers, binary, expect, expect_equal, policy_text, skip_unless_possible
 from support.clients import Clients
 from support.daemon import Sallyport
-from support.proc import run
+from support.proc import run, wait_until
 from support.suite import skip
 from support.world import world
 
@@ -206,6 +207,101 @@ cgroups = ["/"]
                     expect_equal((result.code == 0, result.out.strip()), (allowed, f"vhost {name}" if allowed else ""), result.describe())
 
 
+CONTAINER_SCOPES = """
+[scopes.web]
+containers = ["web-*"]
+[scopes.shop]
+containers = ["compose:shop/front"]
+"""
+CONTAINER_RULES = (rule('"allowed.test"', "web") + rule('"other.test"', "shop") + rule('"denied.test"', "web", "deny") + rule('"denied.test"'))
+
+
+class Engine:
+    """Engine is a container engine's API, as the program sees it at /run/podman/podman.sock; nobody else does."""
+
+    def __init__(self, bed):
+        self.folder = bed.scratch / "engine"
+        (self.folder / "podman").mkdir(parents=True)
+        self.state = bed.scratch / "containers.json"
+        self.set()
+        process = bed.spawn("firewall", "engine", [sys.executable, "-B", str(Path(__file__).with_name("support") / "engine.py"),
+                                                   str(self.folder / "podman" / "podman.sock"), str(self.state)])
+        expect(wait_until(lambda: "listening" in process.out(), 5.0), process.err())
+        # The program in a mount namespace of its own, with this folder for its /run.
+        self.program = bed.scratch / "sallyport-with-engine"
+        self.program.write_text(f"""#!/bin/sh
+exec unshare -m sh -c 'mount --bind {self.folder} /run && exec "$0" "$@"' {binary()} "$@"
+""")
+        self.program.chmod(0o755)
+
+    def set(self, *containers: dict) -> None:
+        new = self.state.with_suffix(".new")
+        new.write_text(json.dumps(list(containers)))
+        new.rename(self.state)
+
+
+def container(digit: str, name: str, addresses: tuple[str, str] = ("", ""), service: str = "", pid: int = 0) -> dict:
+    project, _, part = service.partition("/")
+    labels = {"com.docker.compose.project": project, "com.docker.compose.service": part} if service else {}
+    return {"Id": digit * 64, "Names": [f"/{name}"], "Labels": labels, "Pid": pid,
+            "NetworkSettings": {"Networks": {"net": {"IPAddress": addresses[0], "GlobalIPv6Address": addresses[1]}}}}
+
+
+@contextmanager
+def program(path: Path):
+    previous = os.environ.get("SALLYPORT")
+    os.environ["SALLYPORT"] = str(path)
+    try:
+        yield
+    finally:
+        if previous is None:
+            del os.environ["SALLYPORT"]
+        else:
+            os.environ["SALLYPORT"] = previous
+
+
+def containers_behind(suite: Suite) -> None:
+    """Containers behind a gateway are known by their addresses."""
+    with Testbed("gateway") as bed, Servers(bed) as servers:
+        servers.start_web()
+        clients, engine = Clients(bed, servers), Engine(bed)
+        own = (bed.client_address(4), bed.client_address(6))
+        with program(engine.program), Sallyport(bed, policy_text(bed, CONTAINER_RULES, extra=CONTAINER_SCOPES)):
+            for what, listed, allowed in (
+                    ("not known", [], []),
+                    ("web-1, started behind the rules", [container("a", "web-1", own)], ["allowed.test"]),
+                    ("of the service shop/front", [container("a", "shop-front-1", own, "shop/front")], ["other.test", "denied.test"]),
+                    ("of another service", [container("a", "x", own, "shop/back")], ["denied.test"]),
+                    ("two at one address", [container("a", "web-1", own), container("b", "db", own)], []),
+                    ("web-1 gone, its address another's", [container("b", "db", own)], ["denied.test"])):
+                engine.set(*listed)
+                for family in (4, 6):
+                    with suite.case(f"containers v{family}: a workload that is {what}"):
+                        def pages() -> list[str]:
+                            names = ("allowed.test", "other.test", "denied.test")
+                            return [name for name in names if clients.curl(f"https://{name}/", family).out.strip() == f"vhost {name}"]
+                        wait_until(lambda: pages() == allowed, 4.0, 0.2)
+                        expect_equal(pages(), allowed, "pages")
+
+
+def containers_here(suite: Suite) -> None:
+    """A container in the host's network is known by its cgroup."""
+    with cgroups(f"{NAME}/box"), Testbed("host") as bed, Servers(bed) as servers:
+        servers.start_web()
+        it, engine = Host(bed, servers), Engine(bed)
+        sleeper = bed.spawn("client", "box", ["sh", "-c", "sleep 60"])
+        (ROOT / NAME / "box" / "cgroup.procs").write_text(str(sleeper.pid))
+        engine.set(container("a", "web-1", pid=sleeper.pid))
+        with program(engine.program), Sallyport(bed, policy_text(bed, CONTAINER_RULES, extra=CONTAINER_SCOPES)):
+            for family in (4, 6):
+                with suite.case(f"containers v{family}: one in the host's network, and a process that is in none"):
+                    it.expect_page(f"{NAME}/box", "allowed.test", family)
+                    it.expect_none(f"{NAME}/box", "denied.test", family)
+                    it.expect_none("", "allowed.test", family)
+                    it.expect_page("", "denied.test", family)
+        sleeper.stop()
+
+
 def body(suite: Suite) -> None:
     with cgroups(f"{NAME}/ci-1/below", f"{NAME}/agent", f"{NAME}.slice/{NAME}-a.service", f"{NAME}.slice/x.scope/{NAME}-a.service"):
         with Testbed("host") as bed, Servers(bed) as servers:
@@ -217,6 +313,8 @@ def body(suite: Suite) -> None:
                     host(suite, Host(bed, servers), family)
                 suite.on_failure = None
     gateway(suite)
+    containers_behind(suite)
+    containers_here(suite)
 
 
 if __name__ == "__main__":
