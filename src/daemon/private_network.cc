@@ -193,7 +193,9 @@ std::string undo(const NetworkPlan& plan) {
       note(run(removal));
     }
   }
-  if (::access(("/proc/sys/net/ipv4/conf/" + plan.host_link).c_str(), F_OK) == 0) note(run({"ip", "link", "del", plan.host_link}));
+  // It goes with the gateway's namespace, which may be on its way out just now.
+  const auto linked = [&] { return ::access(("/proc/sys/net/ipv4/conf/" + plan.host_link).c_str(), F_OK) == 0; };
+  if (const Outcome removed = linked() ? run({"ip", "link", "del", plan.host_link}) : Outcome(); linked()) note(removed);
   if (plan.forwarding_was_off && !others_run(plan.host_link) && !write_text(kForwarding, "0\n")) note(std::unexpected("cannot reset net.ipv4.ip_forward"));
   (void)::unlink(plan.resolv_conf_path.c_str());
   return errors;
