@@ -129,7 +129,7 @@ Flow* Inspector::Impl::open_flow(const Packet& packet, const FlowKey& key) {
   flow.opened = flow.last_seen = now_;
   flow.uid = packet.uid;
   flow.client_link = packet.in_link;
-  flow.scopes = scopes_of(packet, key.client.address);
+  flow.scopes = scopes_of(packet, key);
   flow.tunnel = inside_.tunnel;
   flow.carrier = inside_.carrier;
   increment(counters.flows_opened);
@@ -144,9 +144,16 @@ bool Inspector::Impl::is_misplaced(const Flow& flow, const Packet& packet) {
 
 // scopes_of tells whose a flow is. Inside a tunnel anyone may write any source address: there it is whose the
 // tunnel is.
-policy::ScopeSet Inspector::Impl::scopes_of(const Packet& packet, const IpAddress& client) const {
+policy::ScopeSet Inspector::Impl::scopes_of(const Packet& packet, const FlowKey& key) const {
   if (inside_.id != 0) return inside_.scopes;
-  return policy_->scopes_of({client, packet.in_interface, packet.uid});
+  policy::ScopeFacts facts{.source = key.client.address, .interface = packet.in_interface, .uid = packet.uid, .gid = packet.gid};
+  if (options_.owner_of) {
+    const FlowOwner owner = packet.origin == Origin::kOriginal ? options_.owner_of(key, packet) : FlowOwner{.unknown = true};
+    facts.cgroup = owner.cgroup;
+    facts.containers = owner.containers;
+    facts.owner_unknown = owner.unknown;
+  }
+  return policy_->scopes_of(facts);
 }
 
 void Inspector::Impl::close_flow(Flow& flow) {

@@ -59,7 +59,7 @@ class Inspector::Impl {
   Flow* open_flow(const Packet& packet, const FlowKey& key);
   void close_flow(Flow& flow);
   static bool is_misplaced(const Flow& flow, const Packet& packet);
-  policy::ScopeSet scopes_of(const Packet& packet, const IpAddress& client) const;
+  policy::ScopeSet scopes_of(const Packet& packet, const FlowKey& key) const;
   void touch(Flow& flow);
   bool observing() const;
   void expire_waiting(Flow& flow);

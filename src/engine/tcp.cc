@@ -78,7 +78,7 @@ void Inspector::Impl::turn_if_misread(Flow& flow, const Packet& packet, const pa
   if (from_client ? !looks_like_server(ip.payload) : !looks_like_client(ip.payload)) return;
   flow.key = flow.key.reversed();
   flow.client_base_known = flow.server_base_known = false;
-  flow.scopes = scopes_of(packet, flow.key.client.address);
+  flow.scopes = scopes_of(packet, flow.key);
 }
 
 // repeats_syn tells whether a SYN is the one that began the flow, sent again. Not so once the flow was judged by

@@ -27,7 +27,21 @@ ScopeSet ScopeTable::scopes_of(const ScopeFacts& facts) const {
   if (facts.uid) {
     if (const auto found = users.find(*facts.uid); found != users.end()) set |= found->second;
   }
-  return set;
+  if (facts.gid) {
+    if (const auto found = groups.find(*facts.gid); found != groups.end()) set |= found->second;
+  }
+  if (!facts.cgroup.empty()) {
+    for (const auto& [pattern, scopes] : cgroups) {
+      if (pattern.matches(facts.cgroup)) set |= scopes;
+    }
+  }
+  return set | facts.containers | (facts.owner_unknown ? kUnknownOwner : 0);
+}
+
+bool ContainerScope::matches(std::string_view container, std::string_view compose_project,
+                             std::string_view compose_service) const {
+  if (project.empty()) return matches_glob(name, container);
+  return !compose_service.empty() && matches_glob(project, compose_project) && matches_glob(name, compose_service);
 }
 
 IpAddress CompiledRules::plain(const IpAddress& address) const {

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cgroup_pattern.h"
 #include "name_arena.h"
 #include "name_hash.h"
 #include "name_port_table.h"
@@ -26,6 +27,10 @@ struct ScopeTable {
   PrefixMap<ScopeSet> sources;
   absl::flat_hash_map<std::string, ScopeSet, NameHash, NameEqual> interfaces;
   absl::flat_hash_map<std::uint32_t, ScopeSet> users;
+  absl::flat_hash_map<std::uint32_t, ScopeSet> groups;
+  std::vector<std::pair<CgroupPattern, ScopeSet>> cgroups;
+  std::vector<ContainerScope> containers;
+  ScopeSet by_owner = 0;  // Scopes that go by cgroup or container.
 
   ScopeSet scopes_of(const ScopeFacts& facts) const;
 };

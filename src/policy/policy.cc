@@ -167,6 +167,14 @@ IpAddress Policy::plain(const IpAddress& address) const {
   return compiled_->plain(address);
 }
 
+bool Policy::has_cgroups() const {
+  return !compiled_->scopes.cgroups.empty();
+}
+
+std::span<const ContainerScope> Policy::containers() const {
+  return compiled_->scopes.containers;
+}
+
 bool Policy::may_be_private(const DomainName& name) const {
   return compiled_->private_names.has(name.text());
 }

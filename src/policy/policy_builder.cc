@@ -153,6 +153,10 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
     target_hashes_[i] = inserter.hash();
     sum += hash_of(draft.terms, draft.info, inserter.hash(), scope_hashes);
   }
+  // Behind the hashes: the bit is no scope of the policy's own.
+  for (RuleTerms& rule : out.rules) {
+    if (rule.action == Action::kDeny && (rule.scopes & (out.scopes.by_owner | kNoScope)) != 0) rule.scopes |= kUnknownOwner;
+  }
   list_exact_names(drafts, out);
   out.name_ports.build(named);
   for (std::size_t i = 0; i < out.rules.size(); ++i) {

@@ -36,7 +36,7 @@ constexpr Case kCases[] = {
     {"GuardsAreLater", "[[guards]]\nname = \"x\"\n", "p.toml:2:3: guards: not supported yet"},
     {"ListenersAreLater", "[listeners]\n", "p.toml:2:2: listeners: not supported yet"},
     {"ResolveIsLater", "[[rules]]\nto = \"a.example\"\nresolve = [\"GET\"]\n", "p.toml:4:1: rules[0].resolve: not supported yet"},
-    {"CgroupsAreLater", "[scopes.a]\ncgroups = [\"/x\"]\n", "p.toml:3:1: scopes.a.cgroups: not supported yet"},
+    {"CgroupsArePaths", "[scopes.a]\ncgroups = [\"x\"]\n", "p.toml:3:12: scopes.a.cgroups: \"x\": a cgroup is a path from the root of cgroup2, such as \"/system.slice/ci.service\""},
     {"DuplicateTomlKey", "rules = []\nrules = []\n", "p.toml:3:9: not valid TOML: Error while parsing key-value pair: cannot redefine existing array 'rules'"},
     // Types and words
     {"RulesIsNoList", "rules = 1\n", "p.toml:2:9: rules: expected a list of tables; begin each rule with [[rules]]"},
@@ -270,8 +270,8 @@ TEST(PolicyProblemsTest, DenyRulesMayHaveWildcardsOverPublicSuffixes) {
 
 TEST(PolicyProblemsTest, TooManyScopesAreRefused) {
   std::string text = "version = 1\n";
-  for (int i = 0; i < 64; ++i) text += "[scopes.s" + std::to_string(100 + i) + "]\nusers = 0\n";
-  EXPECT_THAT(problems(text), ElementsAre("p.toml:128:9: scopes.s163: a policy has at most 63 scopes"));
+  for (int i = 0; i < 63; ++i) text += "[scopes.s" + std::to_string(100 + i) + "]\nusers = 0\n";
+  EXPECT_THAT(problems(text), ElementsAre("p.toml:126:9: scopes.s162: a policy has at most 62 scopes"));
 }
 
 }  // namespace

@@ -33,6 +33,13 @@ struct BindingMiss {
   DomainName name{};  // What the flow's bytes claim; empty for a protocol without a name, or before it is read.
 };
 
+// FlowOwner is what only the host knows of who opened a flow.
+struct FlowOwner {
+  std::string_view cgroup{};        // policy::ScopeFacts::cgroup. Valid until the next question.
+  policy::ScopeSet containers = 0;  // policy::ScopeFacts::containers
+  bool unknown = false;             // policy::ScopeFacts::owner_unknown
+};
+
 struct InspectorOptions {
   std::size_t flows = kFlowsPerWorker;
   std::size_t stream_windows = kStreamWindowsPerWorker;
@@ -60,6 +67,9 @@ struct InspectorOptions {
   // look these names up again and bind. Called once for each kind of wait that the flow has (SYN, first datagrams,
   // claimed name), on the worker's thread; must not block. Absent: such flows are denied at once, as nothing could come.
   std::function<void(const BindingMiss&)> on_miss;
+  // Called once for each flow that is opened from the side that is inspected, with its first packet, on the worker's thread.
+  // Absent: no flow has a cgroup or a container (a capture).
+  std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of;
 };
 
 // Release answers for a packet that was held. Releases of one flow come in the order of arrival and

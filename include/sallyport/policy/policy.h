@@ -74,9 +74,12 @@ struct Dns {
   Duration miss_wait = std::chrono::seconds(1);  // How long a flow to an unbound address waits. 0: not at all.
 };
 
-// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 63 scopes.
+// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 62 scopes. The last two bits are no scopes.
 using ScopeSet = std::uint64_t;
-inline constexpr std::size_t kScopesMax = 63;
+inline constexpr std::size_t kScopesMax = 62;
+// Of flows whose cgroup or container should be known and is not: deny rules for scopes by cgroup or container have it, too,
+// and allow rules never do. So what is not known counts against a flow.
+inline constexpr ScopeSet kUnknownOwner = ScopeSet{1} << 62;
 // Of rules for the flows that are in no scope (scope = "none"); no flow has it.
 inline constexpr ScopeSet kNoScope = ScopeSet{1} << 63;
 
@@ -88,6 +91,19 @@ struct ScopeFacts {
   IpAddress source;
   std::string_view interface;  // Inside interface, or empty.
   std::optional<std::uint32_t> uid;
+  std::optional<std::uint32_t> gid;
+  std::string_view cgroup{};     // Of the local socket, below the cgroup2 root ("/..."); empty: none, or not known.
+  ScopeSet containers = 0;       // The scopes of its container.
+  bool owner_unknown = false;    // Cgroup or container should be known, and one is not.
+};
+
+// ContainerScope names containers of a scope. In both texts a "*" stands for any octets.
+struct ContainerScope {
+  std::string name;     // A container's name; of a compose service, the service's.
+  std::string project;  // Of a compose service; empty: it is none.
+  ScopeSet scopes = 0;
+
+  bool matches(std::string_view container, std::string_view compose_project, std::string_view compose_service) const;
 };
 
 // FlowQuery asks for one name of a flow. Views are borrowed for the call.
@@ -175,6 +191,9 @@ class Policy {
 
   // Thread-safe; no allocation; cost grows with the labels of the name, not with the rules.
   ScopeSet scopes_of(const ScopeFacts& facts) const;
+  // has_cgroups tells whether any scope goes by cgroups; containers lists those that scopes name.
+  bool has_cgroups() const;
+  std::span<const ContainerScope> containers() const;
   PolicyMatch match(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet scopes, Transport transport, const IpAddress& destination,
                           std::uint16_t port, Timestamp now) const;
