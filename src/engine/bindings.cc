@@ -11,6 +11,9 @@ bool carries_name(Protocol protocol) {
   return protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp || protocol == Protocol::kDtls;
 }
 
+// on_condition tells an allowance that something else must bear out.
+bool on_condition(const policy::PolicyMatch& match) { return match.needs_host_key || match.needs_tls; }
+
 bool denies_by_rule(const policy::PolicyMatch& match) {
   return match.action == policy::Action::kDeny && match.rule != kNoRule;
 }
@@ -35,6 +38,7 @@ bool Inspector::Impl::is_own(const Flow& flow) const {
 }
 
 policy::FlowQuery Inspector::Impl::query_of(const Flow& flow, Protocol protocol) const {
+  const bool upgraded = flow.session.upgraded && protocol == Protocol::kTls;
   return {.scopes = flow.scopes,
           .transport = flow.key.transport,
           .protocol = protocol,
@@ -42,7 +46,9 @@ policy::FlowQuery Inspector::Impl::query_of(const Flow& flow, Protocol protocol)
           .port = flow.key.server.port,
           .now = now_,
           .host_key = flow.ssh.host_key_known ? &flow.ssh.host_key : nullptr,
-          .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known};
+          .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known,
+          .upgraded_from = upgraded ? flow.session.read.protocol : Protocol::kUnknown,
+          .by_claim_alone = upgraded && flow.hello_named};
 }
 
 // match asks the policy: for what the message claims, and where that does not allow it, for what the address is known as.
@@ -132,7 +138,7 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
       allowed = nullptr;
       break;
     }
-    if (one.action == policy::Action::kAllow && (allowed == nullptr || (by_name.needs_host_key && !one.needs_host_key))) {
+    if (one.action == policy::Action::kAllow && (allowed == nullptr || (on_condition(by_name) && !on_condition(one)))) {
       allowed = &name;
       by_name = one;
     }
@@ -145,7 +151,8 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
     by_name = allower_of_address(flow, protocol, further);
     if (by_name.action == policy::Action::kAllow) allowed = &further;
   }
-  if (denies_by_rule(match) || match.action == policy::Action::kAllow || allowed == nullptr) return match;
+  const bool freer = match.needs_tls && allowed != nullptr && !by_name.needs_tls;
+  if (denies_by_rule(match) || (match.action == policy::Action::kAllow && !freer) || allowed == nullptr) return match;
   use_binding(flow, *allowed);
   if (has_claim) return by_name;
   flow.name = *allowed;

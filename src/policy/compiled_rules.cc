@@ -53,14 +53,18 @@ struct Findings {
   RuleId nearest = kNoRule;
   RuleId unbound = kNoRule;
   RuleId other_host_key = kNoRule;
+  RuleId wants_tls = kNoRule;  // Allows, if TLS comes first.
   bool allowed_by_name = false;
 };
 
 }  // namespace
 
 PolicyMatch CompiledRules::match(const FlowQuery& query) const {
-  const RuleProtocols protocols = protocols_of_flow(query.transport, query.protocol);
-  const auto by_name = static_cast<RuleProtocols>(query.claimed ? protocols : protocols & ~kNamedProtocols);
+  const bool upgraded = query.upgraded_from != Protocol::kUnknown;
+  const RuleProtocols protocols = protocols_of_flow(query.transport, query.protocol) |
+                                  (upgraded ? protocols_of_flow(query.transport, query.upgraded_from) : RuleProtocols{0});
+  const RuleProtocols claiming = query.by_claim_alone ? kNamedProtocols | kUpgradeProtocols : kNamedProtocols;
+  const auto by_name = static_cast<RuleProtocols>(query.claimed ? protocols : protocols & ~claiming);
   Findings found;
   const auto consider = [&](RuleId id, bool named) {
     const RuleTerms& rule = rules[id];
@@ -79,6 +83,8 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
       const bool accepted = query.host_key != nullptr && accepts_key(*rule.host_keys, query);
       const bool pending = query.host_key == nullptr && query.host_key_pending;
       place = accepted ? &found.allow : pending ? &found.pinned : &found.other_host_key;
+    } else if (rule.starttls == Starttls::kRequire && !upgraded && (rule.protocols & protocols & kUpgradeProtocols) != 0) {
+      place = &found.wants_tls;
     }
     *place = first_of(*place, id);
     found.allowed_by_name |= named && place == &found.allow;
@@ -88,11 +94,14 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
   PolicyMatch result;
   if (found.deny != kNoRule) {
     result.rule = found.deny;
-  } else if (found.allow != kNoRule || found.pinned != kNoRule || defaults.action == Action::kAllow) {
+  } else if (found.allow != kNoRule || found.pinned != kNoRule || found.wants_tls != kNoRule || defaults.action == Action::kAllow) {
+    const RuleId on_condition = first_of(found.pinned, found.wants_tls);
+    const bool conditional = found.allow == kNoRule && defaults.action == Action::kDeny;
     result.action = Action::kAllow;
-    result.rule = found.allow != kNoRule ? found.allow : found.pinned;
+    result.rule = found.allow != kNoRule ? found.allow : on_condition;
     result.by_name = found.allowed_by_name;
-    result.needs_host_key = found.allow == kNoRule && found.pinned != kNoRule && defaults.action == Action::kDeny;
+    result.needs_host_key = conditional && found.pinned != kNoRule;
+    result.needs_tls = conditional && found.wants_tls != kNoRule;
   } else {
     result.nearest = found.nearest;
     result.unbound = found.unbound;

@@ -56,7 +56,7 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"rules", "ech", "\"strip\", \"deny\" or \"allow\"", "dns.ech"},
     {"rules", "methods", "", "", kLater},
     {"rules", "paths", "", "", kLater},
-    {"rules", "starttls", "", "", kLater},
+    {"rules", "starttls", "\"allow\" or \"require\"", "\"allow\""},
     {"rules", "ice", "", "", kLater},
     {"rules", "proxy", "", "", kLater},
     {"rules", "resolve", "", "", kLater},

@@ -31,7 +31,7 @@ struct RuleWord {
   bool carries_name = false;
   std::array<std::uint16_t, 4> ports{};  // Its own ones (IANA); 0: no more.
   std::uint8_t ip_protocol = 0;  // Of what goes over IP itself and has no ports.
-  bool server_greets = false;    // Known only once both sides have spoken, the server first.
+  bool server_greets = false;    // The server speaks first, and is waited for.
 };
 inline constexpr std::array<RuleWord, 40> kRuleWords = {{
     {"tls", Protocol::kTls, true, false, true, {443}},
@@ -48,7 +48,7 @@ inline constexpr std::array<RuleWord, 40> kRuleWords = {{
     {"geneve", Protocol::kGeneve, false, true, false, {6081}},
     {"teredo", Protocol::kTeredo, false, true, false, {3544}},
     {"dtls", Protocol::kDtls, false, true, true, {}},
-    {"smtp", Protocol::kSmtp, true, false, false, {25, 587}},
+    {"smtp", Protocol::kSmtp, true, false, false, {25, 587}, 0, true},
     {"stun", Protocol::kStun, true, true, false, {3478}},
     {"ntp", Protocol::kNtp, false, true, false, {123}},
     {"dhcp", Protocol::kDhcp, false, true, false, {67, 68, 546, 547}},
@@ -94,10 +94,12 @@ constexpr RuleProtocols bit_of_word(std::string_view word) {
   return bits_of_words([word](const RuleWord& known) { return known.word == word; });
 }
 inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_word("udp"), kSshBit = bit_of_word("ssh"),
-                               kDnsBit = bit_of_word("dns");
+                               kDnsBit = bit_of_word("dns"), kTlsBit = bit_of_word("tls");
 inline constexpr RuleProtocols kHelloProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("dtls");
 inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
 inline constexpr RuleProtocols kGreetingProtocols = bits_of_words([](const RuleWord& word) { return word.server_greets; });
+// Those that TLS may begin in, and whose hello then has a name (STARTTLS and its kin).
+inline constexpr RuleProtocols kUpgradeProtocols = bit_of_word("smtp") | bit_of_word("imap") | bit_of_word("pop3") | bit_of_word("ftp");
 inline constexpr RuleProtocols kTransportProtocols = kTcpBit | kUdpBit;
 // IP protocols of their own, without ports, and their numbers; ascending.
 inline constexpr RuleProtocols kPortlessProtocols = bits_of_words([](const RuleWord& word) { return word.ip_protocol != 0; });
@@ -165,6 +167,7 @@ struct PortRange {
 };
 
 inline constexpr std::array<std::string_view, 3> kEchWords = {"strip", "deny", "allow"};   // In the order of Ech.
+inline constexpr std::array<std::string_view, 2> kStarttlsWords = {"allow", "require"};  // In the order of Starttls.
 inline constexpr std::array<std::string_view, 2> kBindWords = {"strict", "any"};  // In the order of Bind.
 
 enum class NameForm : std::uint8_t {
@@ -191,6 +194,7 @@ struct RuleTerms {
   Timestamp expires = kNever;
   Bind bind = Bind::kStrict;                   // Of the names among its targets.
   std::shared_ptr<const HostKeys> host_keys;  // Null: any key.
+  Starttls starttls = Starttls::kAllow;
 };
 
 // needs_addresses tells the rules whose names count only at addresses that are known to have them.

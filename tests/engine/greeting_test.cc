@@ -51,7 +51,7 @@ class GreetingTest : public ::testing::Test {
   std::uint16_t client_port_ = 40'000;
 };
 
-TEST_F(GreetingTest, EachIsKnownByWhatBothSidesSayAndHandedOver) {
+TEST_F(GreetingTest, EachIsKnownByWhatBothSidesSay) {
   for (const Session& session : sessions()) {
     TcpConversation tcp = connect(session.port);
     EXPECT_EQ(fw_.server(tcp.server_data(session.greeting)).decision.verdict, Verdict::kAccept) << session.name;
@@ -61,7 +61,8 @@ TEST_F(GreetingTest, EachIsKnownByWhatBothSidesSayAndHandedOver) {
     EXPECT_EQ(fw_.verdicts().back().protocol, session.protocol) << session.name;
     EXPECT_EQ(fw_.verdicts().back().verdict, FlowVerdict::kAllow) << session.name;
     const auto next = fw_.server(tcp.server_data("more"s));
-    EXPECT_EQ(next.decision.mark, FlowMark::kAllow) << session.name;
+    // TLS could still begin in the others (judge_upgrade.cc).
+    EXPECT_EQ(next.decision.mark, session.protocol == Protocol::kMysql ? FlowMark::kAllow : FlowMark::kWatch) << session.name;
   }
 }
 
@@ -81,6 +82,7 @@ TEST_F(GreetingTest, AnotherProtocolsRuleDoesNotAllowIt) {
 TEST_F(GreetingTest, AClientThatSpeaksFirstWaitsForTheWholeGreeting) {
   for (const Session& session : sessions()) {
     if (session.protocol == Protocol::kMysql) continue;  // What its client says is made of the greeting.
+    if (session.answer.starts_with("AUTH TLS")) continue;  // Refused: it asks for TLS before the server has spoken.
     TcpConversation tcp = connect(session.port);
     EXPECT_EQ(fw_.client(tcp.client_data(session.answer)).decision.verdict, Verdict::kHold) << session.name;
     const std::size_t cut = session.greeting.size() - 3;

@@ -86,6 +86,11 @@ inline constexpr std::size_t kBindingsFileMax = 64u << 20;     // kBindings of t
 // --- SSH -------------------------------------------------------------------------------------------
 inline constexpr std::size_t kSshIdentificationMax = 255;  // RFC 4253 §4.2, CR LF included.
 
+// --- Upgrades to TLS -------------------------------------------------------------------------------
+inline constexpr std::size_t kUpgradeLineMax = 12'288;  // RFC 4954 §4: of a SASL exchange; commands have 512.
+inline constexpr std::uint16_t kUpgradeUnansweredMax = 4'096;  // Commands sent ahead of their answers (RFC 2920).
+static_assert(kUpgradeLineMax <= kStreamAheadMax, "a line must fit before it is judged");
+
 // --- QUIC ------------------------------------------------------------------------------------------
 inline constexpr std::size_t kQuicConnectionIdMax = 20;     // RFC 9000 §17.2
 inline constexpr std::size_t kQuicInitialsPerFlowMax = 32;  // Datagrams held until the hello is whole.

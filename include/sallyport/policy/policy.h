@@ -31,6 +31,8 @@ enum class Bind : std::uint8_t { kStrict, kAny };
 // Ech is what happens with Encrypted Client Hello (RFC 9849): its keys are taken out of HTTPS and SVCB answers, each
 // hello that carries the extension is denied, or both are left alone and the outer name decides.
 enum class Ech : std::uint8_t { kStrip, kDeny, kAllow };
+// Starttls says whether a session that can go over to TLS may carry mail, login or data before it does.
+enum class Starttls : std::uint8_t { kAllow, kRequire };
 enum class OnExit : std::uint8_t { kClosed, kOpen };
 
 struct Defaults {
@@ -101,6 +103,10 @@ struct FlowQuery {
   // SSH: the SHA-256 of the server's host key. While it is null a rule with host_keys matches if `host_key_pending`.
   const std::array<std::uint8_t, 32>* host_key = nullptr;
   bool host_key_pending = false;
+  // The protocol that TLS began in (STARTTLS and its kin): rules for it match beside those for tls.
+  Protocol upgraded_from = Protocol::kUnknown;
+  // The hello behind such an upgrade has a server name: rules for that protocol go by the claimed name alone.
+  bool by_claim_alone = false;
 };
 
 struct PolicyMatch {
@@ -114,6 +120,8 @@ struct PolicyMatch {
   RuleId other_host_key = kNoRule;
   // Allowed, provided that the host key is one of the rule's: ask again once it is known.
   bool needs_host_key = false;
+  // Allowed, provided that mail, login and data wait for TLS (Starttls::kRequire): ask again once that has begun.
+  bool needs_tls = false;
   // Allowed, and some rule that allows has the name.
   bool by_name = false;
 };
@@ -189,7 +197,8 @@ class Policy {
   // ssh_at tells whether an allow rule for ssh, whatever its targets, is in force for these scopes and this port: the
   // server's first bytes are wanted then, which may come before the client's.
   bool ssh_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const;
-  // greeting_at tells the same of the protocols that are known only by what the server says first (FTP, IMAP, POP3, MySQL).
+  // greeting_at tells the same of the protocols whose server speaks first, and by that is known (FTP, IMAP,
+  // POP3, MySQL) or followed (SMTP).
   bool greeting_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const;
   Ech ech_of(RuleId rule) const;
 
