@@ -15,6 +15,7 @@ Reason refusal_reason(StepKind kind) {
     case StepKind::kMalformed: return Reason::kMalformed;
     case StepKind::kAmbiguous: return Reason::kAmbiguous;
     case StepKind::kTooLong: return Reason::kTooLong;
+    case StepKind::kOtherSecurity: return Reason::kProtocolNotAllowed;
     case StepKind::kNeedMore:
     case StepKind::kRead:
     case StepKind::kAsks:
@@ -35,8 +36,11 @@ bool Inspector::Impl::follows_session(const Flow& flow) {
 bool Inspector::Impl::begin_session(Flow& flow) {
   if (!judge(flow, flow.stage, {})) return false;
   flow.watch = true;
-  // Where nobody waited for the greeting, it passed before the client's first bytes made the flow one that is watched.
-  if (!flow.greeting_wanted && flow.server != nullptr) flow.server->skip(flow.server->contiguous().size());
+  // Where nobody waited for the greeting, it passed before the flow was watched: what is read begins behind it.
+  if (!flow.greeting_wanted && flow.stage == Protocol::kSmtp) {
+    windows_.release(flow.server);
+    flow.server_base_known = flow.server_base_guessed = false;
+  }
   flow.session.read = parsers::begin_upgrade_session(flow.stage, flow.greeting_wanted);
   return read_session_server(flow);
 }

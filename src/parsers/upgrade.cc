@@ -104,15 +104,25 @@ ReplyLine read_reply_line(UpgradeSession& session, ByteSpan bytes) {
 }
 
 bool can_upgrade(Protocol protocol) {
-  return protocol == Protocol::kSmtp || protocol == Protocol::kImap || protocol == Protocol::kPop3 || protocol == Protocol::kFtp;
+  switch (protocol) {
+    case Protocol::kSmtp:
+    case Protocol::kImap:
+    case Protocol::kPop3:
+    case Protocol::kFtp:
+    case Protocol::kPostgresql:
+    case Protocol::kMysql:
+    case Protocol::kLdap:
+    case Protocol::kXmpp: return true;
+    default: return false;
+  }
 }
 
 UpgradeSession begin_upgrade_session(Protocol protocol, bool greeting) {
   UpgradeSession session;
   session.protocol = protocol;
   session.greeting = greeting;
-  // IMAP's greeting is no answer.
-  session.unanswered = greeting && protocol != Protocol::kImap ? 1 : 0;
+  const bool answers = protocol == Protocol::kSmtp || protocol == Protocol::kPop3 || protocol == Protocol::kFtp;
+  session.unanswered = greeting && answers ? 1 : 0;
   return session;
 }
 
@@ -125,6 +135,10 @@ UpgradeStep read_upgrade_client(UpgradeSession& session, ByteSpan bytes) {
     case Protocol::kFtp: return read_ftp_client(session, bytes);
     case Protocol::kPop3: return read_pop3_client(session, bytes);
     case Protocol::kImap: return read_imap_client(session, bytes);
+    case Protocol::kPostgresql: return read_postgresql_client(session, bytes);
+    case Protocol::kMysql: return read_mysql_client(session, bytes);
+    case Protocol::kLdap: return read_ldap_client(session, bytes);
+    case Protocol::kXmpp: return read_xmpp_client(session, bytes);
     default: return failed(Kind::kEnds);
   }
 }
@@ -136,6 +150,10 @@ UpgradeStep read_upgrade_server(UpgradeSession& session, ByteSpan bytes) {
     case Protocol::kFtp: return read_ftp_server(session, bytes);
     case Protocol::kPop3: return read_pop3_server(session, bytes);
     case Protocol::kImap: return read_imap_server(session, bytes);
+    case Protocol::kPostgresql: return read_postgresql_server(session, bytes);
+    case Protocol::kMysql: return read_mysql_server(session, bytes);
+    case Protocol::kLdap: return read_ldap_server(session, bytes);
+    case Protocol::kXmpp: return read_xmpp_server(session, bytes);
     default: return failed(Kind::kEnds);
   }
 }

@@ -58,5 +58,13 @@ Step read_pop3_client(UpgradeSession& session, ByteSpan bytes);
 Step read_pop3_server(UpgradeSession& session, ByteSpan bytes);
 Step read_imap_client(UpgradeSession& session, ByteSpan bytes);
 Step read_imap_server(UpgradeSession& session, ByteSpan bytes);
+Step read_postgresql_client(UpgradeSession& session, ByteSpan bytes);
+Step read_postgresql_server(UpgradeSession& session, ByteSpan bytes);
+Step read_mysql_client(UpgradeSession& session, ByteSpan bytes);
+Step read_mysql_server(UpgradeSession& session, ByteSpan bytes);
+Step read_ldap_client(UpgradeSession& session, ByteSpan bytes);
+Step read_ldap_server(UpgradeSession& session, ByteSpan bytes);
+Step read_xmpp_client(UpgradeSession& session, ByteSpan bytes);
+Step read_xmpp_server(UpgradeSession& session, ByteSpan bytes);
 
 }  // namespace sallyport::parsers

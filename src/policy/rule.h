@@ -99,7 +99,8 @@ inline constexpr RuleProtocols kHelloProtocols = bit_of_word("tls") | bit_of_wor
 inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
 inline constexpr RuleProtocols kGreetingProtocols = bits_of_words([](const RuleWord& word) { return word.server_greets; });
 // Those that TLS may begin in, and whose hello then has a name (STARTTLS and its kin).
-inline constexpr RuleProtocols kUpgradeProtocols = bit_of_word("smtp") | bit_of_word("imap") | bit_of_word("pop3") | bit_of_word("ftp");
+inline constexpr RuleProtocols kUpgradeProtocols = bit_of_word("smtp") | bit_of_word("imap") | bit_of_word("pop3") | bit_of_word("ftp") |
+                                                   bit_of_word("xmpp") | bit_of_word("ldap") | bit_of_word("postgresql") | bit_of_word("mysql");
 inline constexpr RuleProtocols kTransportProtocols = kTcpBit | kUdpBit;
 // IP protocols of their own, without ports, and their numbers; ascending.
 inline constexpr RuleProtocols kPortlessProtocols = bits_of_words([](const RuleWord& word) { return word.ip_protocol != 0; });

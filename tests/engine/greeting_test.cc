@@ -34,7 +34,7 @@ std::vector<Session> sessions() {
           {"ftp, said in several lines", Protocol::kFtp, 21, "220-hello\r\n220 ready\r\n", "AUTH TLS\r\n"},
           {"imap", Protocol::kImap, 143, "* OK [CAPABILITY IMAP4rev1] ready\r\n", "a1 LOGIN me secret\r\n"},
           {"pop3", Protocol::kPop3, 110, "+OK ready\r\n", "USER me\r\n"},
-          {"mysql", Protocol::kMysql, 3306, mysql, "\x20\0\0\1login, at least as long"s}};
+          {"mysql", Protocol::kMysql, 3306, mysql, "\x20\0\0\1\x85\xa6\x0f\0login, as long"s}};
 }
 
 class GreetingTest : public ::testing::Test {

@@ -45,6 +45,20 @@ std::vector<Dialogue> dialogues() {
       {"ftp", "ftp", 21,
        {{true, "220 FTP ready\r\n"}, {false, "FEAT\r\n"}, {true, "211-Features:\r\n AUTH TLS\r\n211 End\r\n"}},
        {false, "AUTH TLS\r\n"}, {true, "234 go on\r\n"}, {true, "502 no\r\n"}, {false, "USER me\r\n"}},
+      {"postgresql", "postgresql", 5432, {}, {false, "\0\0\0\x08\x04\xd2\x16\x2f"s}, {true, "S"}, {true, "N"},
+       {false, "\0\0\0\x11\0\3\0\0user\0me\0\0"s}},
+      {"ldap", "ldap", 389,
+       {{false, "\x30\x0c\2\1\1\x60\7\2\1\3\4\0\x80\0"s}, {true, "\x30\x0c\2\1\1\x61\7\x0a\1\0\4\0\4\0"s}},
+       {false, "\x30\x1d\2\1\2\x77\x18\x80\x16" "1.3.6.1.4.1.1466.20037"s}, {true, "\x30\x0c\2\1\2\x78\7\x0a\1\0\4\0\4\0"s},
+       {true, "\x30\x0c\2\1\2\x78\7\x0a\1\x34\4\0\4\0"s},
+       {false, "\x30\x14\2\1\3\x60\x0f\2\1\3\4\4cn=m\x80\4pass"s}},
+      {"xmpp", "xmpp", 5222,
+       {{false, "<?xml version='1.0'?><stream:stream to='x.example' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>"},
+        {true, "<?xml version='1.0'?><stream:stream from='x.example' xmlns:stream='http://etherx.jabber.org/streams'><stream:features>"
+               "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>"}},
+       {false, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"}, {true, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"},
+       {true, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"},
+       {false, "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AG1lAHNlY3JldA==</auth>"}},
   };
 }
 

@@ -1,5 +1,5 @@
 // Sessions that begin in plaintext and may go over to TLS: SMTP and LMTP (RFC 3207), IMAP (RFC 9051 §6.2.1), POP3
-// (RFC 2595 §4), FTP (RFC 4217).
+// (RFC 2595 §4), FTP (RFC 4217), XMPP (RFC 6120 §5), LDAP (RFC 4511 §4.14), PostgreSQL and MySQL (their own packets).
 //
 // An UpgradeSession is where both sides of one session are. Its two readers take what is at hand of a side's stream,
 // read one line or record from its beginning, and say what it means for TLS; the caller drops what was read and asks
@@ -28,7 +28,7 @@ struct UpgradeSession {
     kRestOfLine,     // What follows a literal of a command.
   };
   // Due is what the answer to the last command decides.
-  enum class Due : std::uint8_t { kTls, kSecret, kBody, kLiteral };
+  enum class Due : std::uint8_t { kTls, kSecret, kBody, kLiteral, kGss };
   // Body is where in a line a mail's body is.
   enum class Body : std::uint8_t { kLineStart, kText, kCr, kLooseStart, kDot, kDotCr, kLooseDot };
 
@@ -41,6 +41,11 @@ struct UpgradeSession {
   bool lmtp = false;        // SMTP: each recipient of a mail gets an answer.
   bool chunking = false;    // SMTP: the server takes BDAT (RFC 3030).
   bool rest_of_line = false;      // IMAP, server: a literal ended inside a line. POP3: inside an answer of many lines.
+  bool offers_tls = false;        // MySQL: the server's greeting does.
+  bool sasl = false;              // LDAP: the last bind was one by SASL; with `layer`, it succeeded.
+  bool layer = false;
+  bool client_open = false;       // XMPP: the stream's opening tag was read.
+  bool server_open = false;
   std::uint16_t unanswered = 0;   // Commands whose answer is due.
   std::uint16_t reply_code = 0;   // SMTP, FTP: of an answer of several lines that has begun.
   std::uint16_t login_in = 0;     // IMAP, POP3: the answer to a login is this many answers ahead; 0: none is due.
@@ -56,6 +61,7 @@ struct UpgradeStep {
     kAsks,       // Client: it asks for TLS.
     kAgrees,     // Behind what was read TLS begins.
     kEnds,       // No TLS can begin any more: what follows need not be read.
+    kOtherSecurity,  // It goes over to encryption that is no TLS.
     kMalformed,
     kAmbiguous,  // Two readers could read it differently.
     kTooLong,
