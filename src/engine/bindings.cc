@@ -142,7 +142,7 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
       allowed = &name;
       by_name = one;
     }
-    if (match.nearest == kNoRule) match.nearest = one.nearest;
+    if (match.nearest == kNoRule && !query.by_claim_alone) match.nearest = one.nearest;
     if (match.other_host_key == kNoRule) match.other_host_key = one.other_host_key;
   }
   report_bound_names(flow, count);

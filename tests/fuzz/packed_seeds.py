@@ -445,7 +445,7 @@ UPGRADE = {
             + client_says(b"STLS\r\n") + server_says(b"+OK go\r\n"),
     "ftp": b"\3" + server_says(b"220-hi\r\n220 there\r\n") + client_says(b"AUTH TLS\r\n") + server_says(b"234 go\r\n"),
     "postgresql": b"\4" + client_says(b"\0\0\0\x08\x04\xd2\x16\x2f") + server_says(b"S"),
-    "mysql": b"\5" + server_says(b"\x4a\0\0\0\x0a8.0.36\0\x07\0\0\0abcdefgh\0\xff\xff" + b"\1" * 56)
+    "mysql": b"\5" + server_says(b"\x4a\0\0\0\x0a8.0.36\0\x07\0\0\0abcdefgh\0\xff\xff" + b"\1" * 51)
              + client_says(b"\x20\0\0\1\x85\xae\x0f\0" + bytes(28)),
     "ldap": b"\6" + client_says(LDAP_START_TLS) + server_says(b"\x30\x0c\2\1\2\x78\7\x0a\1\0\4\0\4\0"),
     "xmpp": b"\7" + client_says(b"<stream:stream xmlns:stream='http://etherx.jabber.org/streams'>") + server_says(b"<stream:stream>")

@@ -196,7 +196,7 @@ TEST(UpgradeTest, PostgresqlIsOneByteOfAgreement) {
 }
 
 std::string mysql_greeting(bool tls) {
-  return "\x4a\0\0\0\x0a"s + "8.0.36\0"s + "\x07\0\0\0"s + "abcdefgh\0"s + (tls ? "\xff\xff"s : "\xff\xf7"s) + std::string(56, '\1');
+  return "\x4a\0\0\0\x0a"s + "8.0.36\0"s + "\x07\0\0\0"s + "abcdefgh\0"s + (tls ? "\xff\xff"s : "\xff\xf7"s) + std::string(51, '\1');
 }
 
 TEST(UpgradeTest, MysqlBeginsTlsBehindThe32BytesOfTheRequest) {
@@ -254,7 +254,7 @@ TEST(UpgradeTest, XmppElementsAreReadWholeAndBelowTheStream) {
   EXPECT_TRUE(session.asked);
   EXPECT_EQ(session.server("<stream:stream><stream:features><proceed/></stream:features><proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"),
             Kind::kAgrees);
-  for (const char* bad : {"<!-- --><starttls/>", "<![CDATA[x]]>", "<?pi?>", "text", "<stream:stream>", "<a <b/>"}) {
+  for (const char* bad : {"<!-- --><starttls/>", "<![CDATA[x]]>", "<?pi?>", "text", "<stream:stream/>", "<a <b/>"}) {
     UpgradeDriver other(Protocol::kXmpp, false);
     other.client(open);
     other.client(bad);
