@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "sallyport/parsers/upgrade.h"
 #include "support/upgrade_driver.h"
 
 namespace {
