@@ -18,6 +18,7 @@ TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
   python3-aiosmtpd dovecot-imapd dovecot-pop3d vsftpd postgresql mariadb-server-core mariadb-client slapd ldap-utils prosody
   chromium tcpdump curl conntrack openssl util-linux procps python3 python3-dnspython
+  iputils-ping
 )
 # What only tools/capture-pcaps needs besides: an FTP server, and a client for the time. No time server: each would take the place
 # of the machine's own.

@@ -41,7 +41,7 @@ bool is_unicast(const IpAddress& address) {
 }  // namespace
 
 bool may_bind(const IpAddress& address, const DomainName& name, const policy::Policy& policy) {
-  const IpAddress plain = address.unmapped();
+  const IpAddress plain = policy.plain(address);
   return is_unicast(plain) && (is_public(plain) || policy.may_be_private(name));
 }
 

@@ -48,6 +48,8 @@ Reason Inspector::Impl::await_binding(Flow& flow, BindingWait what) {
 
 // hold_unbound keeps the first datagrams; the rest are the sender's to send again.
 Decision Inspector::Impl::hold_unbound(Flow& flow, const Packet& packet) {
+  // What a tunnel carries is judged when its packet comes, and a packet that is let go later would go unread.
+  if (flow.carries != Protocol::kUnknown) return {.reason = Reason::kAwaitingBinding};
   if (flow.held.count >= kQuicInitialsPerFlowMax) return {.reason = Reason::kAwaitingBinding};
   return hold(flow, packet, 0);
 }
@@ -98,7 +100,7 @@ void Inspector::Impl::retry_binding(Flow& flow) {
       return;
     }
     case BindingWait::kClaim:
-      if (bindings_->bound(flow.key.server.address.unmapped(), flow.name, view_of(flow), now_)) retry_claim(flow);
+      if (bindings_->bound(policy_->plain(flow.key.server.address), flow.name, view_of(flow), now_)) retry_claim(flow);
       return;
   }
 }

@@ -21,7 +21,7 @@ bool denies_by_rule(const policy::PolicyMatch& match) {
 }  // namespace
 
 bool Inspector::Impl::trusts(const Flow& flow) const {
-  const IpAddress server = flow.key.server.address.unmapped();
+  const IpAddress server = policy_->plain(flow.key.server.address);
   if (const policy::View view = view_of(flow); view != 0) return policy_->view_trusts(view, server);
   if (options_.resolvers != nullptr) return options_.resolvers->trusts(server);
   const policy::Dns& dns = policy_->dns();
@@ -48,7 +48,9 @@ policy::FlowQuery Inspector::Impl::query_of(const Flow& flow, Protocol protocol)
           .host_key = flow.ssh.host_key_known ? &flow.ssh.host_key : nullptr,
           .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known,
           .upgraded_from = upgraded ? flow.session.read.protocol : Protocol::kUnknown,
-          .by_claim_alone = upgraded && flow.hello_named};
+          .by_claim_alone = upgraded && flow.hello_named,
+          .number = flow.key.transport == Transport::kOther ? flow.key.ip_protocol : flow.icmp.type,
+          .size = flow.icmp.size};
 }
 
 // match asks the policy: for what the message claims, and where that does not allow it, for what the address is known as.
@@ -60,7 +62,7 @@ policy::PolicyMatch Inspector::Impl::match(Flow& flow, Protocol protocol, const 
   if (claim.name != nullptr) {
     // A flow that began at a bound address lives on when the binding ends.
     const bool goes_on = flow.name_bound && flow.verdict == FlowVerdict::kAllow && flow.name == *claim.name;
-    query.bound = goes_on || bindings_->bound(query.destination.unmapped(), *claim.name, view_of(flow), now_);
+    query.bound = goes_on || bindings_->bound(policy_->plain(query.destination), *claim.name, view_of(flow), now_);
     flow.name = *claim.name;
     flow.has_name = true;
     flow.name_bound = query.bound;
@@ -92,7 +94,7 @@ RuleId Inspector::Impl::denier_of_address(const Flow& flow, Protocol protocol) {
     if (denies_by_rule(match)) asked.rule = match.rule;
     return denies_by_rule(match);
   };
-  (void)bindings_->any_name_of(flow.key.server.address.unmapped(), view_of(flow), now_, denies, &question);
+  (void)bindings_->any_name_of(policy_->plain(flow.key.server.address), view_of(flow), now_, denies, &question);
   return question.rule;
 }
 
@@ -114,7 +116,7 @@ policy::PolicyMatch Inspector::Impl::allower_of_address(const Flow& flow, Protoc
     asked.name = one;
     return true;
   };
-  (void)bindings_->any_name_of(flow.key.server.address.unmapped(), view_of(flow), now_, allows, &question);
+  (void)bindings_->any_name_of(policy_->plain(flow.key.server.address), view_of(flow), now_, allows, &question);
   return question.match;
 }
 
@@ -124,7 +126,7 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
                                                             bool has_claim) {
   policy::FlowQuery query = query_of(flow, protocol);
   query.bound = true;
-  const std::size_t count = bindings_->names_of(query.destination.unmapped(), view_of(flow), now_, names_);
+  const std::size_t count = bindings_->names_of(policy_->plain(query.destination), view_of(flow), now_, names_);
   if (count == 0) return match;
   // A deny rule has all names of the address, not the ones alone that are tried.
   if (const RuleId denier = denier_of_address(flow, protocol); denier != kNoRule) match = {.rule = denier};
@@ -163,10 +165,13 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
 // why_denied returns the reason of a denial.
 Reason Inspector::Impl::why_denied(const Flow& flow, Protocol protocol, const NameClaim& claim, const policy::PolicyMatch& match) {
   if (match.rule != kNoRule) return Reason::kRuleDenies;
+  if (match.metadata) return Reason::kMetadataAddress;
   if (match.other_host_key != kNoRule) return Reason::kHostKeyNotAllowed;
   if (match.unbound != kNoRule) return Reason::kAddressNotBound;
   if (!carries_name(protocol) && flow.needs_binding && !names_cover(flow)) return Reason::kAddressNotBound;
   const bool has_ports = flow.key.transport == Transport::kTcp || flow.key.transport == Transport::kUdp;
+  const bool other_icmp = !has_ports && flow.key.transport != Transport::kOther && match.nearest != kNoRule;
+  if (other_icmp) return Reason::kIcmpNotAllowed;
   if (!has_ports) return Reason::kTransportNotAllowed;
   if (protocol == Protocol::kUnknown) return Reason::kUnknownProtocol;
   if (match.nearest != kNoRule) return Reason::kProtocolNotAllowed;
@@ -185,12 +190,21 @@ bool Inspector::Impl::names_cover(const Flow& flow) {
     const Question& asked = *static_cast<Question*>(context);
     return asked.policy.names_cover(asked.flow.scopes, asked.flow.key.transport, asked.flow.key.server.port, name, asked.now);
   };
-  return bindings_->any_name_of(flow.key.server.address.unmapped(), view_of(flow), now_, covers, &question);
+  return bindings_->any_name_of(policy_->plain(flow.key.server.address), view_of(flow), now_, covers, &question);
+}
+
+// may_reach tells whether some rule could allow the flow at the address that it is for, as it stands.
+bool Inspector::Impl::may_reach(const Flow& flow) {
+  if (observing() || flow.state != FlowState::kUndecided) return true;
+  const Endpoint& server = flow.key.server;
+  const policy::EarlyResult early = policy_->match_early(flow.scopes, flow.key.transport, server.address, server.port, now_);
+  if (early.match == policy::EarlyMatch::kAllow || (server.port == kDnsPort && trusts(flow))) return true;
+  return early.match == policy::EarlyMatch::kUndecided && (!early.needs_binding || names_cover(flow));
 }
 
 // use_binding keeps a binding for as long as a client may hold on to the address after its last connection.
 void Inspector::Impl::use_binding(Flow& flow, const DomainName& name) {
-  flow.binding = bindings_->keep_until(flow.key.server.address.unmapped(), name, view_of(flow), now_, now_ + policy_->dns().grace);
+  flow.binding = bindings_->keep_until(policy_->plain(flow.key.server.address), name, view_of(flow), now_, now_ + policy_->dns().grace);
   flow.binding_kept = now_;
 }
 
@@ -198,7 +212,7 @@ void Inspector::Impl::keep_binding(Flow& flow) {
   if (flow.binding.slot == BindingRef::kNone || flow.verdict != FlowVerdict::kAllow) return;
   if (now_ < flow.binding_kept + kBindingKeptAgain) return;
   flow.binding_kept = now_;
-  bindings_->keep_until(flow.binding, flow.key.server.address.unmapped(), now_, now_ + policy_->dns().grace);
+  bindings_->keep_until(flow.binding, policy_->plain(flow.key.server.address), now_, now_ + policy_->dns().grace);
 }
 
 // report_bound_names tells the first `count` of names_, as many as fit.

@@ -119,6 +119,13 @@ enum class BindingWait : std::uint8_t {
   kClaim,     // The bytes name a server that is allowed, but not at this address; they are read again.
 };
 
+// IcmpState is what the requests of one identifier were, as far as they were judged.
+struct IcmpState {
+  std::uint32_t size = 0;      // Of the largest payload.
+  std::uint16_t sequence = 0;  // Of the last request.
+  std::uint8_t type = 0;
+};
+
 struct Flow {
   FlowKey key;
   std::uint64_t number = 0;
@@ -207,6 +214,7 @@ struct Flow {
   std::uint8_t last_begin_size = 0;
   QuicState quic;
   DtlsState dtls;
+  IcmpState icmp;
 
   DnsPending::List questions;
 

@@ -92,7 +92,7 @@ Decision Inspector::Impl::inspect_packet(const Packet& packet) {
     case Transport::kTcp: return tcp(packet, *ip);
     case Transport::kUdp: return udp(packet, *ip);
     case Transport::kIcmp:
-    case Transport::kIcmpv6:
+    case Transport::kIcmpv6: return icmp(packet, *ip);
     case Transport::kOther: return other_transport(packet, *ip);
   }
   return {};
@@ -239,15 +239,14 @@ bool Inspector::Impl::judge_early(Flow& flow) {
     allow_flow(flow, early.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, early.rule);
     if (reads_answers(flow)) flow.answers_read = flow.by_address = flow.watch = true;
   } else {
-    deny_flow(flow, lookup ? Reason::kResolverNotTrusted : by_default ? Reason::kAddressNotAllowed : Reason::kRuleDenies, early.rule);
+    deny_flow(flow, lookup ? Reason::kResolverNotTrusted : early.metadata ? Reason::kMetadataAddress : by_default ? Reason::kAddressNotAllowed : Reason::kRuleDenies, early.rule);
   }
   return true;
 }
 
 // may_await_binding tells the flows whose packets can wait for a claim to be judged again.
 bool Inspector::Impl::may_await_binding(const Flow& flow, const NameClaim& claim) {
-  if (flow.key.transport == Transport::kUdp) return true;
-  if (flow.key.transport != Transport::kTcp) return false;
+  if (flow.key.transport != Transport::kTcp) return true;
   if (flow.stage == Protocol::kHttp2) return claim.name != nullptr;
   return flow.stage == Protocol::kTls || flow.stage == Protocol::kHttp;
 }

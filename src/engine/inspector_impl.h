@@ -17,6 +17,7 @@
 #include "sallyport/parsers/dtls.h"
 #include "sallyport/parsers/fingerprint.h"
 #include "sallyport/parsers/http1.h"
+#include "sallyport/parsers/icmp.h"
 #include "sallyport/parsers/ip_packet.h"
 #include "sallyport/parsers/quic.h"
 #include "sallyport/parsers/tls_handshake.h"
@@ -107,6 +108,7 @@ class Inspector::Impl {
   policy::PolicyMatch match_names_of_address(Flow& flow, Protocol protocol, policy::PolicyMatch match, bool has_claim);
   Reason why_denied(const Flow& flow, Protocol protocol, const NameClaim& claim, const policy::PolicyMatch& match);
   bool names_cover(const Flow& flow);
+  bool may_reach(const Flow& flow);
   void use_binding(Flow& flow, const DomainName& name);
   // keep_binding prolongs what allowed a flow that goes on, with its packets.
   void keep_binding(Flow& flow);
@@ -246,6 +248,7 @@ class Inspector::Impl {
   Decision dtls_datagram(Flow& flow, const Packet& packet, ByteSpan datagram);
   bool read_dtls_fragment(Flow& flow, const parsers::DtlsFragment& fragment);
   bool read_dtls_hello(Flow& flow);
+  bool judge_on_link(Flow& flow);
   Decision dns_datagram(Flow& flow, const parsers::IpPacket& ip);
   Decision opaque_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
 
@@ -258,6 +261,10 @@ class Inspector::Impl {
     policy::ScopeSet scopes = 0;
   };
   Decision other_transport(const Packet& packet, const parsers::IpPacket& ip);
+  // icmp.cc
+  Decision icmp(const Packet& packet, const parsers::IpPacket& ip);
+  Decision icmp_request(const Packet& packet, const parsers::IpPacket& ip, const parsers::IcmpMessage& message);
+  Decision icmp_reply(const Packet& packet, const parsers::IpPacket& ip, const parsers::IcmpMessage& message);
   Protocol carried_by_datagram(const FlowKey& key, ByteSpan datagram) const;
   Decision look_inside(const Flow& carrier, const Packet& packet, const parsers::IpPacket& ip);
   std::uint64_t tunnel_id(const Flow& carrier, const parsers::IpPacket& ip, std::uint64_t segment) const;

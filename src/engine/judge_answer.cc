@@ -61,7 +61,7 @@ void Inspector::Impl::bind_answer(const Flow& flow, const parsers::DnsMessage& m
   if (answer_.name.empty() || flow.key.tunnel != 0 || flow.key.server.port != kDnsPort) return;
   for (const AnswerAddress& one : answer_.span()) {
     if (!may_bind(one.address, answer_.name, *policy_)) continue;
-    (void)bindings_->bind({one.address, answer_.name, now_ + binding_life(one.ttl, *policy_), BindingSource::kAnswer, view_of(flow),
+    (void)bindings_->bind({policy_->plain(one.address), answer_.name, now_ + binding_life(one.ttl, *policy_), BindingSource::kAnswer, view_of(flow),
                            flow.scopes},
                           now_);
   }

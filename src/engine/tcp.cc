@@ -147,7 +147,10 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   if (ip.tcp.ack && flow.stage == Protocol::kSsh) read_acknowledgement(flow, ip);
   if (flow.state == FlowState::kFinal && !options_.read_details) return pass(flow, Reason::kFlowAllowed);
   if (ip.payload.empty()) {
-    return flow.state == FlowState::kDenied ? denied(flow) : pass(flow, Reason::kNoPayload);
+    if (flow.state == FlowState::kDenied) return denied(flow);
+    // Without a SYN the address was never judged, and a header can carry something, too.
+    if (!flow.syn_seen && packet.origin == Origin::kOriginal && !may_reach(flow)) return {.reason = Reason::kMidstream};
+    return pass(flow, Reason::kNoPayload);
   }
   if (ip.tcp.rst && !shadow(flow)) return {.reason = Reason::kPayloadNotExpected};
   if (ip.tcp.urg && !shadow(flow)) return deny_flow(flow, Reason::kUrgentData);

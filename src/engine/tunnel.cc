@@ -12,6 +12,8 @@
 namespace sallyport::engine {
 namespace {
 
+constexpr std::uint8_t kAhProtocol = 51;
+
 Reason reason_of(parsers::TunnelError error) {
   switch (error) {
     case parsers::TunnelError::kCut: return Reason::kTruncated;
@@ -36,15 +38,20 @@ Decision Inspector::Impl::other_transport(const Packet& packet, const parsers::I
   touch(*flow);
   if (!fresh && flow->state == FlowState::kDenied) return denied(*flow);
   if (fresh) {
-    set_protocol(*flow, parsers::name_raw_tunnel(ip.ip_protocol, ip.payload));
+    set_protocol(*flow, parsers::name_ip_protocol(ip.ip_protocol, ip.payload));
     const Protocol family = parsers::tunnel_family(flow->protocol);
     if (policy_->looks_into(family)) flow->carries = family;
     if (inside_.id != 0 && flow->carries != Protocol::kUnknown) return deny_flow(*flow, Reason::kTunnelTooDeep);
-    if (!judge(*flow, flow->protocol, {})) return refusal_of(*flow);
+    flow->needs_binding = policy_->match_early(flow->scopes, key.transport, key.server.address, 0, now_).needs_binding;
+  }
+  if (flow->state == FlowState::kUndecided && !judge(*flow, flow->protocol, {})) {
+    return flow->binding_wait != BindingWait::kNone ? hold_unbound(*flow, packet) : refusal_of(*flow);
   }
   if (flow->carries != Protocol::kUnknown) return look_inside(*flow, packet, ip);
   if (inside_.id != 0) return pass(*flow, flow->reason);
-  return {Verdict::kAccept, flow->reason, flow->rule, FlowMark::kAllow};
+  // The kernel tracks IPv6 connections behind AH, too (RFC 4302): allowed for good would be what is inside, with or without it.
+  const bool for_good = ip.ip_protocol != kAhProtocol || !ip.source.is_v6();
+  return {Verdict::kAccept, flow->reason, flow->rule, for_good ? FlowMark::kAllow : FlowMark::kWatch};
 }
 
 // carried_by_datagram returns the tunnel that a UDP flow, known by its first datagram, carries, if it is to be

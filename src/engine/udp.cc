@@ -79,6 +79,10 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
   // DNS is judged message by message wherever it turns up (R5); it is no packet of the QUIC connection.
   if (flow.stage == Protocol::kQuic && is_dns_like(protocol) && !shadow(flow)) return {.reason = Reason::kProtocolNotAllowed};
   if (flow.stage == Protocol::kQuic) return quic_datagram(flow, packet, ip.payload);
+  const bool on_link = flow.stage == Protocol::kMdns || flow.stage == Protocol::kLlmnr;
+  if (on_link && flow.state == FlowState::kUndecided && judge_on_link(flow)) {
+    return flow.state == FlowState::kDenied ? refusal_of(flow) : opaque_datagram(flow, packet, ip);
+  }
   if (is_dns_like(flow.stage)) return dns_datagram(flow, ip);
   if (flow.stage == Protocol::kDtls) return dtls_datagram(flow, packet, ip.payload);
   if (flow.state == FlowState::kDenied) return denied(flow);
@@ -128,6 +132,20 @@ Decision Inspector::Impl::udp_from_server(Flow& flow, const Packet& packet, cons
   }
   if (flow.state == FlowState::kDenied) return denied(flow);
   return pass(flow, Reason::kReply);
+}
+
+// judge_on_link judges multicast DNS and LLMNR by their own words, whatever is asked. False: no rule for these says anything,
+// and the message is a question like others.
+bool Inspector::Impl::judge_on_link(Flow& flow) {
+  const policy::PolicyMatch match = this->match(flow, flow.stage, {});
+  if (match.rule == kNoRule) return false;
+  if (match.action == policy::Action::kAllow) {
+    allow_flow(flow, Reason::kRuleAllows, match.rule);
+    flow.by_address = flow.watch = true;
+  } else {
+    deny_flow(flow, Reason::kRuleDenies, match.rule);
+  }
+  return true;
 }
 
 // dns_datagram judges one message. A refused question does not condemn the socket that asked it: the next

@@ -59,12 +59,35 @@ class RuleWriter {
     return target;
   }
 
-  // transports returns the protocols that go to the queue.
-  std::vector<std::string> transports() const {
-    std::vector<std::string> list = {"tcp", "udp"};
-    for (const std::uint8_t number : plan_.ip_protocols) list.push_back(std::to_string(number));
+  // raw_protocols returns what goes to the queue beside TCP, UDP and ICMP. ip6tables looks behind AH for the protocol, so
+  // that 51 matches nothing there: what AH protects goes the way of its own protocol.
+  std::vector<std::uint8_t> raw_protocols() const {
+    std::vector<std::uint8_t> list;
+    for (const std::uint8_t number : plan_.ip_protocols) {
+      if (number != 1 && number != 58 && !(v6() && number == 51)) list.push_back(number);
+    }
     return list;
   }
+  // transports returns the protocols that go to the queue, ICMP aside.
+  std::vector<std::string> transports() const {
+    std::vector<std::string> list = {"tcp", "udp"};
+    for (const std::uint8_t number : raw_protocols()) list.push_back(std::to_string(number));
+    return list;
+  }
+
+  std::string icmp() const { return v6() ? "-p ipv6-icmp" : "-p icmp"; }
+  std::string icmp_type(unsigned type) const {
+    return icmp() + (v6() ? " -m icmp6 --icmpv6-type " : " -m icmp --icmp-type ") + std::to_string(type);
+  }
+  // icmp_requests returns the types of this family that go to the queue.
+  std::vector<std::uint8_t> icmp_requests() const {
+    std::vector<std::uint8_t> list;
+    for (const std::uint8_t type : plan_.icmp_types) {
+      if ((type >= 128) == v6()) list.push_back(type);
+    }
+    return list;
+  }
+  std::string admin_prohibited() const { return v6() ? "icmp6-adm-prohibited" : "icmp-admin-prohibited"; }
 
   // undecided returns the chain for the original direction of flows that no rule let go yet.
   static std::string undecided(std::string_view transport) {
@@ -107,7 +130,7 @@ class RuleWriter {
   // add_eval: the original direction of a TCP or UDP flow. TCP flows that are allowed do not come here.
   void add_eval(TableText& t, const std::string& when_denied) const {
     t.chains.emplace_back("SALLYPORT-EVAL");
-    for (const std::uint8_t number : plan_.ip_protocols) {
+    for (const std::uint8_t number : raw_protocols()) {
       t.rules.push_back("SALLYPORT-EVAL -p " + std::to_string(number) + ' ' + flow_verdict(FlowMark::kAllow) +
                         " -j RETURN");
     }
@@ -151,6 +174,9 @@ class RuleWriter {
     // one. A few bare ones are looked at all the same, for servers that only listen.
     t.rules.push_back(chain + " -p tcp -m bpf --bytecode \"" + pure_ack_filter(family_) +
                       "\" -m statistic --mode random --probability 0.9 -j RETURN");
+    // An error about a watched flow is the network's word, not the server's: path MTU discovery needs it.
+    const bool icmp_replies = !icmp_requests().empty();
+    if (icmp_replies) t.rules.push_back(chain + ' ' + icmp() + " -m conntrack --ctstate RELATED -j RETURN");
     if (tell_direction) {
       t.rules.push_back(chain + " -j MARK --set-xmark " + hex(plan_.mark.encode(FlowMark::kReply, 0)) + '/' +
                         hex(plan_.mark.mask()));
@@ -158,6 +184,7 @@ class RuleWriter {
     for (const std::string& transport : transports()) {
       t.rules.push_back(chain + " -p " + transport + ' ' + queue());
     }
+    if (icmp_replies) t.rules.push_back(chain + ' ' + icmp() + ' ' + queue());
     if (tell_direction) t.rules.push_back(chain + ' ' + clear_mark());
   }
 
@@ -168,6 +195,15 @@ class RuleWriter {
     const std::string chain = "SALLYPORT-PRE";
     t.chains.push_back(chain);
     t.rules.push_back(chain + ' ' + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
+    // Redirects are RELATED to what they are about, so they come before what allowed flows are spared.
+    const std::string routers = "SALLYPORT-ROUTER";
+    t.chains.push_back(routers);
+    t.rules.push_back(chain + ' ' + icmp() + " -j " + routers);
+    for (const std::string& name : plan_.inside) {
+      for (const unsigned type : v6() ? std::array{134U, 137U} : std::array{5U, 9U}) {  // RFC 4861 §4.2, §4.5; RFC 792, RFC 1256
+        t.rules.push_back(routers + " -i " + name + ' ' + icmp_type(type) + " -j DROP");
+      }
+    }
     t.rules.push_back(chain + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     for (const std::string& name : plan_.inside) {
       t.rules.push_back(chain + " -i " + name + " -m rpfilter --invert -j DROP");
@@ -180,27 +216,60 @@ class RuleWriter {
     t.chains.push_back(chain);
     t.rules.push_back(chain + " -p tcp " + flow_verdict(FlowMark::kReset) +
                       " -j REJECT --reject-with tcp-reset");
-    t.rules.push_back(chain + ' ' + flow_verdict(FlowMark::kIcmp) + " -j REJECT --reject-with " +
-                      (v6() ? "icmp6-adm-prohibited" : "icmp-admin-prohibited"));
+    t.rules.push_back(chain + ' ' + flow_verdict(FlowMark::kIcmp) + " -j REJECT --reject-with " + admin_prohibited());
     t.rules.push_back(chain + " -j DROP");
   }
 
-  // add_other: what this host sends that is neither TCP nor UDP. Of it passes what the kernel itself makes:
-  // no process owns the socket, so no uid matches. Neighbour discovery may also come from a process (a
-  // network manager), but only to this link.
+  // add_icmp: of ICMP only requests that some rule lists go to the queue. Errors that a process or a workload makes could
+  // carry anything to anyone, RELATED or not. In the mangle table nothing can be rejected: an echo request that is refused
+  // gets a mark there, and filter FORWARD answers.
+  void add_icmp(TableText& t, bool forwarded) const {
+    const std::string chain = "SALLYPORT-ICMP";
+    t.chains.push_back(chain);
+    if (enforce() && !forwarded) add_own_icmp(t, chain);
+    if (enforce()) {
+      t.rules.push_back(chain + " -m conntrack --ctstate INVALID,RELATED,UNTRACKED -j DROP");
+      t.rules.push_back(chain + " -m conntrack --ctdir REPLY " + (forwarded ? "-g SALLYPORT-REPLY" : "-j RETURN"));
+    }
+    const std::vector<std::uint8_t> requests = icmp_requests();
+    for (const std::uint8_t type : requests) t.rules.push_back(chain + ' ' + icmp_type(type) + " -g SALLYPORT-EVAL");
+    if (!enforce()) return;
+    const std::uint8_t echo = v6() ? 128 : 8;
+    if (plan_.answer_refused && std::ranges::find(requests, echo) == requests.end()) {
+      if (forwarded) {
+        t.rules.push_back(chain + ' ' + icmp_type(echo) + " -j CONNMARK --set-xmark " +
+                          hex(plan_.mark.encode(FlowMark::kIcmp, plan_.generation)) + '/' + hex(plan_.mark.mask()));
+        t.rules.push_back(chain + ' ' + icmp_type(echo) + ' ' + flow_verdict(FlowMark::kIcmp) + " -j RETURN");
+      } else {
+        t.rules.push_back(chain + ' ' + icmp_type(echo) + " -j REJECT --reject-with " + admin_prohibited());
+      }
+    }
+    t.rules.push_back(chain + " -j DROP");
+  }
+
+  // made_by_kernel matches what this host's kernel itself sends: no process owns the socket, so no uid matches.
+  static std::string made_by_kernel() { return "-m owner ! --uid-owner 0-4294967294"; }
+
+  // add_own_icmp: what the kernel itself makes, errors and path MTU discovery among it, passes. Neighbour discovery and
+  // multicast listener reports may also come from a process (a network manager), but only to this link.
+  void add_own_icmp(TableText& t, const std::string& chain) const {
+    t.rules.push_back(chain + ' ' + made_by_kernel() + " -j RETURN");
+    if (!v6()) return;
+    for (const char* link : {"fe80::/10", "ff02::/16"}) {
+      for (const unsigned type : {133U, 134U, 135U, 136U}) {  // RFC 4861 §4.1 to §4.4
+        t.rules.push_back(chain + " -d " + link + ' ' + icmp_type(type) + " -j RETURN");
+      }
+    }
+    for (const unsigned type : {131U, 132U, 143U}) {  // RFC 2710 §3, RFC 3810 §5.2
+      t.rules.push_back(chain + " -d ff02::/16 " + icmp_type(type) + " -j RETURN");
+    }
+  }
+
+  // add_other: what this host sends of protocols that no rule allows. Group reports of the kernel pass (RFC 3376).
   void add_other(TableText& t) const {
     const std::string chain = "SALLYPORT-OTHER";
     t.chains.push_back(chain);
-    t.rules.push_back(chain + " -p " + (v6() ? "ipv6-icmp" : "icmp") +
-                      " -m owner ! --uid-owner 0-4294967294 -j RETURN");
-    if (v6()) {
-      for (const char* link : {"fe80::/10", "ff02::/16"}) {
-        for (const char* type : {"133", "134", "135", "136"}) {  // RFC 4861 §4.1 to §4.4
-          t.rules.push_back(chain + " -d " + link + " -p ipv6-icmp -m icmp6 --icmpv6-type " + type +
-                            " -j RETURN");
-        }
-      }
-    }
+    if (!v6()) t.rules.push_back(chain + " -d 224.0.0.0/4 -p 2 " + made_by_kernel() + " -j RETURN");
     t.rules.push_back(chain + " -j DROP");
   }
 
@@ -212,7 +281,12 @@ class RuleWriter {
     t.rules.push_back(out + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     t.rules.push_back(out + " -o lo -g " + loopback);
     add_own_answers(t);
+    // Before the replies: an error may be RELATED to a flow that others opened.
+    const bool judges_icmp = enforce() || !icmp_requests().empty();
+    if (enforce()) t.rules.push_back(out + ' ' + icmp() + " -g SALLYPORT-ICMP");
     t.rules.push_back(out + " -m conntrack --ctdir REPLY -j RETURN");
+    if (judges_icmp && !enforce()) t.rules.push_back(out + ' ' + icmp() + " -g SALLYPORT-ICMP");
+    if (judges_icmp) add_icmp(t, false);
     for (const std::string& transport : transports()) {
       t.rules.push_back(out + " -p " + transport + " -g " + undecided(transport));
     }
@@ -286,13 +360,23 @@ class RuleWriter {
     t.jumps.insert(t.jumps.end(), {"OUTPUT -j SALLYPORT-OUT", "INPUT -j SALLYPORT-IN"});
   }
 
+  void add_icmp_jumps(TableText& t, const std::string& chain) const {
+    for (const std::string& name : plan_.inside) {
+      t.rules.push_back(chain + " -i " + name + " ! -o " + name + ' ' + icmp() + " -g SALLYPORT-ICMP");
+    }
+  }
+
   void add_forward(TableText& t) const {
     const std::string forward = "SALLYPORT-FWD";
     const std::string inside = "SALLYPORT-INSIDE";
     t.chains.insert(t.chains.end(), {forward, inside});
     t.rules.push_back(forward + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     t.rules.push_back(forward + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
+    const bool judges_icmp = enforce() || !icmp_requests().empty();
+    if (enforce()) add_icmp_jumps(t, forward);
     t.rules.push_back(forward + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
+    if (judges_icmp && !enforce()) add_icmp_jumps(t, forward);
+    if (judges_icmp) add_icmp(t, true);
     add_replies(t, true);
     for (const std::string& name : plan_.inside) {
       t.rules.push_back(forward + " -i " + name + " ! -o " + name + " -g " + inside);
@@ -422,6 +506,8 @@ std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, po
   plan.forward = deploy.hook_forward;
   plan.inside = deploy.inside;
   plan.ip_protocols.assign(policy.ip_protocols().begin(), policy.ip_protocols().end());
+  plan.icmp_types.assign(policy.icmp_types().begin(), policy.icmp_types().end());
+  plan.answer_refused = policy.defaults().refuse == policy::Refuse::kReset;
   plan.mark = *mark;
   plan.generation = mode == policy::Mode::kObserve ? kObserveGeneration : generation_of(policy.fingerprint());
   plan.queues = std::max(queues, 1U);

@@ -273,6 +273,16 @@ Likeness looks_like_teredo(ByteSpan datagram) {
   return are_trailers(ByteReader(packet.subspan(length))) ? Likeness::kYes : Likeness::kNo;
 }
 
+Protocol name_ip_protocol(std::uint8_t ip_protocol, ByteSpan payload) {
+  constexpr std::uint8_t kEsp = 50, kAh = 51, kSctp = 132;  // RFC 4303, RFC 4302, RFC 9260
+  switch (ip_protocol) {
+    case kEsp: return Protocol::kEsp;
+    case kAh: return Protocol::kAh;
+    case kSctp: return Protocol::kSctp;
+    default: return name_raw_tunnel(ip_protocol, payload);
+  }
+}
+
 Protocol name_raw_tunnel(std::uint8_t ip_protocol, ByteSpan payload) {
   if (ip_protocol == kIpipProtocol) return Protocol::kIpip;
   if (ip_protocol == kSixInFourProtocol) return Protocol::kSixInFour;

@@ -72,7 +72,7 @@ PolicyMatch CompiledRules::match_question(ScopeSet flow_scopes, const DomainName
     visit([&](RuleId id) {
       const RuleTerms& other = rules[id];
       if (id < first && other.action == Action::kDeny && now < other.expires && takes_away(other, rule, flow_scopes) &&
-          is_about(other, bit, range)) {
+          is_about(other, bit, range) && (rule.ip == nullptr || other.ip == nullptr || other.ip->has(*rule.ip))) {
         first = id;
       }
     });

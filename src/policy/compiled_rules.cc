@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "sallyport/core/special_addresses.h"
+
 namespace sallyport::policy {
 
 bool matches_at(const RuleTerms& rule, RuleProtocols protocols, std::uint16_t port) {
@@ -28,6 +30,22 @@ ScopeSet ScopeTable::scopes_of(const ScopeFacts& facts) const {
   return set;
 }
 
+IpAddress CompiledRules::plain(const IpAddress& address) const {
+  if (address.is_v4()) return address;
+  for (const IpPrefix& prefix : dns.nat64) {
+    if (const auto embedded = embedded_v4(prefix, address)) return *embedded;
+  }
+  return address.unmapped();
+}
+
+bool CompiledRules::names_metadata(RuleId rule, const IpAddress& address) const {
+  bool names = false;
+  for (const IpAddress& form : {address, plain(address)}) {
+    if (const RuleChains::Head* head = prefixes.find(IpPrefix::host(form))) chains.visit(*head, [&](RuleId id) { names |= id == rule; });
+  }
+  return names;
+}
+
 namespace {
 
 constexpr RuleId first_of(RuleId a, RuleId b) {
@@ -43,6 +61,18 @@ bool accepts_key(const HostKeys& keys, const FlowQuery& query) {
   char text[INET6_ADDRSTRLEN] = "";
   inet_ntop(address.is_v6() ? AF_INET6 : AF_INET, address.bytes().data(), text, sizeof text);
   return keys.accepts(*query.host_key, text, query.port);
+}
+
+// has_ip_terms tells whether a flow is of what IpTerms are about, as far as its transport tells.
+constexpr bool has_ip_terms(Transport transport) {
+  return transport == Transport::kIcmp || transport == Transport::kIcmpv6 || transport == Transport::kOther;
+}
+
+// is_among tells whether a rule for the flow's word is for its type, size or number too.
+bool is_among(const RuleTerms& rule, const FlowQuery& query) {
+  if (rule.ip == nullptr || !has_ip_terms(query.transport)) return true;
+  if (query.transport == Transport::kOther) return query.protocol != Protocol::kUnknown || rule.ip->numbers.test(query.number);
+  return rule.ip->icmp_types.test(query.number) && (rule.action == Action::kDeny || query.size <= rule.ip->icmp_payload);
 }
 
 // Findings are the first rules of each kind that were met.
@@ -65,15 +95,17 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
                                   (upgraded ? protocols_of_flow(query.transport, query.upgraded_from) : RuleProtocols{0});
   const RuleProtocols claiming = query.by_claim_alone ? kNamedProtocols | kUpgradeProtocols : kNamedProtocols;
   const auto by_name = static_cast<RuleProtocols>(query.claimed ? protocols : protocols & ~claiming);
+  const bool metadata = is_metadata_address(plain(query.destination));
   Findings found;
   const auto consider = [&](RuleId id, bool named) {
     const RuleTerms& rule = rules[id];
     if (!in_force(rule, query.scopes, query.now)) return;
     const bool denies = rule.action == Action::kDeny;
+    if (metadata && !denies && !names_metadata(id, query.destination)) return;
     RuleId* place = &found.allow;
-    if (!matches_at(rule, named ? by_name : protocols, query.port)) {
+    if (!matches_at(rule, named ? by_name : protocols, query.port) || !is_among(rule, query)) {
       // What differs from a rule for tls is not its protocol, but that the bytes claim another name.
-      if (denies || (named && matches_at(rule, protocols, query.port))) return;
+      if (denies || (named && matches_at(rule, protocols, query.port) && is_among(rule, query))) return;
       place = &found.nearest;
     } else if (denies) {
       place = &found.deny;
@@ -94,7 +126,7 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
   PolicyMatch result;
   if (found.deny != kNoRule) {
     result.rule = found.deny;
-  } else if (found.allow != kNoRule || found.pinned != kNoRule || found.wants_tls != kNoRule || defaults.action == Action::kAllow) {
+  } else if (found.allow != kNoRule || found.pinned != kNoRule || found.wants_tls != kNoRule || (defaults.action == Action::kAllow && !metadata)) {
     const RuleId on_condition = first_of(found.pinned, found.wants_tls);
     const bool conditional = found.allow == kNoRule && defaults.action == Action::kDeny;
     result.action = Action::kAllow;
@@ -103,6 +135,7 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
     result.needs_host_key = conditional && found.pinned != kNoRule;
     result.needs_tls = conditional && found.wants_tls != kNoRule;
   } else {
+    result.metadata = metadata && found.nearest == kNoRule && found.other_host_key == kNoRule;
     result.nearest = found.nearest;
     result.unbound = found.unbound;
     result.other_host_key = found.other_host_key;
@@ -120,21 +153,24 @@ EarlyResult CompiledRules::match_early(ScopeSet flow_scopes, Transport transport
   using Kind = NamePortTable::Kind;
   const auto names_could = [&](Kind kind) { return name_ports.could_match(kind, transport, port, flow_scopes, now); };
   bool could_deny = names_could(Kind::kDeny);
-  bool could_allow = names_could(Kind::kAllowAny);  // At an address that belongs to no name.
-  const bool strict_could_allow = names_could(Kind::kAllowStrict);
+  // A metadata address is nobody's but that of rules that name it.
+  const bool metadata = is_metadata_address(plain(destination));
+  bool could_allow = !metadata && names_could(Kind::kAllowAny);  // At an address that belongs to no name.
+  const bool strict_could_allow = !metadata && names_could(Kind::kAllowStrict);
   visit_address(destination, [&](RuleId id) {
     const RuleTerms& rule = rules[id];
     if (!in_force(rule, flow_scopes, now) || !matches_at(rule, possible, port)) return;
     const bool denies = rule.action == Action::kDeny;
+    if (metadata && !denies && !names_metadata(id, destination)) return;
     (denies ? could_deny : could_allow) = true;
-    if (!matches_at(rule, certain, port)) return;
+    if (!matches_at(rule, certain, port) || (rule.ip != nullptr && has_ip_terms(transport))) return;
     RuleId& first = denies ? deny : allow;
     first = std::min(first, id);
   });
-  const bool default_allows = defaults.action == Action::kAllow;
+  const bool default_allows = defaults.action == Action::kAllow && !metadata;
   if (deny != kNoRule) return {EarlyMatch::kDeny, deny};
   // Under a default that denies, bytes that match no rule are denied.
-  if (!could_allow && !strict_could_allow && !default_allows) return {EarlyMatch::kDeny, kNoRule};
+  if (!could_allow && !strict_could_allow && !default_allows) return {EarlyMatch::kDeny, kNoRule, false, metadata};
   if (!could_deny && allow != kNoRule) return {EarlyMatch::kAllow, allow};
   if (!could_deny && default_allows) return {EarlyMatch::kAllow, kNoRule};
   return {EarlyMatch::kUndecided, kNoRule, !could_allow && !default_allows};

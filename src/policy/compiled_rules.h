@@ -49,6 +49,7 @@ class CompiledRules {
   Inspect inspect;
   Dns dns;
   std::vector<std::uint8_t> ip_protocols;
+  std::vector<std::uint8_t> icmp_types;
   std::vector<RuleInfo> infos;
   std::vector<std::string> scope_names;
   std::vector<Problem> warnings;
@@ -108,9 +109,19 @@ class CompiledRules {
     if (found != exact_names.end()) chains.visit(found->second, visitor);
     visit_below(name, visitor);
   }
+  // plain is Policy::plain.
+  IpAddress plain(const IpAddress& address) const;
+  // names_metadata tells whether a rule has this very address, in one of its forms, among its targets.
+  bool names_metadata(RuleId rule, const IpAddress& address) const;
+  template <typename Visitor>
+  void visit_prefixes(const IpAddress& address, Visitor&& visitor) const {
+    const auto visit_list = [&](RuleChains::Head head) { chains.visit(head, visitor); };
+    prefixes.visit(address, visit_list);
+    if (const IpAddress embedded = plain(address); embedded.is_v6() != address.unmapped().is_v6()) prefixes.visit(embedded, visit_list);
+  }
   template <typename Visitor>
   void visit_address(const IpAddress& address, Visitor&& visitor) const {
-    prefixes.visit(address, [&](RuleChains::Head head) { chains.visit(head, visitor); });
+    visit_prefixes(address, visitor);
     chains.visit(any, visitor);
   }
 };
@@ -120,7 +131,7 @@ bool matches_at(const RuleTerms& rule, RuleProtocols protocols, std::uint16_t po
 
 // in_force tells whether a rule is for a flow of these scopes at this time.
 inline bool in_force(const RuleTerms& rule, ScopeSet scopes, Timestamp now) {
-  return (rule.scopes == 0 || (rule.scopes & scopes) != 0) && now < rule.expires;
+  return (rule.scopes == 0 || (rule.scopes & (scopes == 0 ? kNoScope : scopes)) != 0) && now < rule.expires;
 }
 
 }  // namespace sallyport::policy

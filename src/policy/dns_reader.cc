@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "public_suffix.h"
+#include "sallyport/core/special_addresses.h"
 #include "target_text.h"
 
 namespace sallyport::policy {
@@ -159,6 +160,28 @@ void read_private_names(const Reader& reader, const Value& value, PrivateNames& 
   }
 }
 
+void read_nat64(const Reader& reader, const Value& value, Dns& out) {
+  const std::string path = "dns.nat64";
+  out.nat64.clear();
+  const auto items = one_or_many(value);
+  if (items.size() > kNat64PrefixesMax) {
+    reader.error(value.position, path, "at most " + std::to_string(kNat64PrefixesMax) + " prefixes");
+    return;
+  }
+  for (const Value& item : items) {
+    const auto text = reader.string(item, path);
+    if (!text) continue;
+    const auto prefix = parse_prefix(*text);
+    if (!prefix) {
+      reader.error(item.position, path, quote(*text) + ": " + prefix.error());
+    } else if (prefix->address().is_v4() || !is_nat64_length(prefix->length())) {
+      reader.error(item.position, path, quote(*text) + ": expected an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, such as 64:ff9b::/96");
+    } else if (std::find(out.nat64.begin(), out.nat64.end(), *prefix) == out.nat64.end()) {
+      out.nat64.push_back(*prefix);
+    }
+  }
+}
+
 }  // namespace
 
 std::expected<IpAddress, std::string> read_resolver(std::string_view text) {
@@ -191,6 +214,7 @@ void read_dns(const Reader& reader, const Value& table, Dns& out, PrivateNames& 
     read_duration(reader, entry->value, "dns.miss_wait", kMissWaitMax, "a time of at most 5 seconds, such as \"500ms\" or \"1s\"",
                   out.miss_wait);
   }
+  if (const auto* entry = table.find("nat64")) read_nat64(reader, entry->value, out);
   if (const auto* entry = table.find("private")) read_private_names(reader, entry->value, private_names);
 }
 

@@ -29,7 +29,7 @@ void NamePortTable::add(const RuleTerms& rule, PortRange range, RuleProtocols pr
                        [](const Segment& segment, std::uint16_t port) { return segment.first < port; });
   const Kind kind = rule.action == Action::kDeny ? Kind::kDeny : rule.bind == Bind::kAny ? Kind::kAllowAny : Kind::kAllowStrict;
   for (auto segment = begin; segment != segments_.end() && segment->first <= range.last; ++segment) {
-    for (const Transport transport : {Transport::kTcp, Transport::kUdp, Transport::kOther}) {
+    for (const Transport transport : {Transport::kTcp, Transport::kUdp, Transport::kOther, Transport::kIcmp}) {
       if ((protocols & protocols_on(transport)) == 0) continue;
       const auto add_to = [&](Slot& slot) {
         slot.scopes |= rule.scopes;
@@ -45,12 +45,11 @@ void NamePortTable::add(const RuleTerms& rule, PortRange range, RuleProtocols pr
 
 bool NamePortTable::could_match(Kind kind, Transport transport, std::uint16_t port, ScopeSet scopes,
                                 Timestamp now) const {
-  if (transport == Transport::kIcmp || transport == Transport::kIcmpv6) return false;
   const auto after =
       std::upper_bound(segments_.begin(), segments_.end(), port,
                        [](std::uint16_t p, const Segment& segment) { return p < segment.first; });
   const Slot& slot = std::prev(after)->slots[slot_index(kind, transport)];
-  return (slot.every_flow || (slot.scopes & scopes) != 0) && now < slot.until;
+  return (slot.every_flow || (slot.scopes & (scopes == 0 ? kNoScope : scopes)) != 0) && now < slot.until;
 }
 
 }  // namespace sallyport::policy

@@ -32,11 +32,11 @@ class NamePortTable {
   };
   struct Segment {
     std::uint16_t first = 0;
-    std::array<Slot, 12> slots;  // slot_index
+    std::array<Slot, 16> slots;  // slot_index
   };
   static std::size_t slot_index(Kind kind, Transport transport) {
-    const std::size_t column = transport == Transport::kTcp ? 0 : transport == Transport::kUdp ? 1 : 2;
-    return 3 * static_cast<std::size_t>(kind) + column;
+    const std::size_t column = transport == Transport::kTcp ? 0 : transport == Transport::kUdp ? 1 : transport == Transport::kOther ? 2 : 3;
+    return 4 * static_cast<std::size_t>(kind) + column;
   }
 
   void add(const RuleTerms& rule, PortRange range, RuleProtocols protocols);

@@ -144,7 +144,11 @@ std::span<const IpAddress> Policy::resolvers_of(View view) const {
 
 bool Policy::view_trusts(View view, const IpAddress& server) const {
   const std::span<const IpAddress> list = resolvers_of(view);
-  return std::find(list.begin(), list.end(), server.unmapped()) != list.end();
+  return std::find(list.begin(), list.end(), plain(server)) != list.end();
+}
+
+IpAddress Policy::plain(const IpAddress& address) const {
+  return compiled_->plain(address);
 }
 
 bool Policy::may_be_private(const DomainName& name) const {
@@ -165,6 +169,9 @@ const Inspect& Policy::inspect() const {
 }
 std::span<const std::uint8_t> Policy::ip_protocols() const {
   return compiled_->ip_protocols;
+}
+std::span<const std::uint8_t> Policy::icmp_types() const {
+  return compiled_->icmp_types;
 }
 const std::vector<RuleInfo>& Policy::rules() const {
   return compiled_->infos;

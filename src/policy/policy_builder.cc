@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <bitset>
 
 #include "redundancy.h"
 #include "stable_hash.h"
@@ -9,7 +10,7 @@
 namespace sallyport::policy {
 namespace {
 
-constexpr std::uint64_t kAnySeed = 1, kExactSeed = 2, kBelowSeed = 3, kPrefixSeed = 4;
+constexpr std::uint64_t kAnySeed = 1, kExactSeed = 2, kBelowSeed = 3, kPrefixSeed = 4, kNoScopeSeed = 5;
 
 // Inserter adds the targets of one rule; rules come in descending order, as RuleChains wants them.
 class Inserter {
@@ -51,7 +52,8 @@ std::uint64_t hash_of(const RuleTerms& terms, const RuleInfo& info, std::uint64_
     hash = stable_hash(std::uint64_t{range.first} << 16 | range.last, hash);
   std::uint64_t scopes = terms.scopes == 0 ? 0 : 1;
   for (ScopeSet rest = terms.scopes; rest != 0; rest &= rest - 1) {
-    scopes += scope_hashes[static_cast<std::size_t>(std::countr_zero(rest))];
+    const auto scope = static_cast<std::size_t>(std::countr_zero(rest));
+    scopes += scope < kScopesMax ? scope_hashes[scope] : stable_hash("none", kNoScopeSeed);
   }
   hash = stable_hash(scopes, hash);
   hash = stable_hash(static_cast<std::uint64_t>(terms.expires.time_since_epoch().count()), hash);
@@ -59,6 +61,7 @@ std::uint64_t hash_of(const RuleTerms& terms, const RuleInfo& info, std::uint64_
   hash = stable_hash(info.ech ? 1 + static_cast<std::uint64_t>(*info.ech) : 0, hash);
   hash = stable_hash(static_cast<std::uint64_t>(terms.bind), hash);
   if (terms.starttls != Starttls::kAllow) hash = stable_hash(static_cast<std::uint64_t>(terms.starttls), hash);
+  if (terms.ip != nullptr) hash = stable_hash(terms.ip->hash(), hash);
   return stable_hash(terms.host_keys != nullptr ? terms.host_keys->hash() : 0, hash);
 }
 
@@ -73,6 +76,7 @@ std::uint64_t hash_of_private_names(const PrivateNames& names) {
 std::uint64_t hash_of(const Dns& dns, const PrivateNames& private_names) {
   std::uint64_t resolvers = dns.system_resolvers ? 1 : 0;
   for (const IpAddress& address : dns.resolvers) resolvers += stable_hash(address.to_string());
+  for (const IpPrefix& prefix : dns.nat64) resolvers += stable_hash(prefix.to_string(), kPrefixSeed);
   std::uint64_t options = 0;
   for (const std::uint16_t code : dns.edns_options) options += stable_hash(code, 0);
   std::uint64_t hash = stable_hash(resolvers, options);
@@ -97,6 +101,25 @@ void list_exact_names(const std::vector<RuleDraft>& drafts, CompiledRules& out) 
     }
   }
   out.exact_begins.push_back(out.exact_list.size());
+}
+
+// list_ip_protocols tells what the kernel must hand over beside TCP and UDP.
+void list_ip_protocols(CompiledRules& out) {
+  std::bitset<256> numbers;
+  std::bitset<256> types;
+  for (const RuleTerms& rule : out.rules) {
+    if (rule.action != Action::kAllow) continue;
+    for (const auto& [bit, number] : kIpProtocolBits) {
+      if ((rule.protocols & bit) != 0) numbers.set(number);
+    }
+    if (rule.ip == nullptr) continue;
+    numbers |= rule.ip->numbers;
+    types |= rule.ip->icmp_types;
+  }
+  for (std::size_t i = 0; i < 256; ++i) {
+    if (numbers.test(i)) out.ip_protocols.push_back(static_cast<std::uint8_t>(i));
+    if (types.test(i)) out.icmp_types.push_back(static_cast<std::uint8_t>(i));
+  }
 }
 
 }  // namespace
@@ -140,12 +163,7 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
                                          static_cast<std::uint64_t>(defaults.refuse));
   out.fingerprint = stable_hash(hash_of(out.dns, out.private_names), out.fingerprint);
   if (out.inspect.tunnels != 0) out.fingerprint = stable_hash(out.fingerprint, out.inspect.tunnels);
-  for (const auto& [bit, number] : kIpProtocolBits) {
-    const auto allows = [bit = bit](const RuleTerms& rule) {
-      return rule.action == Action::kAllow && (rule.protocols & bit) != 0;
-    };
-    if (std::any_of(out.rules.begin(), out.rules.end(), allows)) out.ip_protocols.push_back(number);
-  }
+  list_ip_protocols(out);
 }
 
 void PolicyBuilder::report_redundant_rules(const std::vector<RuleDraft>& drafts,

@@ -37,6 +37,7 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"dns", "wildcard_budget", "integer", "1000"},
     {"dns", "grace", "time", "\"1h\""},
     {"dns", "miss_wait", "time", "\"1s\""},
+    {"dns", "nat64", "prefix or list of prefixes", "[\"64:ff9b::/96\"]"},
     {"dns", "private", "name, \"any\", or list of names", "[]"},
     {"scopes.NAME", "sources", "prefix or list of prefixes", "[]"},
     {"scopes.NAME", "interfaces", "interface name or list of them", "[]"},
@@ -48,7 +49,7 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"rules", "ports", "port, range, \"any\", or list of ports and ranges", "each protocol's own"},
     {"rules", "action", "\"allow\" or \"deny\"", "\"allow\""},
     {"rules", "name", "string", "-"},
-    {"rules", "scope", "scope name or list of them", "every flow"},
+    {"rules", "scope", "scope name, \"none\", or list of them", "every flow"},
     {"rules", "expires", "date and time with offset", "never"},
     {"rules", "refuse", "\"reset\" or \"drop\"", "defaults.refuse"},
     {"rules", "bind", "\"strict\" or \"any\"", "defaults.bind"},
@@ -60,7 +61,9 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"rules", "ice", "", "", kLater},
     {"rules", "proxy", "", "", kLater},
     {"rules", "resolve", "", "", kLater},
-    {"rules", "icmp_types", "", "", kLater},
+    {"rules", "icmp_types", "type, number, or list of them", "[\"echo-request\"]"},
+    {"rules", "icmp_payload", "integer", "56"},
+    {"rules", "ip_protos", "protocol number or list of them", "required by ip-proto"},
 });
 
 }  // namespace

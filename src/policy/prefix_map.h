@@ -20,6 +20,12 @@ class PrefixMap {
     return values_[key_of(prefix.address(), prefix.length())];
   }
 
+  // find returns the value of exactly this prefix, or null.
+  const T* find(const IpPrefix& prefix) const {
+    const auto found = values_.find(key_of(prefix.address(), prefix.length()));
+    return found == values_.end() ? nullptr : &found->second;
+  }
+
   // visit calls `visitor(const T&)` for each prefix that contains `address`. An IPv4-mapped IPv6 address
   // is looked up in both of its forms.
   template <typename Visitor>

@@ -16,6 +16,7 @@ std::size_t target_count(const RuleDraft& draft) {
 bool same_terms(const RuleTerms& a, const RuleTerms& b) {
   return a.action == b.action && a.protocols == b.protocols && a.ports == b.ports && a.scopes == b.scopes &&
          a.expires == b.expires && a.bind == b.bind && a.starttls == b.starttls &&
+         (a.ip == b.ip || (a.ip && b.ip && *a.ip == *b.ip)) &&
          (a.host_keys == b.host_keys || (a.host_keys && b.host_keys && *a.host_keys == *b.host_keys));
 }
 
@@ -50,6 +51,7 @@ std::vector<PortRange> ports_of(const RuleTerms& rule, RuleProtocols protocol) {
 bool terms_covered(const RuleTerms& narrow, const RuleTerms& wide) {
   if (wide.scopes != 0 && (narrow.scopes == 0 || (narrow.scopes & ~wide.scopes) != 0)) return false;
   if (wide.expires < narrow.expires) return false;
+  if (narrow.ip != nullptr && wide.ip != nullptr && !wide.ip->has(*narrow.ip)) return false;
   bool covered = true;
   port_ranges_of(narrow, [&](PortRange range, RuleProtocols protocols) {
     for (RuleProtocols rest = protocols; rest != 0; rest &= rest - 1) {

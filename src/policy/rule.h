@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "host_keys.h"
+#include "ip_terms.h"
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/protocol.h"
 #include "sallyport/core/time.h"
@@ -33,7 +34,7 @@ struct RuleWord {
   std::uint8_t ip_protocol = 0;  // Of what goes over IP itself and has no ports.
   bool server_greets = false;    // The server speaks first, and is waited for.
 };
-inline constexpr std::array<RuleWord, 40> kRuleWords = {{
+inline constexpr std::array<RuleWord, 47> kRuleWords = {{
     {"tls", Protocol::kTls, true, false, true, {443}},
     {"quic", Protocol::kQuic, false, true, true, {443}},
     {"http", Protocol::kHttp, true, false, true, {80}},
@@ -74,6 +75,13 @@ inline constexpr std::array<RuleWord, 40> kRuleWords = {{
     {"imap", Protocol::kImap, true, false, false, {143}, 0, true},
     {"pop3", Protocol::kPop3, true, false, false, {110}, 0, true},
     {"mysql", Protocol::kMysql, true, false, false, {3306}, 0, true},
+    {"icmp", Protocol::kIcmp, false, false, false, {}, 1},  // And ICMPv6, which is 58.
+    {"sctp", Protocol::kSctp, false, false, false, {}, 132},
+    {"esp", Protocol::kEsp, false, false, false, {}, 50},
+    {"ah", Protocol::kAh, false, false, false, {}, 51},
+    {"ip-proto", Protocol::kUnknown, false, false, false, {}, 255},  // Those of IpTerms::numbers.
+    {"mdns", Protocol::kMdns, false, true, false, {5353}},
+    {"llmnr", Protocol::kLlmnr, false, true, false, {5355}},
 }};
 static_assert(kRuleWords.size() <= 64);
 
@@ -94,7 +102,8 @@ constexpr RuleProtocols bit_of_word(std::string_view word) {
   return bits_of_words([word](const RuleWord& known) { return known.word == word; });
 }
 inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_word("udp"), kSshBit = bit_of_word("ssh"),
-                               kDnsBit = bit_of_word("dns"), kTlsBit = bit_of_word("tls");
+                               kDnsBit = bit_of_word("dns"), kIcmpBit = bit_of_word("icmp"), kIpProtoBit = bit_of_word("ip-proto"),
+                               kTlsBit = bit_of_word("tls");
 inline constexpr RuleProtocols kHelloProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("dtls");
 inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
 inline constexpr RuleProtocols kGreetingProtocols = bits_of_words([](const RuleWord& word) { return word.server_greets; });
@@ -104,8 +113,14 @@ inline constexpr RuleProtocols kUpgradeProtocols = bit_of_word("smtp") | bit_of_
 inline constexpr RuleProtocols kTransportProtocols = kTcpBit | kUdpBit;
 // IP protocols of their own, without ports, and their numbers; ascending.
 inline constexpr RuleProtocols kPortlessProtocols = bits_of_words([](const RuleWord& word) { return word.ip_protocol != 0; });
-inline constexpr std::array<std::pair<RuleProtocols, std::uint8_t>, 3> kIpProtocolBits = {
-    {{bit_of_word("ipip"), 4}, {bit_of_word("6in4"), 41}, {bit_of_word("gre"), 47}}};
+inline constexpr std::array<std::pair<RuleProtocols, std::uint8_t>, 8> kIpProtocolBits = {{{kIcmpBit, 1},
+                                                                                          {bit_of_word("ipip"), 4},
+                                                                                          {bit_of_word("6in4"), 41},
+                                                                                          {bit_of_word("gre"), 47},
+                                                                                          {bit_of_word("esp"), 50},
+                                                                                          {bit_of_word("ah"), 51},
+                                                                                          {kIcmpBit, 58},
+                                                                                          {bit_of_word("sctp"), 132}}};
 inline constexpr RuleProtocols kDefaultProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("http");
 
 // protocols_on returns what can be seen on a transport.
@@ -118,10 +133,10 @@ constexpr RuleProtocols protocols_on(Transport transport) {
     case Transport::kUdp:
       return kOnUdp;
     case Transport::kOther:
-      return kPortlessProtocols;
+      return kPortlessProtocols & ~kIcmpBit;
     case Transport::kIcmp:
     case Transport::kIcmpv6:
-      return 0;
+      return kIcmpBit;
   }
   return 0;
 }
@@ -140,6 +155,7 @@ constexpr RuleProtocols protocols_of_flow(Transport transport, Protocol protocol
       if (kRuleWords[i].protocol != Protocol::kUnknown) own[static_cast<std::size_t>(kRuleWords[i].protocol)] |= RuleProtocols{1} << i;
     }
     own[static_cast<std::size_t>(Protocol::kNvgre)] = own[static_cast<std::size_t>(Protocol::kErspan)] = bit_of_word("gre");
+    own[static_cast<std::size_t>(Protocol::kUnknown)] = kIpProtoBit;  // Over IP itself; masked out elsewhere.
     return own;
   }();
   return (kTransportProtocols | kOwn[static_cast<std::size_t>(protocol)]) & protocols_on(transport);
@@ -171,6 +187,8 @@ inline constexpr std::array<std::string_view, 3> kEchWords = {"strip", "deny", "
 inline constexpr std::array<std::string_view, 2> kStarttlsWords = {"allow", "require"};  // In the order of Starttls.
 inline constexpr std::array<std::string_view, 2> kBindWords = {"strict", "any"};  // In the order of Bind.
 
+inline constexpr std::string_view kNoScopeWord = "none";  // kNoScope
+
 enum class NameForm : std::uint8_t {
   kExact,         // "a.example"
   kBelow,         // "*.a.example": any depth below, not itself.
@@ -196,6 +214,7 @@ struct RuleTerms {
   Bind bind = Bind::kStrict;                   // Of the names among its targets.
   std::shared_ptr<const HostKeys> host_keys;  // Null: any key.
   Starttls starttls = Starttls::kAllow;
+  std::shared_ptr<const IpTerms> ip;          // Set where `protocols` has icmp or ip-proto.
 };
 
 // needs_addresses tells the rules whose names count only at addresses that are known to have them.

@@ -6,6 +6,8 @@
 #include <charconv>
 
 #include "idna.h"
+#include "ip_terms_reader.h"
+#include "local_targets.h"
 #include "public_suffix.h"
 #include "sallyport/core/limits.h"
 #include "target_text.h"
@@ -17,9 +19,9 @@ constexpr std::array<std::string_view, 2> kActions = {"deny", "allow"};
 constexpr std::array<std::string_view, 2> kRefusals = {"reset", "drop"};
 constexpr std::array<std::string_view, 1> kSpeak = {"speak"};
 
-// Words of `protocols` that are known and stand for nothing yet. HTTP/2 is `http`, mDNS and LLMNR are `dns`.
+// Words of `protocols` that are known and stand for nothing yet. HTTP/2 is `http`.
 std::vector<std::string_view> later_protocols() {
-  std::vector<std::string_view> words = {"icmp", "icmpv6", "sctp", "esp"};
+  std::vector<std::string_view> words;
   for (const std::string_view word : kProtocolNames) {
     const bool usable =
         std::find(kRuleProtocolNames.begin(), kRuleProtocolNames.end(), word) != kRuleProtocolNames.end();
@@ -118,6 +120,8 @@ void RuleReader::read_rule(Frame& frame) {
   if (!frame.failed) check_names(frame);
   if (!frame.failed) read_host_keys(frame);
   if (!frame.failed) read_starttls(frame);
+  if (!frame.failed) frame.failed = !check_local_targets(frame.reader, frame.table, frame.draft);
+  if (!frame.failed) frame.draft.terms.ip = read_ip_terms(frame.reader, frame.table, frame.draft, frame.failed);
 }
 
 void RuleReader::read_targets(Frame& frame) {
@@ -262,7 +266,9 @@ void RuleReader::read_scopes(Frame& frame) {
       continue;
     }
     const auto found = std::find(scope_names_.begin(), scope_names_.end(), *name);
-    if (found == scope_names_.end()) {
+    if (*name == kNoScopeWord) {
+      frame.draft.terms.scopes |= kNoScope;
+    } else if (found == scope_names_.end()) {
       frame.error(item.position, "scope",
                   quote(*name) + ": no such scope" + did_you_mean(*name, scope_names_));
     } else {

@@ -165,10 +165,12 @@ void ScopeReader::read(const Reader& reader, const Value& table) {
     if (!plain) {
       reader.error(entry.position, "scopes",
                    quote(entry.key) + ": a scope's name has letters, digits, \"-\" and \"_\"");
+    } else if (entry.key == kNoScopeWord) {
+      reader.error(entry.position, path, "rules say \"none\" for the flows that are in no scope; choose another name");
     } else if (std::find(names_.begin(), names_.end(), entry.key) != names_.end()) {
       reader.error(entry.position, path, "another file of this policy has a scope of this name");
     } else if (names_.size() == kScopesMax) {
-      reader.error(entry.position, path, "a policy has at most 64 scopes");
+      reader.error(entry.position, path, "a policy has at most 63 scopes");
     } else if (reader.is_table(entry.value, path)) {
       names_.emplace_back(entry.key);
       hashes_.push_back(stable_hash(entry.key));

@@ -74,7 +74,7 @@ std::optional<engine::Binding> binding_from(const Json& entry, const policy::Pol
   const std::int64_t longest = seconds_of(Timestamp(kBindingTtlMax + policy.dns().grace));
   if (seconds <= seconds_of(now) || told_seconds <= 0 || seconds > told_seconds + longest) return std::nullopt;
   if (!engine::may_bind(*address, *name, policy)) return std::nullopt;
-  return engine::Binding{address->unmapped(), *name, Timestamp(std::chrono::seconds(seconds)),
+  return engine::Binding{policy.plain(*address), *name, Timestamp(std::chrono::seconds(seconds)),
                          engine::BindingSource::kState, *view, 0, Timestamp(std::chrono::seconds(told_seconds))};
 }
 

@@ -117,7 +117,7 @@ void LookupEngine::take_answer(Lookup& lookup, const LookupAnswer& answer) {
       ++counters_.private_answers;
       continue;
     }
-    (void)bindings_->bind({address, lookup.name, expires, engine::BindingSource::kLookup, lookup.view}, now);
+    (void)bindings_->bind({policy_->plain(address), lookup.name, expires, engine::BindingSource::kLookup, lookup.view}, now);
   }
 }
 

@@ -394,6 +394,19 @@ TEST_F(ClaimWaitTest, ManyDatagramsBehindAQuicHelloThatWaitsDoNotCondemnIt) {
 }
 
 // Names that another put at the address do not hide the one that is allowed.
+TEST_F(ClaimWaitTest, AnEmptySegmentWithoutASynGoesOnlyWhereASynMay) {
+  World it("version = 1\n[[rules]]\nto = [\"good.example\"]\nbind = \"strict\"\n");
+  TcpConversation unbound = it.to(443, "203.0.113.9"), bound = it.to(443), other_port = it.to(4'444);
+  it.bind("good.example");
+  for (TcpConversation* tcp : {&unbound, &bound, &other_port}) {
+    (void)tcp->syn();
+    (void)tcp->syn_ack();
+  }
+  EXPECT_EQ(it.fw_.client(unbound.handshake_ack()).decision.reason, Reason::kMidstream);
+  EXPECT_EQ(it.fw_.client(other_port.handshake_ack()).decision.reason, Reason::kMidstream);
+  EXPECT_EQ(it.fw_.client(bound.handshake_ack()).decision.verdict, Verdict::kAccept);
+}
+
 TEST_F(ClaimWaitTest, ANameBehindManyOthersOfItsAddressCounts) {
   World it("version = 1\n[dns]\nresolvers = [\"192.0.2.53\"]\n[[rules]]\nto = \"*.corp.example\"\nprotocols = [\"ssh\"]\nbind = \"strict\"\n", options());
   it.bind("git.corp.example");

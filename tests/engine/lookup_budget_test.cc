@@ -59,7 +59,7 @@ TEST(LookupBudgetTest, UsedUpMemoryRefusesNewNames) {
   EXPECT_TRUE(few_counts.admit(1, "b.example", "y.b.example", 5, kStart));
 }
 
-TEST(LookupBudgetTest, WorkersShareOneBudget) {
+TEST(LookupBudgetThreadsTest, WorkersShareOneBudget) {
   LookupBudget budget({3, 4});
   std::atomic<int> admitted{0};
   std::vector<std::thread> workers;

@@ -330,7 +330,7 @@ TEST(ResolversTest, TrustsExactlyTheSet) {
   EXPECT_TRUE(resolvers.trusts(first));
 }
 
-TEST(ResolversTest, AReaderNeverSeesHalfAnAddress) {
+TEST(ResolversThreadsTest, AReaderNeverSeesHalfAnAddress) {
   Resolvers resolvers;
   const IpAddress a = *IpAddress::parse("2001:db8:1::1"), b = *IpAddress::parse("2001:db8:2::2");
   const IpAddress mixed = *IpAddress::parse("2001:db8:1::2");

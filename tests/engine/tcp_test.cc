@@ -74,6 +74,13 @@ TEST_F(TcpTest, KeepsWatchingWhileTheServerHasNotAcknowledgedTheHello) {
   EXPECT_EQ(early.decision.mark, FlowMark::kWatch);
 }
 
+TEST_F(TcpTest, JudgesAConnectionThatWasSilentForMinutes) {
+  connect();
+  fw_.wait(std::chrono::minutes(10));
+  EXPECT_EQ(fw_.client(tcp_.client_data(hello_to("good.example"))).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(fw_.server(tcp_.server_data(server_hello(false))).decision.mark, FlowMark::kAllow);
+}
+
 TEST_F(TcpTest, DeniesAnotherNameAndLetsNoByteOfItGo) {
   connect();
   const auto hello = fw_.client(tcp_.client_data(hello_to("evil.example")));

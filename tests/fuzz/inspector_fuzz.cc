@@ -70,6 +70,16 @@ to = ["allowed.test", "good.example", "*.wild.example"]
 protocols = ["tls", "quic", "http", "dtls"]
 ports = "any"
 [[rules]]
+name = "what has no ports, by name and by address"
+to = ["allowed.test", "good.example", "10.91.0.0/16", "fd91::/16"]
+protocols = ["icmp", "sctp", "esp", "ah", "ip-proto"]
+icmp_types = ["echo-request", "timestamp-request", 139]
+ip_protos = [89]
+[[rules]]
+to = ["224.0.0.0/24", "ff02::/16", "10.91.0.0/16"]
+protocols = ["mdns", "llmnr"]
+scope = "none"
+[[rules]]
 name = "strict for one scope"
 scope = "agent"
 to = ["own.example"]

@@ -25,6 +25,7 @@ struct GoldenCase {
   Family family;
   unsigned queues;
   bool tunnels = false;
+  bool icmp = false;
 };
 
 RulePlan plan_of(const GoldenCase& golden) {
@@ -36,6 +37,10 @@ RulePlan plan_of(const GoldenCase& golden) {
   plan.generation = golden.mode == policy::Mode::kObserve ? kObserveGeneration : Generation{9};
   plan.queues = golden.queues;
   if (golden.tunnels) plan.ip_protocols = {4, 47};
+  if (golden.icmp) {
+    plan.ip_protocols = {1, 51, 58, 132};
+    plan.icmp_types = {8, 13, 128};
+  }
   return plan;
 }
 
@@ -48,6 +53,9 @@ constexpr GoldenCase kGolden[] = {
     {"enforce-forward-v6", kEnforce, false, true, Family::kIpv6, 2},
     {"enforce-both-v4", kEnforce, true, true, Family::kIpv4, 2},
     {"enforce-both-tunnels-v4", kEnforce, true, true, Family::kIpv4, 2, true},
+    {"enforce-both-icmp-v4", kEnforce, true, true, Family::kIpv4, 2, false, true},
+    {"enforce-both-icmp-v6", kEnforce, true, true, Family::kIpv6, 2, false, true},
+    {"observe-both-icmp-v6", kObserve, true, true, Family::kIpv6, 2, false, true},
     {"observe-output-v4", kObserve, true, false, Family::kIpv4, 2},
     {"observe-output-v6", kObserve, true, false, Family::kIpv6, 2},
     {"observe-forward-v4", kObserve, false, true, Family::kIpv4, 1},

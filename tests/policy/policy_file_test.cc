@@ -137,6 +137,7 @@ TEST(PolicyPresetsTest, NamesMayBeLookedUpWhereTheyMayBeReached) {
 
 TEST(PolicyPresetsTest, AllowNamesOnly) {
   for (const Preset& preset : presets()) {
+    if (preset.name == "lan") continue;  // Of the local network, by address.
     const auto policy = load_policy_text(preset.text, preset.name);
     ASSERT_TRUE(policy.has_value());
     const bool denies = preset.name == "public-resolvers";

@@ -11,7 +11,7 @@ namespace sallyport {
 
 struct Endpoint {
   IpAddress address;
-  std::uint16_t port = 0;  // ICMP: 0.
+  std::uint16_t port = 0;  // ICMP: the identifier at the client, 0 at the server.
 
   friend constexpr auto operator<=>(const Endpoint&, const Endpoint&) = default;
 };

@@ -83,6 +83,11 @@ inline constexpr Duration kResolverBackOffMax = std::chrono::minutes(5);
 inline constexpr std::size_t kResolvConfMax = 65'536;          // Of one file that lists resolvers.
 inline constexpr std::size_t kBindingsFileMax = 64u << 20;     // kBindings of the longest names are 25 MB.
 
+// --- ICMP ------------------------------------------------------------------------------------------
+inline constexpr std::uint32_t kIcmpPayloadDefault = 56;  // Octets behind the header: what ping(8) sends; more is a choice.
+// How far the sequence numbers of one identifier may go on at once; a monitor may count over all of its hosts.
+inline constexpr std::uint32_t kIcmpSequenceStep = 1'024;
+
 // --- SSH -------------------------------------------------------------------------------------------
 inline constexpr std::size_t kSshIdentificationMax = 255;  // RFC 4253 §4.2, CR LF included.
 
@@ -123,7 +128,8 @@ static_assert(kHoldStall * 10 < kHoldTime);
 inline constexpr std::size_t kFlowsPerWorker = 65'536;
 static_assert(kAwaitingPerWorker * 2 <= kFlowsPerWorker, "flows that wait must leave room in the table");
 inline constexpr std::size_t kStreamWindowsPerWorker = 8'192;  // Flows with undecided or history bytes.
-inline constexpr Duration kTcpUndecidedTimeout = std::chrono::seconds(60);   // SYN seen, nothing else.
+// SYN seen, nothing else: pools and browsers open connections ahead. First to go but for what the kernel has anyway.
+inline constexpr Duration kTcpUndecidedTimeout = std::chrono::minutes(15);
 inline constexpr Duration kTcpIdleTimeout = std::chrono::hours(2);
 inline constexpr Duration kUdpIdleTimeout = std::chrono::seconds(300);  // Longer than conntrack's 120 s.
 inline constexpr Duration kDeniedFlowTimeout = std::chrono::seconds(30);
@@ -132,6 +138,7 @@ inline constexpr Duration kDeniedFlowTimeout = std::chrono::seconds(30);
 // An operator writes a policy, so these bound mistakes and generated lists rather than attacks.
 inline constexpr std::size_t kPolicyFileMax = 256u << 20;     // About eight million names.
 inline constexpr std::size_t kPolicyTargetsMax = 16'000'000;  // Entries of all `to` lists together.
+inline constexpr std::size_t kNat64PrefixesMax = 8;           // Looked at for each IPv6 flow.
 inline constexpr std::size_t kPolicyRulesMax = 10'000;
 inline constexpr std::size_t kPolicyPortsPerRuleMax = 256;      // Entries of one `ports` list.
 inline constexpr std::size_t kPolicyPortRangesMax = 16'384;     // Of all rules; bounds the early table.

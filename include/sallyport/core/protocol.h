@@ -32,8 +32,9 @@ enum class Protocol : std::uint8_t {
   kMqtt, kAmqp, kRedis, kPostgresql, kMysql, kSmb, kRdp, kSocks, kSip, kSnmp, kSyslog, kNetbios, kSsdp,
   kLdap, kXmpp,
   kGre, kNvgre, kErspan, kIpip, kSixInFour, kVxlan, kGeneve, kTeredo,
+  kIcmp, kSctp, kEsp, kAh,
 };
-inline constexpr std::size_t kProtocolCount = static_cast<std::size_t>(Protocol::kTeredo) + 1;
+inline constexpr std::size_t kProtocolCount = static_cast<std::size_t>(Protocol::kAh) + 1;
 
 inline constexpr std::array<std::string_view, kProtocolCount> kProtocolNames = {
     "unknown", "tls", "quic", "dtls", "http", "http2", "ssh", "dns", "mdns", "llmnr",
@@ -42,6 +43,7 @@ inline constexpr std::array<std::string_view, kProtocolCount> kProtocolNames = {
     "mqtt", "amqp", "redis", "postgresql", "mysql", "smb", "rdp", "socks", "sip", "snmp", "syslog",
     "netbios", "ssdp", "ldap", "xmpp",
     "gre", "nvgre", "erspan", "ipip", "6in4", "vxlan", "geneve", "teredo",
+    "icmp", "sctp", "esp", "ah",
 };
 
 constexpr std::string_view to_string(Protocol protocol) {

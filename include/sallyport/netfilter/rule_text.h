@@ -27,6 +27,8 @@ struct RulePlan {
   bool forward = false;  // Inspect what it forwards for the interfaces of `inside`.
   std::vector<std::string> inside;
   std::vector<std::uint8_t> ip_protocols;  // Beside TCP and UDP, those that some rule allows; ascending.
+  std::vector<std::uint8_t> icmp_types;    // Requests that some rule allows: ICMP below 128, ICMPv6 from 128 on.
+  bool answer_refused = true;              // An echo request that no rule can allow gets ICMP admin-prohibited.
   MarkField mark;
   Generation generation = 1;  // kObserveGeneration in observe mode.
   unsigned queues = 1;        // Queues 0 to queues - 1; at least 1.

@@ -28,6 +28,8 @@ Likeness looks_like_teredo(ByteSpan datagram);
 
 // name_raw_tunnel names what an IP packet of this protocol number carries, or kUnknown for every other number.
 Protocol name_raw_tunnel(std::uint8_t ip_protocol, ByteSpan payload);
+// name_ip_protocol does the same for all protocol numbers that have a name here: SCTP, ESP and AH too.
+Protocol name_ip_protocol(std::uint8_t ip_protocol, ByteSpan payload);
 
 // tunnel_at_home returns the tunnel whose own UDP port this is, or kUnknown.
 Protocol tunnel_at_home(std::uint16_t port);

@@ -66,15 +66,19 @@ struct Dns {
   std::vector<IpAddress> resolvers;  // Others. Only these may be asked, and only their answers are believed.
   DnsNames names = DnsNames::kPolicy;
   Ech ech = Ech::kStrip;
+  // RFC 6052: an address in one of these is the IPv4 address inside it.
+  std::vector<IpPrefix> nat64 = {*IpPrefix::parse("64:ff9b::/96")};
   std::vector<std::uint16_t> edns_options;  // Option codes that may pass beside the hop-by-hop ones.
   std::uint32_t wildcard_budget = 1'000;    // Distinct names below wildcards, per scope and hour. 0: no bound.
   Duration grace = std::chrono::hours(1);   // How long a binding outlives its TTL.
   Duration miss_wait = std::chrono::seconds(1);  // How long a flow to an unbound address waits. 0: not at all.
 };
 
-// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 64 scopes.
+// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 63 scopes.
 using ScopeSet = std::uint64_t;
-inline constexpr std::size_t kScopesMax = 64;
+inline constexpr std::size_t kScopesMax = 63;
+// Of rules for the flows that are in no scope (scope = "none"); no flow has it.
+inline constexpr ScopeSet kNoScope = ScopeSet{1} << 63;
 
 // View numbers who believes which resolvers: 0 all that have none of their own, else 1 + the scope that has.
 using View = std::uint8_t;
@@ -107,6 +111,8 @@ struct FlowQuery {
   Protocol upgraded_from = Protocol::kUnknown;
   // The hello behind such an upgrade has a server name: rules for that protocol go by the claimed name alone.
   bool by_claim_alone = false;
+  std::uint8_t number = 0;   // ICMP: the type of the request. Over IP itself: the protocol.
+  std::uint32_t size = 0;    // ICMP: octets behind the header.
 };
 
 struct PolicyMatch {
@@ -122,6 +128,8 @@ struct PolicyMatch {
   bool needs_host_key = false;
   // Allowed, provided that mail, login and data wait for TLS (Starttls::kRequire): ask again once that has begun.
   bool needs_tls = false;
+  // Denied, because the destination is a metadata address that no allow rule names.
+  bool metadata = false;
   // Allowed, and some rule that allows has the name.
   bool by_name = false;
 };
@@ -138,6 +146,7 @@ struct EarlyResult {
   // Undecided, and only strict rules for names can allow it: the address must belong to a name that names_cover, or, for
   // rules for dns, be a trusted resolver (the caller knows; names_cover leaves such rules out).
   bool needs_binding = false;
+  bool metadata = false;  // PolicyMatch::metadata
 };
 
 // RuleInfo is a rule as its operator wrote it, for reports.
@@ -209,6 +218,10 @@ class Policy {
   // resolvers_of returns the servers of a scope's own view; none for view 0. Borrowed from the policy.
   std::span<const IpAddress> resolvers_of(View view) const;
 
+  // plain returns the IPv4 address that an IPv6 address stands for: IPv4-mapped, or in a prefix of dns.nat64. Any other address
+  // is returned as it is.
+  IpAddress plain(const IpAddress& address) const;
+
   // may_be_private tells whether an answer for this name may give a private address (dns.private).
   bool may_be_private(const DomainName& name) const;
 
@@ -221,6 +234,8 @@ class Policy {
   bool looks_into_any() const { return inspect().tunnels != 0; }
   // ip_protocols returns the IP protocol numbers beside TCP and UDP that some rule allows, ascending.
   std::span<const std::uint8_t> ip_protocols() const;
+  // icmp_types returns the types of ICMP (below 128) and ICMPv6 requests that some rule allows, ascending.
+  std::span<const std::uint8_t> icmp_types() const;
   const std::vector<RuleInfo>& rules() const;
   const std::vector<std::string>& scope_names() const;
   // location returns "file:line" of the rule, or "default" for kNoRule.
