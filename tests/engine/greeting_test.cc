@@ -29,7 +29,7 @@ struct Session {
 };
 
 std::vector<Session> sessions() {
-  const std::string mysql = "J\0\0\0\x0a"s + "8.0.36\0"s + "\x07\0\0\0"s + "abcdefgh\0"s + std::string(45, '\1') + "mysql_nat";
+  const std::string mysql = "K\0\0\0\x0a"s + "8.0.36\0"s + "\x07\0\0\0"s + "abcdefgh\0"s + std::string(45, '\1') + "mysql_nat";
   return {{"ftp", Protocol::kFtp, 21, "220 FTP server ready\r\n", "USER anonymous\r\n"},
           {"ftp, said in several lines", Protocol::kFtp, 21, "220-hello\r\n220 ready\r\n", "AUTH TLS\r\n"},
           {"imap", Protocol::kImap, 143, "* OK [CAPABILITY IMAP4rev1] ready\r\n", "a1 LOGIN me secret\r\n"},

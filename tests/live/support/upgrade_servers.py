@@ -20,9 +20,9 @@ TOOLS = ("dovecot", "vsftpd", "mariadbd", "mariadb", "mariadb-install-db", "slap
 
 
 class UpgradeServers:
-    def __init__(self, servers: Servers):
+    def __init__(self, servers: Servers, folder: str = "upgrade"):
         self.servers, self.bed = servers, servers.bed
-        self.root: Path = servers.root / "upgrade"
+        self.root: Path = servers.root / folder
         self.root.mkdir()
         self.bed.scratch.chmod(0o755)
         self.root.chmod(0o777)
