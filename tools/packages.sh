@@ -16,6 +16,7 @@ RUN_PACKAGES=(iptables nftables iproute2)
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
+  python3-aiosmtpd dovecot-imapd dovecot-pop3d vsftpd postgresql mariadb-server-core mariadb-client slapd ldap-utils prosody
   chromium tcpdump curl conntrack openssl util-linux procps python3 python3-dnspython
   iputils-ping
   dovecot-imapd slapd ldap-utils unbound knot-dnsutils gnutls-bin

@@ -11,6 +11,9 @@ bool carries_name(Protocol protocol) {
   return protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp || protocol == Protocol::kDtls;
 }
 
+// on_condition tells an allowance that something else must bear out.
+bool on_condition(const policy::PolicyMatch& match) { return match.needs_host_key || match.needs_tls; }
+
 bool denies_by_rule(const policy::PolicyMatch& match) {
   return match.action == policy::Action::kDeny && match.rule != kNoRule;
 }
@@ -36,6 +39,7 @@ bool Inspector::Impl::is_own(const Flow& flow) const {
 }
 
 policy::FlowQuery Inspector::Impl::query_of(const Flow& flow, Protocol protocol) const {
+  const bool upgraded = flow.session.upgraded && protocol == Protocol::kTls;
   return {.scopes = flow.scopes,
           .transport = flow.key.transport,
           .protocol = protocol,
@@ -46,6 +50,8 @@ policy::FlowQuery Inspector::Impl::query_of(const Flow& flow, Protocol protocol)
           .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known,
           .http = request_,
           .no_address = flow.proxy != nullptr && flow.proxy->by_name(),
+          .upgraded_from = upgraded ? flow.session.read.protocol : Protocol::kUnknown,
+          .by_claim_alone = upgraded && flow.hello_named,
           .number = flow.key.transport == Transport::kOther ? flow.key.ip_protocol : flow.icmp.type,
           .size = flow.icmp.size};
 }
@@ -137,12 +143,12 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
       allowed = nullptr;
       break;
     }
-    if (one.action == policy::Action::kAllow && (allowed == nullptr || (by_name.needs_host_key && !one.needs_host_key))) {
+    if (one.action == policy::Action::kAllow && (allowed == nullptr || (on_condition(by_name) && !on_condition(one)))) {
       allowed = &name;
       by_name = one;
     }
     // What the bytes claim is another name than the one that such a rule has.
-    if (match.nearest == kNoRule && !has_claim) match.nearest = one.nearest;
+    if (match.nearest == kNoRule && !has_claim && !query.by_claim_alone) match.nearest = one.nearest;
     if (match.other_host_key == kNoRule) match.other_host_key = one.other_host_key;
   }
   if (!query.no_address) report_bound_names(flow, count);
@@ -151,7 +157,8 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
     by_name = allower_of_address(flow, protocol, further);
     if (by_name.action == policy::Action::kAllow) allowed = &further;
   }
-  if (denies_by_rule(match) || match.action == policy::Action::kAllow || allowed == nullptr) return match;
+  const bool freer = match.needs_tls && allowed != nullptr && !by_name.needs_tls;
+  if (denies_by_rule(match) || (match.action == policy::Action::kAllow && !freer) || allowed == nullptr) return match;
   use_binding(flow, *allowed);
   if (has_claim) return by_name;
   flow.name = *allowed;

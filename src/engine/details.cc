@@ -51,7 +51,7 @@ void Inspector::Impl::read_mail_upgrade(Flow& flow) {
   if (!hello) return;
   report_hello(flow, *hello, parsers::HelloTransport::kTcp);
   DomainName name;
-  report_claim(flow, claim_of(*hello, name));
+  report_claim(flow, claim_of(flow, *hello, name));
 }
 
 // read_last_details names a request whose head never became whole, by the Host field if that is.

@@ -80,7 +80,7 @@ bool Inspector::Impl::read_dtls_hello(Flow& flow) {
   }
   report_hello(flow, *hello, parsers::HelloTransport::kDtls);
   DomainName name;
-  const bool allowed = judge(flow, Protocol::kDtls, claim_of(*hello, name));
+  const bool allowed = judge(flow, Protocol::kDtls, claim_of(flow, *hello, name));
   flow.dtls.hello_judged = flow.binding_wait == BindingWait::kNone;
   return allowed;
 }

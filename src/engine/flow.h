@@ -19,6 +19,7 @@
 #include "sallyport/parsers/http2.h"
 #include "sallyport/parsers/quic.h"
 #include "sallyport/parsers/ssh.h"
+#include "sallyport/parsers/upgrade.h"
 #include "wait_shares.h"
 
 namespace sallyport::engine {
@@ -110,6 +111,14 @@ enum class SocksPhase : std::uint8_t {
   kRequest4, kReply4, kRequest5, kReply5,
 };
 
+// SessionState is a session in plaintext that is followed to its upgrade to TLS (judge_upgrade.cc).
+struct SessionState {
+  parsers::UpgradeSession read;
+  bool tls_required = false;  // policy::PolicyMatch::needs_tls
+  bool upgraded = false;      // The stage is TLS that began in `read.protocol`.
+  bool ended = false;         // No TLS can begin any more.
+};
+
 // BindingWait is what a flow waits with until its address is bound (binding_wait.cc). It may wait once with each, in
 // this order: what binds for its SYN may be another name than the one that it asks for then.
 enum class BindingWait : std::uint8_t {
@@ -175,6 +184,7 @@ struct Flow {
   bool no_second_hello = false;            // TLS: no HelloRetryRequest can come any more.
   bool early_data_offered = false;         // TLS: the hello has the early_data extension.
   bool hello_retry_read = false;           // TLS: the HelloRetryRequest is consumed from `server`.
+  bool hello_named = false;                // TLS, QUIC, DTLS: the first hello has a server name.
   std::uint32_t client_base = 0;           // Sequence number of client offset 0.
   std::uint32_t server_base = 0;
   std::uint64_t client_seen = 0;           // Highest client offset seen; sequence numbers are unwrapped near it.
@@ -203,6 +213,7 @@ struct Flow {
   ProxyTarget* proxy = nullptr;            // What the server, a proxy, is asked for (judge_proxy.cc).
 
   SshState ssh;
+  SessionState session;
 
   // For details only: the client's stream from its beginning, and what was told of it.
   UpgradeState upgrade;

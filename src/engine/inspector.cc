@@ -262,6 +262,7 @@ bool Inspector::Impl::may_await_binding(const Flow& flow, const NameClaim& claim
 
 bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& claim) {
   report_claim(flow, claim);
+  if (protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kDtls) flow.hello_named = claim.name != nullptr;
   return judge_claim(flow, protocol, claim);
 }
 
@@ -287,6 +288,14 @@ bool Inspector::Impl::judge_claim(Flow& flow, Protocol protocol, const NameClaim
     deny_flow(flow, Reason::kMidstream);
     return false;
   }
+  if (match.action == policy::Action::kAllow && match.needs_tls) {
+    if (flow.key.transport != Transport::kTcp || flow.tunnel_base != 0) {  // No session is followed there.
+      deny_flow(flow, Reason::kTlsRequired, match.rule);
+      return false;
+    }
+    flow.session.tls_required = true;
+  }
+  if (match.action == policy::Action::kAllow && flow.session.upgraded) flow.rule = match.rule;
   if (protocol == Protocol::kSsh && match.action == policy::Action::kAllow) {
     flow.ssh.host_key_wanted = match.needs_host_key;
     if (match.needs_host_key || (flow.ssh.server_wanted && flow.ssh.phase == SshPhase::kIdentification)) {

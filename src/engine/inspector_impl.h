@@ -158,7 +158,8 @@ class Inspector::Impl {
   void skip_tls_records(Flow& flow);
   void read_tls_server(Flow& flow);
   void report_hello(Flow& flow, const parsers::ClientHello& hello, parsers::HelloTransport transport);
-  static NameClaim claim_of(const parsers::ClientHello& hello, DomainName& storage);
+  static NameClaim claim_of(const Flow& flow, const parsers::ClientHello& hello, DomainName& storage);
+  static bool names_own_address(const Flow& flow, std::string_view text);
   bool same_name(const Flow& flow, const parsers::ClientHello& hello) const;
   bool denies_ech(const parsers::ClientHello& hello, RuleId rule) const;
   void read_http(Flow& flow);
@@ -221,6 +222,15 @@ class Inspector::Impl {
   static bool awaits_ssh_server(const Flow& flow);
   void read_ssh_details(Flow& flow);
   void read_opaque(Flow& flow, Protocol protocol);
+
+  // judge_upgrade.cc: plaintext that TLS may begin in
+  void read_session(Flow& flow);
+  bool begin_session(Flow& flow);
+  bool read_session_server(Flow& flow);
+  bool read_session_answer(Flow& flow, std::uint64_t offset, ByteSpan payload);
+  void begin_session_tls(Flow& flow);
+  void end_session(Flow& flow);
+  static bool follows_session(const Flow& flow);
 
   // strip_ech.cc
   bool strips_ech(const Flow& flow) const;

@@ -70,7 +70,8 @@ bool Inspector::Impl::read_tls_hello(Flow& flow) {
   if (first) {
     report_hello(flow, *hello, parsers::HelloTransport::kTcp);
     DomainName name;
-    if (!judge(flow, Protocol::kTls, claim_of(*hello, name))) return false;
+    const NameClaim claim = claim_of(flow, *hello, name);
+    if (!judge(flow, Protocol::kTls, claim)) return false;
   } else if (!same_name(flow, *hello)) {
     refuse(flow, Reason::kHelloChanged);
     return false;
@@ -86,18 +87,26 @@ bool Inspector::Impl::read_tls_hello(Flow& flow) {
   return true;
 }
 
-NameClaim Inspector::Impl::claim_of(const parsers::ClientHello& hello, DomainName& storage) {
+NameClaim Inspector::Impl::claim_of(const Flow& flow, const parsers::ClientHello& hello, DomainName& storage) {
   if (!hello.server_name) return {{}, nullptr, false, hello.ech};
   const auto name = DomainName::parse(*hello.server_name);
-  if (!name) return {*hello.server_name, nullptr, true};
+  if (!name) return {*hello.server_name, nullptr, !names_own_address(flow, *hello.server_name), hello.ech};
   storage = *name;
   return {*hello.server_name, &storage, false, hello.ech};
 }
 
 bool Inspector::Impl::same_name(const Flow& flow, const parsers::ClientHello& hello) const {
-  if (!hello.server_name) return !flow.has_name;
+  if (!hello.server_name) return !flow.hello_named;
   const auto name = DomainName::parse(*hello.server_name);
-  return name && flow.has_name && *name == flow.name;
+  if (!name) return !flow.hello_named && names_own_address(flow, *hello.server_name);
+  return flow.hello_named && *name == flow.name;
+}
+
+// names_own_address tells the server name of clients that go by address: where TLS begins inside of another protocol
+// they write it there, against RFC 6066 §3, and it says no more than no name.
+bool Inspector::Impl::names_own_address(const Flow& flow, std::string_view text) {
+  const auto address = IpAddress::parse(text);
+  return flow.session.upgraded && address && address->unmapped() == flow.key.server.address.unmapped();
 }
 
 // denies_ech tells whether a later hello has come to carry what the rule of the first denies.
@@ -131,6 +140,8 @@ void Inspector::Impl::skip_tls_records(Flow& flow) {
 }
 
 void Inspector::Impl::read_tls_server(Flow& flow) {
+  const bool before_hello = flow.session.upgraded && flow.tls_phase == TlsPhase::kFirstHello;
+  if (before_hello && flow.server->received_end() > flow.server->base()) return refuse(flow, Reason::kAmbiguous);
   if (flow.no_second_hello) return;
   if (flow.tls_phase == TlsPhase::kSecondServerFlight && !flow.hello_retry_read) {
     const parsers::TlsMessage retry = parsers::read_tls_handshake_message(flow.server->contiguous(), scratch_);

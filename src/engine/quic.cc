@@ -111,7 +111,7 @@ void Inspector::Impl::name_unknown_version(Flow& flow, ByteSpan datagram) {
       if (const auto hello = parsers::parse_client_hello(message.body)) {
         report_hello(flow, *hello, parsers::HelloTransport::kQuic);
         DomainName name;
-        report_claim(flow, claim_of(*hello, name));
+        report_claim(flow, claim_of(flow, *hello, name));
       }
     }
     windows_.release(window);
@@ -263,7 +263,7 @@ Inspector::Impl::QuicRead Inspector::Impl::read_crypto_stream(Flow& flow) {
         return QuicRead::kDenied;
       }
       DomainName name;
-      if (!judge(flow, Protocol::kQuic, claim_of(*hello, name))) {
+      if (!judge(flow, Protocol::kQuic, claim_of(flow, *hello, name))) {
         return flow.binding_wait == BindingWait::kNone ? QuicRead::kDenied : QuicRead::kIncomplete;
       }
     } else if (!same_name(flow, *hello)) {

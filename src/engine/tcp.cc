@@ -282,8 +282,11 @@ void Inspector::Impl::read_stage(Flow& flow) {
     case Protocol::kDns: return read_dns_stream(flow);
     case Protocol::kSsh: return read_ssh(flow);
     case Protocol::kSocks: return read_socks(flow);
-    default: return read_opaque(flow, flow.stage);
+    default: break;
   }
+  // Inside a proxy's tunnel a session is judged by what the proxy was asked for.
+  if (parsers::can_upgrade(flow.stage) && flow.tunnel_base == 0) return read_session(flow);
+  read_opaque(flow, flow.stage);
 }
 
 // read_opaque judges bytes of a protocol that carries no name, or of none that is known: by address alone.
@@ -369,6 +372,7 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
   const bool greeting = awaits_greeting(flow);
   // Answers are not for details: what comes before a question was let through is not read where there are none, either.
   const bool details = options_.read_details && flow.stage != Protocol::kDns;
+  const bool session = follows_session(flow);
   const bool wanted = details || counts || greeting || (flow.watch && flow.state == FlowState::kJudged);
   if (!wanted) return true;
   if (!flow.server_base_known) {
@@ -376,14 +380,15 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
     flow.server_base_guessed = flow.state == FlowState::kUndecided && !counts && !greeting;
     flow.server_base = ip.tcp.sequence;
   }
-  if (counts && ip.tcp.urg) {  // The client reads urgent bytes apart from the others (RFC 6093 §3.4).
+  if ((counts || session) && ip.tcp.urg) {  // The client reads urgent bytes apart from the others (RFC 6093 §3.4).
     refuse(flow, Reason::kUrgentData);
     return true;
   }
   if (flow.server == nullptr) flow.server = windows_.acquire(0);
-  if (flow.server == nullptr) return !counts;  // The flow stays in the queue; it is not handed over unread.
+  if (flow.server == nullptr) return !counts && !session;  // The flow stays in the queue; it is not handed over unread.
   const std::int64_t offset = unwrap(ip.tcp.sequence, flow.server_base, flow.server->base());
   if (offset < 0) return !counts;
+  if (session) return read_session_answer(flow, static_cast<std::uint64_t>(offset), ip.payload);
   const auto result = flow.server->put(static_cast<std::uint64_t>(offset), ip.payload);
   if (counts && result.put == StreamWindow::Put::kConflict) {
     refuse(flow, Reason::kRetransmissionDiffers);

@@ -109,6 +109,7 @@ struct Findings {
   RuleId ambiguous_deny = kNoRule;  // Denies some paths, and which one the request has cannot be told.
   RuleId other_request = kNoRule;   // Allows other requests.
   RequestFit request_fit = RequestFit::kMethod;
+  RuleId wants_tls = kNoRule;  // Allows, if TLS comes first.
   bool allowed_by_name = false;
 
   // misfit notes an allow rule that has all of a flow but the request.
@@ -122,8 +123,11 @@ struct Findings {
 }  // namespace
 
 PolicyMatch CompiledRules::match(const FlowQuery& query) const {
-  const RuleProtocols protocols = protocols_of_flow(query.transport, query.protocol);
-  const auto by_name = static_cast<RuleProtocols>(query.claimed ? protocols : protocols & ~kNamedProtocols);
+  const bool upgraded = query.upgraded_from != Protocol::kUnknown;
+  const RuleProtocols protocols = protocols_of_flow(query.transport, query.protocol) |
+                                  (upgraded ? protocols_of_flow(query.transport, query.upgraded_from) : RuleProtocols{0});
+  const RuleProtocols claiming = query.by_claim_alone ? kNamedProtocols | kUpgradeProtocols : kNamedProtocols;
+  const auto by_name = static_cast<RuleProtocols>(query.claimed ? protocols : protocols & ~claiming);
   const bool metadata = is_metadata_address(plain(query.destination));
   Findings found;
   const auto consider = [&](RuleId id, bool named) {
@@ -151,6 +155,8 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
       const bool accepted = query.host_key != nullptr && accepts_key(*rule.host_keys, query);
       const bool pending = query.host_key == nullptr && query.host_key_pending;
       place = accepted ? &found.allow : pending ? &found.pinned : &found.other_host_key;
+    } else if (rule.starttls == Starttls::kRequire && !upgraded && (rule.protocols & protocols & kUpgradeProtocols) != 0) {
+      place = &found.wants_tls;
     }
     *place = first_of(*place, id);
     found.allowed_by_name |= named && place == &found.allow;
@@ -167,11 +173,14 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
   } else if (found.ambiguous_deny != kNoRule) {
     result.rule = found.ambiguous_deny;
     result.request_fit = RequestFit::kAmbiguousPath;
-  } else if (found.allow != kNoRule || found.pinned != kNoRule || (defaults.action == Action::kAllow && !query.proxy && !metadata)) {
+  } else if (found.allow != kNoRule || found.pinned != kNoRule || found.wants_tls != kNoRule || (defaults.action == Action::kAllow && !query.proxy && !metadata)) {
+    const RuleId on_condition = first_of(found.pinned, found.wants_tls);
+    const bool conditional = found.allow == kNoRule && defaults.action == Action::kDeny;
     result.action = Action::kAllow;
-    result.rule = found.allow != kNoRule ? found.allow : found.pinned;
+    result.rule = found.allow != kNoRule ? found.allow : on_condition;
     result.by_name = found.allowed_by_name;
-    result.needs_host_key = found.allow == kNoRule && found.pinned != kNoRule && defaults.action == Action::kDeny;
+    result.needs_host_key = conditional && found.pinned != kNoRule;
+    result.needs_tls = conditional && found.wants_tls != kNoRule;
   } else {
     result.metadata = metadata && found.nearest == kNoRule && found.other_host_key == kNoRule && found.other_request == kNoRule;
     result.nearest = found.nearest;

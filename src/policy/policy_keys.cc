@@ -63,7 +63,7 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"rules", "paths", "path, \"re:\" and a regular expression, or list of them", "any path"},
     {"rules", "websocket", "\"allow\" or \"deny\"", "\"allow\""},
     {"rules", "proxy", "true or false", "false"},
-    {"rules", "starttls", "", "", kLater},
+    {"rules", "starttls", "\"allow\" or \"require\"", "\"allow\""},
     {"rules", "ice", "", "", kLater},
     {"rules", "resolve", "", "", kLater},
     {"rules", "icmp_types", "type, number, or list of them", "[\"echo-request\"]"},

@@ -33,7 +33,7 @@ struct RuleWord {
   bool carries_name = false;
   std::array<std::uint16_t, 4> ports{};  // Its own ones (IANA); 0: no more.
   std::uint8_t ip_protocol = 0;  // Of what goes over IP itself and has no ports.
-  bool server_greets = false;    // Known only once both sides have spoken, the server first.
+  bool server_greets = false;    // The server speaks first, and is waited for.
 };
 inline constexpr std::array<RuleWord, 47> kRuleWords = {{
     {"tls", Protocol::kTls, true, false, true, {443}},
@@ -50,7 +50,7 @@ inline constexpr std::array<RuleWord, 47> kRuleWords = {{
     {"geneve", Protocol::kGeneve, false, true, false, {6081}},
     {"teredo", Protocol::kTeredo, false, true, false, {3544}},
     {"dtls", Protocol::kDtls, false, true, true, {}},
-    {"smtp", Protocol::kSmtp, true, false, false, {25, 587}},
+    {"smtp", Protocol::kSmtp, true, false, false, {25, 587}, 0, true},
     {"stun", Protocol::kStun, true, true, false, {3478}},
     {"ntp", Protocol::kNtp, false, true, false, {123}},
     {"dhcp", Protocol::kDhcp, false, true, false, {67, 68, 546, 547}},
@@ -103,13 +103,17 @@ constexpr RuleProtocols bit_of_word(std::string_view word) {
   return bits_of_words([word](const RuleWord& known) { return known.word == word; });
 }
 inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_word("udp"), kSshBit = bit_of_word("ssh"),
-                               kDnsBit = bit_of_word("dns"), kIcmpBit = bit_of_word("icmp"), kIpProtoBit = bit_of_word("ip-proto");
+                               kDnsBit = bit_of_word("dns"), kIcmpBit = bit_of_word("icmp"), kIpProtoBit = bit_of_word("ip-proto"),
+                               kTlsBit = bit_of_word("tls");
 inline constexpr RuleProtocols kHelloProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("dtls");
 inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
 inline constexpr RuleProtocols kGreetingProtocols = bits_of_words([](const RuleWord& word) { return word.server_greets; });
 // What a datagram in the middle of a flow is asked for where a deny rule has it; QUIC's hellos are judged anyway.
 inline constexpr RuleProtocols kDatagramProtocols =
     bits_of_words([](const RuleWord& word) { return word.on_udp && word.protocol != Protocol::kUnknown && word.protocol != Protocol::kQuic; });
+// Those that TLS may begin in, and whose hello then has a name (STARTTLS and its kin).
+inline constexpr RuleProtocols kUpgradeProtocols = bit_of_word("smtp") | bit_of_word("imap") | bit_of_word("pop3") | bit_of_word("ftp") |
+                                                   bit_of_word("xmpp") | bit_of_word("ldap") | bit_of_word("postgresql") | bit_of_word("mysql");
 inline constexpr RuleProtocols kTransportProtocols = kTcpBit | kUdpBit;
 // IP protocols of their own, without ports, and their numbers; ascending.
 inline constexpr RuleProtocols kPortlessProtocols = bits_of_words([](const RuleWord& word) { return word.ip_protocol != 0; });
@@ -184,6 +188,7 @@ struct PortRange {
 };
 
 inline constexpr std::array<std::string_view, 3> kEchWords = {"strip", "deny", "allow"};   // In the order of Ech.
+inline constexpr std::array<std::string_view, 2> kStarttlsWords = {"allow", "require"};  // In the order of Starttls.
 inline constexpr std::array<std::string_view, 2> kBindWords = {"strict", "any"};  // In the order of Bind.
 
 inline constexpr std::string_view kNoScopeWord = "none";  // kNoScope
@@ -214,6 +219,7 @@ struct RuleTerms {
   std::shared_ptr<const HostKeys> host_keys;  // Null: any key.
   std::shared_ptr<const HttpTerms> http;      // Null: every request.
   bool proxy = false;  // The targets are proxies: it lets them be asked, for what other rules allow.
+  Starttls starttls = Starttls::kAllow;
   std::shared_ptr<const IpTerms> ip;          // Set where `protocols` has icmp or ip-proto.
 };
 

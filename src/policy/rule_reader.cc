@@ -121,6 +121,7 @@ void RuleReader::read_rule(Frame& frame) {
   if (!frame.failed) check_combination(frame);
   if (!frame.failed) check_names(frame);
   if (!frame.failed) read_host_keys(frame);
+  if (!frame.failed) read_starttls(frame);
   if (!frame.failed) frame.failed = !check_local_targets(frame.reader, frame.table, frame.draft);
   if (!frame.failed) frame.draft.terms.ip = read_ip_terms(frame.reader, frame.table, frame.draft, frame.failed);
 }
@@ -340,7 +341,7 @@ void RuleReader::read_ech(Frame& frame) {
   if (!index) return;
   if (frame.draft.terms.action == Action::kDeny) {
     frame.error(entry->value.position, "ech", "a deny rule denies with and without it; leave \"ech\" out");
-  } else if ((frame.draft.terms.protocols & kHelloProtocols) == 0) {
+  } else if ((frame.draft.terms.protocols & (kHelloProtocols | kUpgradeProtocols)) == 0) {
     frame.error(entry->value.position, "ech", "only hellos of tls, quic and dtls carry it; leave \"ech\" out");
   }
   frame.draft.info.ech = static_cast<Ech>(*index);

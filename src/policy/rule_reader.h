@@ -56,6 +56,7 @@ class RuleReader {
   void read_pattern(Frame& frame, const Value& value, HttpTerms& terms);
   static void read_prefix(Frame& frame, const Value& value, HttpTerms& terms);
   static void read_proxy(Frame& frame);
+  void read_starttls(Frame& frame);  // starttls_reader.cc
   void check_combination(Frame& frame);
   void check_names(Frame& frame);
 

@@ -29,12 +29,12 @@ struct Session {
 };
 
 std::vector<Session> sessions() {
-  const std::string mysql = "J\0\0\0\x0a"s + "8.0.36\0"s + "\x07\0\0\0"s + "abcdefgh\0"s + std::string(45, '\1') + "mysql_nat";
+  const std::string mysql = "K\0\0\0\x0a"s + "8.0.36\0"s + "\x07\0\0\0"s + "abcdefgh\0"s + std::string(45, '\1') + "mysql_nat";
   return {{"ftp", Protocol::kFtp, 21, "220 FTP server ready\r\n", "USER anonymous\r\n"},
           {"ftp, said in several lines", Protocol::kFtp, 21, "220-hello\r\n220 ready\r\n", "AUTH TLS\r\n"},
           {"imap", Protocol::kImap, 143, "* OK [CAPABILITY IMAP4rev1] ready\r\n", "a1 LOGIN me secret\r\n"},
           {"pop3", Protocol::kPop3, 110, "+OK ready\r\n", "USER me\r\n"},
-          {"mysql", Protocol::kMysql, 3306, mysql, "\x20\0\0\1login, at least as long"s}};
+          {"mysql", Protocol::kMysql, 3306, mysql, "\x20\0\0\1\x85\xa6\x0f\0login, as long"s}};
 }
 
 class GreetingTest : public ::testing::Test {
@@ -51,7 +51,7 @@ class GreetingTest : public ::testing::Test {
   std::uint16_t client_port_ = 40'000;
 };
 
-TEST_F(GreetingTest, EachIsKnownByWhatBothSidesSayAndHandedOver) {
+TEST_F(GreetingTest, EachIsKnownByWhatBothSidesSay) {
   for (const Session& session : sessions()) {
     TcpConversation tcp = connect(session.port);
     EXPECT_EQ(fw_.server(tcp.server_data(session.greeting)).decision.verdict, Verdict::kAccept) << session.name;
@@ -61,7 +61,8 @@ TEST_F(GreetingTest, EachIsKnownByWhatBothSidesSayAndHandedOver) {
     EXPECT_EQ(fw_.verdicts().back().protocol, session.protocol) << session.name;
     EXPECT_EQ(fw_.verdicts().back().verdict, FlowVerdict::kAllow) << session.name;
     const auto next = fw_.server(tcp.server_data("more"s));
-    EXPECT_EQ(next.decision.mark, FlowMark::kAllow) << session.name;
+    // TLS could still begin in the others (judge_upgrade.cc).
+    EXPECT_EQ(next.decision.mark, session.protocol == Protocol::kMysql ? FlowMark::kAllow : FlowMark::kWatch) << session.name;
   }
 }
 
@@ -81,6 +82,7 @@ TEST_F(GreetingTest, AnotherProtocolsRuleDoesNotAllowIt) {
 TEST_F(GreetingTest, AClientThatSpeaksFirstWaitsForTheWholeGreeting) {
   for (const Session& session : sessions()) {
     if (session.protocol == Protocol::kMysql) continue;  // What its client says is made of the greeting.
+    if (session.answer.starts_with("AUTH TLS")) continue;  // Refused: it asks for TLS before the server has spoken.
     TcpConversation tcp = connect(session.port);
     EXPECT_EQ(fw_.client(tcp.client_data(session.answer)).decision.verdict, Verdict::kHold) << session.name;
     const std::size_t cut = session.greeting.size() - 3;

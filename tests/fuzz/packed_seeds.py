@@ -419,10 +419,44 @@ LIKENESS = {
 }
 
 
+# upgrade: protocol (SMTP, IMAP, POP3, FTP, PostgreSQL, MySQL, LDAP, XMPP), then pieces of either side.
+
+
+def client_says(text):
+    return bytes([len(text)]) + text
+
+
+def server_says(text):
+    return bytes([0x80 | len(text)]) + text
+
+
+LDAP_START_TLS = b"\x30\x1d\2\1\2\x77\x18\x80\x161.3.6.1.4.1.1466.20037"
+UPGRADE = {
+    "smtp": b"\0" + server_says(b"220 mx ESMTP\r\n") + client_says(b"EHLO a\r\n") + server_says(b"250-mx\r\n250 STARTTLS\r\n")
+            + client_says(b"STARTTLS\r\n") + server_says(b"220 go\r\n"),
+    "smtp-mail": b"\0" + server_says(b"220 mx ESMTP\r\n") + client_says(b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<b>\r\nDATA\r\n")
+                 + server_says(b"250 mx\r\n250 ok\r\n250 ok\r\n354 go\r\n") + client_says(b"x\r\n..\r\n.\r\nQUIT\r\n"),
+    "lmtp": b"\0" + server_says(b"220 mx LMTP\r\n") + client_says(b"LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<b>\r\nDATA\r\n")
+            + server_says(b"250 mx\r\n250 ok\r\n250 ok\r\n354 go\r\n") + client_says(b".\r\n") + server_says(b"250 b\r\n"),
+    "imap": b"\1" + server_says(b"* OK hi\r\n") + client_says(b"a STARTTLS\r\n") + server_says(b"a OK go\r\n"),
+    "imap-literal": b"\1" + server_says(b"* OK hi\r\n") + client_says(b"a LOGIN me {3}\r\n") + server_says(b"+ go\r\n")
+                    + client_says(b"abc\r\n") + server_says(b"a OK in\r\n"),
+    "pop3": b"\2" + server_says(b"+OK hi\r\n") + client_says(b"CAPA\r\n") + server_says(b"+OK\r\nSTLS\r\n.\r\n")
+            + client_says(b"STLS\r\n") + server_says(b"+OK go\r\n"),
+    "ftp": b"\3" + server_says(b"220-hi\r\n220 there\r\n") + client_says(b"AUTH TLS\r\n") + server_says(b"234 go\r\n"),
+    "postgresql": b"\4" + client_says(b"\0\0\0\x08\x04\xd2\x16\x2f") + server_says(b"S"),
+    "mysql": b"\5" + server_says(b"\x4a\0\0\0\x0a8.0.36\0\x07\0\0\0abcdefgh\0\xff\xff" + b"\1" * 51)
+             + client_says(b"\x20\0\0\1\x85\xae\x0f\0" + bytes(28)),
+    "ldap": b"\6" + client_says(LDAP_START_TLS) + server_says(b"\x30\x0c\2\1\2\x78\7\x0a\1\0\4\0\4\0"),
+    "xmpp": b"\7" + client_says(b"<stream:stream xmlns:stream='http://etherx.jabber.org/streams'>") + server_says(b"<stream:stream>")
+            + client_says(b"<starttls/>") + server_says(b"<proceed/>"),
+}
+
+
 def main():
     for target, seeds in {"tcp_stream": TCP_STREAM, "quic_flow": QUIC_FLOW, "mail": MAIL, "ip_packet": IP_PACKET,
                           "dtls": DTLS, "queue_message": QUEUE_MESSAGE, "likeness": LIKENESS,
-                          "inspector": INSPECTOR}.items():
+                          "inspector": INSPECTOR, "upgrade": UPGRADE}.items():
         folder = CORPUS / target
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in seeds.items():

@@ -29,7 +29,9 @@ from support.service_cases import SERVICE_CASES
 from support.servers import DTLS_COOKIE_PORT, DTLS_PORT, GREETER_PORTS, H2C_PORT
 from test_chromium import https_record
 from test_dns import query
+from test_starttls import TALKS, s_client
 from support.tunnels import Tunnel
+from support.upgrade_servers import PORTS, UpgradeServers
 from test_retransmission import attack
 
 OLD_SSH_PORT = 2222  # Of a server that also takes the key exchanges that are off by default.
@@ -72,6 +74,21 @@ class Lab:
 
     def starttls(self, protocol: str, name: str, port: int | None = None, *arguments: str) -> None:
         self.clients.s_client(name, 4, port or GREETER_PORTS[protocol], "-starttls", protocol, *arguments)
+
+    def upgrades(self, word: str) -> None:
+        """A session that goes over to TLS, one whose hello names another server, plaintext where TLS is required, and a hello
+        behind the request for TLS. Where no scripted server does it, a real one is started."""
+        if word in ("mysql", "ldap", "xmpp"):
+            upgrade = UpgradeServers(self.servers, word)
+            getattr(upgrade, word)()
+        for name in ("allowed.test", "denied.test"):
+            s_client(self, 4, word, name, 0)
+        talk, first = TALKS[word], [b""] if word in ("smtp", "imap", "pop3", "ftp", "mysql") else []
+        hello = client_hello("allowed.test")
+        for index, last in ((1, talk.secret), (0, talk.asks + hello)):
+            said = [*first, *talk.before, last]
+            if talk.asks or index:
+                self.raw(PORTS[word], said[0], index, then=[one.hex() for one in said[1:]])
 
     def websocket(self, host: str) -> None:
         """curl asks for the upgrade, and gives up when the server has said hello in a frame."""
@@ -388,6 +405,7 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "ntp-by-name": (lambda lab: lab.dig_then(("allowed.test",), lab.ask_time), "udp port 53 or udp port 123"),
     "ftp-by-name": (
         lambda lab: lab.dig_then(("allowed.test",), lab.list_files), f"udp port 53 or tcp port {VSFTPD_PORT} or tcp port {FTP_DATA_PORT}"),
+    **{f"{word}-goes-over-to-tls": ((lambda word: lambda lab: lab.upgrades(word))(word), f"tcp port {port}") for word, port in PORTS.items()},
     "truncated-capture": (lambda lab: lab.curl("https://allowed.test/"), "tcp port 443"),
     "truncated-middle-segment": (
         lambda lab: lab.raw(443, client_hello("allowed.test", post_quantum=True), piece=600, gap_ms=3), "tcp port 443"),

@@ -91,6 +91,14 @@ inline constexpr std::uint32_t kIcmpSequenceStep = 1'024;
 // --- SSH -------------------------------------------------------------------------------------------
 inline constexpr std::size_t kSshIdentificationMax = 255;  // RFC 4253 §4.2, CR LF included.
 
+// --- Upgrades to TLS -------------------------------------------------------------------------------
+inline constexpr std::size_t kUpgradeLineMax = 12'288;  // RFC 4954 §4: of a SASL exchange; commands have 512.
+inline constexpr std::uint16_t kUpgradeUnansweredMax = 4'096;  // Commands sent ahead of their answers (RFC 2920).
+inline constexpr std::size_t kUpgradeElementMax = 16'384;  // RFC 6120 §13.12: XMPP's servers take 10,000 or more.
+inline constexpr std::size_t kUpgradeMessageMax = 4'096;   // LDAP's StartTLS and its answer, MySQL's greeting.
+static_assert(kUpgradeElementMax <= kStreamAheadMax && kUpgradeMessageMax <= kStreamAheadMax);
+static_assert(kUpgradeLineMax <= kStreamAheadMax, "a line must fit before it is judged");
+
 // --- QUIC ------------------------------------------------------------------------------------------
 inline constexpr std::size_t kQuicConnectionIdMax = 20;     // RFC 9000 §17.2
 inline constexpr std::size_t kQuicInitialsPerFlowMax = 32;  // Datagrams held until the hello is whole.

@@ -32,6 +32,8 @@ enum class Bind : std::uint8_t { kStrict, kAny };
 // Ech is what happens with Encrypted Client Hello (RFC 9849): its keys are taken out of HTTPS and SVCB answers, each
 // hello that carries the extension is denied, or both are left alone and the outer name decides.
 enum class Ech : std::uint8_t { kStrip, kDeny, kAllow };
+// Starttls says whether a session that can go over to TLS may carry mail, login or data before it does.
+enum class Starttls : std::uint8_t { kAllow, kRequire };
 enum class OnExit : std::uint8_t { kClosed, kOpen };
 
 struct Defaults {
@@ -130,6 +132,10 @@ struct FlowQuery {
   bool proxy = false;
   // Nobody here knows the destination: a proxy looks the name up. No address or prefix matches.
   bool no_address = false;
+  // The protocol that TLS began in (STARTTLS and its kin): rules for it match beside those for tls.
+  Protocol upgraded_from = Protocol::kUnknown;
+  // The hello behind such an upgrade has a server name: rules for that protocol go by the claimed name alone.
+  bool by_claim_alone = false;
   std::uint8_t number = 0;   // ICMP: the type of the request. Over IP itself: the protocol.
   std::uint32_t size = 0;    // ICMP: octets behind the header.
 };
@@ -149,6 +155,8 @@ struct PolicyMatch {
   RequestFit request_fit = RequestFit::kFits;
   // Allowed, provided that the host key is one of the rule's: ask again once it is known.
   bool needs_host_key = false;
+  // Allowed, provided that mail, login and data wait for TLS (Starttls::kRequire): ask again once that has begun.
+  bool needs_tls = false;
   // Denied, because the destination is a metadata address that no allow rule names.
   bool metadata = false;
   // Allowed, and some rule that allows has the name.
@@ -237,7 +245,8 @@ class Policy {
   // ssh_at tells whether an allow rule for ssh, whatever its targets, is in force for these scopes and this port: the
   // server's first bytes are wanted then, which may come before the client's.
   bool ssh_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const;
-  // greeting_at tells the same of the protocols that are known only by what the server says first (FTP, IMAP, POP3, MySQL).
+  // greeting_at tells the same of the protocols whose server speaks first, and by that is known (FTP, IMAP,
+  // POP3, MySQL) or followed (SMTP).
   bool greeting_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const;
   Ech ech_of(RuleId rule) const;
   // reads_paths and has_proxies tell whether any rule has `paths`, or is for proxies.

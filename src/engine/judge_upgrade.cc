@@ -1,0 +1,132 @@
+// Plaintext that TLS may begin in (STARTTLS and its kin). The session is allowed by its address, as any that carries no
+// name, and followed on both sides to what the server agreed to; the client's next bytes are a ClientHello then, judged
+// like any other, by rules for tls or for the protocol that it began in. For as long as TLS could still begin, the flow
+// stays in the queue; where a rule says starttls = "require", mail, login and data do not leave before it does.
+#include "inspector_impl.h"
+
+namespace sallyport::engine {
+namespace {
+
+using StepKind = parsers::UpgradeStep::Kind;
+
+// refusal_reason returns why a step ends the flow; kNotEvaluated: it does not.
+Reason refusal_reason(StepKind kind) {
+  switch (kind) {
+    case StepKind::kMalformed: return Reason::kMalformed;
+    case StepKind::kAmbiguous: return Reason::kAmbiguous;
+    case StepKind::kTooLong: return Reason::kTooLong;
+    case StepKind::kOtherSecurity: return Reason::kProtocolNotAllowed;
+    case StepKind::kNeedMore:
+    case StepKind::kRead:
+    case StepKind::kAsks:
+    case StepKind::kAgrees:
+    case StepKind::kEnds: break;
+  }
+  return Reason::kNotEvaluated;
+}
+
+}  // namespace
+
+// follows_session tells whether what the server says is read: until it has agreed to TLS, and that ends here.
+bool Inspector::Impl::follows_session(const Flow& flow) {
+  return flow.state == FlowState::kJudged && flow.session.read.protocol != Protocol::kUnknown && !flow.session.upgraded &&
+         !flow.session.ended;
+}
+
+bool Inspector::Impl::begin_session(Flow& flow) {
+  if (!judge(flow, flow.stage, {})) return false;
+  flow.watch = true;
+  // Where nobody waited for the greeting, it passed before the flow was watched: what is read begins behind it.
+  if (!flow.greeting_wanted && flow.stage == Protocol::kSmtp) {
+    windows_.release(flow.server);
+    flow.server_base_known = flow.server_base_guessed = false;
+  }
+  flow.session.read = parsers::begin_upgrade_session(flow.stage, flow.greeting_wanted);
+  return read_session_server(flow);
+}
+
+void Inspector::Impl::read_session(Flow& flow) {
+  if (shadow(flow)) return flow.client->skip(flow.client->contiguous().size());
+  SessionState& session = flow.session;
+  if (session.read.protocol == Protocol::kUnknown && !begin_session(flow)) return;
+  while (flow.client != nullptr && flow.state == FlowState::kJudged && !session.upgraded) {
+    const ByteSpan stream = flow.client->contiguous();
+    if (session.ended) {
+      if (flow.final_after != 0) return flow.client->skip(stream.size());
+      flow.client->consume(stream.size());
+      flow.final_after = flow.client->base();
+      return;
+    }
+    const parsers::UpgradeStep step = parsers::read_upgrade_client(session.read, stream);
+    if (step.kind == StepKind::kNeedMore) return;
+    if (const Reason reason = refusal_reason(step.kind); reason != Reason::kNotEvaluated) return refuse(flow, reason);
+    if (step.plaintext && session.tls_required) {
+      deny_flow(flow, Reason::kTlsRequired, flow.rule);
+      return;
+    }
+    flow.client->consume(step.consumed);
+    flow.client->skip(step.skipped);
+    if (step.kind == StepKind::kAgrees) return begin_session_tls(flow);
+    if (step.kind == StepKind::kEnds) end_session(flow);
+  }
+}
+
+// read_session_server reads what is at hand of the server's stream. False: the flow is denied now.
+bool Inspector::Impl::read_session_server(Flow& flow) {
+  while (flow.server != nullptr && follows_session(flow)) {
+    const parsers::UpgradeStep step = parsers::read_upgrade_server(flow.session.read, flow.server->contiguous());
+    if (step.kind == StepKind::kNeedMore) return true;
+    if (const Reason reason = refusal_reason(step.kind); reason != Reason::kNotEvaluated) {
+      refuse(flow, reason);
+      return false;
+    }
+    flow.server->skip(step.consumed + step.skipped);
+    if (step.kind == StepKind::kAgrees) begin_session_tls(flow);
+    if (step.kind == StepKind::kEnds) end_session(flow);
+  }
+  return flow.state != FlowState::kDenied;
+}
+
+// read_session_answer puts a segment of the server into its stream and reads on, as often as reading makes room. False:
+// some of it could not be kept; the server must send it again.
+bool Inspector::Impl::read_session_answer(Flow& flow, std::uint64_t offset, ByteSpan payload) {
+  const std::uint64_t end = offset + payload.size();
+  std::uint64_t stored = offset;
+  while (stored < end && flow.server != nullptr && follows_session(flow)) {
+    const auto result = flow.server->put(stored, payload.subspan(static_cast<std::size_t>(stored - offset)));
+    if (result.put == StreamWindow::Put::kConflict) {
+      refuse(flow, Reason::kRetransmissionDiffers);
+      return true;
+    }
+    if (result.put != StreamWindow::Put::kOk || result.stored_end <= stored) break;
+    stored = result.stored_end;
+    if (!read_session_server(flow)) return true;
+  }
+  if (flow.session.upgraded && stored < end) {
+    refuse(flow, Reason::kAmbiguous);
+    return true;
+  }
+  // What the client has sent may have waited for this.
+  if (flow.client != nullptr) read_client_stream(flow);
+  if (flow.state == FlowState::kJudged && flow.client != nullptr) release_held(flow, judged_end(flow));
+  read_details(flow);
+  return stored == end || flow.state != FlowState::kJudged || flow.session.ended;
+}
+
+void Inspector::Impl::begin_session_tls(Flow& flow) {
+  flow.session.upgraded = true;
+  flow.upgrade.done = true;  // Its hello is reported when it is judged.
+  flow.stage = Protocol::kTls;
+  flow.tls_phase = TlsPhase::kFirstHello;
+  flow.no_second_hello = flow.early_data_offered = flow.hello_retry_read = flow.hello_named = false;
+  flow.final_after = 0;
+  // The server speaks TLS only after the client: what stands here already was put behind its agreement by another.
+  if (flow.server != nullptr && flow.server->received_end() > flow.server->base()) refuse(flow, Reason::kAmbiguous);
+}
+
+void Inspector::Impl::end_session(Flow& flow) {
+  flow.session.ended = true;
+  if (flow.client != nullptr) flow.final_after = flow.client->base();
+}
+
+}  // namespace sallyport::engine

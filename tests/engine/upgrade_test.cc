@@ -1,0 +1,312 @@
+// Sessions that begin in plaintext and go over to TLS (STARTTLS and its kin).
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "support/client_hello_builder.h"
+#include "support/inspector_harness.h"
+
+namespace sallyport::testing {
+namespace {
+
+using engine::FlowVerdict;
+using namespace std::string_literals;
+
+// Turn is what one side says before the other goes on.
+struct Turn {
+  bool server = false;
+  std::string text;
+};
+
+struct Dialogue {
+  const char* name;
+  std::string word;
+  std::uint16_t port;
+  std::vector<Turn> before;  // Up to the command that asks for TLS.
+  Turn asks;
+  Turn agrees;
+  Turn refuses;
+  Turn secret;               // What `require` keeps in.
+};
+
+std::vector<Dialogue> dialogues() {
+  return {
+      {"smtp", "smtp", 25,
+       {{true, "220 mx.example ESMTP\r\n"}, {false, "EHLO me.example\r\n"}, {true, "250-mx.example\r\n250-PIPELINING\r\n250 STARTTLS\r\n"}},
+       {false, "STARTTLS\r\n"}, {true, "220 2.0.0 Ready\r\n"}, {true, "454 4.7.0 not now\r\n"}, {false, "MAIL FROM:<me@me.example>\r\n"}},
+      {"imap", "imap", 143,
+       {{true, "* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n"}, {false, "a1 CAPABILITY\r\n"}, {true, "* CAPABILITY IMAP4rev1 STARTTLS\r\na1 OK done\r\n"}},
+       {false, "a2 STARTTLS\r\n"}, {true, "a2 OK begin\r\n"}, {true, "a2 BAD no\r\n"}, {false, "a3 LOGIN me secret\r\n"}},
+      {"pop3", "pop3", 110,
+       {{true, "+OK ready\r\n"}, {false, "CAPA\r\n"}, {true, "+OK here\r\nSTLS\r\nUSER\r\n.\r\n"}},
+       {false, "STLS\r\n"}, {true, "+OK begin\r\n"}, {true, "-ERR no\r\n"}, {false, "USER me\r\n"}},
+      {"ftp", "ftp", 21,
+       {{true, "220 FTP ready\r\n"}, {false, "FEAT\r\n"}, {true, "211-Features:\r\n AUTH TLS\r\n211 End\r\n"}},
+       {false, "AUTH TLS\r\n"}, {true, "234 go on\r\n"}, {true, "502 no\r\n"}, {false, "USER me\r\n"}},
+      {"postgresql", "postgresql", 5432, {}, {false, "\0\0\0\x08\x04\xd2\x16\x2f"s}, {true, "S"}, {true, "N"},
+       {false, "\0\0\0\x11\0\3\0\0user\0me\0\0"s}},
+      {"ldap", "ldap", 389,
+       {{false, "\x30\x0c\2\1\1\x60\7\2\1\3\4\0\x80\0"s}, {true, "\x30\x0c\2\1\1\x61\7\x0a\1\0\4\0\4\0"s}},
+       {false, "\x30\x1d\2\1\2\x77\x18\x80\x16" "1.3.6.1.4.1.1466.20037"s}, {true, "\x30\x0c\2\1\2\x78\7\x0a\1\0\4\0\4\0"s},
+       {true, "\x30\x0c\2\1\2\x78\7\x0a\1\x34\4\0\4\0"s},
+       {false, "\x30\x14\2\1\3\x60\x0f\2\1\3\4\4cn=m\x80\4pass"s}},
+      {"xmpp", "xmpp", 5222,
+       {{false, "<?xml version='1.0'?><stream:stream to='x.example' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>"},
+        {true, "<?xml version='1.0'?><stream:stream from='x.example' xmlns:stream='http://etherx.jabber.org/streams'><stream:features>"
+               "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>"}},
+       {false, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"}, {true, "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"},
+       {true, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"},
+       {false, "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AG1lAHNlY3JldA==</auth>"}},
+  };
+}
+
+std::string policy_for(const Dialogue& dialogue, const std::string& more = "", const std::string& name = "mail.example") {
+  return "version = 1\n[defaults]\nbind = \"strict\"\n[[rules]]\nto = [\"" + name + "\"]\nprotocols = [\"" + dialogue.word + "\"]\n" + more;
+}
+
+class UpgradeTest : public ::testing::TestWithParam<Dialogue> {
+ protected:
+  void bind(InspectorHarness&, const std::string& name) {
+    const auto parsed = DomainName::parse(name);
+    ASSERT_TRUE(parsed);
+    (void)bindings_->bind({endpoint("192.0.2.25", 1).address, *parsed, start() + std::chrono::hours(1), engine::BindingSource::kAnswer, 0, 0}, start());
+  }
+  static Timestamp start() { return Timestamp{std::chrono::seconds(1'800'000'000)}; }
+
+  std::unique_ptr<InspectorHarness> firewall(const std::string& policy) {
+    engine::InspectorOptions options = InspectorHarness::small_options();
+    options.bindings = bindings_;
+    auto harness = std::make_unique<InspectorHarness>(policy, options);
+    return harness;
+  }
+
+  TcpConversation connect(InspectorHarness& fw, std::uint16_t port) {
+    TcpConversation tcp(endpoint("10.0.0.1", ++client_port_), endpoint("192.0.2.25", port));
+    EXPECT_EQ(fw.client(tcp.syn()).decision.verdict, Verdict::kAccept);
+    fw.server(tcp.syn_ack());
+    fw.client(tcp.client_ack());
+    return tcp;
+  }
+
+  static Decision say(InspectorHarness& fw, TcpConversation& tcp, const Turn& turn) {
+    return turn.server ? fw.server(tcp.server_data(turn.text)).decision : fw.client(tcp.client_data(turn.text)).decision;
+  }
+
+  TcpConversation talk(InspectorHarness& fw, const Dialogue& dialogue) {
+    TcpConversation tcp = connect(fw, dialogue.port);
+    for (const Turn& turn : dialogue.before) EXPECT_EQ(say(fw, tcp, turn).verdict, Verdict::kAccept) << turn.text;
+    return tcp;
+  }
+  TcpConversation agree(InspectorHarness& fw, const Dialogue& dialogue) {
+    TcpConversation tcp = talk(fw, dialogue);
+    EXPECT_EQ(say(fw, tcp, dialogue.asks).verdict, Verdict::kAccept);
+    EXPECT_EQ(say(fw, tcp, dialogue.agrees).verdict, Verdict::kAccept);
+    return tcp;
+  }
+
+  std::shared_ptr<engine::NameBindings> bindings_ = std::make_shared<engine::NameBindings>(1'024, engine::InspectorOptions{}.hash_key);
+  std::uint16_t client_port_ = 40'000;
+};
+
+TEST_P(UpgradeTest, AnAllowedNameInsideIsHandedOverAfterTheServersHello) {
+  const auto fw = firewall(policy_for(GetParam()));
+  bind(*fw, "mail.example");
+  TcpConversation tcp = agree(*fw, GetParam());
+  const auto hello = fw->client(tcp.client_data(ByteSpan(ClientHelloBuilder::typical("mail.example").record())));
+  EXPECT_EQ(hello.decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(hello.decision.mark, FlowMark::kWatch);
+  EXPECT_EQ(fw->server(tcp.server_data(ByteSpan(server_hello(false)))).decision.mark, FlowMark::kAllow);
+  ASSERT_FALSE(fw->names().empty());
+  EXPECT_EQ(fw->names().back(), "mail.example");
+  EXPECT_EQ(to_string(fw->end()), GetParam().word) << "the session keeps its protocol";
+}
+
+TEST_P(UpgradeTest, ADeniedOrForgedNameInsideDoesNotLeave) {
+  for (const char* name : {"evil.example", "other.example"}) {
+    const auto fw = firewall(policy_for(GetParam()) + "[[rules]]\nto = [\"other.example\"]\nprotocols = [\"" + GetParam().word + "\"]\n");
+    bind(*fw, "mail.example");  // other.example is allowed, but not at this address.
+    TcpConversation tcp = agree(*fw, GetParam());
+    EXPECT_EQ(fw->client(tcp.client_data(ByteSpan(ClientHelloBuilder::typical(name).record()))).decision.verdict, Verdict::kDrop) << name;
+    EXPECT_EQ(fw->verdicts().back().verdict, FlowVerdict::kDeny);
+    EXPECT_EQ(fw->verdicts().back().reason, name == "evil.example"s ? Reason::kNameNotAllowed : Reason::kAddressNotBound);
+  }
+}
+
+TEST_P(UpgradeTest, ADenyRuleForTheNameInsideWins) {
+  const std::string port = std::to_string(GetParam().port);
+  for (const std::string& word : {GetParam().word, "tls"s}) {
+    const auto fw = firewall("version = 1\n[defaults]\nbind = \"strict\"\n[[rules]]\nto = [\"192.0.2.0/24\"]\nprotocols = [\"" + GetParam().word +
+                             "\"]\n[[rules]]\naction = \"deny\"\nto = [\"evil.example\"]\nprotocols = [\"" + word + "\"]\nports = [" + port + "]\n");
+    TcpConversation tcp = agree(*fw, GetParam());
+    EXPECT_EQ(fw->client(tcp.client_data(ByteSpan(ClientHelloBuilder::typical("evil.example").record()))).decision.verdict, Verdict::kDrop);
+    EXPECT_EQ(fw->verdicts().back().reason, Reason::kRuleDenies);
+    TcpConversation other = agree(*fw, GetParam());
+    EXPECT_EQ(fw->client(other.client_data(ByteSpan(ClientHelloBuilder::typical("good.example").record()))).decision.verdict, Verdict::kAccept);
+  }
+}
+
+TEST_P(UpgradeTest, AHelloWithoutANameOrWithTheAddressGoesByWhatAllowedTheSession) {
+  ClientHelloBuilder bare;
+  bare.supported_versions({0x0304, 0x0303});
+  for (const auto& [hello, verdict] : {std::pair{bare.record(), Verdict::kAccept},
+                                       {ClientHelloBuilder::typical("192.0.2.25").record(), Verdict::kAccept},
+                                       {ClientHelloBuilder::typical("198.51.100.1").record(), Verdict::kDrop}}) {
+    const auto fw = firewall(policy_for(GetParam()));
+    bind(*fw, "mail.example");
+    TcpConversation tcp = agree(*fw, GetParam());
+    EXPECT_EQ(fw->client(tcp.client_data(ByteSpan(hello))).decision.verdict, verdict);
+  }
+  // And again, asked for by a HelloRetryRequest.
+  const auto fw = firewall(policy_for(GetParam()));
+  bind(*fw, "mail.example");
+  TcpConversation tcp = agree(*fw, GetParam());
+  fw->client(tcp.client_data(ByteSpan(bare.record())));
+  fw->server(tcp.server_data(ByteSpan(server_hello(true))));
+  EXPECT_EQ(fw->client(tcp.client_data(ByteSpan(bare.record()))).decision.verdict, Verdict::kAccept);
+}
+
+TEST_P(UpgradeTest, ARuleForTlsAtThePortAllowsTheNameInside) {
+  const auto fw = firewall(policy_for(GetParam()) + "[[rules]]\nto = [\"inside.example\"]\nprotocols = [\"tls\"]\nports = [" +
+                           std::to_string(GetParam().port) + "]\n");
+  bind(*fw, "mail.example");
+  bind(*fw, "inside.example");
+  TcpConversation tcp = agree(*fw, GetParam());
+  EXPECT_EQ(fw->client(tcp.client_data(ByteSpan(ClientHelloBuilder::typical("inside.example").record()))).decision.verdict, Verdict::kAccept);
+}
+
+TEST_P(UpgradeTest, APostQuantumHelloInManySegmentsIsHeldUntilItIsJudged) {
+  for (const bool allowed : {true, false}) {
+    const auto fw = firewall(policy_for(GetParam()));
+    bind(*fw, "mail.example");
+    TcpConversation tcp = agree(*fw, GetParam());
+    const std::size_t before = fw->fed();
+    for (const Bytes& segment : tcp.client_segments(ByteSpan(ClientHelloBuilder::post_quantum(allowed ? "mail.example" : "evil.example").record()), 400)) {
+      fw->client(segment);
+    }
+    for (std::size_t i = before; i < fw->fed(); ++i) EXPECT_EQ(fw->fate(i), allowed ? Verdict::kAccept : Verdict::kDrop) << i;
+  }
+}
+
+TEST_P(UpgradeTest, WhatStandsBehindTheRequestBeforeTheServerAgreedIsRefused) {
+  const Bytes hello = ClientHelloBuilder::typical("mail.example").record();
+  for (const std::string& injected : {std::string(hello.begin(), hello.end()), "x"s, GetParam().secret.text}) {
+    {
+      const auto fw = firewall(policy_for(GetParam()));
+      bind(*fw, "mail.example");
+      TcpConversation tcp = talk(*fw, GetParam());
+      EXPECT_EQ(fw->client(tcp.client_data(GetParam().asks.text + injected)).decision.verdict, Verdict::kDrop);
+      EXPECT_EQ(fw->verdicts().back().reason, Reason::kAmbiguous);
+    }
+    const auto fw = firewall(policy_for(GetParam()));
+    bind(*fw, "mail.example");
+    TcpConversation tcp = talk(*fw, GetParam());
+    say(*fw, tcp, GetParam().asks);
+    EXPECT_EQ(fw->client(tcp.client_data(injected)).decision.verdict, Verdict::kDrop);
+    EXPECT_EQ(fw->verdicts().back().reason, Reason::kAmbiguous);
+  }
+}
+
+TEST_P(UpgradeTest, WhatStandsBehindTheServersAgreementIsRefused) {
+  {
+    const auto fw = firewall(policy_for(GetParam()));
+    bind(*fw, "mail.example");
+    TcpConversation tcp = talk(*fw, GetParam());
+    say(*fw, tcp, GetParam().asks);
+    EXPECT_EQ(fw->server(tcp.server_data(GetParam().agrees.text + "250 injected\r\n")).decision.verdict, Verdict::kDrop);
+    EXPECT_EQ(fw->verdicts().back().reason, Reason::kAmbiguous);
+  }
+  const auto fw = firewall(policy_for(GetParam()));
+  bind(*fw, "mail.example");
+  TcpConversation tcp = agree(*fw, GetParam());
+  EXPECT_EQ(fw->server(tcp.server_data("250 injected\r\n"s)).decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw->verdicts().back().reason, Reason::kAmbiguous);
+}
+
+TEST_P(UpgradeTest, ARefusedRequestLeavesASessionInPlaintext) {
+  for (const bool required : {false, true}) {
+    const auto fw = firewall(policy_for(GetParam(), required ? "starttls = \"require\"\n" : ""));
+    bind(*fw, "mail.example");
+    TcpConversation tcp = talk(*fw, GetParam());
+    say(*fw, tcp, GetParam().asks);
+    EXPECT_EQ(say(*fw, tcp, GetParam().refuses).verdict, Verdict::kAccept);
+    const Decision secret = say(*fw, tcp, GetParam().secret);
+    EXPECT_EQ(secret.verdict, required ? Verdict::kDrop : Verdict::kAccept);
+    if (required) {
+      EXPECT_EQ(fw->verdicts().back().reason, Reason::kTlsRequired);
+    }
+  }
+  // A hello is no command.
+  const auto fw = firewall(policy_for(GetParam()));
+  bind(*fw, "mail.example");
+  TcpConversation tcp = talk(*fw, GetParam());
+  say(*fw, tcp, GetParam().asks);
+  say(*fw, tcp, GetParam().refuses);
+  EXPECT_EQ(fw->client(tcp.client_data(ByteSpan(ClientHelloBuilder::typical("mail.example").record()))).decision.verdict, Verdict::kDrop);
+}
+
+TEST_P(UpgradeTest, RequiredTlsKeepsPlaintextInAndIsNoMoreAskedForInside) {
+  const std::string policy = policy_for(GetParam(), "starttls = \"require\"\n");
+  {
+    const auto fw = firewall(policy);
+    bind(*fw, "mail.example");
+    TcpConversation tcp = talk(*fw, GetParam());
+    EXPECT_EQ(say(*fw, tcp, GetParam().secret).verdict, Verdict::kDrop);
+    EXPECT_EQ(fw->verdicts().back().reason, Reason::kTlsRequired);
+  }
+  const auto fw = firewall(policy);
+  bind(*fw, "mail.example");
+  TcpConversation tcp = agree(*fw, GetParam());
+  EXPECT_EQ(fw->client(tcp.client_data(ByteSpan(ClientHelloBuilder::typical("mail.example").record()))).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(fw->verdicts().back().verdict, FlowVerdict::kAllow);
+}
+
+TEST_P(UpgradeTest, ARuleThatDoesNotRequireTlsIsEnough) {
+  const auto fw = firewall(policy_for(GetParam(), "starttls = \"require\"\n") + "[[rules]]\nto = [\"192.0.2.0/24\"]\nprotocols = [\"" +
+                           GetParam().word + "\"]\n");
+  bind(*fw, "mail.example");
+  TcpConversation tcp = talk(*fw, GetParam());
+  EXPECT_EQ(say(*fw, tcp, GetParam().secret).verdict, Verdict::kAccept);
+}
+
+TEST_P(UpgradeTest, HowTheBytesAreCutDoesNotMatter) {
+  const Bytes good = ClientHelloBuilder::typical("mail.example").record();
+  const Bytes evil = ClientHelloBuilder::typical("evil.example").record();
+  for (std::size_t size = 1; size < 40; ++size) {
+    for (const bool allowed : {true, false}) {
+      const auto fw = firewall(policy_for(GetParam(), "starttls = \"require\"\n"));
+      bind(*fw, "mail.example");
+      TcpConversation tcp = connect(*fw, GetParam().port);
+      std::vector<Turn> turns = GetParam().before;
+      turns.push_back(GetParam().asks);
+      turns.push_back(GetParam().agrees);
+      for (const Turn& turn : turns) {
+        for (std::size_t at = 0; at < turn.text.size(); at += size) say(*fw, tcp, {turn.server, turn.text.substr(at, size)});
+      }
+      const std::size_t before = fw->fed();
+      for (const Bytes& segment : tcp.client_segments(ByteSpan(allowed ? good : evil), size)) fw->client(segment);
+      for (std::size_t i = 0; i < fw->fed(); ++i) {
+        ASSERT_EQ(fw->fate(i), i < before || allowed ? Verdict::kAccept : Verdict::kDrop) << "size " << size << ", packet " << i;
+      }
+    }
+  }
+}
+
+TEST_P(UpgradeTest, ASegmentSentAgainWithAnotherCommandIsRefused) {
+  const auto fw = firewall(policy_for(GetParam()));
+  bind(*fw, "mail.example");
+  TcpConversation tcp = talk(*fw, GetParam());
+  const std::uint32_t offset = tcp.client_next() - 1'001;
+  say(*fw, tcp, GetParam().asks);
+  std::string other = GetParam().asks.text;
+  other[other.size() - 4] = 'X';
+  EXPECT_EQ(fw->client(tcp.client_at(offset).payload(other).build()).decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw->verdicts().back().reason, Reason::kRetransmissionDiffers);
+}
+
+INSTANTIATE_TEST_SUITE_P(Protocols, UpgradeTest, ::testing::ValuesIn(dialogues()),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+}  // namespace
+}  // namespace sallyport::testing
