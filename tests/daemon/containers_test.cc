@@ -73,11 +73,11 @@ TEST(ContainerScopesTest, FindsByAddressAndByCgroup) {
   auto containers = read_containers(list_of_two()).value();
   containers[0].cgroup = "/system.slice/docker-" + kIdA + ".scope";
   const ContainerScopes scopes(*policy(), containers, true);
-  EXPECT_EQ(scopes.by_address(IpAddress::parse("172.18.0.2").value()).scopes, 3U);
-  EXPECT_EQ(scopes.by_address(IpAddress::parse("fd00::2").value()).scopes, 3U);
+  EXPECT_EQ(scopes.by_address(IpAddress::parse("172.18.0.2").value()).scopes, 6U);
+  EXPECT_EQ(scopes.by_address(IpAddress::parse("fd00::2").value()).scopes, 6U);
   EXPECT_FALSE(scopes.by_address(IpAddress::parse("fd00::2").value()).unknown);
-  EXPECT_EQ(scopes.by_cgroup(containers[0].cgroup).scopes, 3U);
-  EXPECT_EQ(scopes.by_cgroup(containers[0].cgroup + "/inner").scopes, 3U);
+  EXPECT_EQ(scopes.by_cgroup(containers[0].cgroup).scopes, 6U);
+  EXPECT_EQ(scopes.by_cgroup(containers[0].cgroup + "/inner").scopes, 6U);
   EXPECT_EQ(scopes.by_cgroup(containers[0].cgroup + "x").scopes, 0U);
 }
 
@@ -168,7 +168,7 @@ TEST(ContainerWatchTest, PublishesAndSaysErrors) {
   const FakeEngine engine("HTTP/1.0 200 OK\r\n\r\n" + list_of_two());
   const ContainerWatch watch(*loaded, {engine.path()});
   EXPECT_EQ(watch.error(), "");
-  EXPECT_EQ(watch.scopes()->by_address(IpAddress::parse("172.18.0.2").value()).scopes, 3U);
+  EXPECT_EQ(watch.scopes()->by_address(IpAddress::parse("172.18.0.2").value()).scopes, 6U);
   const ContainerWatch broken(*loaded, {"/nonexistent"});
   EXPECT_NE(broken.error(), "");
   EXPECT_TRUE(broken.scopes()->by_cgroup("/x").unknown);

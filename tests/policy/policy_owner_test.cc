@@ -104,7 +104,7 @@ TEST(OwnerScopesTest, AnyMemberOfAScopeWillDo) {
   EXPECT_EQ(scopes(facts), 1U);
   facts.cgroup = "/system.slice/ci.service";
   EXPECT_EQ(scopes(facts), 2U);
-  facts.containers = 4;
+  facts.containers = 8;
   facts.uid = 7;
   EXPECT_EQ(scopes(facts), 14U);
 }
@@ -143,7 +143,7 @@ TEST(OwnerScopesTest, ContainersAreListedForWhoLooksThemUp) {
   EXPECT_TRUE(by_name.matches("web-1", "", ""));
   EXPECT_FALSE(by_name.matches("front", "shop", "front"));
   const ContainerScope& service = policy->containers()[1];
-  EXPECT_EQ(service.scopes, 4U);
+  EXPECT_EQ(service.scopes, 8U);
   EXPECT_TRUE(service.matches("shop-front-1", "shop", "front"));
   EXPECT_FALSE(service.matches("front", "", ""));
   EXPECT_FALSE(service.matches("shop-front-1", "other", "front"));
