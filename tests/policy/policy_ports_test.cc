@@ -34,14 +34,18 @@ class PolicyPortsTest : public ::testing::TestWithParam<std::size_t> {
 TEST_P(PolicyPortsTest, RangesAndSinglePortsAreExact) {
   if (!has_ports()) return;
   const auto policy = with_ports("[\"20000-20010\", 30000, \"65530-65535\"]");
-  for (const std::uint16_t port : {20'000, 20'005, 20'010, 30'000, 65'530, 65'535}) EXPECT_TRUE(allowed(*policy, port)) << port;
-  for (const std::uint16_t port : {19'999, 20'011, 29'999, 30'001, 65'529, 1}) EXPECT_FALSE(allowed(*policy, port)) << port;
+  for (const std::uint16_t port : std::initializer_list<std::uint16_t>{20'000, 20'005, 20'010, 30'000, 65'530, 65'535}) {
+    EXPECT_TRUE(allowed(*policy, port)) << port;
+  }
+  for (const std::uint16_t port : std::initializer_list<std::uint16_t>{19'999, 20'011, 29'999, 30'001, 65'529, 1}) {
+    EXPECT_FALSE(allowed(*policy, port)) << port;
+  }
 }
 
 TEST_P(PolicyPortsTest, AnyIsEveryPort) {
   if (!has_ports()) return;
   const auto policy = with_ports("\"any\"");
-  for (const std::uint16_t port : {1, 53, 443, 20'000, 65'535}) EXPECT_TRUE(allowed(*policy, port)) << port;
+  for (const std::uint16_t port : std::initializer_list<std::uint16_t>{1, 53, 443, 20'000, 65'535}) EXPECT_TRUE(allowed(*policy, port)) << port;
 }
 
 std::string word_of(const ::testing::TestParamInfo<std::size_t>& parameter) {
