@@ -12,7 +12,10 @@ namespace {
 class PolicyPortsTest : public ::testing::TestWithParam<std::size_t> {
  protected:
   const RuleWord& word() const { return kRuleWords[GetParam()]; }
-  bool has_ports() const { return word().on_tcp || word().on_udp; }
+  // mdns and llmnr are for addresses of the local network alone.
+  bool has_ports() const {
+    return (word().on_tcp || word().on_udp) && word().protocol != Protocol::kMdns && word().protocol != Protocol::kLlmnr;
+  }
   std::shared_ptr<const Policy> with_ports(const std::string& ports) const {
     return load("[[rules]]\nto = [\"192.0.2.0/24\", \"2001:db8::/32\"]\nprotocols = [\"" + std::string(word().word) + "\"]\nports = " + ports + "\n");
   }
