@@ -114,6 +114,7 @@ class Daemon {
 
   Outcome open_workers(const netfilter::RulePlan& plan) {
     const auto budget = std::make_shared<engine::LookupBudget>(random_key());
+    const auto expectations = std::make_shared<engine::Expectations>(random_key());
     for (unsigned i = 0; i < queues_; ++i) {
       netfilter::WorkerOptions worker;
       worker.queue = static_cast<std::uint16_t>(i);
@@ -126,6 +127,7 @@ class Daemon {
       worker.inspector.own_uid = ::geteuid();
       worker.inspector.on_miss = [this](const engine::BindingMiss& miss) { resolver_->request(miss); };
       worker.inspector.lookup_budget = budget;
+      worker.inspector.expectations = expectations;
       netfilter::EventHandler on_event;
       if (!options_.quiet) on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
       auto opened = netfilter::QueueWorker::open(worker, policy_, std::move(on_event));

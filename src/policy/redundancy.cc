@@ -15,7 +15,7 @@ std::size_t target_count(const RuleDraft& draft) {
 
 bool same_terms(const RuleTerms& a, const RuleTerms& b) {
   return a.action == b.action && a.protocols == b.protocols && a.ports == b.ports && a.scopes == b.scopes &&
-         a.expires == b.expires && a.bind == b.bind && a.starttls == b.starttls &&
+         a.expires == b.expires && a.bind == b.bind && a.ice == b.ice && a.starttls == b.starttls &&
          (a.ip == b.ip || (a.ip && b.ip && *a.ip == *b.ip)) &&
          (a.host_keys == b.host_keys || (a.host_keys && b.host_keys && *a.host_keys == *b.host_keys));
 }

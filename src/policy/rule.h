@@ -102,8 +102,8 @@ constexpr RuleProtocols bit_of_word(std::string_view word) {
   return bits_of_words([word](const RuleWord& known) { return known.word == word; });
 }
 inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_word("udp"), kSshBit = bit_of_word("ssh"),
-                               kDnsBit = bit_of_word("dns"), kIcmpBit = bit_of_word("icmp"), kIpProtoBit = bit_of_word("ip-proto"),
-                               kTlsBit = bit_of_word("tls");
+                               kDnsBit = bit_of_word("dns"), kTlsBit = bit_of_word("tls"), kStunBit = bit_of_word("stun"),
+                               kIcmpBit = bit_of_word("icmp"), kIpProtoBit = bit_of_word("ip-proto");
 inline constexpr RuleProtocols kHelloProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("dtls");
 inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
 inline constexpr RuleProtocols kGreetingProtocols = bits_of_words([](const RuleWord& word) { return word.server_greets; });
@@ -184,6 +184,7 @@ struct PortRange {
 };
 
 inline constexpr std::array<std::string_view, 3> kEchWords = {"strip", "deny", "allow"};   // In the order of Ech.
+inline constexpr std::array<std::string_view, 2> kIceWords = {"deny", "allow"};
 inline constexpr std::array<std::string_view, 2> kStarttlsWords = {"allow", "require"};  // In the order of Starttls.
 inline constexpr std::array<std::string_view, 2> kBindWords = {"strict", "any"};  // In the order of Bind.
 
@@ -213,6 +214,7 @@ struct RuleTerms {
   Timestamp expires = kNever;
   Bind bind = Bind::kStrict;                   // Of the names among its targets.
   std::shared_ptr<const HostKeys> host_keys;  // Null: any key.
+  bool ice = false;                            // Sockets that a STUN server answered may go on to peers.
   Starttls starttls = Starttls::kAllow;
   std::shared_ptr<const IpTerms> ip;          // Set where `protocols` has icmp or ip-proto.
 };
