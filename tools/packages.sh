@@ -16,14 +16,15 @@ RUN_PACKAGES=(iptables nftables iproute2)
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
+  python3-pyftpdlib lftp coturn python3-aiortc
   python3-aiosmtpd dovecot-imapd dovecot-pop3d vsftpd postgresql mariadb-server-core mariadb-client slapd ldap-utils prosody
   chromium tcpdump curl conntrack openssl util-linux procps python3 python3-dnspython
   iputils-ping
 )
-# What only tools/capture-pcaps needs besides: an FTP server, and a client for the time. No time server: each would take the place
+# What only tools/capture-pcaps needs besides: a client for the time. No time server: each would take the place
 # of the machine's own.
 # shellcheck disable=SC2034
-CAPTURE_PACKAGES=(vsftpd ntpsec-ntpdig)
+CAPTURE_PACKAGES=(ntpsec-ntpdig)
 # To fuzz (tools/fuzz): libFuzzer and the sanitizers of clang, and llvm's coverage tools.
 # shellcheck disable=SC2034
 FUZZ_PACKAGES=(clang-16 libclang-rt-16-dev llvm-16)
@@ -68,6 +69,7 @@ install_packages() (
         openssh-server) "${as_root[@]}" systemctl -q disable ssh.service 2>/dev/null || true ;;
         ngtcp2-server) "${as_root[@]}" systemctl -q disable ngtcp2d.service 2>/dev/null || true ;;
         vsftpd) "${as_root[@]}" systemctl -q disable vsftpd.service 2>/dev/null || true ;;
+        coturn) "${as_root[@]}" systemctl -q disable coturn.service 2>/dev/null || true ;;
       esac
     done
   fi
