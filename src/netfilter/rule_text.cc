@@ -59,12 +59,11 @@ class RuleWriter {
     return target;
   }
 
-  // raw_protocols returns what goes to the queue beside TCP, UDP and ICMP. ip6tables looks behind AH for the protocol, so
-  // that 51 matches nothing there: what AH protects goes the way of its own protocol.
+  // raw_protocols returns what goes to the queue beside TCP, UDP and ICMP.
   std::vector<std::uint8_t> raw_protocols() const {
     std::vector<std::uint8_t> list;
     for (const std::uint8_t number : plan_.ip_protocols) {
-      if (number != 1 && number != 58 && !(v6() && number == 51)) list.push_back(number);
+      if (number != 1 && number != 58) list.push_back(number);
     }
     return list;
   }

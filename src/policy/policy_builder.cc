@@ -77,7 +77,10 @@ std::uint64_t hash_of_private_names(const PrivateNames& names) {
 std::uint64_t hash_of(const Dns& dns, const PrivateNames& private_names) {
   std::uint64_t resolvers = dns.system_resolvers ? 1 : 0;
   for (const IpAddress& address : dns.resolvers) resolvers += stable_hash(address.to_string());
-  for (const IpPrefix& prefix : dns.nat64) resolvers += stable_hash(prefix.to_string(), kPrefixSeed);
+  if (dns.nat64 != Dns{}.nat64) {  // A policy that says nothing of it has the hash that it had before.
+    resolvers += kPrefixSeed;
+    for (const IpPrefix& prefix : dns.nat64) resolvers += stable_hash(prefix.to_string(), kPrefixSeed);
+  }
   std::uint64_t options = 0;
   for (const std::uint16_t code : dns.edns_options) options += stable_hash(code, 0);
   std::uint64_t hash = stable_hash(resolvers, options);

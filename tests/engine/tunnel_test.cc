@@ -282,7 +282,7 @@ TEST(TunnelFlowTest, ControlPacketsPassAndWhatIsNotReadDoesNot) {
   const auto pptp = fw.client(raw(47, joined_bytes({{0x30, 0x81, 0x88, 0x0b, 0, 40, 0, 1}, Bytes(40, 1)}), true));
   EXPECT_EQ(pptp.decision.verdict, Verdict::kDrop);
   EXPECT_EQ(pptp.decision.reason, Reason::kTunnelNotRead);
-  const Bytes icmp = PacketBuilder::ip(*IpAddress::parse("172.20.0.1"), *IpAddress::parse("192.0.2.1"), 1).payload(Bytes(16, 8)).build();
+  const Bytes icmp = PacketBuilder::ip(*IpAddress::parse("172.20.0.1"), *IpAddress::parse("192.0.2.1"), 1).payload(Bytes{8, 0, 0, 0, 0, 1, 0, 1}).build();
   EXPECT_EQ(fw.client(raw(47, gre(icmp), true)).decision.reason, Reason::kTransportNotAllowed);
   for (const Bytes& piece : conversation(false).client_at(0).payload(std::string(100, 'x')).build_fragments(48, 3)) {
     EXPECT_EQ(fw.client(raw(47, gre(piece), true)).decision.reason, Reason::kFragment) << "nobody puts these together";

@@ -37,10 +37,10 @@ def main():
     target.mkdir(parents=True, exist_ok=True)
     for argument in sys.argv[1:]:
         folder, _, policy = argument.partition(":")
-        case, client = pathlib.Path(folder), None
+        case, clients = pathlib.Path(folder), {}
         seed = bytes([3 | POLICIES.index(policy) << 6]) + MISS_BINDS_ALLOWED if policy else b""
         for packet in packets(case / "input.pcap"):
-            client = client or source_of(packet)
+            client = clients.setdefault(packet[0] >> 4, source_of(packet))  # Of each family.
             control = (ORIGINAL if source_of(packet) == client else REPLY) | 1 << 3
             if len(seed) + len(packet) + 3 > SEED_MAX:
                 break

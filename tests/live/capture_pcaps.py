@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
+from capture_ip import CLIENT_SIDE, DNS_ARGUMENTS, IP_CASES
 from support import Capture, Servers, Testbed, skip_unless_possible
 from support.clients import Clients, http3_worked
 from support.ftp_servers import FtpServers
@@ -432,6 +433,7 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "truncated-middle-segment": (
         lambda lab: lab.raw(443, client_hello("allowed.test", post_quantum=True), piece=600, gap_ms=3), "tcp port 443"),
     "icmp-denied": (lambda lab: lab.ping(4), "icmp[icmptype] = icmp-echo or icmp[icmptype] = icmp-echoreply"),
+    **IP_CASES,
 }
 
 
@@ -448,7 +450,7 @@ REWRITES: dict[str, Callable[[int, bytes], tuple[bytes, int]]] = {
 def capture(lab: Lab, name: str, folder: Path) -> None:
     action, expression = CASES[name]
     # The attack's first flight is lost on the way to the server: only the client's side sees both.
-    where, interface = ("client", "east") if name == "tls-retransmission-differs" else ("server", "west")
+    where, interface = ("client", "east") if name == "tls-retransmission-differs" or name in CLIENT_SIDE else ("server", "west")
     recorded = Capture(lab.bed, where, interface, name, f"( {expression} ) or udp port 49999")
     action(lab)
     time.sleep(0.3)
@@ -479,7 +481,7 @@ def main() -> int:
         servers.start_web()
         servers.start_ssh()
         servers.start_ssh(OLD_SSH_PORT, "KexAlgorithms +" + ",".join(OLD_METHODS))
-        servers.start_dns(*dns_arguments(bed))
+        servers.start_dns(*dns_arguments(bed), *DNS_ARGUMENTS)
         servers.start_quic()
         servers.start_sink()
         servers.start_h2c()

@@ -73,10 +73,10 @@ TEST(IcmpTest, NoTypeIsARequestInBothFamilies) {
 }
 
 TEST(IcmpTest, ErrorsAndWhatIsForTheLinkAreToldApart) {
-  for (const std::uint8_t type : {3, 4, 5, 9, 10, 11, 12}) {
+  for (const std::uint8_t type : std::initializer_list<std::uint8_t>{3, 4, 5, 9, 10, 11, 12}) {
     EXPECT_EQ(parse_icmp(IcmpFamily::kIcmp, message(type, 1, 28), 36)->kind, IcmpKind::kError) << int{type};
   }
-  for (const std::uint8_t type : {1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 137, 143}) {
+  for (const std::uint8_t type : std::initializer_list<std::uint8_t>{1, 2, 3, 4, 130, 131, 132, 133, 134, 135, 136, 137, 143}) {
     EXPECT_EQ(parse_icmp(IcmpFamily::kIcmpv6, message(type, 1, 28), 36)->kind, IcmpKind::kError) << int{type};
   }
   EXPECT_EQ(parse_icmp(IcmpFamily::kIcmp, message(42, 0, 0), 8)->kind, IcmpKind::kOther);

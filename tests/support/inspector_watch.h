@@ -188,7 +188,7 @@ class InspectorWatch {
     if (expected) return;
     if (!rule.name.starts_with("strict")) return;
     if (event.protocol == Protocol::kDns && trusts(event.scopes, event.key.server.address)) return;  // Its names may be asked for.
-    const IpAddress address = event.key.server.address.unmapped();
+    const IpAddress address = policy_->plain(event.key.server.address);
     const policy::View view = policy_->view_of(event.scopes);
     if (rule.name.starts_with("strict claim")) {
       const auto name = DomainName::parse(event.text);
@@ -202,7 +202,7 @@ class InspectorWatch {
   bool trusts(policy::ScopeSet scopes, const IpAddress& server) const {
     if (const policy::View view = policy_->view_of(scopes); view != 0) return policy_->view_trusts(view, server.unmapped());
     if (const engine::Resolvers* resolvers = kept_.resolvers()) return resolvers->trusts(server.unmapped());
-    return policy_->dns().system_resolvers || std::ranges::find(policy_->dns().resolvers, server.unmapped()) != policy_->dns().resolvers.end();
+    return policy_->dns().system_resolvers || std::ranges::find(policy_->dns().resolvers, policy_->plain(server)) != policy_->dns().resolvers.end();
   }
 
   void check_bound_by(const Packet& packet) const {
