@@ -12,7 +12,7 @@ using testing::ElementsAre;
 constexpr std::string_view kRule = "[[rules]]\nto = \"192.0.2.1\"\nprotocols = [\"stun\"]\n";
 
 Ask stun(std::string_view address = "192.0.2.1") {
-  return {.protocol = Protocol::kStun, .port = 3'478, .address = address, .transport = Transport::kUdp};
+  return {.name = "", .protocol = Protocol::kStun, .port = 3478, .address = address, .transport = Transport::kUdp};
 }
 
 TEST(PolicyIceTest, OnlyARuleThatSaysSoOpensPeers) {
