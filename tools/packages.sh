@@ -6,7 +6,7 @@
 BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
   libssl-dev libabsl-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libidn2-dev libpsl-dev
-  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev zlib1g-dev libzstd-dev
+  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev libre2-dev zlib1g-dev libzstd-dev
   libgtest-dev libgmock-dev python3
 )
 # To run it.
@@ -20,6 +20,10 @@ TEST_PACKAGES=(
   python3-aiosmtpd dovecot-imapd dovecot-pop3d vsftpd postgresql mariadb-server-core mariadb-client slapd ldap-utils prosody
   chromium tcpdump curl conntrack openssl util-linux procps python3 python3-dnspython
   iputils-ping
+  dovecot-imapd slapd ldap-utils unbound knot-dnsutils gnutls-bin
+  mosquitto mosquitto-clients redis-server redis-tools postgresql mariadb-server-core mariadb-client mariadb-client-core
+  python3-qpid-proton wireguard-go wireguard-tools openvpn strongswan-charon strongswan-swanctl
+  python3-websockets nghttp2-proxy tinyproxy microsocks dante-server netcat-openbsd
 )
 # What only tools/capture-pcaps needs besides: a client for the time. No time server: each would take the place
 # of the machine's own.
@@ -68,12 +72,33 @@ install_packages() (
         nginx-light) "${as_root[@]}" systemctl -q disable nginx.service 2>/dev/null || true ;;
         openssh-server) "${as_root[@]}" systemctl -q disable ssh.service 2>/dev/null || true ;;
         ngtcp2-server) "${as_root[@]}" systemctl -q disable ngtcp2d.service 2>/dev/null || true ;;
+        dovecot-imapd) "${as_root[@]}" systemctl -q disable dovecot.service dovecot.socket 2>/dev/null || true ;;
+        slapd | unbound | mosquitto | redis-server | postgresql | openvpn)
+          "${as_root[@]}" systemctl -q disable "$package.service" 2>/dev/null || true ;;
         vsftpd) "${as_root[@]}" systemctl -q disable vsftpd.service 2>/dev/null || true ;;
         coturn) "${as_root[@]}" systemctl -q disable coturn.service 2>/dev/null || true ;;
+        nghttp2-proxy) "${as_root[@]}" systemctl -q disable nghttpx.service 2>/dev/null || true ;;
+        tinyproxy) "${as_root[@]}" systemctl -q disable tinyproxy.service 2>/dev/null || true ;;
+        microsocks) "${as_root[@]}" systemctl -q disable microsocks.service 2>/dev/null || true ;;
+        dante-server) "${as_root[@]}" systemctl -q disable danted.service 2>/dev/null || true ;;
       esac
     done
   fi
   return "$status"
+)
+
+# unpack_chrony FOLDER puts chronyd there, for live.udp. It is not installed, because it would take the place of what keeps this
+# machine's clock. Without it a part of that suite is left out, and says so.
+unpack_chrony() (
+  local folder=$1
+  [ ! -x "$folder/usr/sbin/chronyd" ] && [ ! -x /usr/sbin/chronyd ] || return 0
+  local scratch
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+  cd "$scratch"
+  apt-get -q download chrony >/dev/null 2>&1 || return 0
+  mkdir -p "$folder"
+  dpkg-deb -x ./chrony*.deb "$folder"
 )
 
 # unpack_resolved FOLDER puts systemd-resolved and its library there, for live.stubs. It is not installed, because its

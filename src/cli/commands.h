@@ -3,6 +3,9 @@
 // Exit codes of every command: 0 done, 1 it ran and the answer is no, 2 wrong use or a bad policy.
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace CLI {
 class App;
 }
@@ -16,7 +19,8 @@ inline constexpr int kExitUsage = 2;
 void add_check_command(CLI::App& app, int& exit_code);
 void add_replay_command(CLI::App& app, int& exit_code);
 void add_rules_command(CLI::App& app, int& exit_code);
-void add_run_command(CLI::App& app, int& exit_code);
+// `command` is what stands behind "--".
+void add_run_command(CLI::App& app, int& exit_code, std::vector<std::string> command);
 void add_status_command(CLI::App& app, int& exit_code);
 
 }  // namespace sallyport::cli

@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "commands.h"
 
@@ -16,6 +20,16 @@ constexpr const char* kExamples = R"(Examples:
   sallyport replay --policy policy.toml day.pcap   what would it have said of this traffic?
 
 Each command has its own: sallyport COMMAND --help)";
+
+// take_command cuts what `run` is to start, everything behind the first "--", off the arguments.
+std::vector<std::string> take_command(int& argc, char** argv) {
+  if (argc < 2 || std::string_view(argv[1]) != "run") return {};
+  const std::span<char*> arguments(argv, static_cast<std::size_t>(argc));
+  const auto separator = std::ranges::find_if(arguments, [](const char* each) { return std::string_view(each) == "--"; });
+  if (separator == arguments.end()) return {};
+  argc = static_cast<int>(separator - arguments.begin());
+  return {separator + 1, arguments.end()};
+}
 
 // Wrong use is answered in one line, whatever the argument held.
 int usage_error(const CLI::App& app, const CLI::ParseError& error) {
@@ -42,12 +56,13 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error) {
 int main(int argc, char** argv) {
   int exit_code = sallyport::cli::kExitOk;
   try {
+    std::vector<std::string> command = take_command(argc, argv);
     CLI::App app{"Sallyport decides by name what this host may talk to.", "sallyport"};
     app.set_version_flag("--version", "sallyport " SALLYPORT_VERSION);
     app.require_subcommand(1);
     app.footer(kExamples);
     app.option_defaults()->disable_flag_override();  // `--observe=no` must not observe.
-    sallyport::cli::add_run_command(app, exit_code);
+    sallyport::cli::add_run_command(app, exit_code, std::move(command));
     sallyport::cli::add_status_command(app, exit_code);
     sallyport::cli::add_rules_command(app, exit_code);
     sallyport::cli::add_check_command(app, exit_code);

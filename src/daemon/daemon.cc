@@ -11,11 +11,14 @@
 #include <csignal>
 #include <cstdio>
 #include <expected>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 #include "control_server.h"
 #include "event_log.h"
 #include "notify.h"
+#include "owners.h"
 #include "saved_bindings.h"
 #include "sallyport/netfilter/rule_installer.h"
 #include "sallyport/resolver/name_resolver.h"
@@ -27,6 +30,7 @@ namespace {
 constexpr unsigned kQueuesMax = 64;
 constexpr int kSaveIntervalMs = 30'000;
 using Outcome = std::expected<void, std::string>;
+constexpr const char* kAlreadyHere = "a sallyport service, or its rules, is already in this network namespace; use --netns, or `sallyport rules remove`";
 
 void say(const std::string& text) {
   const std::string line = "sallyport: " + text + '\n';
@@ -53,9 +57,11 @@ class Daemon {
         policy_(options.policy),
         mode_(options.mode.value_or(policy_->defaults().mode)),
         queues_(queue_count(*policy_, options.queues)),
-        control_path_(options.control.value_or(policy_->deploy().control)),
+        control_path_(options.attended != nullptr ? std::string() : options.control.value_or(policy_->deploy().control)),
         saved_(saved_bindings_path(control_path_)),
-        log_(queues_, EventFormatter(*policy_, mode_, options.json, !options.json && may_colour())) {}
+        owners_(policy_),
+        log_(queues_, EventFormatter(*policy_, mode_, style(), style() == EventFormatter::Style::kText && may_colour()),
+             options.attended != nullptr ? STDERR_FILENO : STDOUT_FILENO) {}
 
   int run() {
     block_signals();
@@ -64,6 +70,7 @@ class Daemon {
       undo_start();
       return 1;
     }
+    if (attended() != nullptr) return attend();
     announce();
     const int signal = wait_for_end();
     notify_service_manager("STOPPING=1");
@@ -72,26 +79,35 @@ class Daemon {
 
  private:
   bool observing() const { return mode_ == policy::Mode::kObserve; }
+  const Attended* attended() const { return options_.attended; }
+  EventFormatter::Style style() const {
+    if (attended() != nullptr) return EventFormatter::Style::kBrief;
+    return options_.json ? EventFormatter::Style::kJson : EventFormatter::Style::kText;
+  }
 
   void block_signals() {
     sigset_t signals;
     sigemptyset(&signals);
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, signal);
+    if (attended() != nullptr) {
+      for (const int signal : {SIGQUIT, SIGUSR1, SIGUSR2}) sigaddset(&signals, signal);
+    }
     (void)pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // Inherited by every thread made later.
     (void)std::signal(SIGPIPE, SIG_IGN);
     signal_fd_ = ::signalfd(-1, &signals, SFD_CLOEXEC);
   }
 
   Outcome start() {
-    const std::expected<netfilter::RulePlan, std::string> plan =
-        netfilter::plan_rules(*policy_, mode_, queues_);
+    const std::expected<netfilter::RulePlan, std::string> plan = make_plan();
     if (!plan) return std::unexpected(plan.error());
     if (const Outcome opened = open_resolver(); !opened) return opened;
     if (const Outcome opened = open_workers(*plan); !opened) return opened;
-    auto control =
-        ControlServer::open(control_path_, [this](std::string_view command) { return answer(command); });
-    if (!control) return std::unexpected(control.error());
-    control_ = std::move(*control);
+    if (attended() == nullptr) {
+      auto control =
+          ControlServer::open(control_path_, [this](std::string_view command) { return answer(command); });
+      if (!control) return std::unexpected(control.error());
+      control_ = std::move(*control);
+    }
     saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
     log_.start();
     publish_existing_flows();
@@ -105,31 +121,62 @@ class Daemon {
     return {};
   }
 
+  std::expected<netfilter::RulePlan, std::string> make_plan() const {
+    auto plan = netfilter::plan_rules(*policy_, mode_, queues_);
+    if (!plan || attended() == nullptr) return plan;
+    plan->output = attended()->inside.empty();
+    plan->forward = !plan->output;
+    plan->inside = attended()->inside;
+    plan->cgroup = attended()->cgroup;
+    plan->first_queue = attended()->first_queue;
+    return plan;
+  }
+
   Outcome open_resolver() {
-    auto opened = resolver::NameResolver::open({policy_, bindings_, resolvers_, say});
+    resolver::ResolverOptions options{policy_, bindings_, resolvers_, say};
+    if (attended() != nullptr && !attended()->resolv_conf.empty()) {
+      options.read_file = [text = attended()->resolv_conf](const char* path) -> std::optional<std::string> {
+        if (std::string_view(path) == resolver::resolver_files().front()) return text;
+        return std::nullopt;
+      };
+    }
+    auto opened = resolver::NameResolver::open(std::move(options));
     if (!opened) return std::unexpected(opened.error());
     resolver_ = std::move(*opened);
     return {};
   }
 
   Outcome open_workers(const netfilter::RulePlan& plan) {
+    owners_.start(say);
     const auto budget = std::make_shared<engine::LookupBudget>(random_key());
     const auto expectations = std::make_shared<engine::Expectations>(random_key());
     for (unsigned i = 0; i < queues_; ++i) {
       netfilter::WorkerOptions worker;
-      worker.queue = static_cast<std::uint16_t>(i);
+      worker.queue = static_cast<std::uint16_t>(plan.first_queue + i);
       worker.observe = observing();
       worker.mark = plan.mark;
       worker.generation = plan.generation;
       worker.inspector.mode = mode_;
       worker.inspector.bindings = bindings_;
       worker.inspector.resolvers = resolvers_;
-      worker.inspector.own_uid = ::geteuid();
+      // What a command sends is never this process's own, even if the user is the same.
+      if (attended() == nullptr) worker.inspector.own_uid = ::geteuid();
       worker.inspector.on_miss = [this](const engine::BindingMiss& miss) { resolver_->request(miss); };
       worker.inspector.lookup_budget = budget;
       worker.inspector.expectations = expectations;
+      if (const auto owner_of = owners_.for_worker(); !owner_of) {
+        return std::unexpected(owner_of.error());
+      } else {
+        worker.inspector.owner_of = *owner_of;
+      }
       netfilter::EventHandler on_event;
-      if (!options_.quiet) on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
+      if (attended() != nullptr && !attended()->verbose) {
+        on_event = [this, i](const engine::FlowEvent& event) {
+          if (event.verdict == engine::FlowVerdict::kDeny) log_.add(i, event);
+        };
+      } else if (!options_.quiet) {
+        on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
+      }
       auto opened = netfilter::QueueWorker::open(worker, policy_, std::move(on_event));
       if (!opened) return std::unexpected(opened.error());
       workers_.push_back(std::move(*opened));
@@ -139,7 +186,7 @@ class Daemon {
 
   // Without the snapshot, existing incoming connections could be cut: say so, but start.
   void publish_existing_flows() {
-    if (observing() || !policy_->deploy().hook_output) return;
+    if (observing() || !policy_->deploy().hook_output || attended() != nullptr) return;  // A new cgroup has no sockets.
     const auto sockets = netfilter::list_tcp_sockets();
     if (!sockets) {
       say("existing connections are not known: " + sockets.error());
@@ -154,6 +201,8 @@ class Daemon {
     if (!installer) return std::unexpected(installer.error());
     const std::expected<bool, std::string> present = installer->present();
     if (!present) return std::unexpected(present.error());
+    if (attended() != nullptr && *present) return std::unexpected(kAlreadyHere);
+    if (attended() != nullptr) attended()->before_rules();
     installer_ = *installer;
     rules_were_there_ = *present;
     touched_rules_ = true;
@@ -166,6 +215,13 @@ class Daemon {
       if (const auto removed = installer_->remove(); !removed) say(removed.error());
     }
     stop_workers();
+  }
+
+  // attend is the run of one command: when it is over nothing is left behind.
+  int attend() {
+    const int exit_code = attended()->attend(signal_fd_);
+    shut_down(SIGINT);
+    return exit_code;
   }
 
   void announce() {
@@ -254,6 +310,7 @@ class Daemon {
   std::shared_ptr<engine::NameBindings> bindings_ =
       std::make_shared<engine::NameBindings>(kBindings, random_key());
   std::shared_ptr<engine::Resolvers> resolvers_ = std::make_shared<engine::Resolvers>();
+  Owners owners_;
   std::unique_ptr<resolver::NameResolver> resolver_;  // Outlives the workers, which ask it.
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   int signal_fd_ = -1;

@@ -82,7 +82,24 @@ const std::string& EventFormatter::user_name(std::uint32_t uid) {
 }
 
 std::string EventFormatter::line(const EventRecord& record) {
-  return json_ ? json_line(record) : text_line(record);
+  switch (style_) {
+    case Style::kText: return text_line(record);
+    case Style::kJson: return json_line(record);
+    case Style::kBrief: return brief_line(record);
+  }
+  return {};
+}
+
+std::string EventFormatter::brief_line(const EventRecord& record) {
+  const bool denied = record.verdict == engine::FlowVerdict::kDeny;
+  const std::string server = endpoint_text(record.key.server, record.key.transport);
+  std::string text = "sallyport: " + (record.name_size == 0 ? server : escaped(record.name()));
+  text += !denied ? " is allowed" : mode_ == policy::Mode::kObserve ? " would not be allowed" : " is not allowed";
+  text += " (" + escaped(policy_.location(record.rule)) + ": " + std::string(to_string(record.reason));
+  if (!record.host_key().empty()) text += ", host key SHA256:" + std::string(record.host_key());
+  text += "): " + protocol_text(record);
+  if (record.name_size != 0) text += ' ' + server;
+  return text + '\n';
 }
 
 std::string EventFormatter::text_line(const EventRecord& record) {

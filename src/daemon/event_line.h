@@ -16,8 +16,13 @@ std::string escaped(std::string_view text);
 
 class EventFormatter {
  public:
-  EventFormatter(const policy::Policy& policy, policy::Mode mode, bool json, bool colour)
-      : policy_(policy), mode_(mode), json_(json), colour_(colour) {}
+  enum class Style : std::uint8_t {
+    kText,
+    kJson,
+    kBrief,  // A sentence, for standard error beside the output of a command.
+  };
+  EventFormatter(const policy::Policy& policy, policy::Mode mode, Style style, bool colour)
+      : policy_(policy), mode_(mode), style_(style), colour_(colour) {}
 
   // line returns the line with its newline.
   std::string line(const EventRecord& record);
@@ -25,12 +30,13 @@ class EventFormatter {
  private:
   std::string text_line(const EventRecord& record);
   std::string json_line(const EventRecord& record);
+  std::string brief_line(const EventRecord& record);
   // user_name looks a uid up once; the number stands for one that has no name.
   const std::string& user_name(std::uint32_t uid);
 
   const policy::Policy& policy_;
   policy::Mode mode_;
-  bool json_;
+  Style style_;
   bool colour_;
   std::unordered_map<std::uint32_t, std::string> users_;
 };

@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kIdle{40};
 
 }  // namespace
 
-EventLog::EventLog(unsigned workers, EventFormatter formatter) : formatter_(std::move(formatter)) {
+EventLog::EventLog(unsigned workers, EventFormatter formatter, int fd) : formatter_(std::move(formatter)), fd_(fd) {
   for (unsigned i = 0; i < workers; ++i)
     rings_.push_back(std::make_unique<SpscRing<EventRecord>>(kRingCapacity));
 }
@@ -81,10 +81,10 @@ bool EventLog::write(std::string_view text) {
       broken_ = true;
       break;
     }
-    pollfd out{STDOUT_FILENO, POLLOUT, 0};
+    pollfd out{fd_, POLLOUT, 0};
     if (::poll(&out, 1, 100) <= 0) continue;
     // A pipe that polls as writable takes PIPE_BUF bytes without blocking.
-    const ssize_t written = ::write(STDOUT_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+    const ssize_t written = ::write(fd_, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
     if (written < 0 && errno != EINTR && errno != EAGAIN) {
       const std::string note = std::string("sallyport: standard output takes no more events: ") + std::strerror(errno) + '\n';
       (void)!::write(STDERR_FILENO, note.data(), note.size());

@@ -1,4 +1,4 @@
-// EventLog carries decided flows from the workers to standard output: a bounded ring per worker and one
+// EventLog carries decided flows from the workers to standard output (or another descriptor): a bounded ring per worker and one
 // thread that writes. A slow or blocked reader costs events, which are counted, and nothing else.
 #pragma once
 
@@ -16,7 +16,8 @@ namespace sallyport::daemon {
 
 class EventLog {
  public:
-  EventLog(unsigned workers, EventFormatter formatter);
+  // `fd` stays the caller's.
+  EventLog(unsigned workers, EventFormatter formatter, int fd);
   // The destructor writes what is there, for at most a second, and joins the thread.
   ~EventLog();
   EventLog(const EventLog&) = delete;
@@ -35,6 +36,7 @@ class EventLog {
   bool write(std::string_view text);
 
   EventFormatter formatter_;
+  int fd_;
   std::vector<std::unique_ptr<SpscRing<EventRecord>>> rings_;
   std::atomic<std::uint64_t> dropped_{0};
   std::uint64_t reported_ = 0;

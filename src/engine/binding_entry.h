@@ -12,9 +12,10 @@ namespace sallyport::engine {
 
 inline constexpr std::uint32_t kNoEntry = std::numeric_limits<std::uint32_t>::max();
 
-// Accounts of who made a binding: own look-ups, the state file, answers to flows in no scope, those of each scope.
+// Accounts of who made a binding: own look-ups, the state file, answers to flows in no scope, those of each scope, and those
+// whose owner is not known.
 inline constexpr std::uint8_t kLookups = 0, kRestored = 1, kInNoScope = 2;
-inline constexpr std::size_t kAccounts = kInNoScope + 1 + policy::kScopesMax;
+inline constexpr std::size_t kAccounts = kInNoScope + 1 + policy::kScopesMax + 1;
 
 inline std::uint8_t account_of(const Binding& binding) {
   if (binding.source == BindingSource::kLookup) return kLookups;

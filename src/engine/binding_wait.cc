@@ -41,7 +41,7 @@ Reason Inspector::Impl::await_binding(Flow& flow, BindingWait what) {
   flow.binding_wait = what;
   flow.binding_deadline = now_ + wait;
   table_.start_unbound(flow);
-  options_.on_miss({flow.scopes, flow.key.transport, flow.key.server.address, flow.key.server.port,
+  options_.on_miss({flow.scopes, flow.key.transport, target_address(flow), target_port(flow),
                     what == BindingWait::kClaim ? flow.name : DomainName()});
   return Reason::kAwaitingBinding;
 }
@@ -100,7 +100,7 @@ void Inspector::Impl::retry_binding(Flow& flow) {
       return;
     }
     case BindingWait::kClaim:
-      if (bindings_->bound(policy_->plain(flow.key.server.address), flow.name, view_of(flow), now_)) retry_claim(flow);
+      if (bound_to_target(flow, flow.name)) retry_claim(flow);
       return;
   }
 }

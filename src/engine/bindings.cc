@@ -21,6 +21,7 @@ bool denies_by_rule(const policy::PolicyMatch& match) {
 }  // namespace
 
 bool Inspector::Impl::trusts(const Flow& flow) const {
+  if (flow.proxy != nullptr) return false;  // Whatever a proxy brings, it may have made.
   const IpAddress server = policy_->plain(flow.key.server.address);
   if (const policy::View view = view_of(flow); view != 0) return policy_->view_trusts(view, server);
   if (options_.resolvers != nullptr) return options_.resolvers->trusts(server);
@@ -42,11 +43,13 @@ policy::FlowQuery Inspector::Impl::query_of(const Flow& flow, Protocol protocol)
   return {.scopes = flow.scopes,
           .transport = flow.key.transport,
           .protocol = protocol,
-          .destination = flow.key.server.address,
-          .port = flow.key.server.port,
+          .destination = target_address(flow),
+          .port = target_port(flow),
           .now = now_,
           .host_key = flow.ssh.host_key_known ? &flow.ssh.host_key : nullptr,
           .host_key_pending = protocol == Protocol::kSsh && !flow.ssh.host_key_known,
+          .http = request_,
+          .no_address = flow.proxy != nullptr && flow.proxy->by_name(),
           .upgraded_from = upgraded ? flow.session.read.protocol : Protocol::kUnknown,
           .by_claim_alone = upgraded && flow.hello_named,
           .number = flow.key.transport == Transport::kOther ? flow.key.ip_protocol : flow.icmp.type,
@@ -62,7 +65,7 @@ policy::PolicyMatch Inspector::Impl::match(Flow& flow, Protocol protocol, const 
   if (claim.name != nullptr) {
     // A flow that began at a bound address lives on when the binding ends.
     const bool goes_on = flow.name_bound && flow.verdict == FlowVerdict::kAllow && flow.name == *claim.name;
-    query.bound = goes_on || bindings_->bound(policy_->plain(query.destination), *claim.name, view_of(flow), now_);
+    query.bound = goes_on || bound_to_target(flow, *claim.name);
     flow.name = *claim.name;
     flow.has_name = true;
     flow.name_bound = query.bound;
@@ -80,7 +83,7 @@ policy::PolicyMatch Inspector::Impl::match(Flow& flow, Protocol protocol, const 
 
 // denier_of_address returns the deny rule that has one of the living names of the address, however many there are.
 RuleId Inspector::Impl::denier_of_address(const Flow& flow, Protocol protocol) {
-  if (!policy_->denies_names_at(flow.scopes, flow.key.transport, flow.key.server.port, now_)) return kNoRule;
+  if (!policy_->denies_names_at(flow.scopes, flow.key.transport, target_port(flow), now_)) return kNoRule;
   struct Question {
     const policy::Policy& policy;
     policy::FlowQuery query;
@@ -94,7 +97,7 @@ RuleId Inspector::Impl::denier_of_address(const Flow& flow, Protocol protocol) {
     if (denies_by_rule(match)) asked.rule = match.rule;
     return denies_by_rule(match);
   };
-  (void)bindings_->any_name_of(policy_->plain(flow.key.server.address), view_of(flow), now_, denies, &question);
+  (void)any_name_of_target(flow, denies, &question);
   return question.rule;
 }
 
@@ -116,7 +119,7 @@ policy::PolicyMatch Inspector::Impl::allower_of_address(const Flow& flow, Protoc
     asked.name = one;
     return true;
   };
-  (void)bindings_->any_name_of(policy_->plain(flow.key.server.address), view_of(flow), now_, allows, &question);
+  (void)any_name_of_target(flow, allows, &question);
   return question.match;
 }
 
@@ -126,7 +129,7 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
                                                             bool has_claim) {
   policy::FlowQuery query = query_of(flow, protocol);
   query.bound = true;
-  const std::size_t count = bindings_->names_of(policy_->plain(query.destination), view_of(flow), now_, names_);
+  const std::size_t count = names_of_target(flow);
   if (count == 0) return match;
   // A deny rule has all names of the address, not the ones alone that are tried.
   if (const RuleId denier = denier_of_address(flow, protocol); denier != kNoRule) match = {.rule = denier};
@@ -144,10 +147,11 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
       allowed = &name;
       by_name = one;
     }
-    if (match.nearest == kNoRule && !query.by_claim_alone) match.nearest = one.nearest;
+    // What the bytes claim is another name than the one that such a rule has.
+    if (match.nearest == kNoRule && !has_claim && !query.by_claim_alone) match.nearest = one.nearest;
     if (match.other_host_key == kNoRule) match.other_host_key = one.other_host_key;
   }
-  report_bound_names(flow, count);
+  if (!query.no_address) report_bound_names(flow, count);
   DomainName further;
   if (allowed == nullptr && count == names_.size()) {
     by_name = allower_of_address(flow, protocol, further);
@@ -164,10 +168,20 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
 
 // why_denied returns the reason of a denial.
 Reason Inspector::Impl::why_denied(const Flow& flow, Protocol protocol, const NameClaim& claim, const policy::PolicyMatch& match) {
-  if (match.rule != kNoRule) return Reason::kRuleDenies;
+  const bool ambiguous = match.request_fit == policy::RequestFit::kAmbiguousPath;
+  if (match.rule != kNoRule) return ambiguous ? Reason::kAmbiguous : Reason::kRuleDenies;
   if (match.metadata) return Reason::kMetadataAddress;
   if (match.other_host_key != kNoRule) return Reason::kHostKeyNotAllowed;
   if (match.unbound != kNoRule) return Reason::kAddressNotBound;
+  if (match.other_request != kNoRule) {
+    switch (match.request_fit) {
+      case policy::RequestFit::kMethod: return Reason::kMethodNotAllowed;
+      case policy::RequestFit::kPath: return Reason::kPathNotAllowed;
+      case policy::RequestFit::kAmbiguousPath: return Reason::kAmbiguous;
+      case policy::RequestFit::kUpgrade: return Reason::kUpgradeNotAllowed;
+      case policy::RequestFit::kFits: break;
+    }
+  }
   if (!carries_name(protocol) && flow.needs_binding && !names_cover(flow)) return Reason::kAddressNotBound;
   const bool has_ports = flow.key.transport == Transport::kTcp || flow.key.transport == Transport::kUdp;
   const bool other_icmp = !has_ports && flow.key.transport != Transport::kOther && match.nearest != kNoRule;
@@ -188,9 +202,9 @@ bool Inspector::Impl::names_cover(const Flow& flow) {
   } question{*policy_, flow, now_};
   const auto covers = [](void* context, const DomainName& name) {
     const Question& asked = *static_cast<Question*>(context);
-    return asked.policy.names_cover(asked.flow.scopes, asked.flow.key.transport, asked.flow.key.server.port, name, asked.now);
+    return asked.policy.names_cover(asked.flow.scopes, asked.flow.key.transport, target_port(asked.flow), name, asked.now);
   };
-  return bindings_->any_name_of(policy_->plain(flow.key.server.address), view_of(flow), now_, covers, &question);
+  return any_name_of_target(flow, covers, &question);
 }
 
 // may_reach tells whether some rule could allow the flow at the address that it is for, as it stands.
@@ -204,6 +218,7 @@ bool Inspector::Impl::may_reach(const Flow& flow) {
 
 // use_binding keeps a binding for as long as a client may hold on to the address after its last connection.
 void Inspector::Impl::use_binding(Flow& flow, const DomainName& name) {
+  if (flow.proxy != nullptr) return;  // Nobody holds on to an address that a proxy was asked for.
   flow.binding = bindings_->keep_until(policy_->plain(flow.key.server.address), name, view_of(flow), now_, now_ + policy_->dns().grace);
   flow.binding_kept = now_;
 }

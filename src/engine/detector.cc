@@ -19,12 +19,23 @@ struct Candidate {
   Likeness likeness;
 };
 
+// begins_like_sslv2 tells the first bytes of an SSLv2-compatible ClientHello: the high bit and a length that one has, then its
+// type and the version.
+bool begins_like_sslv2(ByteSpan bytes) {
+  constexpr std::size_t kWhole = 5;
+  constexpr std::uint8_t kFirstMin = 0x80, kFirstMax = 0x83;  // 1 kB; they have some dozen bytes.
+  if (bytes.size() >= kWhole) return false;
+  const bool length = bytes.empty() || (bytes[0] >= kFirstMin && bytes[0] <= kFirstMax);
+  return length && (bytes.size() < 3 || bytes[2] == 1) && (bytes.size() < 4 || bytes[3] == 0 || bytes[3] == 3);
+}
+
 }  // namespace
 
 Detection detect_stream(ByteSpan bytes, std::optional<ByteSpan> server) {
   if (parsers::looks_like_sslv2_hello(bytes)) return {true, Protocol::kTls};
   // The HTTP/2 preface stands before HTTP/1, whose request line it imitates.
   const Candidate candidates[] = {
+      {Protocol::kTls, begins_like_sslv2(bytes) ? Likeness::kMaybe : Likeness::kNo},
       {Protocol::kTls, parsers::looks_like_tls(bytes)},
       {Protocol::kHttp2, parsers::looks_like_http2(bytes)},
       {Protocol::kSsh, parsers::looks_like_ssh(bytes)},

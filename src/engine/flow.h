@@ -8,6 +8,7 @@
 
 #include "dns_pending.h"
 #include "pools.h"
+#include "proxy_target.h"
 #include "sallyport/core/decision.h"
 #include "sallyport/core/domain_name.h"
 #include "sallyport/core/flow_key.h"
@@ -125,6 +126,14 @@ struct IceState {
   std::array<std::array<std::uint8_t, parsers::kStunIdSize>, kIds> ids{};  // Of the client's last requests; zero: none.
 };
 
+// SocksPhase is whose turn it is between a client and a SOCKS proxy that rules let it ask.
+enum class SocksPhase : std::uint8_t {
+  kUnread,
+  kOpaque,  // No such proxy: the bytes are judged by address. Also inside a tunnel.
+  kGreeting, kMethod, kAuthentication, kStatus,  // SOCKS 5: the client, the proxy, the client, the proxy.
+  kRequest4, kReply4, kRequest5, kReply5,
+};
+
 // SessionState is a session in plaintext that is followed to its upgrade to TLS (judge_upgrade.cc).
 struct SessionState {
   parsers::UpgradeSession read;
@@ -173,6 +182,7 @@ struct Flow {
   bool stage_known = false;                // Detection is over for this stage.
   bool by_address = false;                 // Allowed whatever the bytes are.
   bool answers_read = false;               // The same, at a trusted resolver: its answers bind all the same.
+  bool asked_again = false;                // UDP: a deny rule may have a later datagram's protocol; it stays queued.
   bool watch = false;                      // Both directions must be queued.
   bool truncated = false;                  // Bytes are missing for good; the flow cannot be judged.
   bool has_name = false;
@@ -216,6 +226,7 @@ struct Flow {
   TlsPhase tls_phase = TlsPhase::kFirstHello;
   HttpPhase http_phase = HttpPhase::kRequests;
   bool http_websocket = false;
+  SocksPhase socks_phase = SocksPhase::kUnread;
   bool http_connect = false;
   std::uint32_t http_requests = 0;
   std::uint32_t http2_requests = 0;
@@ -225,7 +236,8 @@ struct Flow {
   parsers::Http2RequestReader* http2 = nullptr;
   // The HTTP/2 request that waits for a binding; the reader does not go back. Its name is `name`. 0: none.
   std::size_t http2_waiting = 0;           // Bytes of its last frame, still in the window.
-  bool http2_waiting_connect = false;
+
+  ProxyTarget* proxy = nullptr;            // What the server, a proxy, is asked for (judge_proxy.cc).
 
   SshState ssh;
   FtpState ftp;

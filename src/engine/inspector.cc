@@ -35,6 +35,7 @@ Inspector::Impl::Impl(const InspectorOptions& options)
       questions_(kDnsPendingPerWorker),
       bindings_(options.bindings != nullptr ? options.bindings : std::make_shared<NameBindings>(kBindings, options.hash_key)),
       http2_readers_(kHttp2ReadersPerWorker),
+      proxy_targets_(kProxyTargetsPerWorker),
       budget_(options.lookup_budget ? options.lookup_budget : std::make_shared<LookupBudget>(options.hash_key)),
       expectations_(options.expectations ? options.expectations : std::make_shared<Expectations>(options.hash_key)) {
   releases.reserve(options.held_packets);
@@ -129,7 +130,7 @@ Flow* Inspector::Impl::open_flow(const Packet& packet, const FlowKey& key) {
   flow.opened = flow.last_seen = now_;
   flow.uid = packet.uid;
   flow.client_link = packet.in_link;
-  flow.scopes = scopes_of(packet, key.client.address);
+  flow.scopes = scopes_of(packet, key);
   flow.tunnel = inside_.tunnel;
   flow.carrier = inside_.carrier;
   increment(counters.flows_opened);
@@ -144,9 +145,16 @@ bool Inspector::Impl::is_misplaced(const Flow& flow, const Packet& packet) {
 
 // scopes_of tells whose a flow is. Inside a tunnel anyone may write any source address: there it is whose the
 // tunnel is.
-policy::ScopeSet Inspector::Impl::scopes_of(const Packet& packet, const IpAddress& client) const {
+policy::ScopeSet Inspector::Impl::scopes_of(const Packet& packet, const FlowKey& key) const {
   if (inside_.id != 0) return inside_.scopes;
-  return policy_->scopes_of({client, packet.in_interface, packet.uid});
+  policy::ScopeFacts facts{.source = key.client.address, .interface = packet.in_interface, .uid = packet.uid, .gid = packet.gid};
+  if (options_.owner_of) {
+    const FlowOwner owner = packet.origin == Origin::kOriginal ? options_.owner_of(key, packet) : FlowOwner{.unknown = true};
+    facts.cgroup = owner.cgroup;
+    facts.containers = owner.containers;
+    facts.owner_unknown = owner.unknown;
+  }
+  return policy_->scopes_of(facts);
 }
 
 void Inspector::Impl::close_flow(Flow& flow) {
@@ -162,6 +170,7 @@ void Inspector::Impl::close_flow(Flow& flow) {
   windows_.release(flow.answers);
   windows_.release(flow.ssh_client);
   http2_readers_.release(flow.http2);
+  proxy_targets_.release(flow.proxy);
   table_.close(flow);
 }
 
@@ -256,9 +265,19 @@ bool Inspector::Impl::may_await_binding(const Flow& flow, const NameClaim& claim
 bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& claim) {
   report_claim(flow, claim);
   if (protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kDtls) flow.hello_named = claim.name != nullptr;
+  return judge_claim(flow, protocol, claim);
+}
+
+bool Inspector::Impl::judge_claim(Flow& flow, Protocol protocol, const NameClaim& claim) {
   if (shadow(flow)) return true;
   if (claim.invalid) {
     deny_flow(flow, Reason::kNameInvalid);
+    return false;
+  }
+  if (differs_from_target(flow, claim)) {
+    flow.has_name = claim.name != nullptr;
+    if (claim.name != nullptr) flow.name = *claim.name;
+    deny_flow(flow, Reason::kNameDiffers);
     return false;
   }
   const policy::PolicyMatch match = this->match(flow, protocol, claim);
@@ -272,7 +291,7 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
     return false;
   }
   if (match.action == policy::Action::kAllow && match.needs_tls) {
-    if (flow.key.transport != Transport::kTcp) {
+    if (flow.key.transport != Transport::kTcp || flow.tunnel_base != 0) {  // No session is followed there.
       deny_flow(flow, Reason::kTlsRequired, match.rule);
       return false;
     }
@@ -303,7 +322,8 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
     reason = await_binding(flow, claim.name != nullptr ? BindingWait::kClaim : BindingWait::kDatagram);
     if (reason == Reason::kAwaitingBinding) return false;
   }
-  deny_flow(flow, reason, match.rule);
+  const bool by_request = match.rule == kNoRule && match.unbound == kNoRule && match.other_host_key == kNoRule;
+  deny_flow(flow, reason, by_request ? match.other_request : match.rule);
   return false;
 }
 
@@ -357,6 +377,7 @@ void Inspector::Impl::give_back_windows(Flow& flow) {
   windows_.release(flow.server);
   windows_.release(flow.answers);
   http2_readers_.release(flow.http2);
+  proxy_targets_.release(flow.proxy);
 }
 
 void Inspector::Impl::expire(const policy::Policy& policy, Timestamp now) {

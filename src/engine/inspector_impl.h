@@ -59,7 +59,7 @@ class Inspector::Impl {
   Flow* open_flow(const Packet& packet, const FlowKey& key);
   void close_flow(Flow& flow);
   static bool is_misplaced(const Flow& flow, const Packet& packet);
-  policy::ScopeSet scopes_of(const Packet& packet, const IpAddress& client) const;
+  policy::ScopeSet scopes_of(const Packet& packet, const FlowKey& key) const;
   void touch(Flow& flow);
   bool observing() const;
   void expire_waiting(Flow& flow);
@@ -74,6 +74,7 @@ class Inspector::Impl {
   // judge asks the policy for one claim. True: allowed; false: the flow is denied now. In a shadow reading
   // (the flow is decided, and read on for details) it only reports the name and answers true.
   bool judge(Flow& flow, Protocol protocol, const NameClaim& claim);
+  bool judge_claim(Flow& flow, Protocol protocol, const NameClaim& claim);
   bool judge_early(Flow& flow);
   void refuse(Flow& flow, Reason reason);
   bool shadow(const Flow& flow) const;
@@ -169,6 +170,25 @@ class Inspector::Impl {
   bool judge_waiting_request(Flow& flow);
   void refuse_request(Flow& flow, parsers::HttpRequestStream::Step step, const parsers::HttpRequestHead& head);
   void read_http_server(Flow& flow);
+  policy::HttpRequestFacts facts_of(const parsers::HttpRequestHead& head);
+  // judge_proxy.cc: what a proxy is asked for. The target is the server where there is no proxy.
+  static IpAddress target_address(const Flow& flow);
+  static std::uint16_t target_port(const Flow& flow);
+  bool bound_to_target(const Flow& flow, const DomainName& name) const;
+  std::size_t names_of_target(const Flow& flow);  // Into names_.
+  bool any_name_of_target(const Flow& flow, bool (*chosen)(void*, const DomainName&), void* context) const;
+  bool is_proxy(Flow& flow, Protocol protocol);
+  bool set_target(Flow& flow, std::string_view host, std::optional<IpAddress> address, std::uint16_t port);
+  void report_target(Flow& flow);
+  bool judge_target_early(Flow& flow);
+  void await_proxy(Flow& flow);
+  bool asks_proxy(Flow& flow, const parsers::HttpRequestHead& head);
+  bool judge_proxied(Flow& flow, const parsers::HttpRequestHead& head, const NameClaim& claim);
+  void begin_tunnel(Flow& flow);
+  static bool differs_from_target(const Flow& flow, const NameClaim& claim);
+  void read_socks(Flow& flow);
+  void judge_socks_request(Flow& flow);
+  void read_socks_server(Flow& flow);
   void read_dns_stream(Flow& flow);
   bool judge_dns(Flow& flow, ByteSpan message);
   // Lookup is what the policy says of a question.
@@ -268,6 +288,10 @@ class Inspector::Impl {
   bool read_dtls_hello(Flow& flow);
   bool judge_on_link(Flow& flow);
   Decision dns_datagram(Flow& flow, const parsers::IpPacket& ip);
+  // judge_datagram.cc
+  bool refuses_quic(Flow& flow);
+  bool refuses_short_header(Flow& flow);
+  bool denies_datagram(Flow& flow, Protocol protocol);
   Decision opaque_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
 
   // tunnel.cc: transports without ports, and what is inside tunnels -----------------------------------
@@ -297,6 +321,8 @@ class Inspector::Impl {
   std::array<DomainName, kNamesTriedPerAddress> names_;  // Of the address that is being judged.
   AnswerAddresses answer_;
   Http2Pool http2_readers_;
+  ProxyTargetPool proxy_targets_;
+  std::array<char, kHttpHeadMax> path_{};  // Of the request that is being judged, canonical.
   parsers::QuicInitialOpener quic_opener_;
   parsers::Fingerprinter fingerprinter_;
   std::array<std::uint8_t, parsers::kTlsScratchSize> scratch_{};
@@ -308,6 +334,7 @@ class Inspector::Impl {
   // Of the current call.
   const policy::Policy* policy_ = nullptr;
   Timestamp now_;
+  const policy::HttpRequestFacts* request_ = nullptr;  // Of the judgement that is under way.
   Inside inside_;
   std::vector<char> texts_;  // What the events' texts point into.
 };

@@ -53,9 +53,9 @@ std::string_view without_end(ByteSpan line) {
 
 }  // namespace
 
-// follows_ftp tells the sessions that a rule for ftp allowed, whose greeting was waited for.
+// follows_ftp tells the sessions that a rule for ftp allowed, whose greeting was waited for, with the server itself.
 bool Inspector::Impl::follows_ftp(const Flow& flow) {
-  return flow.session.read.protocol == Protocol::kFtp && flow.greeting_wanted && flow.own_word_rule != kNoRule;
+  return flow.session.read.protocol == Protocol::kFtp && flow.greeting_wanted && flow.own_word_rule != kNoRule && flow.proxy == nullptr;
 }
 
 // read_ftp_command judges a command line. False: the flow is denied now.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "inspector_impl.h"
+#include "sallyport/core/http_path.h"
 
 namespace sallyport::engine {
 namespace {
@@ -31,7 +32,41 @@ NameClaim request_claim(const parsers::HttpRequestHead& head, DomainName& storag
   return {authority->host, &storage, false};
 }
 
+// asks_for_websocket tells whether the server may go on with a WebSocket: the word is in the list, with or without a version.
+bool asks_for_websocket(const parsers::HttpRequestHead& head) {
+  constexpr std::string_view kWord = "websocket";
+  std::string_view list = head.upgrade_protocol;
+  while (!list.empty()) {
+    const std::size_t end = list.find(',');
+    std::string_view one = list.substr(0, end);
+    while (!one.empty() && (one.front() == ' ' || one.front() == '\t')) one.remove_prefix(1);
+    while (!one.empty() && (one.back() == ' ' || one.back() == '\t')) one.remove_suffix(1);
+    if (equals_ignoring_case(one.substr(0, one.find('/')), kWord)) return true;
+    if (end == std::string_view::npos) break;
+    list.remove_prefix(end + 1);
+  }
+  return false;
+}
+
+// is_unread_tunnel tells the requests of HTTP/2 behind which one stream of many carries what is not followed: CONNECT, and
+// extended CONNECT (RFC 8441) for anything but a WebSocket, whose frames are its own affair as over HTTP/1.
+bool is_unread_tunnel(const parsers::HttpRequestHead& head) {
+  return head.connect && !asks_for_websocket(head);
+}
+
 }  // namespace
+
+// facts_of returns what rules may say of a request. The views are those of `head`, and of path_.
+policy::HttpRequestFacts Inspector::Impl::facts_of(const parsers::HttpRequestHead& head) {
+  policy::HttpRequestFacts facts;
+  facts.method = head.method;
+  facts.websocket = asks_for_websocket(head);
+  if (!policy_->reads_paths() || head.path.empty()) return facts;
+  const auto path = canonical_http_path(head.path, path_);
+  facts.path_ambiguous = !path;
+  if (path) facts.path = *path;
+  return facts;
+}
 
 // read_http_step does what one step of either version's reader asks for. False: there is no more to read now.
 template <typename Result>
@@ -42,10 +77,7 @@ bool Inspector::Impl::read_http_step(Flow& flow, const Result& result) {
       return false;
     case Step::kRequest:
       if (!judge_request(flow, result.head)) {
-        if (flow.stage == Protocol::kHttp2 && flow.binding_wait != BindingWait::kNone) {
-          flow.http2_waiting = result.consumed;
-          flow.http2_waiting_connect = result.head.connect;
-        }
+        if (flow.stage == Protocol::kHttp2 && flow.binding_wait != BindingWait::kNone) flow.http2_waiting = result.consumed;
         return false;
       }
       flow.client->consume(result.consumed);
@@ -109,7 +141,7 @@ void Inspector::Impl::read_refused_request(Flow& flow) {
 
 // read_http2 judges each request of a connection with prior knowledge, or of one switched to h2c.
 void Inspector::Impl::read_http2(Flow& flow) {
-  if (flow.http2 == nullptr) flow.http2 = http2_readers_.acquire(flow.protocol == Protocol::kHttp && !flow.http_connect);
+  if (flow.http2 == nullptr) flow.http2 = http2_readers_.acquire(flow.http_requests != 0 && !flow.http_connect);
   if (flow.http2 == nullptr) return refuse(flow, Reason::kStreamLimit);
   while (flow.client != nullptr && flow.http2 != nullptr) {
     const bool goes_on = flow.http2_waiting != 0 ? judge_waiting_request(flow)
@@ -131,7 +163,11 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
   }
   DomainName name;
   // A reader of details follows a denied connection as it would an allowed one.
-  const bool allowed = judge(flow, Protocol::kHttp, request_claim(head, name));
+  const NameClaim claim = request_claim(head, name);
+  const policy::HttpRequestFacts facts = facts_of(head);
+  request_ = &facts;
+  const bool allowed = asks_proxy(flow, head) ? judge_proxied(flow, head, claim) : judge(flow, Protocol::kHttp, claim);
+  request_ = nullptr;
   if (flow.binding_wait != BindingWait::kNone) {
     --flow.http_requests;  // Judged again when the address is bound.
     if (flow.stage == Protocol::kHttp2) --flow.http2_requests;
@@ -139,8 +175,12 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
   }
   if (!allowed && !options_.read_details) return false;
   if (flow.stage == Protocol::kHttp2) {
-    if (!head.connect || shadow(flow)) return true;
-    deny_flow(flow, Reason::kProtocolNotAllowed);  // A tunnel inside one stream of many is not followed.
+    if (!is_unread_tunnel(head) || shadow(flow)) return true;
+    deny_flow(flow, Reason::kProtocolNotAllowed);
+    return false;
+  }
+  if (head.connect && flow.proxy != nullptr && flow.proxy->reached && !shadow(flow)) {
+    deny_flow(flow, Reason::kTunnelTooDeep);
     return false;
   }
   if (head.connect && !first && !shadow(flow)) {
@@ -160,13 +200,17 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
 // judge_waiting_request judges an HTTP/2 request again whose address belonged to no name.
 bool Inspector::Impl::judge_waiting_request(Flow& flow) {
   const DomainName name = flow.name;
+  const parsers::HttpRequestHead& head = flow.http2->last_request();
+  const policy::HttpRequestFacts facts = facts_of(head);
+  request_ = &facts;
   const bool allowed = judge(flow, Protocol::kHttp, {name.text(), &name, false});
+  request_ = nullptr;
   if (flow.binding_wait != BindingWait::kNone) return false;
   const std::size_t consumed = std::exchange(flow.http2_waiting, 0);
   ++flow.http_requests;
   ++flow.http2_requests;
   if (!allowed && !options_.read_details) return false;
-  if (flow.http2_waiting_connect && !shadow(flow)) {
+  if (is_unread_tunnel(head) && !shadow(flow)) {
     deny_flow(flow, Reason::kProtocolNotAllowed);
     if (!options_.read_details) return false;
   }
@@ -186,16 +230,13 @@ void Inspector::Impl::read_http_server(Flow& flow) {
     flow.http_phase = HttpPhase::kRequests;
     if (!switched) {
       flow.http.resume_http();
+      if (flow.http_connect) proxy_targets_.release(flow.proxy);
     } else if (flow.http_websocket && !flow.http_connect) {
       flow.http_phase = HttpPhase::kWebSocket;
       flow.final_after = flow.client->base();
     } else {
       // A tunnel: its bytes are judged like those of a connection of their own.
-      flow.stage = Protocol::kUnknown;
-      flow.stage_known = false;
-      flow.final_after = 0;
-      flow.tunnel_base = flow.client->base();
-      flow.tls_phase = TlsPhase::kFirstHello;
+      begin_tunnel(flow);
     }
     break;
   }

@@ -78,7 +78,7 @@ void Inspector::Impl::turn_if_misread(Flow& flow, const Packet& packet, const pa
   if (from_client ? !looks_like_server(ip.payload) : !looks_like_client(ip.payload)) return;
   flow.key = flow.key.reversed();
   flow.client_base_known = flow.server_base_known = false;
-  flow.scopes = scopes_of(packet, flow.key.client.address);
+  flow.scopes = scopes_of(packet, flow.key);
 }
 
 // repeats_syn tells whether a SYN is the one that began the flow, sent again. Not so once the flow was judged by
@@ -281,8 +281,12 @@ void Inspector::Impl::read_stage(Flow& flow) {
     case Protocol::kHttp2: return read_http2(flow);
     case Protocol::kDns: return read_dns_stream(flow);
     case Protocol::kSsh: return read_ssh(flow);
-    default: return parsers::can_upgrade(flow.stage) ? read_session(flow) : read_opaque(flow, flow.stage);
+    case Protocol::kSocks: return read_socks(flow);
+    default: break;
   }
+  // Inside a proxy's tunnel a session is judged by what the proxy was asked for.
+  if (parsers::can_upgrade(flow.stage) && flow.tunnel_base == 0) return read_session(flow);
+  read_opaque(flow, flow.stage);
 }
 
 // read_opaque judges bytes of a protocol that carries no name, or of none that is known: by address alone.
@@ -395,6 +399,7 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
     case Protocol::kTls: read_tls_server(flow); break;
     case Protocol::kHttp: read_http_server(flow); break;
     case Protocol::kSsh: read_ssh_answer(flow); break;
+    case Protocol::kSocks: read_socks_server(flow); break;
     case Protocol::kDns: read_dns_server(flow); break;
     default: break;
   }
@@ -408,7 +413,8 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
 
 // awaits_greeting tells whether what the server says first may be what names the flow.
 bool Inspector::Impl::awaits_greeting(const Flow& flow) {
-  return flow.greeting_wanted && !flow.stage_known && flow.state == FlowState::kUndecided;
+  const bool undecided = flow.state == FlowState::kUndecided || (flow.proxy != nullptr && flow.proxy->reached);
+  return flow.greeting_wanted && !flow.stage_known && undecided;
 }
 
 // read_greeting judges a client that spoke before the whole greeting was here.

@@ -21,6 +21,15 @@ bool client_is_source(const Packet& packet, const parsers::IpPacket& ip) {
   return !looks_like_dns_answer(ip.payload) && !parsers::is_dtls_server_message(ip.payload);
 }
 
+// could_be_short_header tells what may be of a migrated or forgotten QUIC connection (RFC 9000 §17.3): nothing but the first
+// bit is sure (RFC 9287 clears the second), so it is only asked where QUIC is usual.
+bool could_be_short_header(const Flow& flow, ByteSpan datagram) {
+  constexpr std::uint16_t kQuicPort = 443;
+  constexpr std::uint8_t kLongHeader = 0x80;
+  constexpr std::size_t kShortHeaderMin = 1 + 4 + 16;  // With the sample and tag that header protection needs (RFC 9001 §5.4.2).
+  return flow.key.server.port == kQuicPort && datagram.size() >= kShortHeaderMin && (datagram[0] & kLongHeader) == 0;
+}
+
 // is_opaque tells that the address alone allowed the flow: no message in it is judged by name.
 bool is_opaque(const Flow& flow) {
   const bool named = flow.stage == Protocol::kQuic || flow.stage == Protocol::kDtls || is_dns_like(flow.stage);
@@ -71,14 +80,20 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
   if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
   if (flow.datagrams == 1 && take_expected_peer(flow, ip.payload) && flow.state == FlowState::kDenied) return refusal_of(flow);
   if (flow.ice.phase == IcePhase::kChecking || flow.ice.phase == IcePhase::kOpen) return ice_datagram(flow, packet, ip);
-  if (flow.datagrams == 1 && judge_early(flow)) {
-    if (flow.state == FlowState::kDenied) return refusal_of(flow);
-    flow.by_address = flow.watch = true;
+  if (flow.datagrams == 1) {
+    flow.asked_again = policy_->denies_datagrams_at(flow.scopes, flow.key.server.address, flow.key.server.port, now_);
+    if (judge_early(flow)) {
+      if (flow.state == FlowState::kDenied) return refusal_of(flow);
+      flow.by_address = flow.watch = true;
+    }
   }
   if (flow.by_address && !options_.read_details) return opaque_datagram(flow, packet, ip);
   const Protocol protocol = detect_datagram(ip.payload, flow.key);
-  // What waits goes by the names of the address, and a QUIC hello shows its own; its sender sends it again.
-  if (flow.binding_wait == BindingWait::kDatagram && protocol == Protocol::kQuic) return {.reason = Reason::kAwaitingBinding};
+  if (protocol == Protocol::kQuic && refuses_quic(flow) && !options_.read_details) return refusal_of(flow);
+  // What waits goes by the names of the address, and a QUIC hello shows its own; what a deny rule may have is asked for
+  // once the flow goes on. Their senders send them again.
+  const bool another = protocol == Protocol::kQuic || (flow.asked_again && protocol != flow.stage);
+  if (flow.binding_wait == BindingWait::kDatagram && another) return {.reason = Reason::kAwaitingBinding};
   if (!flow.stage_known || (protocol == Protocol::kQuic && flow.stage != Protocol::kQuic)) set_protocol(flow, protocol);
   read_two_datagrams(flow, ip.payload);
   if (flow.by_address) return opaque_datagram(flow, packet, ip);
@@ -93,17 +108,20 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
   if (flow.stage == Protocol::kDtls) return dtls_datagram(flow, packet, ip.payload);
   if (flow.state == FlowState::kDenied) return denied(flow);
   if (flow.state == FlowState::kUndecided) {
-    // A short header where no Initial was seen: a migrated or forgotten QUIC connection (RFC 9000 §17.3).
-    constexpr std::uint8_t kFixedBit = 0x40;
-    const bool short_header = flow.key.server.port == 443 && !ip.payload.empty() && (ip.payload[0] & 0xc0) == kFixedBit;
+    const bool short_header = flow.stage == Protocol::kUnknown && could_be_short_header(flow, ip.payload);
+    if (short_header && refuses_short_header(flow)) {
+      const Decision decision = refusal_of(flow);
+      flow.state = FlowState::kUndecided;
+      return decision;
+    }
     if (!judge(flow, flow.stage, {})) {
       if (flow.binding_wait != BindingWait::kNone) return hold_unbound(flow, packet);
-      if (short_header && flow.rule == kNoRule) flow.reason = Reason::kQuicShortHeader;
       return refusal_of(flow);
     }
     flow.watch = true;
     if (flow.stage == Protocol::kStun && flow.ice_rule != kNoRule) flow.ice.phase = IcePhase::kServer;
   }
+  if (denies_datagram(flow, protocol)) return refusal_of(flow);
   return opaque_datagram(flow, packet, ip);
 }
 
@@ -119,7 +137,8 @@ Decision Inspector::Impl::opaque_datagram(Flow& flow, const Packet& packet, cons
     note_stun_request(flow, ip.payload);
     return pass(flow, flow.reason);
   }
-  if (flow.state == FlowState::kJudged && flow.datagrams >= kDatagramsWithoutAnswer) become_final(flow);
+  const bool asks_again = flow.asked_again && !flow.by_address;
+  if (flow.state == FlowState::kJudged && flow.datagrams >= kDatagramsWithoutAnswer && !asks_again) become_final(flow);
   return pass(flow, flow.reason);
 }
 
@@ -144,7 +163,8 @@ Decision Inspector::Impl::udp_from_server(Flow& flow, const Packet& packet, cons
     report_dns(flow, ip.payload);
   } else if (flow.state == FlowState::kJudged && flow.stage != Protocol::kQuic) {
     const bool more_hellos = flow.stage == Protocol::kDtls && !flow.dtls.without_hello && !flow.by_address;
-    if (!more_hellos || parsers::answers_hello(ip.payload)) become_final(flow);
+    const bool asks_again = flow.asked_again && is_opaque(flow) && !flow.by_address;
+    if (!asks_again && (!more_hellos || parsers::answers_hello(ip.payload))) become_final(flow);
   }
   if (flow.state == FlowState::kDenied) return denied(flow);
   return pass(flow, Reason::kReply);

@@ -1,4 +1,4 @@
-#include "command.h"
+#include "sallyport/netfilter/command.h"
 
 #include <spawn.h>
 #include <sys/mman.h>

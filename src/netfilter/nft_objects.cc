@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "command.h"
+#include "sallyport/netfilter/command.h"
 
 namespace sallyport::netfilter {
 namespace {

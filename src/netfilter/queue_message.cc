@@ -43,6 +43,7 @@ std::optional<QueuedPacket> decode_packet(const nlmsghdr& message) {
   packet.hook = packet_header.hook;
   packet.mark = read_u32(attributes[NFQA_MARK]).value_or(0);
   packet.in_interface = read_u32(attributes[NFQA_IFINDEX_INDEV]).value_or(0);
+  packet.out_interface = read_u32(attributes[NFQA_IFINDEX_OUTDEV]).value_or(0);
   if (const nlattr* payload = attributes[NFQA_PAYLOAD]; payload != nullptr) {
     packet.bytes = {static_cast<const std::uint8_t*>(mnl_attr_get_payload(payload)),
                     mnl_attr_get_payload_len(payload)};

@@ -20,6 +20,7 @@ struct QueuedPacket {
   std::uint8_t hook = 0;  // NF_INET_LOCAL_IN, NF_INET_FORWARD or NF_INET_LOCAL_OUT.
   std::uint32_t mark = 0;
   std::uint32_t in_interface = 0;  // Index; 0: none.
+  std::uint32_t out_interface = 0;
   ByteSpan bytes;
   std::uint32_t wire_size = 0;
   bool checksum_pending = false;

@@ -181,6 +181,7 @@ class QueueWorker::Impl {
     packet.checksum_pending = queued.checksum_pending;
     packet.in_interface = interfaces_.name_of(queued.in_interface, now);
     packet.in_link = queued.in_interface;
+    packet.out_link = queued.out_interface;
     packet.origin = origin_of(queued);
     packet.uid = queued.uid;
     packet.gid = queued.gid;

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <fstream>
 
-#include "command.h"
+#include "sallyport/netfilter/command.h"
 #include "nft_objects.h"
 
 namespace sallyport::netfilter {

@@ -54,9 +54,23 @@ class RuleWriter {
 
   std::string queue() const {
     std::string target = "-j NFQUEUE ";
-    target += plan_.queues == 1 ? "--queue-num 0" : "--queue-balance 0:" + std::to_string(plan_.queues - 1);
+    const std::string first = std::to_string(plan_.first_queue);
+    target += plan_.queues == 1 ? "--queue-num " + first
+                                : "--queue-balance " + first + ':' + std::to_string(plan_.first_queue + plan_.queues - 1);
     if (!enforce()) target += " --queue-bypass";
     return target;
+  }
+
+  bool scoped() const { return !plan_.cgroup.empty(); }
+  // of_scope matches what sockets of the plan's cgroup send. What has no socket (forwarded, made by the kernel) is not
+  // matched, nor would it be by a negation: so the plan's cgroup is always asked for, and never its absence.
+  std::string of_scope() const {
+    std::string quoted;
+    for (const char c : plan_.cgroup) {
+      if (c == '"' || c == '\\') quoted += '\\';
+      quoted += c;
+    }
+    return "-m cgroup --path \"" + quoted + '"';
   }
 
   // raw_protocols returns what goes to the queue beside TCP, UDP and ICMP.
@@ -273,9 +287,13 @@ class RuleWriter {
   }
 
   void add_output(TableText& t) const {
-    const std::string out = "SALLYPORT-OUT";
+    const std::string out = scoped() ? "SALLYPORT-SCOPE" : "SALLYPORT-OUT";
     const std::string loopback = "SALLYPORT-LO";
     t.chains.insert(t.chains.end(), {out, loopback});
+    if (scoped()) {
+      t.chains.emplace_back("SALLYPORT-OUT");
+      t.rules.push_back("SALLYPORT-OUT " + of_scope() + " -g " + out);
+    }
     t.rules.push_back(out + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     t.rules.push_back(out + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     t.rules.push_back(out + " -o lo -g " + loopback);
@@ -294,13 +312,15 @@ class RuleWriter {
       t.rules.push_back(loopback + " -p " + transport + " -m " + transport +
                         " --dport 53 -m conntrack --ctdir ORIGINAL -g " + undecided(transport));
     }
-    t.jumps.push_back("OUTPUT -j " + out);
+    t.jumps.emplace_back("OUTPUT -j SALLYPORT-OUT");
   }
 
   void add_input(TableText& t) const {
     const std::string in = "SALLYPORT-IN";
     const std::string loopback = "SALLYPORT-INLO";
     t.chains.insert(t.chains.end(), {in, loopback});
+    // Only flows of the scope have a ct mark of ours.
+    if (scoped()) t.rules.push_back(in + " -m connmark --mark 0x0/" + hex(plan_.mark.mask()) + " -j RETURN");
     t.rules.push_back(in + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     add_own_questions(t);
     t.rules.push_back(in + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN");
@@ -387,10 +407,20 @@ class RuleWriter {
     t.jumps.push_back("FORWARD -j " + forward);
   }
 
+  // add_scoped_strips: what others mark is theirs, unless it is in a flow of the scope.
+  void add_scoped_strips(TableText& t) const {
+    t.rules.push_back("SALLYPORT-STRIP " + of_scope() + ' ' + clear_mark());
+    t.chains.emplace_back("SALLYPORT-PRE");
+    t.rules.push_back("SALLYPORT-PRE -m connmark ! --mark 0x0/" + hex(plan_.mark.mask()) + ' ' + clear_mark());
+    t.jumps.push_back("PREROUTING " + marked(plan_.mark.mask()) + " -j SALLYPORT-PRE");
+  }
+
   TableText mangle() const {
     TableText t{"mangle", {"SALLYPORT-STRIP"}, {}, {}};
-    t.rules.push_back("SALLYPORT-STRIP " + clear_mark());
-    if (plan_.forward && enforce()) {
+    if (!scoped()) t.rules.push_back("SALLYPORT-STRIP " + clear_mark());
+    if (scoped()) {
+      add_scoped_strips(t);
+    } else if (plan_.forward && enforce()) {
       add_sources(t);
     } else {
       t.jumps.push_back("PREROUTING " + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");

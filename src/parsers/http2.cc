@@ -143,6 +143,7 @@ class Http2RequestReader::Impl {
   void reset(bool upgraded);
   Result next(ByteSpan structural);
   bool in_header_block() const { return state_ == State::kBlock; }
+  const HttpRequestHead& last_request() const { return last_request_; }
 
  private:
   enum class State : std::uint8_t { kPreface, kSettings, kFrames, kBlock, kFailed };
@@ -160,6 +161,7 @@ class Http2RequestReader::Impl {
   nghttp2_mem mem_{&heap_, heap_allocate, heap_release, heap_allocate_zeroed, heap_resize};
   nghttp2_hd_inflater* inflater_ = nullptr;
   Http2Fields fields_;
+  HttpRequestHead last_request_;
   State state_ = State::kPreface;
   Step failure_ = Step::kMalformed;  // With kFailed.
   std::uint32_t last_stream_id_ = 0;
@@ -271,7 +273,10 @@ Http2RequestReader::Result Http2RequestReader::Impl::read_block(ByteSpan fragmen
   result.step = is_request ? Step::kRequest : Step::kBodyBytes;
   result.stream_id = is_request ? block_stream_id_ : 0;
   result.consumed = size;
-  if (is_request) result.head.head_length = size;
+  if (is_request) {
+    result.head.head_length = size;
+    last_request_ = result.head;
+  }
   return result;
 }
 
@@ -313,6 +318,9 @@ Http2RequestReader::Http2RequestReader() : impl_(std::make_unique<Impl>()) {}
 Http2RequestReader::~Http2RequestReader() = default;
 Http2RequestReader::Result Http2RequestReader::next(ByteSpan structural) {
   return impl_->next(structural);
+}
+const HttpRequestHead& Http2RequestReader::last_request() const {
+  return impl_->last_request();
 }
 bool Http2RequestReader::in_header_block() const {
   return impl_->in_header_block();

@@ -162,6 +162,20 @@ bool is_ntp_private(ByteSpan datagram) {
 
 }  // namespace
 
+namespace {
+
+// is_minimal_ntp_client takes the request of a client that tells nothing about itself (draft-ietf-ntp-data-minimization
+// §4.1): a precision that no clock has, all else zero up to the times of the last exchange, and a time of sending that is
+// any number but zero.
+bool is_minimal_ntp_client(ByteSpan datagram) {
+  constexpr std::size_t kPrecisionAt = 3, kOriginAt = 24, kSentAt = 40, kSentSize = 8;
+  constexpr std::uint8_t kNoPrecision = 0x20;
+  return datagram[1] == 0 && datagram[kPrecisionAt] == kNoPrecision &&
+         all_zero(datagram.subspan(kPrecisionAt + 1, kOriginAt - kPrecisionAt - 1)) && !all_zero(datagram.subspan(kSentAt, kSentSize));
+}
+
+}  // namespace
+
 Likeness looks_like_ntp(ByteSpan datagram) {
   constexpr unsigned kVersionMin = 1, kVersionMax = 4, kControl = 6, kPrivate = 7;
   const unsigned first = datagram.empty() ? 0U : datagram[0];
@@ -175,6 +189,7 @@ Likeness looks_like_ntp(ByteSpan datagram) {
   const unsigned mode = first & 7U;
   if (!version_known || mode < 1 || mode > 5) return Likeness::kNo;
   constexpr unsigned kClient = 3;
+  if (mode == kClient && is_minimal_ntp_client(datagram)) return Likeness::kYes;
   const unsigned stratum = datagram[1];
   const auto poll = static_cast<std::int8_t>(datagram[2]);
   const auto precision = static_cast<std::int8_t>(datagram[3]);

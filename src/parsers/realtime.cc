@@ -109,10 +109,11 @@ Likeness looks_like_stun_tcp(ByteSpan stream) {
   const Likeness bare = stun_begins(stream);
   if (bare == Likeness::kYes) return bare;
   // ICE over TCP puts a length before each message (RFC 6544 §3, RFC 4571 §2).
+  constexpr std::size_t kFramedMax = 2'048;  // A connectivity check has some hundred bytes.
   ByteReader in(stream);
   std::uint16_t length = 0;
-  if (!in.read_u16(length)) return Likeness::kMaybe;
-  if (length < kStunHeaderSize) return bare;
+  if (!in.read_u16(length)) return stream.empty() || stream[0] <= kFramedMax >> 8 ? Likeness::kMaybe : bare;
+  if (length < kStunHeaderSize || length > kFramedMax) return bare;
   const ByteSpan message = in.rest();
   ByteReader header(message);
   std::uint16_t type = 0, message_length = 0;

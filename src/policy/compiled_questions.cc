@@ -16,6 +16,7 @@ RuleProtocols transports_of(RuleProtocols bit) {
 
 // is_about tells whether a rule is about all flows of this protocol to these ports.
 bool is_about(const RuleTerms& rule, RuleProtocols bit, PortRange ports) {
+  if (rule.http != nullptr) return false;  // About some of them.
   bool about = false;
   const RuleProtocols transports = transports_of(bit);
   port_ranges_of(rule, [&](PortRange range, RuleProtocols protocols) {
@@ -102,6 +103,32 @@ PolicyMatch CompiledRules::match_question(ScopeSet flow_scopes, const DomainName
     result.rule = deny;
   }
   return result;
+}
+
+EarlyResult CompiledRules::match_named_early(ScopeSet flow_scopes, const DomainName& name, std::uint16_t port,
+                                             Timestamp now) const {
+  constexpr RuleProtocols kPossible = protocols_on(Transport::kTcp);
+  const bool default_allows = defaults.action == Action::kAllow;
+  RuleProtocols allowed = default_allows ? kPossible : 0;
+  RuleProtocols denied = 0;
+  RuleId deny = kNoRule;
+  const auto consider = [&](RuleId id) {
+    const RuleTerms& rule = rules[id];
+    if (!in_force(rule, flow_scopes, now) || !matches_at(rule, kPossible, port)) return;
+    const bool whatever = (rule.protocols & kTcpBit) != 0 && matches_at(rule, kTcpBit, port);
+    const RuleProtocols at_home = rule.ports.empty() ? protocols_at_home(port) : kPossible;
+    const RuleProtocols bits = whatever ? kPossible : rule.protocols & kPossible & at_home;
+    if (rule.action == Action::kAllow) {
+      if (!rule.proxy) allowed |= bits;
+    } else if (rule.http == nullptr) {
+      denied |= bits;
+      deny = std::min(deny, id);
+    }
+  };
+  visit_name(name.text(), consider);
+  chains.visit(any, consider);
+  if ((allowed & ~denied) != 0) return {};
+  return {EarlyMatch::kDeny, allowed != 0 ? deny : kNoRule, false};
 }
 
 std::string_view CompiledRules::wildcard_of(ScopeSet flow_scopes, std::string_view name, Timestamp now) const {

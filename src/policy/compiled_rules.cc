@@ -27,7 +27,21 @@ ScopeSet ScopeTable::scopes_of(const ScopeFacts& facts) const {
   if (facts.uid) {
     if (const auto found = users.find(*facts.uid); found != users.end()) set |= found->second;
   }
-  return set;
+  if (facts.gid) {
+    if (const auto found = groups.find(*facts.gid); found != groups.end()) set |= found->second;
+  }
+  if (!facts.cgroup.empty()) {
+    for (const auto& [pattern, scopes] : cgroups) {
+      if (pattern.matches(facts.cgroup)) set |= scopes;
+    }
+  }
+  return set | facts.containers | (facts.owner_unknown ? kUnknownOwner : 0);
+}
+
+bool ContainerScope::matches(std::string_view container, std::string_view compose_project,
+                             std::string_view compose_service) const {
+  if (project.empty()) return matches_glob(name, container);
+  return !compose_service.empty() && matches_glob(project, compose_project) && matches_glob(name, compose_service);
 }
 
 IpAddress CompiledRules::plain(const IpAddress& address) const {
@@ -63,6 +77,15 @@ bool accepts_key(const HostKeys& keys, const FlowQuery& query) {
   return keys.accepts(*query.host_key, text, query.port);
 }
 
+// fit_of tells whether a rule has the request. A rule for some requests has no flow of which none is known.
+RequestFit fit_of(const RuleTerms& rule, const FlowQuery& query) {
+  if (rule.http == nullptr) return RequestFit::kFits;
+  if (query.protocol != Protocol::kHttp) return rule.http->methods.empty() && !rule.http->has_paths() ? RequestFit::kFits : RequestFit::kMethod;
+  const bool denies = rule.action == Action::kDeny;
+  if (query.http == nullptr) return denies ? RequestFit::kFits : RequestFit::kMethod;
+  return rule.http->fit(*query.http, denies);
+}
+
 // has_ip_terms tells whether a flow is of what IpTerms are about, as far as its transport tells.
 constexpr bool has_ip_terms(Transport transport) {
   return transport == Transport::kIcmp || transport == Transport::kIcmpv6 || transport == Transport::kOther;
@@ -85,8 +108,18 @@ struct Findings {
   RuleId other_host_key = kNoRule;
   RuleId own_word = kNoRule;
   RuleId ice = kNoRule;
+  RuleId ambiguous_deny = kNoRule;  // Denies some paths, and which one the request has cannot be told.
+  RuleId other_request = kNoRule;   // Allows other requests.
+  RequestFit request_fit = RequestFit::kMethod;
   RuleId wants_tls = kNoRule;  // Allows, if TLS comes first.
   bool allowed_by_name = false;
+
+  // misfit notes an allow rule that has all of a flow but the request.
+  void misfit(RuleId id, RequestFit fit) {
+    if (other_request != kNoRule && (fit < request_fit || (fit == request_fit && other_request < id))) return;
+    other_request = id;
+    request_fit = fit;
+  }
 };
 
 }  // namespace
@@ -111,9 +144,16 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
       if (denies || (named && matches_at(rule, protocols, query.port) && is_among(rule, query))) return;
       place = &found.nearest;
     } else if (denies) {
-      place = &found.deny;
+      if (query.proxy && rule.http != nullptr) return;  // What requests the proxy is sent is judged by what they are for.
+      const RequestFit fit = fit_of(rule, query);
+      if (fit != RequestFit::kFits && fit != RequestFit::kAmbiguousPath) return;
+      place = fit == RequestFit::kFits ? &found.deny : &found.ambiguous_deny;
+    } else if (rule.proxy != query.proxy) {
+      place = &found.nearest;
     } else if (named && rule.bind == Bind::kStrict && !query.bound) {
       place = &found.unbound;
+    } else if (const RequestFit fit = fit_of(rule, query); fit != RequestFit::kFits) {
+      return found.misfit(id, fit);
     } else if (rule.host_keys != nullptr) {
       const bool accepted = query.host_key != nullptr && accepts_key(*rule.host_keys, query);
       const bool pending = query.host_key == nullptr && query.host_key_pending;
@@ -128,11 +168,18 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
     if (rule.ice) found.ice = first_of(found.ice, id);
   };
   if (query.name != nullptr && !query.name->empty()) visit_name(query.name->text(), [&](RuleId id) { consider(id, true); });
-  visit_address(query.destination, [&](RuleId id) { consider(id, false); });
+  if (query.no_address) {
+    chains.visit(any, [&](RuleId id) { consider(id, false); });
+  } else {
+    visit_address(query.destination, [&](RuleId id) { consider(id, false); });
+  }
   PolicyMatch result;
   if (found.deny != kNoRule) {
     result.rule = found.deny;
-  } else if (found.allow != kNoRule || found.pinned != kNoRule || found.wants_tls != kNoRule || (defaults.action == Action::kAllow && !metadata)) {
+  } else if (found.ambiguous_deny != kNoRule) {
+    result.rule = found.ambiguous_deny;
+    result.request_fit = RequestFit::kAmbiguousPath;
+  } else if (found.allow != kNoRule || found.pinned != kNoRule || found.wants_tls != kNoRule || (defaults.action == Action::kAllow && !query.proxy && !metadata)) {
     const RuleId on_condition = first_of(found.pinned, found.wants_tls);
     const bool conditional = found.allow == kNoRule && defaults.action == Action::kDeny;
     result.action = Action::kAllow;
@@ -143,10 +190,12 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
     result.needs_host_key = conditional && found.pinned != kNoRule;
     result.needs_tls = conditional && found.wants_tls != kNoRule;
   } else {
-    result.metadata = metadata && found.nearest == kNoRule && found.other_host_key == kNoRule;
+    result.metadata = metadata && found.nearest == kNoRule && found.other_host_key == kNoRule && found.other_request == kNoRule;
     result.nearest = found.nearest;
     result.unbound = found.unbound;
     result.other_host_key = found.other_host_key;
+    result.other_request = found.other_request;
+    if (found.other_request != kNoRule) result.request_fit = found.request_fit;
   }
   return result;
 }
@@ -160,7 +209,7 @@ EarlyResult CompiledRules::match_early(ScopeSet flow_scopes, Transport transport
   RuleId allow = kNoRule;  // Whatever the bytes are, if nothing denies.
   using Kind = NamePortTable::Kind;
   const auto names_could = [&](Kind kind) { return name_ports.could_match(kind, transport, port, flow_scopes, now); };
-  bool could_deny = names_could(Kind::kDeny);
+  bool could_deny = names_could(Kind::kDeny) || (transport == Transport::kUdp && defaults.quic == Action::kDeny);
   // A metadata address is nobody's but that of rules that name it.
   const bool metadata = is_metadata_address(plain(destination));
   bool could_allow = !metadata && names_could(Kind::kAllowAny);  // At an address that belongs to no name.
@@ -182,6 +231,16 @@ EarlyResult CompiledRules::match_early(ScopeSet flow_scopes, Transport transport
   if (!could_deny && allow != kNoRule) return {EarlyMatch::kAllow, allow};
   if (!could_deny && default_allows) return {EarlyMatch::kAllow, kNoRule};
   return {EarlyMatch::kUndecided, kNoRule, !could_allow && !default_allows, could_deny};
+}
+
+bool CompiledRules::denies_datagrams_at(ScopeSet flow_scopes, const IpAddress& destination, std::uint16_t port,
+                                        Timestamp now) const {
+  bool denies = name_ports.could_match(NamePortTable::Kind::kDenyDatagrams, Transport::kUdp, port, flow_scopes, now);
+  visit_address(destination, [&](RuleId id) {
+    const RuleTerms& rule = rules[id];
+    denies |= rule.action == Action::kDeny && in_force(rule, flow_scopes, now) && matches_at(rule, kDatagramProtocols, port);
+  });
+  return denies;
 }
 
 }  // namespace sallyport::policy

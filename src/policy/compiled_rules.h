@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cgroup_pattern.h"
 #include "name_arena.h"
 #include "name_hash.h"
 #include "name_port_table.h"
@@ -26,6 +27,10 @@ struct ScopeTable {
   PrefixMap<ScopeSet> sources;
   absl::flat_hash_map<std::string, ScopeSet, NameHash, NameEqual> interfaces;
   absl::flat_hash_map<std::uint32_t, ScopeSet> users;
+  absl::flat_hash_map<std::uint32_t, ScopeSet> groups;
+  std::vector<std::pair<CgroupPattern, ScopeSet>> cgroups;
+  std::vector<ContainerScope> containers;
+  ScopeSet by_owner = 0;  // Scopes that go by cgroup or container.
 
   ScopeSet scopes_of(const ScopeFacts& facts) const;
 };
@@ -74,13 +79,17 @@ class CompiledRules {
   RuleChains::Head any = RuleChains::kEmpty;
   NamePortTable name_ports;
   std::vector<RuleId> ssh_rules;       // Allow rules for ssh.
+  bool any_paths = false;              // Some rule has paths.
+  bool any_proxies = false;            // Some rule is for proxies.
   std::vector<RuleId> greeting_rules;  // Allow rules for kGreetingProtocols.
 
   PolicyMatch match(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet flow_scopes, Transport transport, const IpAddress& destination,
                           std::uint16_t port, Timestamp now) const;
+  bool denies_datagrams_at(ScopeSet flow_scopes, const IpAddress& destination, std::uint16_t port, Timestamp now) const;
   bool names_cover(ScopeSet flow_scopes, Transport transport, std::uint16_t port, std::string_view name, Timestamp now) const;
   PolicyMatch match_question(ScopeSet flow_scopes, const DomainName* name, Timestamp now) const;
+  EarlyResult match_named_early(ScopeSet flow_scopes, const DomainName& name, std::uint16_t port, Timestamp now) const;
   std::string_view wildcard_of(ScopeSet flow_scopes, std::string_view name, Timestamp now) const;
   // visit_exact calls `visitor(RuleTerms, std::span<const std::string_view>)` for each rule that has such names.
   template <typename Visitor>

@@ -39,6 +39,8 @@ void NamePortTable::add(const RuleTerms& rule, PortRange range, RuleProtocols pr
       add_to(segment->slots[slot_index(kind, transport)]);
       const bool unnamed = (protocols & protocols_on(transport) & ~kNamedProtocols) != 0;
       if (kind == Kind::kDeny && unnamed) add_to(segment->slots[slot_index(Kind::kDenyUnnamed, transport)]);
+      const bool datagrams = (protocols & protocols_on(transport) & kDatagramProtocols & ~kNamedProtocols) != 0;
+      if (kind == Kind::kDeny && datagrams) add_to(segment->slots[slot_index(Kind::kDenyDatagrams, transport)]);
     }
   }
 }

@@ -109,6 +109,10 @@ bool Policy::denies_names_at(ScopeSet scopes, Transport transport, std::uint16_t
   return compiled_->name_ports.could_match(NamePortTable::Kind::kDenyUnnamed, transport, port, scopes, now);
 }
 
+bool Policy::denies_datagrams_at(ScopeSet scopes, const IpAddress& destination, std::uint16_t port, Timestamp now) const {
+  return compiled_->denies_datagrams_at(scopes, destination, port, now);
+}
+
 std::vector<DomainName> Policy::exact_names_for(ScopeSet scopes, Transport transport, std::uint16_t port,
                                                 Timestamp now, std::size_t at_most) const {
   NameCollector names(at_most);
@@ -116,6 +120,18 @@ std::vector<DomainName> Policy::exact_names_for(ScopeSet scopes, Transport trans
     if (rule.action == Action::kAllow && in_force(rule, scopes, now) && matches_at(rule, bound_protocols_on(transport), port)) names.add(list);
   });
   return names.take();
+}
+
+EarlyResult Policy::match_named_early(ScopeSet scopes, const DomainName& name, std::uint16_t port, Timestamp now) const {
+  return compiled_->match_named_early(scopes, name, port, now);
+}
+
+bool Policy::reads_paths() const {
+  return compiled_->any_paths;
+}
+
+bool Policy::has_proxies() const {
+  return compiled_->any_proxies;
 }
 
 bool Policy::has_host_keys() const {
@@ -149,6 +165,14 @@ bool Policy::view_trusts(View view, const IpAddress& server) const {
 
 IpAddress Policy::plain(const IpAddress& address) const {
   return compiled_->plain(address);
+}
+
+bool Policy::has_cgroups() const {
+  return !compiled_->scopes.cgroups.empty();
+}
+
+std::span<const ContainerScope> Policy::containers() const {
+  return compiled_->scopes.containers;
 }
 
 bool Policy::may_be_private(const DomainName& name) const {

@@ -10,7 +10,7 @@
 namespace sallyport::policy {
 namespace {
 
-constexpr std::uint64_t kAnySeed = 1, kExactSeed = 2, kBelowSeed = 3, kPrefixSeed = 4, kNoScopeSeed = 5;
+constexpr std::uint64_t kAnySeed = 1, kExactSeed = 2, kBelowSeed = 3, kPrefixSeed = 4, kNoScopeSeed = 5, kQuicSeed = 6;
 
 // Inserter adds the targets of one rule; rules come in descending order, as RuleChains wants them.
 class Inserter {
@@ -63,7 +63,9 @@ std::uint64_t hash_of(const RuleTerms& terms, const RuleInfo& info, std::uint64_
   if (terms.ice) hash = stable_hash(std::uint64_t{1}, hash);
   if (terms.starttls != Starttls::kAllow) hash = stable_hash(static_cast<std::uint64_t>(terms.starttls), hash);
   if (terms.ip != nullptr) hash = stable_hash(terms.ip->hash(), hash);
-  return stable_hash(terms.host_keys != nullptr ? terms.host_keys->hash() : 0, hash);
+  hash = stable_hash(terms.host_keys != nullptr ? terms.host_keys->hash() : 0, hash);
+  if (terms.http != nullptr) hash = stable_hash(terms.http->hash(), hash);
+  return terms.proxy ? mixed(hash) : hash;
 }
 
 // hash_of_private_names is of the set of names whose addresses may be private.
@@ -148,8 +150,14 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
     if (draft.any) inserter.insert_any();
     if (!draft.names.empty()) named.push_back(&out.rules[i]);
     out.any_host_keys |= draft.terms.host_keys != nullptr;
+    out.any_paths |= draft.terms.http != nullptr && draft.terms.http->has_paths();
+    out.any_proxies |= draft.terms.proxy;
     target_hashes_[i] = inserter.hash();
     sum += hash_of(draft.terms, draft.info, inserter.hash(), scope_hashes);
+  }
+  // Behind the hashes: the bit is no scope of the policy's own.
+  for (RuleTerms& rule : out.rules) {
+    if (rule.action == Action::kDeny && (rule.scopes & (out.scopes.by_owner | kNoScope)) != 0) rule.scopes |= kUnknownOwner;
   }
   list_exact_names(drafts, out);
   out.name_ports.build(named);
@@ -166,6 +174,7 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
                                          static_cast<std::uint64_t>(defaults.mode) << 8 |
                                          static_cast<std::uint64_t>(defaults.refuse));
   out.fingerprint = stable_hash(hash_of(out.dns, out.private_names), out.fingerprint);
+  if (defaults.quic == Action::kDeny) out.fingerprint = stable_hash(out.fingerprint, kQuicSeed);
   if (out.inspect.tunnels != 0) out.fingerprint = stable_hash(out.fingerprint, out.inspect.tunnels);
   list_ip_protocols(out);
 }

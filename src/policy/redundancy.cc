@@ -13,10 +13,15 @@ std::size_t target_count(const RuleDraft& draft) {
   return draft.names.size() + draft.prefixes.size() + (draft.any ? 1 : 0);
 }
 
+// same_requests tells rules that have the same HTTP requests.
+bool same_requests(const RuleTerms& a, const RuleTerms& b) {
+  return a.http == b.http || (a.http && b.http && *a.http == *b.http);
+}
+
 bool same_terms(const RuleTerms& a, const RuleTerms& b) {
   return a.action == b.action && a.protocols == b.protocols && a.ports == b.ports && a.scopes == b.scopes &&
-         a.expires == b.expires && a.bind == b.bind && a.ice == b.ice && a.starttls == b.starttls &&
-         (a.ip == b.ip || (a.ip && b.ip && *a.ip == *b.ip)) &&
+         a.expires == b.expires && a.bind == b.bind && a.starttls == b.starttls && (a.ip == b.ip || (a.ip && b.ip && *a.ip == *b.ip)) &&
+         a.proxy == b.proxy && a.ice == b.ice && same_requests(a, b) &&
          (a.host_keys == b.host_keys || (a.host_keys && b.host_keys && *a.host_keys == *b.host_keys));
 }
 
@@ -51,6 +56,7 @@ std::vector<PortRange> ports_of(const RuleTerms& rule, RuleProtocols protocol) {
 bool terms_covered(const RuleTerms& narrow, const RuleTerms& wide) {
   if (wide.scopes != 0 && (narrow.scopes == 0 || (narrow.scopes & ~wide.scopes) != 0)) return false;
   if (wide.expires < narrow.expires) return false;
+  if (wide.http != nullptr && !same_requests(narrow, wide)) return false;
   if (narrow.ip != nullptr && wide.ip != nullptr && !wide.ip->has(*narrow.ip)) return false;
   bool covered = true;
   port_ranges_of(narrow, [&](PortRange range, RuleProtocols protocols) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "host_keys.h"
+#include "http_terms.h"
 #include "ip_terms.h"
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/protocol.h"
@@ -107,6 +108,9 @@ inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_wo
 inline constexpr RuleProtocols kHelloProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("dtls");
 inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
 inline constexpr RuleProtocols kGreetingProtocols = bits_of_words([](const RuleWord& word) { return word.server_greets; });
+// What a datagram in the middle of a flow is asked for where a deny rule has it; QUIC's hellos are judged anyway.
+inline constexpr RuleProtocols kDatagramProtocols =
+    bits_of_words([](const RuleWord& word) { return word.on_udp && word.protocol != Protocol::kUnknown && word.protocol != Protocol::kQuic; });
 // Those that TLS may begin in, and whose hello then has a name (STARTTLS and its kin).
 inline constexpr RuleProtocols kUpgradeProtocols = bit_of_word("smtp") | bit_of_word("imap") | bit_of_word("pop3") | bit_of_word("ftp") |
                                                    bit_of_word("xmpp") | bit_of_word("ldap") | bit_of_word("postgresql") | bit_of_word("mysql");
@@ -215,6 +219,8 @@ struct RuleTerms {
   Bind bind = Bind::kStrict;                   // Of the names among its targets.
   std::shared_ptr<const HostKeys> host_keys;  // Null: any key.
   bool ice = false;                            // Sockets that a STUN server answered may go on to peers.
+  std::shared_ptr<const HttpTerms> http;      // Null: every request.
+  bool proxy = false;  // The targets are proxies: it lets them be asked, for what other rules allow.
   Starttls starttls = Starttls::kAllow;
   std::shared_ptr<const IpTerms> ip;          // Set where `protocols` has icmp or ip-proto.
 };

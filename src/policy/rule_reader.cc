@@ -117,6 +117,8 @@ void RuleReader::read_rule(Frame& frame) {
   read_binding(frame);
   read_ech(frame);
   read_ice(frame);
+  read_http_terms(frame);
+  read_proxy(frame);
   if (!frame.failed) check_combination(frame);
   if (!frame.failed) check_names(frame);
   if (!frame.failed) read_host_keys(frame);

@@ -50,6 +50,13 @@ class RuleReader {
   void read_ech(Frame& frame);
   void read_ice(Frame& frame);
   void read_host_keys(Frame& frame);
+  // http_reader.cc
+  void read_http_terms(Frame& frame);
+  void read_methods(Frame& frame, HttpTerms& terms);
+  void read_paths(Frame& frame, HttpTerms& terms);
+  void read_pattern(Frame& frame, const Value& value, HttpTerms& terms);
+  static void read_prefix(Frame& frame, const Value& value, HttpTerms& terms);
+  static void read_proxy(Frame& frame);
   void read_starttls(Frame& frame);  // starttls_reader.cc
   void check_combination(Frame& frame);
   void check_names(Frame& frame);
@@ -61,6 +68,7 @@ class RuleReader {
   std::size_t rules_ = 0;
   std::size_t targets_ = 0;
   std::size_t port_ranges_ = 0;
+  std::size_t patterns_ = 0;
 };
 
 }  // namespace sallyport::policy

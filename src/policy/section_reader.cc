@@ -1,13 +1,10 @@
 #include "section_reader.h"
 
-#include <pwd.h>
 #include <sys/un.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <charconv>
-#include <limits>
 
 #include "dns_reader.h"
 #include "sallyport/core/limits.h"
@@ -73,23 +70,6 @@ void read_control(const Reader& reader, const Value& value, Deploy& out) {
                    std::to_string(sizeof(sockaddr_un::sun_path) - 1) + " octets");
 }
 
-constexpr std::uint32_t kNoUser = std::numeric_limits<std::uint32_t>::max();  // (uid_t)-1
-
-// user_id returns the number of a user of this host, or the number that the text is.
-std::optional<std::uint32_t> user_id(std::string_view name) {
-  passwd entry{};
-  passwd* found = nullptr;
-  std::vector<char> buffer(16'384);
-  const std::string text(name);
-  if (getpwnam_r(text.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
-    std::uint32_t number = kNoUser;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-    if (error != std::errc{} || end != name.data() + name.size() || number == kNoUser) return std::nullopt;
-    return number;
-  }
-  return found->pw_uid;
-}
-
 }  // namespace
 
 void read_defaults(const Reader& reader, const Value& table, Defaults& out) {
@@ -110,6 +90,9 @@ void read_defaults(const Reader& reader, const Value& table, Defaults& out) {
   }
   if (const auto* entry = table.find("bind")) {
     if (const auto index = reader.word(entry->value, "defaults.bind", kBindWords)) out.bind = static_cast<Bind>(*index);
+  }
+  if (const auto* entry = table.find("quic")) {
+    if (const auto index = reader.word(entry->value, "defaults.quic", kActions)) out.quic = static_cast<Action>(*index);
   }
   if (const auto* entry = table.find("existing")) {
     (void)reader.word(entry->value, "defaults.existing", kExisting, kExistingLater);
@@ -170,7 +153,7 @@ void ScopeReader::read(const Reader& reader, const Value& table) {
     } else if (std::find(names_.begin(), names_.end(), entry.key) != names_.end()) {
       reader.error(entry.position, path, "another file of this policy has a scope of this name");
     } else if (names_.size() == kScopesMax) {
-      reader.error(entry.position, path, "a policy has at most 63 scopes");
+      reader.error(entry.position, path, "a policy has at most 62 scopes");
     } else if (reader.is_table(entry.value, path)) {
       names_.emplace_back(entry.key);
       hashes_.push_back(stable_hash(entry.key));
@@ -195,20 +178,22 @@ void ScopeReader::read_scope(const Reader& reader, const Value& table, const std
       if (entries_ <= kPolicyScopeEntriesMax) read(item, join(path, key));
     }
   };
-  const ScopeSet bit = ScopeSet{1} << (names_.size() - 1);
   each("sources", [&](const Value& item, const std::string& at) { read_source(reader, item, at); });
   each("users", [&](const Value& item, const std::string& at) { read_user(reader, item, at); });
   each("interfaces", [&](const Value& item, const std::string& at) {
     const auto name = reader.interface(item, at);
     if (!name) return;
-    table_.interfaces[std::string(*name)] |= bit;
+    table_.interfaces[std::string(*name)] |= bit();
     note("interface", *name);
   });
+  each("groups", [&](const Value& item, const std::string& at) { read_group(reader, item, at); });
+  each("cgroups", [&](const Value& item, const std::string& at) { read_cgroup(reader, item, at, false); });
+  each("units", [&](const Value& item, const std::string& at) { read_cgroup(reader, item, at, true); });
+  each("containers", [&](const Value& item, const std::string& at) { read_container(reader, item, at); });
   read_resolvers(reader, table, path);
-  // A cgroup is known and reported as not supported yet; the scope is not empty then.
-  if (empty && table.find("cgroups") == nullptr) {
+  if (empty) {
     reader.error(table.position, path,
-                 "an empty scope matches no flow; expected \"sources\", \"interfaces\" or \"users\"");
+                 "an empty scope matches no flow; expected \"sources\", \"interfaces\", \"users\", \"groups\", \"cgroups\", \"units\" or \"containers\"");
   }
 }
 
@@ -247,29 +232,8 @@ void ScopeReader::read_source(const Reader& reader, const Value& value, const st
     reader.error(value.position, path, quote(*text) + ": " + prefix.error());
     return;
   }
-  table_.sources[*prefix] |= ScopeSet{1} << (names_.size() - 1);
+  table_.sources[*prefix] |= bit();
   note("source", prefix->to_string());
-}
-
-void ScopeReader::read_user(const Reader& reader, const Value& value, const std::string& path) {
-  std::optional<std::uint32_t> uid;
-  if (value.kind == Value::Kind::kInteger) {
-    if (value.integer >= 0 && value.integer < kNoUser) {
-      uid = static_cast<std::uint32_t>(value.integer);
-    } else {
-      reader.error(value.position, path, "expected a user number from 0 to 4294967294");
-    }
-  } else if (value.kind == Value::Kind::kString) {
-    if (value.text.size() <= kPolicyTextMax && value.text.find('\0') == std::string_view::npos)
-      uid = user_id(value.text);
-    if (!uid) reader.error(value.position, path, quote(value.text) + ": this host has no such user");
-  } else {
-    reader.error(value.position, path,
-                 "expected a user name or number, got " + std::string(kind_name(value.kind)));
-  }
-  if (!uid) return;
-  table_.users[*uid] |= ScopeSet{1} << (names_.size() - 1);
-  note("user", std::to_string(*uid));
 }
 
 void ScopeReader::note(std::string_view kind, std::string_view text) {

@@ -28,6 +28,10 @@ class ScopeReader {
   void read_source(const Reader& reader, const Value& value, const std::string& path);
   void read_resolvers(const Reader& reader, const Value& table, const std::string& path);
   void read_user(const Reader& reader, const Value& value, const std::string& path);
+  void read_group(const Reader& reader, const Value& value, const std::string& path);
+  void read_cgroup(const Reader& reader, const Value& value, const std::string& path, bool unit);
+  void read_container(const Reader& reader, const Value& value, const std::string& path);
+  ScopeSet bit() const { return ScopeSet{1} << (names_.size() - 1); }
   void note(std::string_view kind, std::string_view text);
 
   std::vector<std::string> names_;

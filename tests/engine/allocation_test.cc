@@ -69,6 +69,16 @@ to = ["time.example"]
 protocols = ["udp"]
 ports = [123]
 [[rules]]
+to = ["192.0.2.80"]
+protocols = ["http", "socks"]
+ports = [1080, 3128, 8080]
+proxy = true
+[[rules]]
+to = ["api.example"]
+protocols = ["http"]
+methods = ["GET"]
+paths = ["/api/", "re:/items/[0-9]+(/x)*"]
+[[rules]]
 to = ["192.0.2.22"]
 protocols = ["ssh"]
 host_keys = [")" + std::string(parsers::ssh_fingerprint(ssh_ed25519_blob(7)).text()) + "\"]\n";
@@ -95,6 +105,7 @@ class Script {
       ipv6(port);
       for (const std::uint8_t key : {std::uint8_t{7}, std::uint8_t{8}}) ssh(static_cast<std::uint16_t>(port + 1'000U * key), key);
       waits(port);
+      proxies(port);
     }
   }
   const std::vector<Step>& steps() const { return steps_; }
@@ -231,6 +242,29 @@ class Script {
     expire(seconds(6));
   }
 
+  // proxies asks for tunnels, and shows another name inside; then for two requests of one connection, by path.
+  void proxies(std::uint16_t port) {
+    using namespace std::string_view_literals;
+    const auto client = endpoint(client_, static_cast<std::uint16_t>(port + 6'000));
+    TcpConversation tunnel(client, endpoint("192.0.2.80", 3128));
+    handshake(tunnel);
+    from_client(tunnel.client_data("CONNECT good.example:443 HTTP/1.1\r\nHost: good.example:443\r\n\r\n"sv));
+    from_server(tunnel.server_data("HTTP/1.1 200 OK\r\n\r\n"sv));
+    from_client(tunnel.client_data(ClientHelloBuilder::typical("late.example").record()));
+    TcpConversation socks(client, endpoint("192.0.2.80", 1080));
+    handshake(socks);
+    from_client(socks.client_data("\x05\x01\x00"sv));
+    from_server(socks.server_data("\x05\x00"sv));
+    from_client(socks.client_data("\x05\x01\x00\x03\x0cgood.example\x01\xbb"sv));
+    from_server(socks.server_data("\x05\x00\x00\x01\0\0\0\0\0\0"sv));
+    from_client(socks.client_data(ClientHelloBuilder::typical("late.example").record()));
+    TcpConversation web(client, endpoint("192.0.2.80", 8080));
+    handshake(web);
+    for (const auto path : {"/items/17/x"sv, "/%61pi/./x"sv, "/items/x"sv}) {
+      from_client(web.client_data("GET http://api.example" + std::string(path) + " HTTP/1.1\r\nHost: api.example\r\n\r\n"));
+    }
+  }
+
   unsigned round_;
   std::string client_, client6_;
   std::uint32_t addresses_ = 0;
@@ -340,6 +374,8 @@ class AllocationTest : public ::testing::Test {
     EXPECT_GE(seen.reason(Reason::kAddressNotBound), 2U * kPorts);
     EXPECT_GE(seen.reason(Reason::kHoldTimeout), kPorts);
     EXPECT_GE(seen.reason(Reason::kHostKeyNotAllowed), kPorts);
+    EXPECT_GE(seen.reason(Reason::kNameDiffers), 2U * kPorts) << "inside CONNECT and SOCKS 5";
+    EXPECT_GE(seen.reason(Reason::kPathNotAllowed), kPorts);
     EXPECT_EQ(seen.reason(Reason::kStreamLimit), 0U) << "windows come back";
   }
 

@@ -229,6 +229,7 @@ std::vector<Sample> datagrams() {
       {"NTP 3", Protocol::kNtp, ntp(0x1b)},
       {"NTP 4", Protocol::kNtp, ntp(0x23)},
       {"NTP 4, clock not set", Protocol::kNtp, ntp(static_cast<char>(0xe3))},
+      {"NTP 4, chrony", Protocol::kNtp, "\x23\0\6\x20"s + std::string(36, '\0') + "\xef\x9c\xed\x16\xaf\x09\x12\x6b"s},
       {"NTP control, readvar", Protocol::kNtp, "\x16\2\0\1\0\0\0\0\0\0\0\0"s},
       {"NTP private, monlist", Protocol::kNtp, "\x17\0\3\x2a\0\0\0\0"s},
       {"NTP private, monlist padded", Protocol::kNtp, "\x17\0\3\x2a"s + std::string(188, '\0')},

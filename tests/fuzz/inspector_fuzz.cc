@@ -151,16 +151,37 @@ ports = "any"
 to = "any"
 protocols = ["quic"]
 [[rules]]
+name = "proxies"
+to = ["10.91.0.0/16", "fd91::/16", "192.0.2.0/24"]
+protocols = ["http", "socks"]
+ports = "any"
+proxy = true
+[[rules]]
+name = "strict claim of some requests"
+to = ["allowed.test"]
+protocols = ["http"]
+ports = "any"
+methods = ["GET", "CONNECT"]
+paths = ["/", "re:/[a-z]+/[0-9]*"]
+websocket = "deny"
+[[rules]]
+to = ["good.example"]
+protocols = ["http"]
+ports = "any"
+paths = ["/admin"]
+action = "deny"
+[[rules]]
 to = ["bad.wild.example"]
 protocols = ["dns", "quic", "ssh"]
 action = "deny"
 )";
 
-// No waiting; a key for an address; a server that may be asked anything, and one whose keys stay.
+// No QUIC; VPNs denied wherever they come in a flow; no waiting; a key for an address; a server that may be asked anything, and one whose keys stay.
 constexpr const char* kAtOnce = R"(
 version = 1
 [defaults]
 bind = "any"
+quic = "deny"
 [dns]
 resolvers = ["10.91.9.2"]
 miss_wait = "0s"
@@ -177,6 +198,15 @@ protocols = ["dns"]
 to = ["good.example", "*.wild.example", "bound.example"]
 protocols = ["tls", "quic"]
 ech = "allow"
+[[rules]]
+to = ["10.91.9.0/24", "fd91:0:0:9::/64"]
+protocols = ["udp"]
+ports = [9000]
+[[rules]]
+to = ["any"]
+protocols = ["wireguard", "openvpn", "ike", "ntp"]
+ports = "any"
+action = "deny"
 [[rules]]
 name = "strict by exception"
 to = ["bound.example", "allowed.test"]

@@ -24,7 +24,10 @@ from support.clients import Clients, http3_worked
 from support.ftp_servers import FtpServers
 from support.hello import client_hello, quic_hello
 from support.proc import must
+from support.proxies import HTTP_PROXY_PORT, SOCKS5_PASSWORD_PORT, SOCKS5_PORT, SSH_SOCKS_PORT, start_http_proxy, start_socks
 from support.quic_initial import V1, V2, hello_datagrams
+from support import service_cases
+from support.service_cases import SERVICE_CASES
 from support.servers import DTLS_COOKIE_PORT, DTLS_PORT, GREETER_PORTS, H2C_PORT, SINK_PORT
 from test_chromium import https_record
 from test_dns import query
@@ -55,6 +58,11 @@ class Lab:
 
     def raw(self, port: int, data: bytes, index: int = 0, family: int = 4, **options) -> dict:
         return self.clients.raw(self.bed.server_address(family, index), port, data, read=options.pop("read", 0.5), **options)
+
+    def proxied_hello(self, target: str, name: str) -> None:
+        """proxied_hello asks the HTTP proxy for `target` and shows `name` inside."""
+        self.bed.run("client", ["openssl", "s_client", "-proxy", f"10.91.9.2:{HTTP_PROXY_PORT}", "-connect", target, "-servername", name,
+                                "-CAfile", str(self.servers.ca), "-quiet"], 8, stdin=b"GET / HTTP/1.0\r\n\r\n")
 
     def http3(self, name: str, *arguments: str, family: int = 4, works: bool = True, index: int | None = None) -> None:
         result = self.clients.http3(name, family, 443, *arguments, seconds=2, index=index)
@@ -338,6 +346,22 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "http-websocket": (lambda lab: lab.websocket("allowed.test"), "tcp port 8082"),
     "http2-prior-knowledge": (
         lambda lab: lab.curl(f"http://allowed.test:{H2C_PORT}/", "--http2-prior-knowledge"), f"tcp port {H2C_PORT}"),
+    "http-method-denied": (lambda lab: lab.curl("http://allowed.test/api/x", "-X", "DELETE"), "tcp port 80"),
+    "http-path-second-denied": (lambda lab: lab.curl("http://allowed.test/api/x", "http://allowed.test/other"), "tcp port 80"),
+    "http-path-two-readings-denied": (lambda lab: lab.curl("http://allowed.test/api/%2e%2e/other", "--path-as-is"), "tcp port 80"),
+    "http2-path-denied": (lambda lab: lab.curl(f"http://allowed.test:{H2C_PORT}/other", "--http2-prior-knowledge"), f"tcp port {H2C_PORT}"),
+    "http-websocket-denied": (lambda lab: lab.websocket("allowed.test"), "tcp port 8082"),
+    "proxy-connect": (lambda lab: lab.curl("https://allowed.test/", "-x", f"http://10.91.9.2:{HTTP_PROXY_PORT}"), f"tcp port {HTTP_PROXY_PORT}"),
+    "proxy-connect-denied": (
+        lambda lab: lab.curl("https://denied.test/", "-x", f"http://10.91.9.2:{HTTP_PROXY_PORT}"), f"tcp port {HTTP_PROXY_PORT}"),
+    "proxy-inner-name-differs": (lambda lab: lab.proxied_hello("allowed.test:443", "denied.test"), f"tcp port {HTTP_PROXY_PORT}"),
+    "proxy-absolute-form": (
+        lambda lab: lab.curl("http://allowed.test/", "http://denied.test/", "-x", f"http://10.91.9.2:{HTTP_PROXY_PORT}"), f"tcp port {HTTP_PROXY_PORT}"),
+    "proxy-socks5-ipv6": (
+        lambda lab: lab.curl("https://allowed.test/", "-x", f"socks5h://user:secret@[fd91:0:0:9::2]:{SOCKS5_PASSWORD_PORT}", family=6),
+        f"tcp port {SOCKS5_PASSWORD_PORT}"),
+    "proxy-socks5-denied": (lambda lab: lab.curl("https://denied.test/", "-x", f"socks5h://10.91.9.2:{SOCKS5_PORT}"), f"tcp port {SOCKS5_PORT}"),
+    "proxy-socks4a": (lambda lab: lab.curl("http://allowed.test/", "-x", f"socks4a://10.91.9.2:{SSH_SOCKS_PORT}"), f"tcp port {SSH_SOCKS_PORT}"),
     "http-on-tls-port": (lambda lab: lab.raw(443, http("GET", "/", "allowed.test")), "tcp port 443"),
     "ssh-allowed-by-address": (lambda lab: lab.clients.ssh(lab.bed.server_address(4)), "tcp port 22"),
     "ssh-denied": (lambda lab: lab.clients.ssh(lab.bed.server_address(4, 1)), "tcp port 22"),
@@ -448,7 +472,7 @@ REWRITES: dict[str, Callable[[int, bytes], tuple[bytes, int]]] = {
 
 
 def capture(lab: Lab, name: str, folder: Path) -> None:
-    action, expression = CASES[name]
+    action, expression = (CASES | SERVICE_CASES)[name]
     # The attack's first flight is lost on the way to the server: only the client's side sees both.
     where, interface = ("client", "east") if name == "tls-retransmission-differs" or name in CLIENT_SIDE else ("server", "west")
     recorded = Capture(lab.bed, where, interface, name, f"( {expression} ) or udp port 49999")
@@ -471,11 +495,21 @@ def capture(lab: Lab, name: str, folder: Path) -> None:
 
 
 def main() -> int:
-    folder, names = Path(sys.argv[1]), sys.argv[2:] or sorted(CASES)
-    unknown = [name for name in names if name not in CASES]
+    folder, names = Path(sys.argv[1]), sys.argv[2:] or sorted(CASES | SERVICE_CASES)
+    unknown = [name for name in names if name not in CASES and name not in SERVICE_CASES]
     if unknown:
-        print(f"unknown cases: {' '.join(unknown)}\nknown: {' '.join(sorted(CASES))}", file=sys.stderr)
+        print(f"unknown cases: {' '.join(unknown)}\nknown: {' '.join(sorted(CASES | SERVICE_CASES))}", file=sys.stderr)
         return 2
+    own = [name for name in names if name in SERVICE_CASES]
+    if own:
+        with Testbed("host", hops=1) as bed, Servers(bed) as servers:
+            lab = Lab(bed, servers, Clients(bed, servers))
+            service_cases.start(lab)
+            for name in own:
+                capture(lab, name, folder)
+    names = [name for name in names if name in CASES]
+    if not names:
+        return 0
     skip_unless_possible(None, ("nginx", "dnsmasq", "sshd", "gtlsserver", "curl", "dig"))
     with Testbed("host", hops=1) as bed, Servers(bed) as servers:
         servers.start_web()
@@ -492,6 +526,8 @@ def main() -> int:
         servers.start_ftp(VSFTPD_PORT, FTP_DATA_PORT)
         for protocol in GREETER_PORTS:
             servers.start_greeter(protocol)
+        start_http_proxy(bed, servers)
+        start_socks(bed, servers)
         lab = Lab(bed, servers, Clients(bed, servers))
         for name in names:
             capture(lab, name, folder)

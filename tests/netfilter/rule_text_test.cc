@@ -26,6 +26,7 @@ struct GoldenCase {
   unsigned queues;
   bool tunnels = false;
   bool icmp = false;
+  const char* cgroup = "";
 };
 
 RulePlan plan_of(const GoldenCase& golden) {
@@ -41,6 +42,8 @@ RulePlan plan_of(const GoldenCase& golden) {
     plan.ip_protocols = {1, 51, 58, 132};
     plan.icmp_types = {8, 13, 128};
   }
+  plan.cgroup = golden.cgroup;
+  if (!plan.cgroup.empty()) plan.first_queue = 256;
   return plan;
 }
 
@@ -59,6 +62,9 @@ constexpr GoldenCase kGolden[] = {
     {"observe-output-v4", kObserve, true, false, Family::kIpv4, 2},
     {"observe-output-v6", kObserve, true, false, Family::kIpv6, 2},
     {"observe-forward-v4", kObserve, false, true, Family::kIpv4, 1},
+    {"enforce-cgroup-v4", kEnforce, true, false, Family::kIpv4, 2, false, false, "user.slice/sallyport-run-7"},
+    {"enforce-cgroup-v6", kEnforce, true, false, Family::kIpv6, 1, false, false, "user.slice/app-\\x2d \"a\".scope/sallyport-run-7"},
+    {"observe-cgroup-v4", kObserve, true, false, Family::kIpv4, 1, false, false, "sallyport-run-7"},
 };
 
 std::vector<std::string> lines_of(const std::string& text) {

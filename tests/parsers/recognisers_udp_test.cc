@@ -2,6 +2,7 @@
 // are nobody's.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -79,6 +80,8 @@ const std::vector<Sample>& samples() {
       {Protocol::kIke, "initSPI!"s + std::string(8, '\0') + "\1\x10\2\0\0\0\0\0\0\0\0\x20"s + "body"},
       {Protocol::kNtp, ntp_client()},
       {Protocol::kNtp, "\x1b"s + std::string(47, '\0')},
+      {Protocol::kNtp, "\x23\0\6\x20"s + std::string(36, '\0') + random_text(8)},                      // chrony's first request,
+      {Protocol::kNtp, "\x23\0\6\x20"s + std::string(20, '\0') + random_text(16) + random_text(8)},  // and a later one.
       {Protocol::kDhcp, dhcp_discover()},
       {Protocol::kDhcp, "\1\x12\x34\x56\0\1\0\x0a\0\3\0\1\2\0\0\0\0\1\0\x08\0\2\0\0"s},
       {Protocol::kSnmp,
@@ -176,7 +179,7 @@ TEST(SyslogTest, PrioritiesAreBounded) {
 }
 
 TEST(SnmpTest, LengthsMustFit) {
-  const std::string good = samples()[16].datagram;
+  const std::string good = std::ranges::find(samples(), Protocol::kSnmp, &Sample::protocol)->datagram;
   ASSERT_EQ(looks_like_snmp(bytes_of(good)), Likeness::kYes);
   for (std::size_t length = 0; length < good.size(); ++length) {
     EXPECT_EQ(looks_like_snmp(bytes_of(good.substr(0, length))), Likeness::kNo) << length;

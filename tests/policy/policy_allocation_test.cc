@@ -55,7 +55,7 @@ TEST(PolicyAllocationTest, MatchTakesNoMemory) {
   unsigned allowed = 0;
   for (unsigned i = 0; i < 10'000; ++i) {
     query.port = static_cast<std::uint16_t>(i);
-    query.scopes = policy->scopes_of({query.destination, "an-interface-0", i});
+    query.scopes = policy->scopes_of({query.destination, "an-interface-0", i, std::nullopt});
     allowed += policy->match(query).action == Action::kAllow ? 1u : 0u;
     allowed +=
         policy->match_early(query.scopes, Transport::kTcp, query.destination, query.port, query.now).match ==

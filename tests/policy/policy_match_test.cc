@@ -327,7 +327,7 @@ TEST(PolicyScopeTest, FlowIsInEveryScopeThatMatchesAnyFact) {
   ASSERT_THAT(policy->scope_names(), testing::ElementsAre("agent", "boss"));
   const auto scopes = [&](std::string_view source, std::string_view interface,
                           std::optional<std::uint32_t> uid) {
-    return policy->scopes_of({IpAddress::parse(source).value(), interface, uid});
+    return policy->scopes_of({IpAddress::parse(source).value(), interface, uid, std::nullopt});
   };
   EXPECT_EQ(scopes("192.0.2.1", "eth0", std::nullopt), 0u);
   EXPECT_EQ(scopes("172.17.9.9", "", std::nullopt), 1u);

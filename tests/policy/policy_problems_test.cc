@@ -35,8 +35,8 @@ constexpr Case kCases[] = {
     {"StrangeKeyIsEscaped", "\"a\\u0001b\" = 1\n", "p.toml:2:1: \"a\\x01b\": unknown key"},
     {"GuardsAreLater", "[[guards]]\nname = \"x\"\n", "p.toml:2:3: guards: not supported yet"},
     {"ListenersAreLater", "[listeners]\n", "p.toml:2:2: listeners: not supported yet"},
-    {"MethodsAreLater", "[[rules]]\nto = \"a.example\"\nmethods = [\"GET\"]\n", "p.toml:4:1: rules[0].methods: not supported yet"},
-    {"CgroupsAreLater", "[scopes.a]\ncgroups = [\"/x\"]\n", "p.toml:3:1: scopes.a.cgroups: not supported yet"},
+    {"ResolveIsLater", "[[rules]]\nto = \"a.example\"\nresolve = [\"GET\"]\n", "p.toml:4:1: rules[0].resolve: not supported yet"},
+    {"CgroupsArePaths", "[scopes.a]\ncgroups = [\"x\"]\n", "p.toml:3:12: scopes.a.cgroups: \"x\": a cgroup is a path from the root of cgroup2, such as \"/system.slice/ci.service\""},
     {"DuplicateTomlKey", "rules = []\nrules = []\n", "p.toml:3:9: not valid TOML: Error while parsing key-value pair: cannot redefine existing array 'rules'"},
     // Types and words
     {"RulesIsNoList", "rules = 1\n", "p.toml:2:9: rules: expected a list of tables; begin each rule with [[rules]]"},
@@ -131,14 +131,14 @@ constexpr Case kCases[] = {
     {"PrivateRegistry", "[dns]\nprivate = \"*.com\"\n", R"(p.toml:3:11: dns.private: "*.com": "com" is a public suffix: anyone may register a name below it)"},
     {"ScopeResolver", "[scopes.a]\nusers = 0\nresolvers = \"system\"\n", R"(p.toml:4:13: scopes.a.resolvers: "system": expected the address of a DNS server, without a port)"},
     {"ScopeResolversEmpty", "[scopes.a]\nusers = 0\nresolvers = []\n", R"(p.toml:4:13: scopes.a.resolvers: an empty list; leave "resolvers" out for those of [dns])"},
-    {"ScopeOfResolversOnly", "[scopes.a]\nresolvers = \"192.0.2.53\"\n", R"(p.toml:2:1: scopes.a: an empty scope matches no flow; expected "sources", "interfaces" or "users")"},
+    {"ScopeOfResolversOnly", "[scopes.a]\nresolvers = \"192.0.2.53\"\n", R"(p.toml:2:1: scopes.a: an empty scope matches no flow; expected "sources", "interfaces", "users", "groups", "cgroups", "units" or "containers")"},
     // Expiry
     {"LocalDateTime", "[[rules]]\nto = \"any\"\nexpires = 2027-01-01T00:00:00\n", "p.toml:4:11: rules[0].expires: a date and time without an offset means another moment on another host; add one, as in 2027-01-01T00:00:00Z"},
     {"LocalDate", "[[rules]]\nto = \"any\"\nexpires = 2027-01-01\n", "p.toml:4:11: rules[0].expires: a date and time without an offset means another moment on another host; add one, as in 2027-01-01T00:00:00Z"},
     {"ExpiryString", "[[rules]]\nto = \"any\"\nexpires = \"soon\"\n", "p.toml:4:11: rules[0].expires: expected a date and time with offset, such as 2027-01-01T00:00:00Z, got a string"},
     // Scopes
     {"UnknownScope", "[scopes.agent]\nusers = 0\n[[rules]]\nto = \"any\"\nscope = [\"agnet\"]\n", R"(p.toml:6:10: rules[0].scope: "agnet": no such scope; did you mean "agent"?)"},
-    {"EmptyScope", "[scopes.a]\nsources = []\n", R"(p.toml:2:1: scopes.a: an empty scope matches no flow; expected "sources", "interfaces" or "users")"},
+    {"EmptyScope", "[scopes.a]\nsources = []\n", R"(p.toml:2:1: scopes.a: an empty scope matches no flow; expected "sources", "interfaces", "users", "groups", "cgroups", "units" or "containers")"},
     {"ScopeName", "[scopes.\"a b\"]\nusers = 0\n", R"(p.toml:2:9: scopes: "a b": a scope's name has letters, digits, "-" and "_")"},
     {"ScopeSource", "[scopes.a]\nsources = [\"10.0.0.1/8\"]\n", R"(p.toml:3:12: scopes.a.sources: "10.0.0.1/8": host bits are set; did you mean "10.0.0.0/8"?)"},
     {"ScopeInterface", "[scopes.a]\ninterfaces = \"a-name-beyond-15\"\n", R"(p.toml:3:14: scopes.a.interfaces: "a-name-beyond-15": not the name of a network interface)"},
@@ -270,8 +270,8 @@ TEST(PolicyProblemsTest, DenyRulesMayHaveWildcardsOverPublicSuffixes) {
 
 TEST(PolicyProblemsTest, TooManyScopesAreRefused) {
   std::string text = "version = 1\n";
-  for (int i = 0; i < 64; ++i) text += "[scopes.s" + std::to_string(100 + i) + "]\nusers = 0\n";
-  EXPECT_THAT(problems(text), ElementsAre("p.toml:128:9: scopes.s163: a policy has at most 63 scopes"));
+  for (int i = 0; i < 63; ++i) text += "[scopes.s" + std::to_string(100 + i) + "]\nusers = 0\n";
+  EXPECT_THAT(problems(text), ElementsAre("p.toml:126:9: scopes.s162: a policy has at most 62 scopes"));
 }
 
 }  // namespace

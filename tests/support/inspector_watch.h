@@ -2,7 +2,7 @@
 // inspector's promises is broken:
 // - a held packet is answered for exactly once, in the end always, and nothing else is;
 // - the client's payload leaves only in a flow that an allow rule allows at that moment (of an SSH flow: its own part of
-//   the beginning, while the server's is awaited), in a tunnel too;
+//   the beginning, while the server's is awaited; to a proxy: the allowed request, and what SOCKS says before it), in a tunnel too;
 // - only a rule named "what they announce is expected" lets a flow of another rule's kind begin;
 // - nothing of a denied flow passes but a reset instead of an SSH or FTP server's bytes, answers to DNS questions that were
 //   allowed, and what a QUIC server says to a version that is not read;
@@ -124,6 +124,7 @@ class InspectorWatch {
     Protocol protocol = Protocol::kUnknown;
     Transport transport = Transport::kOther;
     bool quic = false;  // A QUIC version was told.
+    bool proxied = false;  // What a proxy is asked for was told: names are those of that.
     std::int64_t questions = 0;  // Allowed datagrams of the client that no answer left for.
   };
   struct Sent {
@@ -133,6 +134,7 @@ class InspectorWatch {
     bool from_server = false;
     bool payload = false;
     bool inner_payload = false;
+    bool negotiates = false;  // It may be SOCKS before the request, of which nothing is told.
   };
 
   Sent sent_of(const Packet& packet) const {
@@ -141,6 +143,7 @@ class InspectorWatch {
     sent.from_server = packet.origin == Origin::kReply;
     const auto ip = parsers::parse_ip_packet(packet.bytes, packet.wire_size);
     sent.payload = ip && !ip->payload.empty();
+    sent.negotiates = sent.payload && (ip->payload[0] == 5 || ip->payload[0] == 1);
     const std::size_t inner_size = inspector_.inner_size_of_last_packet();
     if (sent.inner && packet.wire_size == packet.bytes.size() && inner_size <= packet.bytes.size()) {
       const auto inner = parsers::parse_ip_packet(packet.bytes.last(inner_size), inner_size);
@@ -167,15 +170,16 @@ class InspectorWatch {
       known.protocol = event.protocol;
       known.transport = event.key.transport;
       known.quic |= event.kind == engine::FlowEvent::Kind::kDetail && event.detail == engine::Detail::kQuicVersion;
+      known.proxied |= event.kind == engine::FlowEvent::Kind::kDetail && event.detail == engine::Detail::kProxyTarget;
       if (event.kind != engine::FlowEvent::Kind::kVerdict) continue;
       known.verdict = event.verdict;
       known.reason = event.reason;
       denied_ |= event.verdict == engine::FlowVerdict::kDeny;
-      if (event.verdict == engine::FlowVerdict::kAllow) check_allowed(event);
+      if (event.verdict == engine::FlowVerdict::kAllow) check_allowed(event, known.proxied);
     }
   }
 
-  void check_allowed(const engine::FlowEvent& event) const {
+  void check_allowed(const engine::FlowEvent& event, bool proxied) const {
     if (event.rule == kNoRule) {  // What the policy's names let be asked of a trusted resolver.
       constexpr std::uint16_t kDnsPort = 53;
       check(event.reason == Reason::kDefaultAllows && event.protocol == Protocol::kDns && event.key.server.port == kDnsPort);
@@ -185,8 +189,8 @@ class InspectorWatch {
     const policy::RuleInfo& rule = policy_->rules().at(event.rule);
     const bool expected = event.reason == Reason::kExpected && rule.name == "what they announce is expected";
     check(rule.action == policy::Action::kAllow && (expected || event.reason == Reason::kRuleAllows));
-    if (expected) return;
-    if (!rule.name.starts_with("strict")) return;
+    check(rule.name != "proxies");
+    if (expected || proxied || !rule.name.starts_with("strict")) return;
     if (event.protocol == Protocol::kDns && trusts(event.scopes, event.key.server.address)) return;  // Its names may be asked for.
     const IpAddress address = policy_->plain(event.key.server.address);
     const policy::View view = policy_->view_of(event.scopes);
@@ -285,7 +289,8 @@ class InspectorWatch {
     }
     const bool allowed = flow != nullptr && flow->verdict == engine::FlowVerdict::kAllow;
     if (packet.from_client && payload && !allowed) {
-      check(flow != nullptr && flow->verdict == engine::FlowVerdict::kPending && flow->protocol == Protocol::kSsh);
+      const bool known = flow != nullptr && flow->verdict == engine::FlowVerdict::kPending && (flow->proxied || flow->protocol == Protocol::kSsh);
+      check(known || (packet.negotiates && (flow == nullptr || flow->protocol == Protocol::kSocks)));
       check(decision.reason == Reason::kAwaitingServer);
     }
     if (flow == nullptr || flow->verdict != engine::FlowVerdict::kDeny) return;

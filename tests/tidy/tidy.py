@@ -32,6 +32,7 @@ THIRD_PARTY = {
     "openssl/": {"parsers", "policy"},
     "nghttp2/": {"parsers"},
     "toml++/": {"policy"},
+    "re2/": {"policy"},
     "idn2.h": {"policy"},
     "libpsl.h": {"policy"},
     "absl/": {"policy", "engine"},

@@ -138,10 +138,12 @@ static_assert(kHoldStall * 10 < kHoldTime);
 inline constexpr std::size_t kFlowsPerWorker = 65'536;
 static_assert(kAwaitingPerWorker * 2 <= kFlowsPerWorker, "flows that wait must leave room in the table");
 inline constexpr std::size_t kStreamWindowsPerWorker = 8'192;  // Flows with undecided or history bytes.
+inline constexpr std::size_t kProxyTargetsPerWorker = kStreamWindowsPerWorker / 2;  // Each such flow has two windows; 1.2 MB.
 // SYN seen, nothing else: pools and browsers open connections ahead. First to go but for what the kernel has anyway.
 inline constexpr Duration kTcpUndecidedTimeout = std::chrono::minutes(15);
 inline constexpr Duration kTcpIdleTimeout = std::chrono::hours(2);
 inline constexpr Duration kUdpIdleTimeout = std::chrono::seconds(300);  // Longer than conntrack's 120 s.
+inline constexpr std::size_t kCgroupsKept = 256;  // Paths of cgroups that a worker remembers.
 inline constexpr Duration kDeniedFlowTimeout = std::chrono::seconds(30);
 
 // --- Policy ----------------------------------------------------------------------------------------
@@ -158,6 +160,13 @@ inline constexpr std::size_t kPolicyIncludeDepthMax = 8;
 inline constexpr std::size_t kPolicyProblemsMax = 1'000;        // Reported; the rest is counted.
 inline constexpr std::size_t kPolicyKeyPartsMax = 16;           // Of one dotted key; the parser recurses.
 inline constexpr std::size_t kPolicyTextMax = 128;              // Octets of a rule's or scope's name.
+inline constexpr std::size_t kPolicyMethodsPerRuleMax = 64;
+inline constexpr std::size_t kPolicyPathsPerRuleMax = 256;
+// Regular expressions of all `paths`; each has an automaton of at most this much memory (octets) and a program of at most
+// so many instructions: 64 MiB if all of them grew to their bounds.
+inline constexpr std::size_t kPolicyPatternsMax = 256;
+inline constexpr std::size_t kPolicyPatternMemory = 256u << 10;
+inline constexpr int kPolicyPatternProgramMax = 2'000;
 inline constexpr std::size_t kKnownHostsFileMax = 4u << 20;     // Octets.
 inline constexpr std::size_t kKnownHostsLinesMax = 20'000;
 inline constexpr std::size_t kKnownHostsLineMax = 16'384;       // A key of 16,384 bits has 2,800 octets of base 64.

@@ -28,6 +28,7 @@ struct Packet {
   bool checksum_pending = false;
   std::string_view in_interface;  // Empty when there is none or it is not known.
   std::uint32_t in_link = 0;      // The same as the kernel's number; 0: none, or not known.
+  std::uint32_t out_link = 0;     // The number of the interface that it leaves by; 0: none, or not known.
   std::optional<std::uint32_t> uid;  // Owner of the local socket, if any.
   std::optional<std::uint32_t> gid;
 };

@@ -1,13 +1,28 @@
 // The long-running service: queues, rules, control socket, event output, signals.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "sallyport/policy/policy.h"
 
 namespace sallyport::daemon {
+
+// Attended makes a run one that somebody in this process attends (scoped_run.h): it has no control socket and no state
+// file, prints one short line on standard error for each denied flow, and ends when `attend` returns.
+struct Attended {
+  std::string cgroup;                  // RulePlan::cgroup; empty: the whole network namespace.
+  std::vector<std::string> inside;     // Not empty: the forward hook for these interfaces, and no other hook.
+  unsigned first_queue = 0;
+  std::string resolv_conf;             // What stands for this host's resolver configuration; empty: that itself.
+  bool verbose = false;                // A line for each allowed flow, too.
+  std::function<void()> before_rules;  // Called when the kernel's rules are about to be changed.
+  // Called when the rules are in force, with a signalfd of the signals that are blocked; returns the exit code.
+  std::function<int(int signal_fd)> attend;
+};
 
 struct DaemonOptions {
   std::shared_ptr<const policy::Policy> policy;
@@ -19,6 +34,7 @@ struct DaemonOptions {
   bool install_rules = true;
   bool json = false;   // Events as JSON lines.
   bool quiet = false;  // No event is printed.
+  const Attended* attended = nullptr;  // Borrowed for the run.
 };
 
 // queue_count returns how many queues a run uses: the override, the policy's number, or one per core.

@@ -34,6 +34,13 @@ struct BindingMiss {
   DomainName name{};  // What the flow's bytes claim; empty for a protocol without a name, or before it is read.
 };
 
+// FlowOwner is what only the host knows of who opened a flow.
+struct FlowOwner {
+  std::string_view cgroup{};        // policy::ScopeFacts::cgroup. Valid until the next question.
+  policy::ScopeSet containers = 0;  // policy::ScopeFacts::containers
+  bool unknown = false;             // policy::ScopeFacts::owner_unknown
+};
+
 struct InspectorOptions {
   std::size_t flows = kFlowsPerWorker;
   std::size_t stream_windows = kStreamWindowsPerWorker;
@@ -63,6 +70,9 @@ struct InspectorOptions {
   // look these names up again and bind. Called once for each kind of wait that the flow has (SYN, first datagrams,
   // claimed name), on the worker's thread; must not block. Absent: such flows are denied at once, as nothing could come.
   std::function<void(const BindingMiss&)> on_miss;
+  // Called once for each flow that is opened from the side that is inspected, with its first packet, on the worker's thread.
+  // Absent: no flow has a cgroup or a container (a capture).
+  std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of;
 };
 
 // Release answers for a packet that was held. Releases of one flow come in the order of arrival and
@@ -92,12 +102,13 @@ enum class Detail : std::uint8_t {
   kClientBanner, kServerBanner, kHassh, kHasshServer, kHostKeyType, kHostKeySha256,
   kQueryType, kAnswer,
   kBoundNames,  // What a trusted resolver gave the flow's address for, the newest first, joined by spaces.
+  kProxyTarget,  // What a proxy was asked for: "name:port".
 };
 constexpr std::string_view to_string(Detail detail) {
   constexpr std::string_view kWords[] = {"alpn", "tls_version", "ech", "ja3", "ja4", "quic_version",
                                          "http_method", "http_target", "user_agent", "client_banner",
                                          "server_banner", "hassh", "hassh_server", "hostkey_type",
-                                         "hostkey_sha256", "query_type", "answer", "bound_names"};
+                                         "hostkey_sha256", "query_type", "answer", "bound_names", "proxy_target"};
   return kWords[static_cast<std::size_t>(detail)];
 }
 

@@ -31,8 +31,14 @@ struct RulePlan {
   bool answer_refused = true;              // An echo request that no rule can allow gets ICMP admin-prohibited.
   MarkField mark;
   Generation generation = 1;  // kObserveGeneration in observe mode.
-  unsigned queues = 1;        // Queues 0 to queues - 1; at least 1.
+  unsigned queues = 1;        // As many queues from first_queue on; at least 1.
+  unsigned first_queue = 0;
+  // Not empty: only what sockets made in this cgroup (a path below the cgroup2 root, kCgroupPathMax) or below it send is
+  // inspected, by the output hook, and nobody else's packets are touched. The cgroup must exist when the rules are applied.
+  std::string cgroup;
 };
+
+inline constexpr std::size_t kCgroupPathMax = 511;  // xt_cgroup's, revision 2.
 
 // plan_rules makes the plan of a policy. Fails with a message when the policy's mark mask is not eight
 // contiguous bits, or when the forward hook has no inside interface.

@@ -55,6 +55,8 @@ class Http2RequestReader {
   // in_header_block tells that frames of a header block are consumed whose last is still to come: the request that
   // they begin is not known yet.
   bool in_header_block() const;
+  // last_request returns the head of the last kRequest; its views are valid until the next call of next().
+  const HttpRequestHead& last_request() const;
 
   // reset makes the reader ready for the preface of another connection. With `upgraded` the HTTP/1.1
   // request that asked for h2c already took stream 1 (RFC 7540 §3.2). Does not allocate.

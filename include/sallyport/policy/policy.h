@@ -19,6 +19,7 @@
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/protocol.h"
 #include "sallyport/core/time.h"
+#include "sallyport/policy/http_request.h"
 #include "sallyport/policy/problem.h"
 
 namespace sallyport::policy {
@@ -40,6 +41,7 @@ struct Defaults {
   Mode mode = Mode::kEnforce;
   Refuse refuse = Refuse::kReset;
   Bind bind = Bind::kStrict;  // Of rules that do not say.
+  Action quic = Action::kAllow;  // kDeny: no QUIC flow, whatever the rules say, so that clients fall back to TCP.
 };
 
 struct Deploy {
@@ -74,9 +76,12 @@ struct Dns {
   Duration miss_wait = std::chrono::seconds(1);  // How long a flow to an unbound address waits. 0: not at all.
 };
 
-// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 63 scopes.
+// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 62 scopes. The last two bits are no scopes.
 using ScopeSet = std::uint64_t;
-inline constexpr std::size_t kScopesMax = 63;
+inline constexpr std::size_t kScopesMax = 62;
+// Of flows whose cgroup or container should be known and is not: deny rules for scopes by cgroup or container have it, too,
+// and allow rules never do. So what is not known counts against a flow.
+inline constexpr ScopeSet kUnknownOwner = ScopeSet{1} << 62;
 // Of rules for the flows that are in no scope (scope = "none"); no flow has it.
 inline constexpr ScopeSet kNoScope = ScopeSet{1} << 63;
 
@@ -88,6 +93,19 @@ struct ScopeFacts {
   IpAddress source;
   std::string_view interface;  // Inside interface, or empty.
   std::optional<std::uint32_t> uid;
+  std::optional<std::uint32_t> gid;
+  std::string_view cgroup{};     // Of the local socket, below the cgroup2 root ("/..."); empty: none, or not known.
+  ScopeSet containers = 0;       // The scopes of its container.
+  bool owner_unknown = false;    // Cgroup or container should be known, and one is not.
+};
+
+// ContainerScope names containers of a scope. In both texts a "*" stands for any octets.
+struct ContainerScope {
+  std::string name;     // A container's name; of a compose service, the service's.
+  std::string project;  // Of a compose service; empty: it is none.
+  ScopeSet scopes = 0;
+
+  bool matches(std::string_view container, std::string_view compose_project, std::string_view compose_service) const;
 };
 
 // FlowQuery asks for one name of a flow. Views are borrowed for the call.
@@ -107,6 +125,13 @@ struct FlowQuery {
   // SSH: the SHA-256 of the server's host key. While it is null a rule with host_keys matches if `host_key_pending`.
   const std::array<std::uint8_t, 32>* host_key = nullptr;
   bool host_key_pending = false;
+  // HTTP: the request. Without it rules for some requests alone do not allow.
+  const HttpRequestFacts* http = nullptr;
+  // Asks whether the destination may be asked as a proxy: rules for proxies alone can allow then, and otherwise none of
+  // them can.
+  bool proxy = false;
+  // Nobody here knows the destination: a proxy looks the name up. No address or prefix matches.
+  bool no_address = false;
   // The protocol that TLS began in (STARTTLS and its kin): rules for it match beside those for tls.
   Protocol upgraded_from = Protocol::kUnknown;
   // The hello behind such an upgrade has a server name: rules for that protocol go by the claimed name alone.
@@ -124,6 +149,10 @@ struct PolicyMatch {
   RuleId unbound = kNoRule;
   // When the default denies: a rule that allows the flow, but only with another host key.
   RuleId other_host_key = kNoRule;
+  // When the default denies: the rule that comes nearest to allowing the request, and what it lacks. Also why a deny rule
+  // matched, where that is kAmbiguousPath.
+  RuleId other_request = kNoRule;
+  RequestFit request_fit = RequestFit::kFits;
   // Allowed, provided that the host key is one of the rule's: ask again once it is known.
   bool needs_host_key = false;
   // Allowed, provided that mail, login and data wait for TLS (Starttls::kRequire): ask again once that has begun.
@@ -175,9 +204,16 @@ class Policy {
 
   // Thread-safe; no allocation; cost grows with the labels of the name, not with the rules.
   ScopeSet scopes_of(const ScopeFacts& facts) const;
+  // has_cgroups tells whether any scope goes by cgroups; containers lists those that scopes name.
+  bool has_cgroups() const;
+  std::span<const ContainerScope> containers() const;
   PolicyMatch match(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet scopes, Transport transport, const IpAddress& destination,
                           std::uint16_t port, Timestamp now) const;
+
+  // match_named_early says the same of a TCP connection that a proxy is asked for, to a name that the proxy looks up:
+  // kDeny when every protocol that some rule allows there is denied by another. Never kAllow.
+  EarlyResult match_named_early(ScopeSet scopes, const DomainName& name, std::uint16_t port, Timestamp now) const;
 
   // names_cover tells whether an allow rule for names, in force for these scopes and this port with any protocol of
   // this transport but dns, has `name` among its targets.
@@ -206,6 +242,9 @@ class Policy {
   // denies_names_at tells whether a deny rule with names for protocols that carry none could match a flow to this port. It
   // errs on the side of "could".
   bool denies_names_at(ScopeSet scopes, Transport transport, std::uint16_t port, Timestamp now) const;
+  // denies_datagrams_at tells whether a deny rule for a protocol that one datagram shows and that carries no name (ntp,
+  // wireguard, ...) could match a UDP flow to this destination. It errs on the side of "could".
+  bool denies_datagrams_at(ScopeSet scopes, const IpAddress& destination, std::uint16_t port, Timestamp now) const;
   // has_host_keys tells whether any rule in force pins host keys; without one, SSH flows end at the first answer.
   bool has_host_keys() const;
   // ssh_at tells whether an allow rule for ssh, whatever its targets, is in force for these scopes and this port: the
@@ -215,6 +254,9 @@ class Policy {
   // POP3, MySQL) or followed (SMTP).
   bool greeting_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const;
   Ech ech_of(RuleId rule) const;
+  // reads_paths and has_proxies tell whether any rule has `paths`, or is for proxies.
+  bool reads_paths() const;
+  bool has_proxies() const;
 
   // view_of returns the view of the first of these scopes that has resolvers of its own, or 0; view_trusts tells whether
   // `server` is one of that scope's. View 0 goes by Dns and this host's configuration (engine/resolvers.h).

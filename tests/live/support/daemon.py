@@ -19,7 +19,7 @@ def binary() -> str:
 
 
 def policy_text(bed, rules: str, *, mode: str = "enforce", on_exit: str = "open", extra: str = "", queues: int | None = None,
-                bind: str = "any") -> str:
+                bind: str = "any", quic: str = "allow") -> str:
     """policy_text returns a policy for the bed's layout; `rules` and `extra` are TOML. Names go unbound unless a test asks for
     them to be bound; the server is the resolver unless `extra` says who is."""
     hooks = '["output"]' if bed.mode == "host" else '["forward"]'
@@ -31,6 +31,7 @@ def policy_text(bed, rules: str, *, mode: str = "enforce", on_exit: str = "open"
 [defaults]
 mode = "{mode}"
 bind = "{bind}"
+quic = "{quic}"
 [deploy]
 hooks = {hooks}
 {inside}{count}on_exit = "{on_exit}"

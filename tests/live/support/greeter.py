@@ -1,6 +1,7 @@
 """greeter.py PROTOCOL PORT [CERT KEY]: the server's part of a session, as far as a real client wants one.
 
-smtp, imap, pop3, ftp: a greeting, answers to the usual commands, and TLS where the client asks for it. websocket: an
+smtp, imap, pop3, ftp: a greeting, answers to the usual commands, and TLS where the client asks for it; smtps, pop3s: the same behind
+TLS. websocket: an
 upgrade of HTTP, and the client's frames again. mqtt: CONNACK. postgres: yes to TLS. socks: yes to everything, then one
 line.
 """
@@ -79,7 +80,9 @@ def socks(connection: socket.socket) -> None:
 
 def serve(protocol: str, connection: socket.socket, context: ssl.SSLContext) -> None:
     try:
-        if protocol in LINES:
+        if protocol in ("smtps", "pop3s"):
+            lines(protocol[:-1], context.wrap_socket(connection, server_side=True), context)
+        elif protocol in LINES:
             lines(protocol, connection, context)
         elif protocol == "postgres":
             postgres(connection, context)

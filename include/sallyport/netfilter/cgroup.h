@@ -1,0 +1,34 @@
+// A control group (version 2) of one's own, below that of the caller: what is put into it, and whatever that starts, can be
+// told from everything else by its sockets, and can be ended together. Not for use by two threads at once.
+#pragma once
+
+#include <sys/types.h>
+
+#include <expected>
+#include <string>
+
+namespace sallyport::netfilter {
+
+// cgroup_root returns the directory where the cgroup2 hierarchy is mounted, or an empty string.
+std::string cgroup_root();
+
+struct Cgroup {
+  std::string directory;  // "/sys/fs/cgroup/user.slice/NAME"
+  std::string path;       // Below the cgroup2 root, as RulePlan::cgroup wants it: "user.slice/NAME".
+};
+
+// make_cgroup makes NAME below the cgroup of this process: its limits hold for what is inside, and what ends it ends
+// that, too. Fails with a message.
+std::expected<Cgroup, std::string> make_cgroup(const std::string& name);
+
+// enter moves a process into the cgroup. Sockets that it has already stay where they were made.
+std::expected<void, std::string> enter(const Cgroup& cgroup, pid_t pid);
+
+// kill_cgroup kills every process in the cgroup and below it, and waits until none is left, for at most two seconds.
+// Gives false when some are (a process in the kernel's hands).
+bool kill_cgroup(const Cgroup& cgroup);
+
+// remove_cgroup removes the cgroup, and those that its processes made below it. Gives false when that cannot be.
+bool remove_cgroup(const Cgroup& cgroup);
+
+}  // namespace sallyport::netfilter

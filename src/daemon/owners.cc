@@ -1,0 +1,38 @@
+#include "owners.h"
+
+#include "sallyport/netfilter/socket_cgroups.h"
+
+namespace sallyport::daemon {
+
+void Owners::start(const std::function<void(const std::string&)>& say) {
+  if (policy_->containers().empty()) return;
+  containers_ = std::make_unique<ContainerWatch>(*policy_, ContainerWatch::usual_sockets());
+  if (const std::string error = containers_->error(); !error.empty()) say("no flow can be known to be a container's: " + error);
+}
+
+std::expected<Owners::OwnerOf, std::string> Owners::for_worker() const {
+  const bool has_containers = containers_ != nullptr;
+  if (!policy_->has_cgroups() && !has_containers) return OwnerOf();
+  auto opened = netfilter::SocketCgroups::open();
+  if (!opened && policy_->has_cgroups()) return std::unexpected(opened.error());
+  // A gateway may do without: containers behind it are known by their addresses.
+  const std::shared_ptr<netfilter::SocketCgroups> cgroups = opened ? std::move(*opened) : nullptr;
+  return [cgroups, watch = containers_.get()](const FlowKey& key, const Packet& packet) {
+    engine::FlowOwner owner;
+    const bool local = packet.in_link == 0;  // Else it came in: no socket of this host sent it.
+    if (local) {
+      if (cgroups) owner.cgroup = cgroups->cgroup_of(key, packet.out_link);
+      owner.unknown = owner.cgroup.empty();
+    }
+    if (watch != nullptr) {
+      const auto scopes = watch->scopes();
+      const ContainerScopes::Found found = local ? scopes->by_cgroup(owner.cgroup) : scopes->by_address(key.client.address);
+      owner.containers = found.scopes;
+      owner.unknown |= found.unknown;
+      if (found.unknown) watch->refresh();
+    }
+    return owner;
+  };
+}
+
+}  // namespace sallyport::daemon

@@ -1,0 +1,187 @@
+#include "sallyport/daemon/scoped_run.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <expected>
+#include <optional>
+#include <utility>
+
+#include "guest.h"
+#include "keeper.h"
+#include "private_network.h"
+#include "sallyport/netfilter/cgroup.h"
+#include "sallyport/netfilter/rule_installer.h"
+
+namespace sallyport::daemon {
+namespace {
+
+constexpr unsigned kFirstQueue = 256;  // Beyond those of any service.
+
+void say(const std::string& text) {
+  std::fprintf(stderr, "sallyport: %s\n", text.c_str());
+}
+
+int fail(const std::string& text) {
+  say(text);
+  return kExitOwnFailure;
+}
+
+// undo_rules and undo_cgroup are what a run leaves behind when it is killed.
+void undo_rules() {
+  const auto installer = netfilter::RuleInstaller::open();
+  if (!installer) return say(installer.error());
+  if (const auto removed = installer->remove(); !removed) say(removed.error());
+}
+
+void undo_cgroup(const netfilter::Cgroup& cgroup) {
+  if (!netfilter::remove_cgroup(cgroup)) say("cannot remove the cgroup " + cgroup.directory);
+}
+
+// Attendant waits for the command's end and passes signals on to it.
+class Attendant {
+ public:
+  Attendant(Guest& guest, const Keeper& keeper, const netfilter::Cgroup& cgroup) : guest_(guest), keeper_(keeper), cgroup_(cgroup) {}
+
+  int attend(int signal_fd) {
+    guest_.go();
+    pollfd fds[3] = {{guest_.fd(), POLLIN, 0}, {signal_fd, POLLIN, 0}, {keeper_.fd(), POLLIN, 0}};
+    for (;;) {
+      if (::poll(fds, 3, -1) < 0) continue;
+      signalfd_siginfo info{};
+      if ((fds[1].revents & POLLIN) != 0 && ::read(signal_fd, &info, sizeof info) == sizeof info) pass_on(info);
+      if (fds[2].revents != 0) {
+        // Without it a kill -9 of this process would leave the rules behind.
+        say("the process that cleans up is gone; the command is ended");
+        (void)netfilter::kill_cgroup(cgroup_);
+        (void)guest_.wait();
+        return kExitOwnFailure;
+      }
+      if (fds[0].revents != 0) break;
+    }
+    const int code = guest_.wait();
+    // What it started and left goes with it: nothing may go on without a firewall.
+    if (!netfilter::kill_cgroup(cgroup_)) say("a process of the command does not end");
+    return code;
+  }
+
+ private:
+  // What the terminal sends, the command gets itself: it is in the same process group.
+  void pass_on(const signalfd_siginfo& info) const {
+    if (info.ssi_code == SI_USER || info.ssi_code == SI_QUEUE || info.ssi_code == SI_TKILL) {
+      (void)::kill(guest_.pid(), static_cast<int>(info.ssi_signo));
+    }
+  }
+
+  Guest& guest_;
+  const Keeper& keeper_;
+  const netfilter::Cgroup& cgroup_;
+};
+
+// ScopedRun is one run: what it makes, in the order in which it is made, and undoes in the reverse order.
+class ScopedRun {
+ public:
+  ScopedRun(const ScopedOptions& options, netfilter::Cgroup cgroup, std::optional<NetworkPlan> network)
+      : options_(options), cgroup_(std::move(cgroup)), network_(std::move(network)) {}
+
+  int run(const GuestOptions& guest_options) {
+    auto keeper = Keeper::start([this](bool rules_touched) { undo_all(rules_touched); });
+    if (!keeper) {
+      undo_cgroup(cgroup_);
+      return fail(keeper.error());
+    }
+    exit_code_ = kExitOwnFailure;
+    if (const auto done = run_guest(guest_options, *keeper); !done) say(done.error());
+    if (network_) {
+      const auto back = host_.enter();
+      const std::string errors = back ? undo(*network_) : back.error();
+      if (!errors.empty()) say(errors);
+    }
+    undo_cgroup(cgroup_);
+    keeper->dismiss();
+    return exit_code_;
+  }
+
+ private:
+  using Outcome = std::expected<void, std::string>;
+
+  // undo_all is what the keeper does. A network namespace of ours ends with its processes, and its rules with it.
+  void undo_all(bool rules_touched) const {
+    (void)netfilter::kill_cgroup(cgroup_);
+    if (network_) {
+      if (const std::string errors = undo(*network_); !errors.empty()) say(errors);
+    } else if (rules_touched) {
+      undo_rules();
+    }
+    undo_cgroup(cgroup_);
+  }
+
+  // run_guest ends with the guest: its cgroup is empty then.
+  Outcome run_guest(const GuestOptions& guest_options, Keeper& keeper) {
+    if (network_) {
+      if (const Outcome done = enter_own_namespace(); !done) return done;  // The guest is born there.
+    }
+    auto guest = Guest::start(guest_options);
+    if (!guest) return std::unexpected(guest.error());
+    if (const Outcome entered = netfilter::enter(cgroup_, guest->pid()); !entered) return entered;
+    if (network_) {
+      if (const Outcome done = enter_own_namespace(); !done) return done;  // The gateway.
+      if (const Outcome joined = join(*network_, keeper.pid(), guest->pid()); !joined) return joined;
+    }
+    Attendant attendant(*guest, keeper, cgroup_);
+    bool attended = false;
+    Attended run;
+    run.verbose = options_.verbose;
+    if (network_) {
+      run.inside = {kGatewayInside};
+      run.resolv_conf = network_->resolv_conf;
+    } else {
+      run.cgroup = cgroup_.path;
+      run.first_queue = kFirstQueue;
+    }
+    run.before_rules = [&] { keeper.rules_touched(); };
+    run.attend = [&](int signal_fd) {
+      attended = true;
+      return attendant.attend(signal_fd);
+    };
+    DaemonOptions daemon = options_.daemon;
+    daemon.attended = &run;
+    const int code = run_daemon(daemon);
+    if (attended) exit_code_ = code;
+    return {};
+  }
+
+  const ScopedOptions& options_;
+  netfilter::Cgroup cgroup_;
+  std::optional<NetworkPlan> network_;
+  Namespace host_;
+  int exit_code_ = kExitOwnFailure;
+};
+
+}  // namespace
+
+int run_scoped(const ScopedOptions& options) {
+  if (::geteuid() != 0) return fail("a command can be put behind the firewall by root only; use sudo");
+  GuestOptions guest;
+  guest.command = options.command;
+  if (!options.user.empty()) {
+    const auto account = Account::find(options.user);
+    if (!account) return fail(account.error());
+    guest.account = *account;
+  }
+  std::optional<NetworkPlan> network;
+  if (options.own_network) {
+    auto plan = NetworkPlan::make(options.daemon.policy->dns());
+    if (!plan) return fail(plan.error());
+    guest.resolv_conf = plan->resolv_conf_path;
+    network = std::move(*plan);
+  }
+  auto cgroup = netfilter::make_cgroup("sallyport-run-" + std::to_string(::getpid()));
+  if (!cgroup) return fail(cgroup.error());
+  return ScopedRun(options, std::move(*cgroup), std::move(network)).run(guest);
+}
+
+}  // namespace sallyport::daemon

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Plaintext HTTP by method and path, each request of a connection, and WebSockets by Host."""
+
+import struct
+from urllib.parse import urlsplit
+
+from support import Suite, binary, expect, expect_equal, skip_unless_possible
+from support.daemon import allow
+from support.proxies import H2C_UPGRADE_PORT, WEBSOCKET_PORT, start_h2c_upgrade, start_websocket, websocket
+from support.servers import H2C_PORT
+from support.world import TCP, World, world
+
+PORTS = f"80, {H2C_PORT}, {H2C_UPGRADE_PORT}"
+RULES = (
+    allow("allowed.test", "http", PORTS, 'methods = ["GET", "HEAD"]\npaths = ["/api/", "re:/items/[0-9]+"]\n')
+    + allow("allowed.test", "http", PORTS, 'methods = ["POST"]\npaths = ["/form"]\n')
+    + allow("other.test", "http", PORTS)
+    + '[[rules]]\nto = ["other.test"]\nprotocols = ["http"]\nports = [' + PORTS + ']\naction = "deny"\npaths = ["/admin"]\n'
+    + allow("allowed.test", "http", str(WEBSOCKET_PORT))
+    + allow("other.test", "http", str(WEBSOCKET_PORT), 'websocket = "deny"\n')
+)
+
+
+def body(suite: Suite) -> None:
+    for mode in ("host", "gateway"):
+        with world(suite, mode, RULES, "web") as it:
+            it.servers.start_h2c()
+            start_websocket(it.bed)
+            start_h2c_upgrade(it.bed)
+            for family in (4, 6):
+                requests(suite, it, f"{mode} v{family}", family)
+                connections(suite, it, f"{mode} v{family}", family)
+                http2(suite, it, f"{mode} v{family}", family)
+                websockets(suite, it, f"{mode} v{family}", family)
+
+
+def expect_denied(it: World, family: int, reason: str, url: str, *arguments: str, name: str = "allowed.test") -> None:
+    mark = it.mark()
+    result = it.clients.curl(url, family, *arguments)
+    expect(result.code not in (0, None) and "vhost" not in result.out and result.seconds < 3, result.describe())
+    event = it.expect_event(mark, name=name, verdict="deny")
+    expect_equal(event["reason"], reason, str(event))
+    it.expect_nothing_arrived(mark, TCP, urlsplit(url).port or 80)
+
+
+def request(line: str, host: str = "allowed.test") -> bytes:
+    return f"{line} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+
+
+H2_OPEN = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+
+def h2_get(stream: int, path: str) -> bytes:
+    """h2_get returns a HEADERS frame whose fields are literals, so that a capture shows them (RFC 7541 §6.2.2)."""
+    fields = ((":method", "GET"), (":scheme", "http"), (":authority", "allowed.test"), (":path", path))
+    block = b"".join(bytes([0, len(name)]) + name.encode() + bytes([len(value)]) + value.encode() for name, value in fields)
+    return struct.pack(">I", len(block))[1:] + bytes([1, 5]) + struct.pack(">I", stream) + block
+
+
+def requests(suite: Suite, it: World, label: str, family: int) -> None:
+    with suite.case(f"{label}: curl gets what the rules have"):
+        for url, arguments in (("http://allowed.test/api/x?q=1", ()), ("http://allowed.test/items/17", ()),
+                               ("http://allowed.test/form", ("-d", "a=b")), ("http://other.test/anything", ("-X", "DELETE"))):
+            result = it.clients.curl(url, family, *arguments)
+            expect(result.out.startswith("vhost"), result.describe())
+    with suite.case(f"{label}: another method is refused, and no byte arrives"):
+        expect_denied(it, family, "method_not_allowed", "http://allowed.test/api/stolen", "-X", "PUT")
+        expect_denied(it, family, "path_not_allowed", "http://allowed.test/api/x", "-d", "stolen")
+    with suite.case(f"{label}: another path is refused, and no byte arrives"):
+        expect_denied(it, family, "path_not_allowed", "http://allowed.test/stolen")
+        expect_denied(it, family, "path_not_allowed", "http://allowed.test/items/17/stolen")
+        expect_denied(it, family, "path_not_allowed", "http://allowed.test/api/../stolen", "--path-as-is")
+    with suite.case(f"{label}: a denied path is denied however it is spelt"):
+        expect_denied(it, family, "rule_denies", "http://other.test/admin/stolen", name="other.test")
+        expect_denied(it, family, "rule_denies", "http://other.test/%61dmin/stolen", name="other.test")
+        for path in ("/x/..%2fadmin/stolen", "//admin/stolen", "/x/%2e%2e/admin/stolen", "/admin;x/stolen"):
+            expect_denied(it, family, "ambiguous", "http://other.test" + path, "--path-as-is", name="other.test")
+
+
+def connections(suite: Suite, it: World, label: str, family: int) -> None:
+    address = it.bed.server_address(family)
+    with suite.case(f"{label}: the second request of a connection has another path: it does not arrive"):
+        mark = it.mark()
+        answer = it.clients.raw(address, 80, request("GET /api/one"), then=[request("GET /stolen").hex()])
+        expect_equal(bytes.fromhex(answer["received"]).count(b"200 OK"), 1, str(answer))
+        expect(answer["error"] in ("ECONNRESET", "EPIPE"), str(answer))
+        it.expect_never(mark, b"stolen")
+        expect_equal(it.expect_event(mark, verdict="deny")["reason"], "path_not_allowed", "the event")
+    with suite.case(f"{label}: two requests that curl sends over one connection"):
+        result = it.clients.curl("http://allowed.test/api/one", family, "http://allowed.test/items/2", "-w", "%{num_connects} ")
+        expect_equal(result.out.count("vhost allowed.test"), 2, result.describe())
+        expect("0 " in result.out, result.describe())
+    with suite.case(f"{label}: pipelined requests, the second with another method: it does not arrive"):
+        mark = it.mark()
+        it.clients.raw(address, 80, request("GET /api/one") + request("DELETE /api/stolen"))
+        it.expect_never(mark, b"stolen")
+
+
+def http2(suite: Suite, it: World, label: str, family: int) -> None:
+    base = f"http://allowed.test:{H2C_PORT}"
+    with suite.case(f"{label}: HTTP/2 with prior knowledge goes by :method and :path"):
+        result = it.clients.curl(f"{base}/api/x", family, "--http2-prior-knowledge", "-w", "%{http_version}")
+        expect_equal(result.out.split(), ["vhost", "allowed.test", "2"], result.describe())
+        expect_denied(it, family, "path_not_allowed", f"{base}/stolen", "--http2-prior-knowledge")
+        expect_denied(it, family, "method_not_allowed", f"{base}/api/stolen", "--http2-prior-knowledge", "-X", "PUT")
+    with suite.case(f"{label}: the second stream of an HTTP/2 connection has another path: it does not arrive"):
+        mark = it.mark()
+        answer = it.clients.raw(it.bed.server_address(family), H2C_PORT, H2_OPEN + h2_get(1, "/api/x"), then=[h2_get(3, "/stolen").hex()])
+        expect(answer["error"] in ("ECONNRESET", "EPIPE"), str(answer))
+        it.expect_event(mark, verdict="deny", reason="path_not_allowed")
+        it.expect_never(mark, b"stolen")
+        expect(any(b"/api/x" in packet.payload for packet in it.capture.packets(mark[0])), "the first stream did not arrive")
+    upgraded = f"http://allowed.test:{H2C_UPGRADE_PORT}"
+    with suite.case(f"{label}: an upgrade to h2c, and the requests behind it"):
+        result = it.clients.curl(f"{upgraded}/api/x", family, "--http2", "-w", "%{http_version}")
+        expect_equal(result.out.split(), ["vhost", "allowed.test", "2"], result.describe())
+        expect_denied(it, family, "path_not_allowed", f"{upgraded}/stolen", "--http2")
+        mark = it.mark()
+        result = it.clients.curl(f"{upgraded}/api/x", family, f"{upgraded}/stolen", "--http2")
+        expect(result.out.count("vhost") == 1 and result.code != 0, result.describe())
+        it.expect_event(mark, verdict="deny", reason="path_not_allowed")
+
+
+def websockets(suite: Suite, it: World, label: str, family: int) -> None:
+    with suite.case(f"{label}: a WebSocket to a host whose rule allows it"):
+        mark = it.mark()
+        result = websocket(it.bed, f"ws://allowed.test:{WEBSOCKET_PORT}/chat", family, "one", "two" * 30_000)
+        expect_equal(result.out.split(), ["echo", "one", "echo", "two" * 30_000], result.describe()[:500])
+        expect_equal(it.expect_event(mark, name="allowed.test", verdict="allow")["protocol"], "http", "the event")
+    with suite.case(f"{label}: one to a host whose rule denies it does not get there"):
+        mark = it.mark()
+        result = websocket(it.bed, f"ws://other.test:{WEBSOCKET_PORT}/stolen", family, "one")
+        expect(result.code not in (0, None) and "echo" not in result.out, result.describe())
+        expect_equal(it.expect_event(mark, name="other.test", verdict="deny")["reason"], "upgrade_not_allowed", "the event")
+        it.expect_never(mark, b"stolen")
+    with suite.case(f"{label}: one to a host of no rule does not get there"):
+        mark = it.mark()
+        result = websocket(it.bed, f"ws://denied.test:{WEBSOCKET_PORT}/stolen", family, "one")
+        expect(result.code not in (0, None), result.describe())
+        it.expect_event(mark, name="denied.test", verdict="deny", reason="name_not_allowed")
+        it.expect_never(mark, b"stolen")
+
+
+if __name__ == "__main__":
+    skip_unless_possible(binary(), ("curl", "nginx", "nghttpx"))
+    Suite("http_rules", 200).main(body)
