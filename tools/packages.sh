@@ -16,6 +16,7 @@ RUN_PACKAGES=(iptables nftables iproute2)
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
   nginx-light dnsmasq-base openssh-server openssh-client bind9-dnsutils ngtcp2-client ngtcp2-server
+  python3-pyftpdlib lftp coturn python3-aiortc
   python3-aiosmtpd dovecot-imapd dovecot-pop3d vsftpd postgresql mariadb-server-core mariadb-client slapd ldap-utils prosody
   chromium tcpdump curl conntrack openssl util-linux procps python3 python3-dnspython
   iputils-ping
@@ -24,9 +25,10 @@ TEST_PACKAGES=(
   python3-qpid-proton wireguard-go wireguard-tools openvpn strongswan-charon strongswan-swanctl
   python3-websockets nghttp2-proxy tinyproxy microsocks dante-server netcat-openbsd
 )
-# What only tools/capture-pcaps needs besides: an FTP server, and a client for the time.
+# What only tools/capture-pcaps needs besides: a client for the time. No time server: each would take the place
+# of the machine's own.
 # shellcheck disable=SC2034
-CAPTURE_PACKAGES=(vsftpd ntpsec-ntpdig)
+CAPTURE_PACKAGES=(ntpsec-ntpdig)
 # To fuzz (tools/fuzz): libFuzzer and the sanitizers of clang, and llvm's coverage tools.
 # shellcheck disable=SC2034
 FUZZ_PACKAGES=(clang-16 libclang-rt-16-dev llvm-16)
@@ -74,6 +76,7 @@ install_packages() (
         slapd | unbound | mosquitto | redis-server | postgresql | openvpn)
           "${as_root[@]}" systemctl -q disable "$package.service" 2>/dev/null || true ;;
         vsftpd) "${as_root[@]}" systemctl -q disable vsftpd.service 2>/dev/null || true ;;
+        coturn) "${as_root[@]}" systemctl -q disable coturn.service 2>/dev/null || true ;;
         nghttp2-proxy) "${as_root[@]}" systemctl -q disable nghttpx.service 2>/dev/null || true ;;
         tinyproxy) "${as_root[@]}" systemctl -q disable tinyproxy.service 2>/dev/null || true ;;
         microsocks) "${as_root[@]}" systemctl -q disable microsocks.service 2>/dev/null || true ;;

@@ -149,6 +149,7 @@ class Daemon {
   Outcome open_workers(const netfilter::RulePlan& plan) {
     owners_.start(say);
     const auto budget = std::make_shared<engine::LookupBudget>(random_key());
+    const auto expectations = std::make_shared<engine::Expectations>(random_key());
     for (unsigned i = 0; i < queues_; ++i) {
       netfilter::WorkerOptions worker;
       worker.queue = static_cast<std::uint16_t>(plan.first_queue + i);
@@ -162,6 +163,7 @@ class Daemon {
       if (attended() == nullptr) worker.inspector.own_uid = ::geteuid();
       worker.inspector.on_miss = [this](const engine::BindingMiss& miss) { resolver_->request(miss); };
       worker.inspector.lookup_budget = budget;
+      worker.inspector.expectations = expectations;
       if (const auto owner_of = owners_.for_worker(); !owner_of) {
         return std::unexpected(owner_of.error());
       } else {

@@ -40,6 +40,10 @@ bool is_unicast(const IpAddress& address) {
 
 }  // namespace
 
+bool is_public_address(const IpAddress& address) {
+  return is_unicast(address.unmapped()) && is_public(address.unmapped());
+}
+
 bool may_bind(const IpAddress& address, const DomainName& name, const policy::Policy& policy) {
   const IpAddress plain = policy.plain(address);
   return is_unicast(plain) && (is_public(plain) || policy.may_be_private(name));

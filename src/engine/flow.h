@@ -15,10 +15,12 @@
 #include "sallyport/core/limits.h"
 #include "sallyport/core/protocol.h"
 #include "sallyport/engine/inspector.h"
+#include "sallyport/parsers/ftp.h"
 #include "sallyport/parsers/http1.h"
 #include "sallyport/parsers/http2.h"
 #include "sallyport/parsers/quic.h"
 #include "sallyport/parsers/ssh.h"
+#include "sallyport/parsers/stun.h"
 #include "sallyport/parsers/upgrade.h"
 #include "wait_shares.h"
 
@@ -103,6 +105,27 @@ struct UpgradeState {
   bool done = false;
 };
 
+// FtpState is what is due of an FTP server whose data ports are expected (judge_ftp.cc).
+struct FtpState {
+  std::uint8_t pending = 0;  // Commands without a reply, at most kFtpPipelineMax.
+  std::uint64_t verbs = 0;   // Theirs, four bits each, the oldest lowest.
+};
+
+// IcePhase is what a UDP flow is to ICE (ice.cc).
+enum class IcePhase : std::uint8_t {
+  kNone,
+  kServer,    // To a STUN or TURN server whose answers open the client's socket.
+  kChecking,  // To a peer that has not answered a check yet: nothing but checks leave.
+  kOpen,      // It has: DTLS and media may.
+};
+
+struct IceState {
+  static constexpr std::size_t kIds = 4;
+  IcePhase phase = IcePhase::kNone;
+  std::uint8_t next_id = 0;
+  std::array<std::array<std::uint8_t, parsers::kStunIdSize>, kIds> ids{};  // Of the client's last requests; zero: none.
+};
+
 // SocksPhase is whose turn it is between a client and a SOCKS proxy that rules let it ask.
 enum class SocksPhase : std::uint8_t {
   kUnread,
@@ -151,6 +174,9 @@ struct Flow {
   FlowVerdict verdict = FlowVerdict::kPending;
   Reason reason = Reason::kNotEvaluated;
   RuleId rule = kNoRule;
+  RuleId own_word_rule = kNoRule;          // policy::PolicyMatch::own_word and ice, of the match that allowed it.
+  RuleId ice_rule = kNoRule;
+  RuleId expected = kNoRule;               // It was announced: the rule of the flow that did (expected.cc).
   Protocol protocol = Protocol::kUnknown;  // For reports; the outermost one of a tunnel.
   Protocol stage = Protocol::kUnknown;     // What the bytes at the base of the client's stream are.
   bool stage_known = false;                // Detection is over for this stage.
@@ -176,6 +202,7 @@ struct Flow {
   bool syn_seen = false;
   bool midstream = false;
   bool greeting_wanted = false;            // A rule at this port is for a protocol whose server speaks first.
+  bool greeting_lost = false;              // There was no room for all of what it said before the client.
   bool server_must_confirm = false;        // It replaced a connection: its SYN-ACK must be seen before payload goes.
   bool closing = false;                    // FIN or RST was seen.
   bool client_base_known = false;
@@ -213,6 +240,7 @@ struct Flow {
   ProxyTarget* proxy = nullptr;            // What the server, a proxy, is asked for (judge_proxy.cc).
 
   SshState ssh;
+  FtpState ftp;
   SessionState session;
 
   // For details only: the client's stream from its beginning, and what was told of it.
@@ -226,6 +254,7 @@ struct Flow {
   std::uint8_t last_begin_size = 0;
   QuicState quic;
   DtlsState dtls;
+  IceState ice;
   IcmpState icmp;
 
   DnsPending::List questions;

@@ -36,7 +36,8 @@ Inspector::Impl::Impl(const InspectorOptions& options)
       bindings_(options.bindings != nullptr ? options.bindings : std::make_shared<NameBindings>(kBindings, options.hash_key)),
       http2_readers_(kHttp2ReadersPerWorker),
       proxy_targets_(kProxyTargetsPerWorker),
-      budget_(options.lookup_budget ? options.lookup_budget : std::make_shared<LookupBudget>(options.hash_key)) {
+      budget_(options.lookup_budget ? options.lookup_budget : std::make_shared<LookupBudget>(options.hash_key)),
+      expectations_(options.expectations ? options.expectations : std::make_shared<Expectations>(options.hash_key)) {
   releases.reserve(options.held_packets);
   events.reserve(kEventsPerCall);
   texts_.reserve(kTextsPerCall);
@@ -237,6 +238,7 @@ bool Inspector::Impl::judge_early(Flow& flow) {
   const policy::EarlyResult early = policy_->match_early(flow.scopes, flow.key.transport, flow.key.server.address,
                                                          flow.key.server.port, now_);
   flow.needs_binding = early.needs_binding;
+  if (take_expected_connection(flow, early)) return flow.state != FlowState::kUndecided;
   // A trusted resolver may be asked for the names of other rules. Over UDP the first packet is the question, which the
   // event should name.
   const bool by_default = early.match == policy::EarlyMatch::kDeny && early.rule == kNoRule;
@@ -304,7 +306,14 @@ bool Inspector::Impl::judge_claim(Flow& flow, Protocol protocol, const NameClaim
       return true;
     }
   }
+  if (match.action == policy::Action::kDeny && match.rule == kNoRule && !match.metadata && flow.expected != kNoRule) {
+    if (claim.ech && policy_->ech_of(flow.expected) == policy::Ech::kDeny) return deny_flow(flow, Reason::kEchDenied, flow.expected), false;
+    allow_flow(flow, Reason::kExpected, flow.expected);
+    return true;
+  }
   if (match.action == policy::Action::kAllow) {
+    flow.own_word_rule = match.own_word;
+    flow.ice_rule = match.ice;
     allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
     return true;
   }

@@ -223,6 +223,24 @@ class Inspector::Impl {
   void read_ssh_details(Flow& flow);
   void read_opaque(Flow& flow, Protocol protocol);
 
+  // expected.cc: flows that another one announced --------------------------------------------------------
+  static Expectations::Owner owner_of(const Flow& flow) { return {flow.scopes, flow.uid}; }
+  bool take_expected_connection(Flow& flow, const policy::EarlyResult& early);
+  // take_expected_peer judges the first datagram of a flow. True: it is decided.
+  bool take_expected_peer(Flow& flow, ByteSpan datagram);
+  bool may_be_expected_peer(const Flow& flow, ByteSpan datagram) const;
+  // judge_ftp.cc
+  static bool follows_ftp(const Flow& flow);
+  bool read_ftp_command(Flow& flow, ByteSpan line);
+  bool read_ftp_reply(Flow& flow, ByteSpan line);
+  bool expect_ftp_data(Flow& flow, const IpAddress& address, std::uint16_t port);
+  // ice.cc
+  void note_stun_request(Flow& flow, ByteSpan datagram);
+  void take_stun_answer(Flow& flow, ByteSpan datagram);
+  Decision ice_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  Decision ice_answer(Flow& flow, const parsers::IpPacket& ip);
+  Decision ice_check(Flow& flow, ByteSpan datagram);
+  Decision ice_dtls(Flow& flow, const Packet& packet, ByteSpan datagram);
   // judge_upgrade.cc: plaintext that TLS may begin in
   void read_session(Flow& flow);
   bool begin_session(Flow& flow);
@@ -310,6 +328,7 @@ class Inspector::Impl {
   std::array<std::uint8_t, parsers::kTlsScratchSize> scratch_{};
   std::uint64_t next_number_ = 0;
   const std::shared_ptr<LookupBudget> budget_;
+  const std::shared_ptr<Expectations> expectations_;
   std::vector<std::uint8_t> replacement_;
 
   // Of the current call.

@@ -36,6 +36,10 @@ bool Inspector::Impl::follows_session(const Flow& flow) {
 bool Inspector::Impl::begin_session(Flow& flow) {
   if (!judge(flow, flow.stage, {})) return false;
   flow.watch = true;
+  if (flow.greeting_lost) {
+    refuse(flow, Reason::kTooLong);
+    return false;
+  }
   // Where nobody waited for the greeting, it passed before the flow was watched: what is read begins behind it.
   if (!flow.greeting_wanted && flow.stage == Protocol::kSmtp) {
     windows_.release(flow.server);
@@ -57,6 +61,8 @@ void Inspector::Impl::read_session(Flow& flow) {
       flow.final_after = flow.client->base();
       return;
     }
+    const bool ftp = follows_ftp(flow);
+    if (ftp && flow.ftp.pending == kFtpPipelineMax) return;
     const parsers::UpgradeStep step = parsers::read_upgrade_client(session.read, stream);
     if (step.kind == StepKind::kNeedMore) return;
     if (const Reason reason = refusal_reason(step.kind); reason != Reason::kNotEvaluated) return refuse(flow, reason);
@@ -64,6 +70,7 @@ void Inspector::Impl::read_session(Flow& flow) {
       deny_flow(flow, Reason::kTlsRequired, flow.rule);
       return;
     }
+    if (ftp && step.kind == StepKind::kRead && !read_ftp_command(flow, stream.first(step.consumed))) return;
     flow.client->consume(step.consumed);
     flow.client->skip(step.skipped);
     if (step.kind == StepKind::kAgrees) return begin_session_tls(flow);
@@ -74,13 +81,20 @@ void Inspector::Impl::read_session(Flow& flow) {
 // read_session_server reads what is at hand of the server's stream. False: the flow is denied now.
 bool Inspector::Impl::read_session_server(Flow& flow) {
   while (flow.server != nullptr && follows_session(flow)) {
-    const parsers::UpgradeStep step = parsers::read_upgrade_server(flow.session.read, flow.server->contiguous());
+    const ByteSpan stream = flow.server->contiguous();
+    const parsers::UpgradeStep step = parsers::read_upgrade_server(flow.session.read, stream);
     if (step.kind == StepKind::kNeedMore) return true;
     if (const Reason reason = refusal_reason(step.kind); reason != Reason::kNotEvaluated) {
       refuse(flow, reason);
       return false;
     }
-    flow.server->skip(step.consumed + step.skipped);
+    if (follows_ftp(flow)) {
+      const bool ends = flow.session.read.reply_code == 0;  // The line is a reply's last one.
+      if (ends && !read_ftp_reply(flow, stream.first(step.consumed))) return false;
+      flow.server->consume(step.consumed);  // Another port in its place would be another permission.
+    } else {
+      flow.server->skip(step.consumed + step.skipped);
+    }
     if (step.kind == StepKind::kAgrees) begin_session_tls(flow);
     if (step.kind == StepKind::kEnds) end_session(flow);
   }

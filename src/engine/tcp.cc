@@ -313,8 +313,9 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
   if (ip.tcp.syn) {
     // Where the server's bytes count, where they begin is said once, as the client has it; and they begin behind it.
     const bool moves = flow.server_base_known && flow.server_base != ip.tcp.sequence + 1;
-    if (flow.ssh.server_wanted && (moves || !ip.tcp.ack)) return {.reason = Reason::kStaleSegment};
-    if (flow.ssh.server_wanted && !ip.payload.empty()) return {.reason = Reason::kPayloadNotExpected};
+    const bool server_counts = flow.ssh.server_wanted || flow.greeting_wanted;
+    if (server_counts && (moves || !ip.tcp.ack)) return {.reason = Reason::kStaleSegment};
+    if (server_counts && !ip.payload.empty()) return {.reason = Reason::kPayloadNotExpected};
     flow.server_base_known = true;
     flow.server_base = ip.tcp.sequence + 1;
     if (flow.server_must_confirm && ip.tcp.ack && ip.tcp.acknowledgment == flow.client_base) {
@@ -340,12 +341,12 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
   return pass(flow, Reason::kReply);
 }
 
-// reset_client answers for a packet of the server on which an SSH flow is denied: it goes on as a RST. The client waits
+// reset_client answers for a packet of the server on which an SSH or FTP flow is denied: it goes on as a RST. The client waits
 // for this answer and sends nothing that a refusal could come back for; and it must not see the wrong host key, which
 // it might take for the host's from then on.
 Decision Inspector::Impl::reset_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   const bool silent = policy_->refuse_of(flow.rule) == policy::Refuse::kDrop;
-  if (flow.stage != Protocol::kSsh || flow.key.tunnel != 0 || silent || observing() || ip.truncated) return refusal_of(flow);
+  if ((flow.stage != Protocol::kSsh && flow.stage != Protocol::kFtp) || flow.key.tunnel != 0 || silent || observing() || ip.truncated) return refusal_of(flow);
   constexpr std::size_t kFlagsOffset = 13;  // RFC 9293 §3.1
   constexpr std::uint8_t kRstAck = 0x14;
   const std::span<std::uint8_t> copy = copy_packet(packet);
@@ -368,8 +369,8 @@ void Inspector::Impl::read_acknowledgement(Flow& flow, const parsers::IpPacket& 
 }
 
 bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip) {
-  const bool counts = awaits_ssh_server(flow);
   const bool greeting = awaits_greeting(flow);
+  const bool counts = greeting || awaits_ssh_server(flow);
   // Answers are not for details: what comes before a question was let through is not read where there are none, either.
   const bool details = options_.read_details && flow.stage != Protocol::kDns;
   const bool session = follows_session(flow);
@@ -402,10 +403,11 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
     case Protocol::kDns: read_dns_server(flow); break;
     default: break;
   }
-  if (greeting) read_greeting(flow);
-  read_details(flow);
   const bool whole = result.put == StreamWindow::Put::kOk &&
                      result.stored_end == static_cast<std::uint64_t>(offset) + ip.payload.size();
+  flow.greeting_lost |= greeting && !whole;
+  if (greeting) read_greeting(flow);
+  read_details(flow);
   return whole || !counts || !flow.stage_known || !awaits_ssh_server(flow) || flow.ssh.phase == SshPhase::kDone;
 }
 

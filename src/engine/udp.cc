@@ -43,6 +43,10 @@ Decision Inspector::Impl::udp(const Packet& packet, const parsers::IpPacket& ip)
   FlowKey key{Transport::kUdp, ip.ip_protocol, source, {ip.destination, ip.destination_port}, inside_.id};
   Flow* flow = table_.find(key);
   if (flow != nullptr && is_misplaced(*flow, packet)) return {.reason = Reason::kReplyMisplaced};
+  if (flow != nullptr && flow->key.client == source && may_be_expected_peer(*flow, ip.payload)) {
+    close_flow(*flow);  // It was denied before its socket was opened.
+    flow = nullptr;
+  }
   if (flow == nullptr) {
     if (packet.origin == Origin::kReply) return {.reason = Reason::kReplyWithoutFlow};
     if (!client_is_source(packet, ip)) key = key.reversed();
@@ -74,6 +78,8 @@ Decision Inspector::Impl::udp(const Packet& packet, const parsers::IpPacket& ip)
 Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   ++flow.datagrams;
   if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
+  if (flow.datagrams == 1 && take_expected_peer(flow, ip.payload) && flow.state == FlowState::kDenied) return refusal_of(flow);
+  if (flow.ice.phase == IcePhase::kChecking || flow.ice.phase == IcePhase::kOpen) return ice_datagram(flow, packet, ip);
   if (flow.datagrams == 1) {
     flow.asked_again = policy_->denies_datagrams_at(flow.scopes, flow.key.server.address, flow.key.server.port, now_);
     if (judge_early(flow)) {
@@ -113,6 +119,7 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
       return refusal_of(flow);
     }
     flow.watch = true;
+    if (flow.stage == Protocol::kStun && flow.ice_rule != kNoRule) flow.ice.phase = IcePhase::kServer;
   }
   if (denies_datagram(flow, protocol)) return refusal_of(flow);
   return opaque_datagram(flow, packet, ip);
@@ -126,6 +133,10 @@ Decision Inspector::Impl::opaque_datagram(Flow& flow, const Packet& packet, cons
     note_datagram(flow, ip.payload);
     return pass(flow, flow.reason);
   }
+  if (flow.ice.phase == IcePhase::kServer) {  // It stays here: each answer prolongs what it opened.
+    note_stun_request(flow, ip.payload);
+    return pass(flow, flow.reason);
+  }
   const bool asks_again = flow.asked_again && !flow.by_address;
   if (flow.state == FlowState::kJudged && flow.datagrams >= kDatagramsWithoutAnswer && !asks_again) become_final(flow);
   return pass(flow, flow.reason);
@@ -134,6 +145,11 @@ Decision Inspector::Impl::opaque_datagram(Flow& flow, const Packet& packet, cons
 Decision Inspector::Impl::udp_from_server(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   if (flow.carries != Protocol::kUnknown && flow.state == FlowState::kJudged && is_opaque(flow)) {
     return look_inside(flow, packet, ip);
+  }
+  if (flow.ice.phase == IcePhase::kChecking || flow.ice.phase == IcePhase::kOpen) return ice_answer(flow, ip);
+  if (flow.ice.phase == IcePhase::kServer && flow.state == FlowState::kJudged) {
+    take_stun_answer(flow, ip.payload);
+    return pass(flow, Reason::kReply);
   }
   if (flow.answers_read) {
     if (!ip.truncated) (void)take_answer(flow, ip.payload);

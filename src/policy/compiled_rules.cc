@@ -106,6 +106,8 @@ struct Findings {
   RuleId nearest = kNoRule;
   RuleId unbound = kNoRule;
   RuleId other_host_key = kNoRule;
+  RuleId own_word = kNoRule;
+  RuleId ice = kNoRule;
   RuleId ambiguous_deny = kNoRule;  // Denies some paths, and which one the request has cannot be told.
   RuleId other_request = kNoRule;   // Allows other requests.
   RequestFit request_fit = RequestFit::kMethod;
@@ -128,6 +130,7 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
                                   (upgraded ? protocols_of_flow(query.transport, query.upgraded_from) : RuleProtocols{0});
   const RuleProtocols claiming = query.by_claim_alone ? kNamedProtocols | kUpgradeProtocols : kNamedProtocols;
   const auto by_name = static_cast<RuleProtocols>(query.claimed ? protocols : protocols & ~claiming);
+  const auto own_word = static_cast<RuleProtocols>(protocols & ~kTransportProtocols);
   const bool metadata = is_metadata_address(plain(query.destination));
   Findings found;
   const auto consider = [&](RuleId id, bool named) {
@@ -160,6 +163,9 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
     }
     *place = first_of(*place, id);
     found.allowed_by_name |= named && place == &found.allow;
+    if (place != &found.allow || !matches_at(rule, own_word, query.port)) return;
+    found.own_word = first_of(found.own_word, id);
+    if (rule.ice) found.ice = first_of(found.ice, id);
   };
   if (query.name != nullptr && !query.name->empty()) visit_name(query.name->text(), [&](RuleId id) { consider(id, true); });
   if (query.no_address) {
@@ -179,6 +185,8 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
     result.action = Action::kAllow;
     result.rule = found.allow != kNoRule ? found.allow : on_condition;
     result.by_name = found.allowed_by_name;
+    result.own_word = found.own_word;
+    result.ice = found.ice;
     result.needs_host_key = conditional && found.pinned != kNoRule;
     result.needs_tls = conditional && found.wants_tls != kNoRule;
   } else {
@@ -219,10 +227,10 @@ EarlyResult CompiledRules::match_early(ScopeSet flow_scopes, Transport transport
   const bool default_allows = defaults.action == Action::kAllow && !metadata;
   if (deny != kNoRule) return {EarlyMatch::kDeny, deny};
   // Under a default that denies, bytes that match no rule are denied.
-  if (!could_allow && !strict_could_allow && !default_allows) return {EarlyMatch::kDeny, kNoRule, false, metadata};
+  if (!could_allow && !strict_could_allow && !default_allows) return {EarlyMatch::kDeny, kNoRule, false, could_deny, metadata};
   if (!could_deny && allow != kNoRule) return {EarlyMatch::kAllow, allow};
   if (!could_deny && default_allows) return {EarlyMatch::kAllow, kNoRule};
-  return {EarlyMatch::kUndecided, kNoRule, !could_allow && !default_allows};
+  return {EarlyMatch::kUndecided, kNoRule, !could_allow && !default_allows, could_deny};
 }
 
 bool CompiledRules::denies_datagrams_at(ScopeSet flow_scopes, const IpAddress& destination, std::uint16_t port,

@@ -60,6 +60,7 @@ std::uint64_t hash_of(const RuleTerms& terms, const RuleInfo& info, std::uint64_
   hash = stable_hash(info.refuse ? 1 + static_cast<std::uint64_t>(*info.refuse) : 0, hash);
   hash = stable_hash(info.ech ? 1 + static_cast<std::uint64_t>(*info.ech) : 0, hash);
   hash = stable_hash(static_cast<std::uint64_t>(terms.bind), hash);
+  if (terms.ice) hash = stable_hash(std::uint64_t{1}, hash);
   if (terms.starttls != Starttls::kAllow) hash = stable_hash(static_cast<std::uint64_t>(terms.starttls), hash);
   if (terms.ip != nullptr) hash = stable_hash(terms.ip->hash(), hash);
   hash = stable_hash(terms.host_keys != nullptr ? terms.host_keys->hash() : 0, hash);

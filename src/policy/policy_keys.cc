@@ -64,7 +64,7 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"rules", "websocket", "\"allow\" or \"deny\"", "\"allow\""},
     {"rules", "proxy", "true or false", "false"},
     {"rules", "starttls", "\"allow\" or \"require\"", "\"allow\""},
-    {"rules", "ice", "", "", kLater},
+    {"rules", "ice", "\"deny\" or \"allow\"", "\"deny\""},
     {"rules", "resolve", "", "", kLater},
     {"rules", "icmp_types", "type, number, or list of them", "[\"echo-request\"]"},
     {"rules", "icmp_payload", "integer", "56"},

@@ -21,7 +21,7 @@ bool same_requests(const RuleTerms& a, const RuleTerms& b) {
 bool same_terms(const RuleTerms& a, const RuleTerms& b) {
   return a.action == b.action && a.protocols == b.protocols && a.ports == b.ports && a.scopes == b.scopes &&
          a.expires == b.expires && a.bind == b.bind && a.starttls == b.starttls && (a.ip == b.ip || (a.ip && b.ip && *a.ip == *b.ip)) &&
-         a.proxy == b.proxy && same_requests(a, b) &&
+         a.proxy == b.proxy && a.ice == b.ice && same_requests(a, b) &&
          (a.host_keys == b.host_keys || (a.host_keys && b.host_keys && *a.host_keys == *b.host_keys));
 }
 

@@ -103,8 +103,8 @@ constexpr RuleProtocols bit_of_word(std::string_view word) {
   return bits_of_words([word](const RuleWord& known) { return known.word == word; });
 }
 inline constexpr RuleProtocols kTcpBit = bit_of_word("tcp"), kUdpBit = bit_of_word("udp"), kSshBit = bit_of_word("ssh"),
-                               kDnsBit = bit_of_word("dns"), kIcmpBit = bit_of_word("icmp"), kIpProtoBit = bit_of_word("ip-proto"),
-                               kTlsBit = bit_of_word("tls");
+                               kDnsBit = bit_of_word("dns"), kTlsBit = bit_of_word("tls"), kStunBit = bit_of_word("stun"),
+                               kIcmpBit = bit_of_word("icmp"), kIpProtoBit = bit_of_word("ip-proto");
 inline constexpr RuleProtocols kHelloProtocols = bit_of_word("tls") | bit_of_word("quic") | bit_of_word("dtls");
 inline constexpr RuleProtocols kNamedProtocols = bits_of_words([](const RuleWord& word) { return word.carries_name; });
 inline constexpr RuleProtocols kGreetingProtocols = bits_of_words([](const RuleWord& word) { return word.server_greets; });
@@ -188,6 +188,7 @@ struct PortRange {
 };
 
 inline constexpr std::array<std::string_view, 3> kEchWords = {"strip", "deny", "allow"};   // In the order of Ech.
+inline constexpr std::array<std::string_view, 2> kIceWords = {"deny", "allow"};
 inline constexpr std::array<std::string_view, 2> kStarttlsWords = {"allow", "require"};  // In the order of Starttls.
 inline constexpr std::array<std::string_view, 2> kBindWords = {"strict", "any"};  // In the order of Bind.
 
@@ -217,6 +218,7 @@ struct RuleTerms {
   Timestamp expires = kNever;
   Bind bind = Bind::kStrict;                   // Of the names among its targets.
   std::shared_ptr<const HostKeys> host_keys;  // Null: any key.
+  bool ice = false;                            // Sockets that a STUN server answered may go on to peers.
   std::shared_ptr<const HttpTerms> http;      // Null: every request.
   bool proxy = false;  // The targets are proxies: it lets them be asked, for what other rules allow.
   Starttls starttls = Starttls::kAllow;

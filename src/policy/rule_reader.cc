@@ -116,6 +116,7 @@ void RuleReader::read_rule(Frame& frame) {
   read_expiry(frame);
   read_binding(frame);
   read_ech(frame);
+  read_ice(frame);
   read_http_terms(frame);
   read_proxy(frame);
   if (!frame.failed) check_combination(frame);
@@ -345,6 +346,21 @@ void RuleReader::read_ech(Frame& frame) {
     frame.error(entry->value.position, "ech", "only hellos of tls, quic and dtls carry it; leave \"ech\" out");
   }
   frame.draft.info.ech = static_cast<Ech>(*index);
+}
+
+void RuleReader::read_ice(Frame& frame) {
+  const auto* entry = frame.table.find("ice");
+  if (entry == nullptr) return;
+  RuleTerms& terms = frame.draft.terms;
+  const auto index = frame.reader.word(entry->value, frame.path("ice"), kIceWords);
+  frame.failed |= !index;
+  if (!index) return;
+  if (terms.action == Action::kDeny) {
+    frame.error(entry->value.position, "ice", "a deny rule opens nothing; leave \"ice\" out");
+  } else if ((terms.protocols & kStunBit) == 0) {
+    frame.error(entry->value.position, "ice", "peers are found with the help of a STUN or TURN server: the rule needs the protocol \"stun\"");
+  }
+  terms.ice = *index == 1;
 }
 
 void RuleReader::read_host_keys(Frame& frame) {

@@ -48,6 +48,7 @@ class RuleReader {
   void read_expiry(Frame& frame);
   void read_binding(Frame& frame);
   void read_ech(Frame& frame);
+  void read_ice(Frame& frame);
   void read_host_keys(Frame& frame);
   // http_reader.cc
   void read_http_terms(Frame& frame);

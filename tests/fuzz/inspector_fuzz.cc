@@ -48,6 +48,12 @@ action = "deny"
 to = ["192.0.2.0/24"]
 protocols = ["tcp", "udp"]
 ports = ["7000-7999"]
+[[rules]]
+name = "what they announce is expected"
+to = ["10.91.9.2", "fd91:0:0:9::2"]
+protocols = ["ftp", "stun"]
+ports = [21, 2104, 2106, 2131, 3474, 3476]
+ice = "allow"
 )";
 
 // Names only at their addresses, SSH host keys, a scope with resolvers of its own, keys taken out of answers.

@@ -7,6 +7,7 @@ expectation and README of a case are written by hand and stay.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import struct
@@ -20,13 +21,14 @@ from typing import Callable
 from capture_ip import CLIENT_SIDE, DNS_ARGUMENTS, IP_CASES
 from support import Capture, Servers, Testbed, skip_unless_possible
 from support.clients import Clients, http3_worked
+from support.ftp_servers import FtpServers
 from support.hello import client_hello, quic_hello
 from support.proc import must
 from support.proxies import HTTP_PROXY_PORT, SOCKS5_PASSWORD_PORT, SOCKS5_PORT, SSH_SOCKS_PORT, start_http_proxy, start_socks
 from support.quic_initial import V1, V2, hello_datagrams
 from support import service_cases
 from support.service_cases import SERVICE_CASES
-from support.servers import DTLS_COOKIE_PORT, DTLS_PORT, GREETER_PORTS, H2C_PORT
+from support.servers import DTLS_COOKIE_PORT, DTLS_PORT, GREETER_PORTS, H2C_PORT, SINK_PORT
 from test_chromium import https_record
 from test_dns import query
 from test_starttls import TALKS, s_client
@@ -185,6 +187,44 @@ class Lab:
         if result.code != 0:
             raise RuntimeError(result.describe())
 
+    def serve_ftp(self, family: int, liar: str | None = None) -> int:
+        """serve_ftp starts pyftpdlib, or a server that lies, and returns its port."""
+        ftp = FtpServers(self.servers)
+        port = 2131 if liar else 2100 + family
+        if liar:
+            ftp.start_liar(port, liar)
+        else:
+            ftp.start_pyftpd(port, family)
+        return port
+
+    def get_file(self, family: int) -> None:
+        """curl gets a file; then somebody knocks at a port of the same server that it has not announced."""
+        result = self.clients.curl(f"ftp://allowed.test:{self.serve_ftp(family)}/file", family, *(["--disable-epsv"] if family == 4 else []))
+        if result.code != 0:
+            raise RuntimeError(result.describe())
+        self.raw(SINK_PORT, b"secret", family=family)
+
+    def ask_liar(self, kind: str) -> None:
+        self.raw(self.serve_ftp(4, kind), b"USER anonymous\r\n", then=[b"PASS me\r\n".hex(), b"PASV\r\n".hex(), b"NOOP\r\n".hex()])
+
+    def bounce(self) -> None:
+        self.raw(self.serve_ftp(4), b"USER anonymous\r\n", then=[b"PASS me@\r\n".hex(), b"PORT 10,91,9,3,35,40\r\n".hex()])
+
+    def ice(self, family: int, stun: bool) -> None:
+        """ice sends a check and media to a peer, behind a question to coturn or without one."""
+        server, peer = (self.bed.server_address(family, index) for index in (0, 1))
+        port = 3470 + family
+        self.bed.spawn("server", "turnserver", ["turnserver", "-S", "-n", "-p", str(port), "-L", server, "--no-cli", "--no-tls", "--no-dtls", "--log-file", "stdout",
+                                                "--pidfile", f"{self.bed.scratch}/turn.pid", "--userdb", f"{self.bed.scratch}/turn.db"])
+        self.bed.wait_listening("server", "udp", port)
+        support = Path(__file__).with_name("support")
+        peer_port = 50_000 + family + 10 * stun
+        self.bed.spawn("server", "ice-peer", [sys.executable, str(support / "ice_peer.py"), str(peer_port)])
+        self.bed.wait_listening("server", "udp", peer_port)
+        steps = [["check", peer, peer_port], ["send", peer, peer_port, "80600001" + "00000002" + "12345678" + "5a" * 160]]
+        request = {"family": family, "port": 41_000 + family + 10 * stun, "steps": ([["ask", server, port]] if stun else []) + steps}
+        self.bed.run("client", [sys.executable, str(support / "ice_probe.py")], 10, stdin=json.dumps(request).encode() + b"\n")
+
     def ssh_to(self, *indices: int) -> None:
         for index in indices:
             self.clients.ssh(self.bed.server_address(4, index))
@@ -336,6 +376,13 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "imap-starttls": (lambda lab: lab.starttls("imap", "allowed.test"), "tcp port 143"),
     "pop3-stls": (lambda lab: lab.starttls("pop3", "allowed.test"), "tcp port 110"),
     "ftp-auth-tls": (lambda lab: lab.curl("ftp://allowed.test/", "--ssl-reqd", "-I", "-m", "3"), "tcp port 21"),
+    "ftp-passive": (lambda lab: lab.get_file(4), "tcp"),
+    "ipv6-ftp-extended-passive": (lambda lab: lab.get_file(6), "tcp"),
+    "ftp-other-address": (lambda lab: lab.ask_liar("other"), "tcp"),
+    "ftp-bounce": (lambda lab: lab.bounce(), "tcp"),
+    "webrtc-peer": (lambda lab: lab.ice(4, True), "udp port 3474 or udp port 50014"),
+    "webrtc-peer-without-stun": (lambda lab: lab.ice(4, False), "udp port 50004"),
+    "ipv6-webrtc-peer": (lambda lab: lab.ice(6, True), "udp port 3476 or udp port 50016"),
     "mqtt-denied": (lambda lab: lab.curl("mqtt://allowed.test/topic", "-d", "text", "-m", "2"), "tcp port 1883"),
     "postgresql-tls-request": (lambda lab: lab.starttls("postgres", "allowed.test"), "tcp port 5432"),
     "socks5-denied": (lambda lab: lab.curl("http://denied.test/", "--socks5-hostname", "allowed.test:1080", "-m", "3"), "tcp port 1080"),

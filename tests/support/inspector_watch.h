@@ -3,7 +3,8 @@
 // - a held packet is answered for exactly once, in the end always, and nothing else is;
 // - the client's payload leaves only in a flow that an allow rule allows at that moment (of an SSH flow: its own part of
 //   the beginning, while the server's is awaited; to a proxy: the allowed request, and what SOCKS says before it), in a tunnel too;
-// - nothing of a denied flow passes but a reset instead of an SSH server's bytes, answers to DNS questions that were
+// - only a rule named "what they announce is expected" lets a flow of another rule's kind begin;
+// - nothing of a denied flow passes but a reset instead of an SSH or FTP server's bytes, answers to DNS questions that were
 //   allowed, and what a QUIC server says to a version that is not read;
 // - a rule whose name begins with "strict" allows a flow only at an address that is bound, by name if the flow has one;
 // - the inspector binds only by what a trusted resolver answers, outside of tunnels;
@@ -186,9 +187,10 @@ class InspectorWatch {
       return;
     }
     const policy::RuleInfo& rule = policy_->rules().at(event.rule);
-    check(rule.action == policy::Action::kAllow && event.reason == Reason::kRuleAllows);
+    const bool expected = event.reason == Reason::kExpected && rule.name == "what they announce is expected";
+    check(rule.action == policy::Action::kAllow && (expected || event.reason == Reason::kRuleAllows));
     check(rule.name != "proxies");
-    if (proxied || !rule.name.starts_with("strict")) return;
+    if (expected || proxied || !rule.name.starts_with("strict")) return;
     if (event.protocol == Protocol::kDns && trusts(event.scopes, event.key.server.address)) return;  // Its names may be asked for.
     const IpAddress address = policy_->plain(event.key.server.address);
     const policy::View view = policy_->view_of(event.scopes);
@@ -292,7 +294,8 @@ class InspectorWatch {
       check(decision.reason == Reason::kAwaitingServer);
     }
     if (flow == nullptr || flow->verdict != engine::FlowVerdict::kDeny) return;
-    const bool reset = !inside && !inspector_.replacement().empty() && flow->protocol == Protocol::kSsh;
+    const bool can_be_reset = flow->protocol == Protocol::kSsh || flow->protocol == Protocol::kFtp;
+    const bool reset = !inside && !inspector_.replacement().empty() && can_be_reset;
     const bool answer = flow->protocol == Protocol::kDns && flow->transport == Transport::kUdp && flow->questions >= 0;
     // Neither a version that is not read nor a refused question condemns a socket: another may follow.
     const bool negotiation = flow->quic && (flow->reason == Reason::kUnsupportedVersion || flow->protocol == Protocol::kDns);

@@ -91,6 +91,16 @@ inline constexpr std::uint32_t kIcmpSequenceStep = 1'024;
 // --- SSH -------------------------------------------------------------------------------------------
 inline constexpr std::size_t kSshIdentificationMax = 255;  // RFC 4253 §4.2, CR LF included.
 
+// --- Expected flows --------------------------------------------------------------------------------
+inline constexpr std::size_t kFtpPipelineMax = 16;   // Commands without a reply; further ones are held.
+inline constexpr Duration kFtpDataTime = std::chrono::seconds(30);    // From the announcement to the connection.
+inline constexpr Duration kIceSocketTime = std::chrono::seconds(60);  // From the STUN server's last answer to the peer.
+inline constexpr std::size_t kIcePeersPerSocket = 16;                 // Within kIceSocketTime.
+inline constexpr std::size_t kIceCheckMax = 548;     // Octets of a check, RFC 8489 §6.1: what passes where the MTU is not known.
+inline constexpr std::uint32_t kIceChecksMax = 256;  // Datagrams to a peer that has not answered; browsers send five a second.
+inline constexpr std::size_t kExpectationsPerClient = 64;  // Of one address and user; announced and not used yet, or open sockets.
+inline constexpr std::size_t kExpectationSets = 256;       // Of all workers, 64 each: 0.8 MB.
+
 // --- Upgrades to TLS -------------------------------------------------------------------------------
 inline constexpr std::size_t kUpgradeLineMax = 12'288;  // RFC 4954 §4: of a SASL exchange; commands have 512.
 inline constexpr std::uint16_t kUpgradeUnansweredMax = 4'096;  // Commands sent ahead of their answers (RFC 2920).

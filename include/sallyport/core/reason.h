@@ -22,6 +22,7 @@ enum class Reason : std::uint8_t {
   kFlowAllowed,
   kReply,
   kTunnelControl,
+  kExpected,
   // The policy says no.
   kRuleDenies,
   kNameNotAllowed,
@@ -42,6 +43,8 @@ enum class Reason : std::uint8_t {
   kQuicDenied,
   kLookupBudget,
   kQueryNotPlain,
+  kFtpOtherAddress,
+  kIcePeerNotConfirmed,
   kFlowDenied,
   // The bytes are not acceptable.
   kMalformed,
@@ -76,6 +79,7 @@ enum class Reason : std::uint8_t {
   kHoldLimit,
   kWaitLimit,
   kStreamLimit,
+  kIcePeerLimit,
   kFlowTableFull,
 };
 inline constexpr std::size_t kReasonCount = static_cast<std::size_t>(Reason::kFlowTableFull) + 1;
@@ -97,6 +101,7 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"flow_allowed", "the flow was allowed earlier"},
     {"reply", "a packet of the server's direction"},
     {"tunnel_control", "what the ends of a tunnel find each other with: ARP, neighbour discovery, a Teredo bubble"},
+    {"expected", "a flow that an allowed one announced: an FTP data connection, or a peer of an ICE socket"},
     {"rule_denies", "a deny rule matches"},
     {"name_not_allowed", "no rule allows this name with this protocol and port"},
     {"address_not_allowed", "no rule allows this address and port"},
@@ -116,6 +121,8 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"quic_denied", "the policy denies QUIC, so that clients use TCP"},
     {"lookup_budget", "too many distinct names below a wildcard were asked for"},
     {"query_not_plain", "a DNS query with a type, class or option that no resolver library needs"},
+    {"ftp_other_address", "an FTP data connection to another host than the two of the control connection, or to a system port"},
+    {"ice_peer_not_confirmed", "something else than an ICE check for a peer that has answered none yet"},
     {"flow_denied", "the flow was denied earlier"},
     {"malformed", "the message breaks its standard"},
     {"ambiguous", "two readers could read the message differently"},
@@ -147,6 +154,7 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"hold_limit", "too many packets are held"},
     {"wait_limit", "too many flows of this client, or of all, wait for their address to be looked up"},
     {"stream_limit", "too many undecided streams or too many gaps in one"},
+    {"ice_peer_limit", "too many peers of one ICE socket, or checks to one that does not answer"},
     {"flow_table_full", "too many flows"},
 }};
 

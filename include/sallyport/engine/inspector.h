@@ -17,6 +17,7 @@
 #include "sallyport/core/limits.h"
 #include "sallyport/core/packet.h"
 #include "sallyport/core/time.h"
+#include "sallyport/engine/expectations.h"
 #include "sallyport/engine/lookup_budget.h"
 #include "sallyport/engine/name_bindings.h"
 #include "sallyport/engine/resolvers.h"
@@ -63,6 +64,8 @@ struct InspectorOptions {
   std::optional<std::uint32_t> own_uid;
   // Distinct names below wildcards, counted for all workers together. Absent: the inspector counts its own.
   std::shared_ptr<LookupBudget> lookup_budget;
+  // What flows announce for others, of all workers together. Absent: the inspector has its own.
+  std::shared_ptr<Expectations> expectations;
   // Called when a flow begins to wait because its address belongs to no name that its port's rules have: the owner may
   // look these names up again and bind. Called once for each kind of wait that the flow has (SYN, first datagrams,
   // claimed name), on the worker's thread; must not block. Absent: such flows are denied at once, as nothing could come.

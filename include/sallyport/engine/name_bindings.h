@@ -44,6 +44,8 @@ struct BindingRef {
 // may_bind tells whether an answer may give `name` this address: a public unicast one, or any unicast one that the policy
 // lets be private for the name. What embeds an IPv4 address (RFC 6052, RFC 3056) counts as that.
 bool may_bind(const IpAddress& address, const DomainName& name, const policy::Policy& policy);
+// is_public_address tells a globally reachable unicast address, what embeds an IPv4 address (RFC 6052, RFC 3056) counting as that.
+bool is_public_address(const IpAddress& address);
 // binding_life returns how long a record with this TTL in seconds binds: clamped, and the policy's grace behind it.
 Duration binding_life(std::uint32_t ttl, const policy::Policy& policy);
 

@@ -161,6 +161,9 @@ struct PolicyMatch {
   bool metadata = false;
   // Allowed, and some rule that allows has the name.
   bool by_name = false;
+  // When allowed: the first rule that allows by the protocol's own word, and the first of those with ice = "allow".
+  RuleId own_word = kNoRule;
+  RuleId ice = kNoRule;
 };
 
 // EarlyMatch is what the policy can say of a flow before any byte of it is seen.
@@ -175,6 +178,8 @@ struct EarlyResult {
   // Undecided, and only strict rules for names can allow it: the address must belong to a name that names_cover, or, for
   // rules for dns, be a trusted resolver (the caller knows; names_cover leaves such rules out).
   bool needs_binding = false;
+  // Some deny rule could match, depending on the protocol or the name.
+  bool could_deny = false;
   bool metadata = false;  // PolicyMatch::metadata
 };
 

@@ -121,6 +121,10 @@ http {{ access_log off; default_type text/plain;{temporary}
         address = self.bed.server_address(family, index)
         self._start_dtls(f"-{family} -accept " + (f"[{address}]:{port}" if family == 6 else f"{address}:{port}"), port)
 
+    def start_dtls_at_loopback(self, port: int) -> None:
+        """start_dtls_at_loopback starts one that others reach only by what hands it on (ice_peer.py)."""
+        self._start_dtls(f"-4 -accept 127.0.0.1:{port}", port)
+
     def _start_dtls(self, where: str, port: int) -> None:
         command = f"openssl s_server {where} -dtls1_2 -quiet -cert {self.cert} -key {self.key}"
         # It ends at the end of its standard input, so it gets one that stays open.
