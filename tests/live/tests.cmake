@@ -1,5 +1,5 @@
 # Live tests need root, real servers and a kernel with NFQUEUE; without them they say SKIPPED and exit with 77. Each has
-# namespaces of its own and mostly waits, so two may run at once; ALONE is for those that look at times or rates.
+# namespaces of its own and mostly waits, so three may run at once; ALONE is for those that look at times or rates.
 find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
 
 function(sallyport_live name timeout)
