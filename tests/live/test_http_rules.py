@@ -81,7 +81,7 @@ def connections(suite: Suite, it: World, label: str, family: int) -> None:
     address = it.bed.server_address(family)
     with suite.case(f"{label}: the second request of a connection has another path: it does not arrive"):
         mark = it.mark()
-        answer = it.clients.raw(address, 80, request("GET /api/one"), then=[request("GET /stolen").hex()])
+        answer = it.clients.raw(address, 80, request("GET /api/one"), then=[request("GET /stolen").hex()], to_end=True)
         expect_equal(bytes.fromhex(answer["received"]).count(b"200 OK"), 1, str(answer))
         expect(answer["error"] in ("ECONNRESET", "EPIPE"), str(answer))
         it.expect_never(mark, b"stolen")
@@ -105,7 +105,7 @@ def http2(suite: Suite, it: World, label: str, family: int) -> None:
         expect_denied(it, family, "method_not_allowed", f"{base}/api/stolen", "--http2-prior-knowledge", "-X", "PUT")
     with suite.case(f"{label}: the second stream of an HTTP/2 connection has another path: it does not arrive"):
         mark = it.mark()
-        answer = it.clients.raw(it.bed.server_address(family), H2C_PORT, H2_OPEN + h2_get(1, "/api/x"), then=[h2_get(3, "/stolen").hex()])
+        answer = it.clients.raw(it.bed.server_address(family), H2C_PORT, H2_OPEN + h2_get(1, "/api/x"), then=[h2_get(3, "/stolen").hex()], to_end=True)
         expect(answer["error"] in ("ECONNRESET", "EPIPE"), str(answer))
         it.expect_event(mark, verdict="deny", reason="path_not_allowed")
         it.expect_never(mark, b"stolen")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+PYTHON = "/usr/bin/python3"  # The one that the package python3-websockets is for.
 HTTP_PROXY_PORT, SOCKS5_PORT, SOCKS5_PASSWORD_PORT, SOCKS_PORT, SSH_SOCKS_PORT = 3128, 1084, 1082, 1081, 1083
 WEBSOCKET_PORT, H2C_UPGRADE_PORT = 8090, 8091
 
@@ -65,13 +64,13 @@ user.unprivileged: nobody
 
 
 def start_websocket(bed) -> None:
-    bed.spawn("server", "websocket", [sys.executable, "-c", WEBSOCKET_SERVER.format(port=WEBSOCKET_PORT)])
+    bed.spawn("server", "websocket", [PYTHON, "-c", WEBSOCKET_SERVER.format(port=WEBSOCKET_PORT)])
     bed.wait_listening("server", "tcp", WEBSOCKET_PORT)
 
 
 def websocket(bed, url: str, family: int, *messages: str):
     """websocket sends each message and prints what came back."""
-    return bed.run("client", [sys.executable, "-c", WEBSOCKET_CLIENT, url, str(family), *messages], 10)
+    return bed.run("client", [PYTHON, "-c", WEBSOCKET_CLIENT, url, str(family), *messages], 10)
 
 
 def start_h2c_upgrade(bed) -> None:

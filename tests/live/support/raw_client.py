@@ -3,7 +3,7 @@
 Runs inside the client's namespace. The first line of standard input is a JSON object:
   transport (tcp|udp), address, port, source_port (0: any), data (hex), piece (bytes a send, 0: all),
   datagrams (list of hex: sent one by one before data), gap_ms (pause between two sends), read (seconds to wait for an
-  answer), mark (SO_MARK), then (list of hex: each is sent after an answer)
+  answer), mark (SO_MARK), then (list of hex: each is sent after an answer), to_end (read on until the connection ends)
 """
 
 import errno
@@ -53,6 +53,8 @@ def converse(client: socket.socket, request: dict, answer: dict) -> None:
     receive(client, request.get("read", 3.0), answer)
     for more in request.get("then", []):
         answer["sent"] += client.send(bytes.fromhex(more))
+        receive(client, request.get("read", 3.0), answer)
+    while request.get("to_end") and not answer["error"] and not answer["eof"]:
         receive(client, request.get("read", 3.0), answer)
 
 
