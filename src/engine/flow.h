@@ -122,6 +122,8 @@ enum class IcePhase : std::uint8_t {
 struct IceState {
   static constexpr std::size_t kIds = 4;
   IcePhase phase = IcePhase::kNone;
+  bool peer_media = false;  // The peer has sent RTP or RTCP.
+  bool peer_hello = false;  // It has begun DTLS: the client is the server.
   std::uint8_t next_id = 0;
   std::array<std::array<std::uint8_t, parsers::kStunIdSize>, kIds> ids{};  // Of the client's last requests; zero: none.
 };
