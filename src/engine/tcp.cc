@@ -341,12 +341,13 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
   return pass(flow, Reason::kReply);
 }
 
-// reset_client answers for a packet of the server on which an SSH or FTP flow is denied: it goes on as a RST. The client waits
-// for this answer and sends nothing that a refusal could come back for; and it must not see the wrong host key, which
-// it might take for the host's from then on.
+// reset_client answers for a packet of the server on which an SSH flow is denied, or a session that is followed to TLS: it goes
+// on as a RST. The client waits for this answer and sends nothing that a refusal could come back for; and it must not see the
+// wrong host key, which it might take for the host's from then on.
 Decision Inspector::Impl::reset_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   const bool silent = policy_->refuse_of(flow.rule) == policy::Refuse::kDrop;
-  if ((flow.stage != Protocol::kSsh && flow.stage != Protocol::kFtp) || flow.key.tunnel != 0 || silent || observing() || ip.truncated) return refusal_of(flow);
+  const bool waits = flow.stage == Protocol::kSsh || parsers::can_upgrade(flow.stage) || flow.session.read.protocol != Protocol::kUnknown;
+  if (!waits || flow.key.tunnel != 0 || silent || observing() || ip.truncated) return refusal_of(flow);
   constexpr std::size_t kFlagsOffset = 13;  // RFC 9293 §3.1
   constexpr std::uint8_t kRstAck = 0x14;
   const std::span<std::uint8_t> copy = copy_packet(packet);

@@ -1,10 +1,12 @@
 // Sessions that begin in plaintext and go over to TLS (STARTTLS and its kin).
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "sallyport/parsers/ip_packet.h"
 #include "support/client_hello_builder.h"
 #include "support/inspector_harness.h"
 
@@ -214,14 +216,33 @@ TEST_P(UpgradeTest, WhatStandsBehindTheServersAgreementIsRefused) {
     bind(*fw, "mail.example");
     TcpConversation tcp = talk(*fw, GetParam());
     say(*fw, tcp, GetParam().asks);
-    EXPECT_EQ(fw->server(tcp.server_data(GetParam().agrees.text + "250 injected\r\n")).decision.verdict, Verdict::kDrop);
+    fw->server(tcp.server_data(GetParam().agrees.text + "250 injected\r\n"));
     EXPECT_EQ(fw->verdicts().back().reason, Reason::kAmbiguous);
   }
   const auto fw = firewall(policy_for(GetParam()));
   bind(*fw, "mail.example");
   TcpConversation tcp = agree(*fw, GetParam());
-  EXPECT_EQ(fw->server(tcp.server_data("250 injected\r\n"s)).decision.verdict, Verdict::kDrop);
+  fw->server(tcp.server_data("250 injected\r\n"s));
   EXPECT_EQ(fw->verdicts().back().reason, Reason::kAmbiguous);
+}
+
+// The client waits for what the server says, and a packet that is dropped is no answer.
+TEST_P(UpgradeTest, ADenialOnTheServersPacketResetsTheClient) {
+  for (const bool behind : {false, true}) {
+    const auto fw = firewall(policy_for(GetParam()));
+    bind(*fw, "mail.example");
+    TcpConversation tcp = behind ? agree(*fw, GetParam()) : talk(*fw, GetParam());
+    if (!behind) say(*fw, tcp, GetParam().asks);
+    const Decision decision = say(*fw, tcp, {true, behind ? "250 injected\r\n" : GetParam().agrees.text + "250 injected\r\n"});
+    EXPECT_EQ(fw->verdicts().back().reason, Reason::kAmbiguous);
+    EXPECT_EQ(decision.verdict, Verdict::kAccept) << "it goes on as a reset";
+    const ByteSpan sent = fw->inspector().replacement();
+    const auto ip = parsers::parse_ip_packet(sent, sent.size());
+    ASSERT_TRUE(ip);
+    EXPECT_TRUE(ip->tcp.rst && ip->tcp.ack && !ip->tcp.syn && !ip->tcp.fin);
+    EXPECT_EQ(std::count(ip->payload.begin(), ip->payload.end(), 0), static_cast<std::ptrdiff_t>(ip->payload.size()));
+    EXPECT_EQ(say(*fw, tcp, {true, "more"}).verdict, Verdict::kDrop);
+  }
 }
 
 TEST_P(UpgradeTest, ARefusedRequestLeavesASessionInPlaintext) {
