@@ -142,6 +142,8 @@ struct SessionState {
   bool tls_required = false;  // policy::PolicyMatch::needs_tls
   bool upgraded = false;      // The stage is TLS that began in `read.protocol`.
   bool ended = false;         // No TLS can begin any more.
+  bool begin_known = false;
+  std::uint32_t begin = 0;    // What the client's first segment acknowledges: the server's answers begin there.
 };
 
 // BindingWait is what a flow waits with until its address is bound (binding_wait.cc). It may wait once with each, in

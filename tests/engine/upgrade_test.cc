@@ -326,6 +326,38 @@ TEST_P(UpgradeTest, ASegmentSentAgainWithAnotherCommandIsRefused) {
   EXPECT_EQ(fw->verdicts().back().reason, Reason::kRetransmissionDiffers);
 }
 
+// Under a rule for tcp nobody waits for the greeting, and the flow is watched from the client's first bytes on.
+TEST(UpgradeUnderTcpTest, AnswersBeginWhereTheClientSaysSo) {
+  const std::string greeting = "220 mx.example ESMTP\r\n", reply = "250-mx.example\r\n250 STARTTLS\r\n";
+  for (const bool greeting_seen : {false, true}) {
+    for (const char* what : {"greeting again", "second half first", "greeting again in one"}) {
+      InspectorHarness fw("version = 1\n[[rules]]\nto = [\"192.0.2.25\"]\nprotocols = [\"tcp\"]\nports = [25]\n"
+                          "[[rules]]\naction = \"deny\"\nto = [\"evil.example\"]\nprotocols = [\"tls\"]\nports = [25]\n");
+      TcpConversation tcp(endpoint("10.0.0.1", 40'000), endpoint("192.0.2.25", 25));
+      fw.client(tcp.syn());
+      for (const Bytes& packet : {tcp.syn_ack(), tcp.server_data(greeting)}) {
+        if (greeting_seen) fw.server(packet);
+      }
+      EXPECT_EQ(fw.client(tcp.client_data("EHLO me.example\r\n")).decision.mark, FlowMark::kWatch);
+      const auto first = static_cast<std::uint32_t>(greeting.size());
+      if (what == "greeting again"s) {
+        EXPECT_EQ(fw.server(tcp.server_at(0).payload(greeting).build()).decision.verdict, Verdict::kAccept);
+      }
+      if (what == "second half first"s) {
+        EXPECT_EQ(fw.server(tcp.server_at(first + 17).payload(reply.substr(17)).build()).decision.verdict, Verdict::kAccept);
+        EXPECT_EQ(fw.server(tcp.server_at(first).payload(reply.substr(0, 17)).build()).decision.verdict, Verdict::kAccept);
+      }
+      const Bytes whole = tcp.server_data(reply);
+      const Bytes both = tcp.server_at(0).payload(greeting + reply).build();
+      EXPECT_EQ(fw.server(what == "greeting again in one"s ? both : whole).decision.verdict, Verdict::kAccept);
+      EXPECT_EQ(fw.client(tcp.client_data("STARTTLS\r\n")).decision.verdict, Verdict::kAccept);
+      EXPECT_EQ(fw.server(tcp.server_data("220 go\r\n")).decision.verdict, Verdict::kAccept);
+      EXPECT_EQ(fw.client(tcp.client_data(ByteSpan(ClientHelloBuilder::typical("evil.example").record()))).decision.verdict, Verdict::kDrop) << what;
+      EXPECT_EQ(fw.verdicts().back().reason, Reason::kRuleDenies) << what << greeting_seen;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Protocols, UpgradeTest, ::testing::ValuesIn(dialogues()),
                          [](const auto& one) { return std::string(one.param.name); });
 
