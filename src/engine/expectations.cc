@@ -16,10 +16,10 @@ constexpr std::size_t kLocks = 16;  // Sets share them.
 struct Slot {
   std::uint64_t tag = 0;  // What is expected; 0: free.
   Timestamp expires;
-  Timestamp counted_from;  // Sockets: when the count of peers began.
   policy::ScopeSet scopes = 0;
   RuleId rule = kNoRule;
-  std::uint32_t peers = 0;
+  std::uint32_t peers = 0;                                // Sockets: all so far;
+  std::array<Timestamp, kIcePeersPerSocket> peer_times{};  // when the last of them were taken, in a ring.
 
   bool lives(Timestamp now) const { return tag != 0 && now < expires; }
 };
@@ -99,10 +99,12 @@ class Expectations::Impl {
     const Timestamp expires = now + life;
     const bool put = with(set, tag, owner, now, [&](Slot* slot) {
       if (slot == nullptr) {
-        const auto free = std::ranges::find_if(sets_[set], [now](const Slot& one) { return !one.lives(now); });
+        // Opened again, a socket has the peers that it had.
+        auto free = std::ranges::find_if(sets_[set], [&](const Slot& one) { return one.tag == tag && one.scopes == owner.scopes; });
+        if (free == sets_[set].end()) free = std::ranges::find_if(sets_[set], [now](const Slot& one) { return !one.lives(now); });
         if (free == sets_[set].end()) return false;
         slot = &*free;
-        *slot = {tag, expires, now, owner.scopes, rule, 0};
+        if (slot->tag != tag) *slot = {.tag = tag, .expires = expires, .scopes = owner.scopes, .rule = rule};
       }
       slot->expires = expires;
       slot->rule = rule;
@@ -161,11 +163,9 @@ Expectations::Peer Expectations::take_peer(const Endpoint& client, const Owner& 
   return impl_->with(impl_->set_of(client.address, owner), tag, owner, now, [&](Slot* slot) {
     if (slot == nullptr) return Peer::kNotOpen;
     rule = slot->rule;
-    if (now >= slot->counted_from + kIceSocketTime) {
-      slot->counted_from = now;
-      slot->peers = 0;
-    }
-    if (slot->peers == kIcePeersPerSocket) return Peer::kTooMany;
+    Timestamp& oldest = slot->peer_times[slot->peers % kIcePeersPerSocket];
+    if (now < oldest + kIceSocketTime) return Peer::kTooMany;
+    oldest = now;
     ++slot->peers;
     return Peer::kTaken;
   });

@@ -122,6 +122,8 @@ enum class IcePhase : std::uint8_t {
 struct IceState {
   static constexpr std::size_t kIds = 4;
   IcePhase phase = IcePhase::kNone;
+  bool peer_media = false;  // The peer has sent RTP or RTCP.
+  bool peer_hello = false;  // It has begun DTLS: the client is the server.
   std::uint8_t next_id = 0;
   std::array<std::array<std::uint8_t, parsers::kStunIdSize>, kIds> ids{};  // Of the client's last requests; zero: none.
 };
@@ -140,6 +142,8 @@ struct SessionState {
   bool tls_required = false;  // policy::PolicyMatch::needs_tls
   bool upgraded = false;      // The stage is TLS that began in `read.protocol`.
   bool ended = false;         // No TLS can begin any more.
+  bool begin_known = false;
+  std::uint32_t begin = 0;    // What the client's first segment acknowledges: the server's answers begin there.
 };
 
 // BindingWait is what a flow waits with until its address is bound (binding_wait.cc). It may wait once with each, in

@@ -1,5 +1,6 @@
 // ICE (RFC 8445): a client's socket that a STUN or TURN server has answered may go on to peers. Until a peer has answered a
-// check nothing but checks leave; behind it a DTLS hello is judged like any other, media passes, and the kernel takes over.
+// check nothing but checks leave; behind it a DTLS hello is judged like any other and media passes. The kernel takes over only
+// by what the peer says: else a client could send one datagram of media, and then the hello that a deny rule has.
 #include <algorithm>
 
 #include "inspector_impl.h"
@@ -62,7 +63,7 @@ Decision Inspector::Impl::ice_datagram(Flow& flow, const Packet& packet, const p
     case parsers::MediaKind::kRtp: {
       constexpr std::size_t kRtcpHeader = 8;
       if (datagram.size() < kRtcpHeader) return {.reason = Reason::kMalformed};
-      if (flow.state == FlowState::kJudged && !flow.dtls.assembling) become_final(flow);
+      if (flow.state == FlowState::kJudged && !flow.dtls.assembling && flow.ice.peer_media) become_final(flow);
       return pass(flow, flow.reason);
     }
     case parsers::MediaKind::kZrtp:
@@ -96,12 +97,17 @@ Decision Inspector::Impl::ice_dtls(Flow& flow, const Packet& packet, ByteSpan da
   parsers::DtlsFragment fragment;
   const bool handshake = datagram[0] == kDtlsHandshake && fragments.next(fragment);
   if (!handshake && !flow.dtls.hello_judged) return {.reason = Reason::kProtocolNotAllowed};
-  if (handshake && fragment.type == parsers::kTlsServerHello) become_final(flow);
+  if (handshake && fragment.type == parsers::kTlsServerHello && flow.ice.peer_hello) become_final(flow);
   return pass(flow, flow.reason);
 }
 
 Decision Inspector::Impl::ice_answer(Flow& flow, const parsers::IpPacket& ip) {
   if (flow.state == FlowState::kDenied) return denied(flow);
+  if (flow.state == FlowState::kJudged) {  // A peer may speak before it answers.
+    const parsers::MediaKind kind = parsers::media_kind(ip.payload);
+    flow.ice.peer_media |= kind == parsers::MediaKind::kRtp;
+    flow.ice.peer_hello |= kind == parsers::MediaKind::kDtls && has_hello(ip.payload);
+  }
   if (flow.ice.phase == IcePhase::kChecking) {
     const auto head = parsers::read_stun_head(ip.payload);
     const bool answers = head && head->kind == parsers::StunClass::kSuccess && head->method == parsers::kStunBinding;

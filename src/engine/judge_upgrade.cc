@@ -40,10 +40,13 @@ bool Inspector::Impl::begin_session(Flow& flow) {
     refuse(flow, Reason::kTooLong);
     return false;
   }
-  // Where nobody waited for the greeting, it passed before the flow was watched: what is read begins behind it.
+  // Where nobody waited for the greeting, it passed before the flow was watched: what is read begins behind it, where the
+  // client says so. The segment of the server that comes first may be the greeting sent again, or the second of an answer.
   if (!flow.greeting_wanted && flow.stage == Protocol::kSmtp) {
     windows_.release(flow.server);
-    flow.server_base_known = flow.server_base_guessed = false;
+    flow.server_base_guessed = false;
+    flow.server_base_known = flow.session.begin_known;
+    flow.server_base = flow.session.begin;
   }
   flow.session.read = parsers::begin_upgrade_session(flow.stage, flow.greeting_wanted);
   return read_session_server(flow);

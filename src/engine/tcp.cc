@@ -180,6 +180,10 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   if (stale && flow.state == FlowState::kDenied) return denied(flow);
   if (stale) return shadow(flow) ? pass(flow, Reason::kFlowAllowed) : Decision{.reason = Reason::kStaleSegment};
   flow.client_seen = std::max(flow.client_seen, static_cast<std::uint64_t>(offset) + ip.payload.size());
+  if (offset == 0 && ip.tcp.ack && flow.session.read.protocol == Protocol::kUnknown) {
+    flow.session.begin_known = true;
+    flow.session.begin = ip.tcp.acknowledgment;
+  }
   const Decision decision = client_payload(flow, packet, ip.payload, static_cast<std::uint64_t>(offset));
   read_details(flow);
   return decision;
@@ -341,12 +345,13 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
   return pass(flow, Reason::kReply);
 }
 
-// reset_client answers for a packet of the server on which an SSH or FTP flow is denied: it goes on as a RST. The client waits
-// for this answer and sends nothing that a refusal could come back for; and it must not see the wrong host key, which
-// it might take for the host's from then on.
+// reset_client answers for a packet of the server on which an SSH flow is denied, or a session that is followed to TLS: it goes
+// on as a RST. The client waits for this answer and sends nothing that a refusal could come back for; and it must not see the
+// wrong host key, which it might take for the host's from then on.
 Decision Inspector::Impl::reset_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   const bool silent = policy_->refuse_of(flow.rule) == policy::Refuse::kDrop;
-  if ((flow.stage != Protocol::kSsh && flow.stage != Protocol::kFtp) || flow.key.tunnel != 0 || silent || observing() || ip.truncated) return refusal_of(flow);
+  const bool waits = flow.stage == Protocol::kSsh || parsers::can_upgrade(flow.stage) || flow.session.read.protocol != Protocol::kUnknown;
+  if (!waits || flow.key.tunnel != 0 || silent || observing() || ip.truncated) return refusal_of(flow);
   constexpr std::size_t kFlagsOffset = 13;  // RFC 9293 §3.1
   constexpr std::uint8_t kRstAck = 0x14;
   const std::span<std::uint8_t> copy = copy_packet(packet);
@@ -388,6 +393,9 @@ bool Inspector::Impl::read_server_stream(Flow& flow, const parsers::IpPacket& ip
   if (flow.server == nullptr) flow.server = windows_.acquire(0);
   if (flow.server == nullptr) return !counts && !session;  // The flow stays in the queue; it is not handed over unread.
   const std::int64_t offset = unwrap(ip.tcp.sequence, flow.server_base, flow.server->base());
+  // Sent again, the greeting may stand in one segment with what follows it.
+  const auto before = static_cast<std::uint64_t>(offset < 0 ? -offset : 0);
+  if (session && before != 0 && before < ip.payload.size()) return read_session_answer(flow, 0, ip.payload.subspan(static_cast<std::size_t>(before)));
   if (offset < 0) return !counts;
   if (session) return read_session_answer(flow, static_cast<std::uint64_t>(offset), ip.payload);
   const auto result = flow.server->put(static_cast<std::uint64_t>(offset), ip.payload);

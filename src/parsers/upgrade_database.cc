@@ -30,7 +30,7 @@ Step read_postgresql_client(UpgradeSession& session, ByteSpan bytes) {
   if (code == kSslRequest || code == kGssRequest) {
     if (length != kRequestSize) return failed(Kind::kMalformed);
     if (code == kSslRequest) return ask_for_tls(session, kRequestSize);
-    if (session.unanswered != 0 || !expect_answer(session)) return failed(Kind::kAmbiguous);
+    if (session.unanswered != 0 || session.uncertain || !expect_answer(session)) return failed(Kind::kAmbiguous);
     wait_for(session, Due::kGss);
     return read_bytes(kRequestSize);
   }
@@ -40,11 +40,16 @@ Step read_postgresql_client(UpgradeSession& session, ByteSpan bytes) {
 }
 
 Step read_postgresql_server(UpgradeSession& session, ByteSpan bytes) {
+  if (session.uncertain) return read_bytes(bytes.size());  // The text of its error; it closes.
   bool marked = false;
   if (session.next != Next::kAnswerDecides || !take_answer(session, marked)) return failed(Kind::kAmbiguous);
   session.next = Next::kCommand;
   const bool tls = session.due == Due::kTls;
   if (bytes[0] == 'S' && tls) return {Kind::kAgrees, false, 1, 0};
+  if (bytes[0] == 'E') {  // A server that is older than the request: ErrorResponse. Nothing more is asked for here.
+    session.uncertain = true;
+    return read_bytes(bytes.size());
+  }
   if (bytes[0] == 'G' && !tls) return failed(Kind::kOtherSecurity);
   return bytes[0] == 'N' ? read_bytes(1) : failed(Kind::kMalformed);
 }

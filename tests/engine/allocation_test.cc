@@ -10,9 +10,11 @@
 #include "sallyport/parsers/ssh.h"
 #include "support/client_hello_builder.h"
 #include "support/dns_builder.h"
+#include "support/dtls_builder.h"
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 #include "support/ssh_session.h"
+#include "support/stun_builder.h"
 #include "support/tunnel_builder.h"
 
 namespace {
@@ -79,6 +81,13 @@ protocols = ["http"]
 methods = ["GET"]
 paths = ["/api/", "re:/items/[0-9]+(/x)*"]
 [[rules]]
+to = ["192.0.2.21"]
+protocols = ["ftp"]
+[[rules]]
+to = ["192.0.2.78"]
+protocols = ["stun"]
+ice = "allow"
+[[rules]]
 to = ["192.0.2.22"]
 protocols = ["ssh"]
 host_keys = [")" + std::string(parsers::ssh_fingerprint(ssh_ed25519_blob(7)).text()) + "\"]\n";
@@ -106,6 +115,7 @@ class Script {
       for (const std::uint8_t key : {std::uint8_t{7}, std::uint8_t{8}}) ssh(static_cast<std::uint16_t>(port + 1'000U * key), key);
       waits(port);
       proxies(port);
+      announced(port);
     }
   }
   const std::vector<Step>& steps() const { return steps_; }
@@ -265,6 +275,36 @@ class Script {
     }
   }
 
+  // announced has an FTP server announce a data port, and a STUN server open a socket for a peer, with DTLS.
+  void announced(std::uint16_t port) {
+    using namespace std::string_view_literals;
+    TcpConversation ftp(endpoint(client_, static_cast<std::uint16_t>(port + 9'000)), endpoint("192.0.2.21", 21));
+    handshake(ftp);
+    from_server(ftp.server_data("220 ready\r\n"sv));
+    from_client(ftp.client_data("PASV\r\n"sv));
+    from_server(ftp.server_data("227 Entering Passive Mode (192,0,2,21,156,64)\r\n"sv));
+    TcpConversation data(endpoint(client_, static_cast<std::uint16_t>(port + 12'000)), endpoint("192.0.2.21", 40'000));
+    from_client(data.syn());
+    from_client(ftp.client_data("AUTH TLS\r\n"sv));
+    from_server(ftp.server_data("234 go on\r\n"sv));
+    from_client(ftp.client_data(ByteSpan(ClientHelloBuilder::typical("late.example").record())));
+    from_server(ftp.server_data(ByteSpan(server_hello(false))));
+
+    const auto client = endpoint(client_, static_cast<std::uint16_t>(port + 13'000));
+    const auto stun = endpoint("192.0.2.78", 3'478), peer = endpoint("198.51.100.5", 50'000);
+    const auto send = [&](const Endpoint& to, const Bytes& bytes) { from_client(PacketBuilder::udp(client, to).payload(ByteSpan(bytes)).build()); };
+    const auto answer = [&](const Endpoint& from, const Bytes& bytes) { from_server(PacketBuilder::udp(from, client).payload(ByteSpan(bytes)).build()); };
+    send(stun, StunBuilder(0x0001, "ask").build());
+    answer(stun, StunBuilder::success("ask").build());
+    send(peer, StunBuilder::check("check").signed_and_built());
+    send(peer, rtp_packet(96, 1, 2));  // Too early.
+    answer(peer, StunBuilder::success("check").signed_and_built());
+    const Bytes hello = dtls_hello_body(ClientHelloBuilder::post_quantum("late.example").build(), {}, 0xfefd);
+    send(peer, dtls_fragment(1, hello, 1'200, hello.size() - 1'200));
+    send(peer, dtls_fragment(1, hello, 0, 1'200));
+    answer(peer, dtls_message(2, joined(hex("fefd"), Bytes(36, 0x33))));
+  }
+
   unsigned round_;
   std::string client_, client6_;
   std::uint32_t addresses_ = 0;
@@ -376,6 +416,10 @@ class AllocationTest : public ::testing::Test {
     EXPECT_GE(seen.reason(Reason::kHostKeyNotAllowed), kPorts);
     EXPECT_GE(seen.reason(Reason::kNameDiffers), 2U * kPorts) << "inside CONNECT and SOCKS 5";
     EXPECT_GE(seen.reason(Reason::kPathNotAllowed), kPorts);
+    EXPECT_GE(seen.allowed(Protocol::kFtp), kPorts);
+    EXPECT_GE(seen.allowed(Protocol::kStun), 2U * kPorts) << "to the server and to the peer";
+    EXPECT_GE(seen.reason(Reason::kExpected), 4U * kPorts) << "a data connection; a check and two fragments of a hello";
+    EXPECT_GE(seen.reason(Reason::kIcePeerNotConfirmed), kPorts);
     EXPECT_EQ(seen.reason(Reason::kStreamLimit), 0U) << "windows come back";
   }
 

@@ -93,6 +93,34 @@ TEST_F(DtlsFlowTest, TheHelloWithTheCookieMustNameTheSameServer) {
   EXPECT_EQ(changed.decision.reason, Reason::kHelloChanged);
 }
 
+// DTLS 1.3 (RFC 9147 §5): the cookie of a HelloRetryRequest comes back in an extension, and the version is one.
+TEST_F(DtlsFlowTest, ADtls13HelloBehindAHelloRetryRequestIsJudged) {
+  const Bytes retry = dtls_message(2, joined(hex("fefd cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c 00 1301 00"),
+                                                    hex("000e 002b 0002 fefc 002c 0004 0002 abcd")));
+  const auto hello = [](const char* name, bool cookie) {
+    ClientHelloBuilder builder;
+    builder.server_name(name).supported_versions({0xfefc, 0xfefd}).key_share_x25519();
+    if (cookie) builder.extension(44, hex("0002 abcd"));
+    return dtls_message(1, dtls_hello_body(builder.build(), {}), cookie ? 1 : 0);
+  };
+  for (const bool same : {true, false}) {
+    InspectorHarness fw(kPolicy);
+    const auto send = [&](const Bytes& datagram) { return fw.client(PacketBuilder::udp(client_, server_).payload(ByteSpan(datagram)).build()).decision; };
+    const auto answer = [&](const Bytes& datagram) { return fw.server(PacketBuilder::udp(server_, client_).payload(ByteSpan(datagram)).build()).decision; };
+    EXPECT_EQ(send(hello("turn.example.com", false)).mark, FlowMark::kWatch);
+    EXPECT_EQ(answer(retry).mark, FlowMark::kWatch) << "no hello is accepted yet";
+    const Decision second = send(hello(same ? "turn.example.com" : "evil.example", true));
+    EXPECT_EQ(second.verdict, same ? Verdict::kAccept : Verdict::kDrop);
+    if (!same) {
+      EXPECT_EQ(second.reason, Reason::kHelloChanged);
+      continue;
+    }
+    EXPECT_EQ(second.mark, FlowMark::kWatch);
+    EXPECT_EQ(answer(dtls_message(2, joined(hex("fefd"), Bytes(36, 0x33)), 1)).mark, FlowMark::kAllow);
+    EXPECT_EQ(fw.names(), std::vector<std::string>{"turn.example.com"});
+  }
+}
+
 TEST_F(DtlsFlowTest, AJudgedHelloMayBeRepeatedButNotRewritten) {
   const Bytes good = body("turn.example.com");
   send(dtls_message(1, good));

@@ -105,6 +105,24 @@ TEST(ExpectationsTest, ASocketHasSoManyPeersAMinute) {
   EXPECT_FALSE(expectations.socket_open(kClient, {}, later + kIceSocketTime));
 }
 
+TEST(ExpectationsTest, NoMinuteHasMorePeersWhereverItBegins) {
+  for (const bool reopened : {false, true}) {
+    Expectations expectations({1, 2});
+    RuleId rule = kNoRule;
+    const auto take = [&](Duration at) { return expectations.take_peer(kClient, {}, kNow + at, rule); };
+    ASSERT_TRUE(expectations.open_socket(kClient, {}, 7, kNow));
+    EXPECT_EQ(take(std::chrono::seconds(0)), Expectations::Peer::kTaken);
+    if (!reopened) (void)expectations.open_socket(kClient, {}, 7, kNow + std::chrono::seconds(59));
+    for (std::size_t i = 1; i < kIcePeersPerSocket; ++i) EXPECT_EQ(take(std::chrono::seconds(59)), Expectations::Peer::kTaken) << i;
+    if (reopened) (void)expectations.open_socket(kClient, {}, 7, kNow + kIceSocketTime);
+    EXPECT_EQ(take(kIceSocketTime), Expectations::Peer::kTaken) << "in place of the first";
+    EXPECT_EQ(take(kIceSocketTime), Expectations::Peer::kTooMany);
+    EXPECT_EQ(take(kIceSocketTime + std::chrono::milliseconds(58'999)), Expectations::Peer::kTooMany);
+    ASSERT_TRUE(expectations.open_socket(kClient, {}, 7, kNow + kIceSocketTime + std::chrono::seconds(59)));
+    EXPECT_EQ(take(kIceSocketTime + std::chrono::seconds(59)), Expectations::Peer::kTaken);
+  }
+}
+
 TEST(ExpectationsThreadsTest, EachIsTakenByOneWorkerAlone) {
   Expectations expectations({3, 4});
   constexpr std::uint16_t kPorts = 64;

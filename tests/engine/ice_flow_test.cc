@@ -56,6 +56,12 @@ class IceFlowTest : public ::testing::Test {
     EXPECT_EQ(send(peer_, check()).verdict, Verdict::kAccept);
     EXPECT_EQ(answer(peer_, StunBuilder::success("check").signed_and_built()).mark, FlowMark::kWatch);
   }
+  // media goes both ways: the kernel takes over.
+  Decision media(const Bytes& datagram) {
+    EXPECT_EQ(send(peer_, datagram).verdict, Verdict::kAccept);
+    EXPECT_EQ(answer(peer_, rtp_packet(96, 1, 2)).verdict, Verdict::kAccept);
+    return send(peer_, datagram);
+  }
   static Bytes hello(const std::string& name) {
     return dtls_message(1, dtls_hello_body(ClientHelloBuilder().server_name(name).build(), {}));
   }
@@ -134,7 +140,8 @@ TEST_F(IceFlowTest, NothingButChecksLeavesBeforeThePeerAnswers) {
   answer(peer_, check("theirs"));
   EXPECT_EQ(send(peer_, rtp_packet(96, 1, 2)).verdict, Verdict::kDrop);
   answer(peer_, StunBuilder::success("check").signed_and_built());
-  EXPECT_EQ(send(peer_, rtp_packet(96, 1, 2)).mark, FlowMark::kAllow);
+  EXPECT_EQ(send(peer_, rtp_packet(96, 1, 2)).mark, FlowMark::kWatch);
+  EXPECT_EQ(media(rtp_packet(96, 1, 2)).mark, FlowMark::kAllow);
 }
 
 TEST_F(IceFlowTest, ChecksWithoutAnAnswerAreCounted) {
@@ -159,6 +166,37 @@ TEST_F(IceFlowTest, ADenyRuleHasTheServerNameOfAHello) {
   client_.port = 40'002;
   confirm();
   EXPECT_EQ(send(peer_, hello("other.example")).verdict, Verdict::kAccept);
+}
+
+// What the client alone says in front of its hello ends the judgement of none.
+TEST_F(IceFlowTest, ADenyRuleHasAHelloBehindMediaOrAServerHelloOfTheClient) {
+  const Bytes good = hello("other.example");
+  const Bytes server_hello = dtls_message(2, joined(hex("fefd"), Bytes(36, 0x33)));
+  for (const auto& before : {std::vector<Bytes>{hex("8000000000000000")}, {rtp_packet(96, 1, 2), rtp_packet(96, 2, 3)}, {server_hello},
+                             {server_hello, rtp_packet(96, 1, 2)}, {StunBuilder(0x0011).build()}}) {
+    ++client_.port;
+    fw_.wait(std::chrono::seconds(5));
+    confirm();
+    for (const Bytes& datagram : before) EXPECT_EQ(send(peer_, datagram).mark, FlowMark::kWatch);
+    answer(peer_, check("theirs"));
+    EXPECT_EQ(send(peer_, hello("evil.example")).verdict, Verdict::kDrop);
+    EXPECT_EQ(fw_.verdicts().back().reason, Reason::kRuleDenies);
+  }
+  client_.port = 40'100;
+  confirm();
+  EXPECT_EQ(send(peer_, good).verdict, Verdict::kAccept);
+  answer(peer_, dtls_message(3, hex("feff 04 01020304")));
+  EXPECT_EQ(send(peer_, rtp_packet(96, 1, 2)).mark, FlowMark::kWatch) << "the hello was not accepted";
+  const Bytes second = dtls_message(1, dtls_hello_body(ClientHelloBuilder().server_name("evil.example").build(), hex("01020304")), 1);
+  EXPECT_EQ(send(peer_, second).reason, Reason::kHelloChanged);
+}
+
+TEST_F(IceFlowTest, APeersHelloAheadOfItsAnswerIsNoted) {
+  ask();
+  EXPECT_EQ(send(peer_, check()).verdict, Verdict::kAccept);
+  answer(peer_, hello_without_name());
+  answer(peer_, StunBuilder::success("check").signed_and_built());
+  EXPECT_EQ(send(peer_, dtls_message(2, joined(hex("fefd"), Bytes(36, 0x33)))).mark, FlowMark::kAllow);
 }
 
 TEST_F(IceFlowTest, AClientThatIsTheDtlsServerSendsNoHello) {
@@ -225,7 +263,7 @@ TEST_F(IceFlowTest, MediaIsTakenForNothingElse) {
     confirm();
     for (const std::uint16_t sequence : {std::uint16_t{0}, std::uint16_t{0x6b33}, std::uint16_t{0xffff}}) {
       for (const std::uint32_t timestamp : {0x01000000U, 0xcf000000U, 0x00000001U, 0xffffffffU}) {
-        EXPECT_EQ(send(peer_, rtp_packet(static_cast<std::uint8_t>(type), sequence, timestamp, 1'188)).mark, FlowMark::kAllow) << type;
+        EXPECT_EQ(media(rtp_packet(static_cast<std::uint8_t>(type), sequence, timestamp, 1'188)).mark, FlowMark::kAllow) << type;
       }
     }
     EXPECT_EQ(fw_.verdicts().back().protocol, Protocol::kStun);

@@ -1,10 +1,12 @@
 // Sessions that begin in plaintext and go over to TLS (STARTTLS and its kin).
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "sallyport/parsers/ip_packet.h"
 #include "support/client_hello_builder.h"
 #include "support/inspector_harness.h"
 
@@ -214,14 +216,33 @@ TEST_P(UpgradeTest, WhatStandsBehindTheServersAgreementIsRefused) {
     bind(*fw, "mail.example");
     TcpConversation tcp = talk(*fw, GetParam());
     say(*fw, tcp, GetParam().asks);
-    EXPECT_EQ(fw->server(tcp.server_data(GetParam().agrees.text + "250 injected\r\n")).decision.verdict, Verdict::kDrop);
+    fw->server(tcp.server_data(GetParam().agrees.text + "250 injected\r\n"));
     EXPECT_EQ(fw->verdicts().back().reason, Reason::kAmbiguous);
   }
   const auto fw = firewall(policy_for(GetParam()));
   bind(*fw, "mail.example");
   TcpConversation tcp = agree(*fw, GetParam());
-  EXPECT_EQ(fw->server(tcp.server_data("250 injected\r\n"s)).decision.verdict, Verdict::kDrop);
+  fw->server(tcp.server_data("250 injected\r\n"s));
   EXPECT_EQ(fw->verdicts().back().reason, Reason::kAmbiguous);
+}
+
+// The client waits for what the server says, and a packet that is dropped is no answer.
+TEST_P(UpgradeTest, ADenialOnTheServersPacketResetsTheClient) {
+  for (const bool behind : {false, true}) {
+    const auto fw = firewall(policy_for(GetParam()));
+    bind(*fw, "mail.example");
+    TcpConversation tcp = behind ? agree(*fw, GetParam()) : talk(*fw, GetParam());
+    if (!behind) say(*fw, tcp, GetParam().asks);
+    const Decision decision = say(*fw, tcp, {true, behind ? "250 injected\r\n" : GetParam().agrees.text + "250 injected\r\n"});
+    EXPECT_EQ(fw->verdicts().back().reason, Reason::kAmbiguous);
+    EXPECT_EQ(decision.verdict, Verdict::kAccept) << "it goes on as a reset";
+    const ByteSpan sent = fw->inspector().replacement();
+    const auto ip = parsers::parse_ip_packet(sent, sent.size());
+    ASSERT_TRUE(ip);
+    EXPECT_TRUE(ip->tcp.rst && ip->tcp.ack && !ip->tcp.syn && !ip->tcp.fin);
+    EXPECT_EQ(std::count(ip->payload.begin(), ip->payload.end(), 0), static_cast<std::ptrdiff_t>(ip->payload.size()));
+    EXPECT_EQ(say(*fw, tcp, {true, "more"}).verdict, Verdict::kDrop);
+  }
 }
 
 TEST_P(UpgradeTest, ARefusedRequestLeavesASessionInPlaintext) {
@@ -303,6 +324,38 @@ TEST_P(UpgradeTest, ASegmentSentAgainWithAnotherCommandIsRefused) {
   other[other.size() - 4] = 'X';
   EXPECT_EQ(fw->client(tcp.client_at(offset).payload(other).build()).decision.verdict, Verdict::kDrop);
   EXPECT_EQ(fw->verdicts().back().reason, Reason::kRetransmissionDiffers);
+}
+
+// Under a rule for tcp nobody waits for the greeting, and the flow is watched from the client's first bytes on.
+TEST(UpgradeUnderTcpTest, AnswersBeginWhereTheClientSaysSo) {
+  const std::string greeting = "220 mx.example ESMTP\r\n", reply = "250-mx.example\r\n250 STARTTLS\r\n";
+  for (const bool greeting_seen : {false, true}) {
+    for (const char* what : {"greeting again", "second half first", "greeting again in one"}) {
+      InspectorHarness fw("version = 1\n[[rules]]\nto = [\"192.0.2.25\"]\nprotocols = [\"tcp\"]\nports = [25]\n"
+                          "[[rules]]\naction = \"deny\"\nto = [\"evil.example\"]\nprotocols = [\"tls\"]\nports = [25]\n");
+      TcpConversation tcp(endpoint("10.0.0.1", 40'000), endpoint("192.0.2.25", 25));
+      fw.client(tcp.syn());
+      for (const Bytes& packet : {tcp.syn_ack(), tcp.server_data(greeting)}) {
+        if (greeting_seen) fw.server(packet);
+      }
+      EXPECT_EQ(fw.client(tcp.client_data("EHLO me.example\r\n")).decision.mark, FlowMark::kWatch);
+      const auto first = static_cast<std::uint32_t>(greeting.size());
+      if (what == "greeting again"s) {
+        EXPECT_EQ(fw.server(tcp.server_at(0).payload(greeting).build()).decision.verdict, Verdict::kAccept);
+      }
+      if (what == "second half first"s) {
+        EXPECT_EQ(fw.server(tcp.server_at(first + 17).payload(reply.substr(17)).build()).decision.verdict, Verdict::kAccept);
+        EXPECT_EQ(fw.server(tcp.server_at(first).payload(reply.substr(0, 17)).build()).decision.verdict, Verdict::kAccept);
+      }
+      const Bytes whole = tcp.server_data(reply);
+      const Bytes both = tcp.server_at(0).payload(greeting + reply).build();
+      EXPECT_EQ(fw.server(what == "greeting again in one"s ? both : whole).decision.verdict, Verdict::kAccept);
+      EXPECT_EQ(fw.client(tcp.client_data("STARTTLS\r\n")).decision.verdict, Verdict::kAccept);
+      EXPECT_EQ(fw.server(tcp.server_data("220 go\r\n")).decision.verdict, Verdict::kAccept);
+      EXPECT_EQ(fw.client(tcp.client_data(ByteSpan(ClientHelloBuilder::typical("evil.example").record()))).decision.verdict, Verdict::kDrop) << what;
+      EXPECT_EQ(fw.verdicts().back().reason, Reason::kRuleDenies) << what << greeting_seen;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Protocols, UpgradeTest, ::testing::ValuesIn(dialogues()),

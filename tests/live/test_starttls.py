@@ -16,6 +16,7 @@ from support.hello import client_hello
 from support.upgrade_servers import PASSWORD, PORTS, TOOLS, USER, UpgradeServers
 from support.world import World, world
 
+LIAR = 2525  # Port of an SMTP server that injects.
 OPEN, STRICT = 0, 1  # Indices of the server's addresses: allowed.test and second.test.
 # The names' addresses are private ones.
 DNS = '[dns]\nresolvers = ["10.91.9.2", "fd91:0:0:9::2"]\nprivate = "any"\n'
@@ -61,7 +62,7 @@ TALKS = {
 
 
 def rules() -> str:
-    text = ""
+    text = allow("allowed.test", "smtp", str(LIAR))
     for word, port in PORTS.items():
         text += allow("allowed.test", word, str(port)) + allow("second.test", word, str(port), 'starttls = "require"\n')
     return text
@@ -87,13 +88,25 @@ def body(suite: Suite) -> None:
             upgrade = UpgradeServers(it.servers)
             for start in (upgrade.smtp, upgrade.mail, upgrade.ftp, upgrade.postgresql, upgrade.mysql, upgrade.ldap, upgrade.xmpp):
                 start()
+            upgrade.liar(LIAR)
             for family in (4, 6):
+                liar(suite, it, f"{mode} v{family}", family)
                 # How a session is followed does not depend on the layout: in the gateway two protocols are enough.
                 for word in PORTS if mode == "host" else ("smtp", "postgresql"):
                     upgrades(suite, it, f"{mode} v{family} {word}", family, word)
                     plaintext(suite, it, f"{mode} v{family} {word}", family, word)
                 if mode == "host":
                     clients(suite, it, f"{mode} v{family}", family)
+
+
+def liar(suite: Suite, it: World, label: str, family: int) -> None:
+    with suite.case(f"{label}: the client of a server that says more behind its agreement is reset at once"):
+        mark = it.mark()
+        answer = it.clients.raw(it.bed.server_address(family, OPEN), LIAR, b"", then=[b"EHLO me.test\r\n".hex(), b"STARTTLS\r\n".hex()], read=3.0)
+        expect_equal(it.expect_event(mark, verdict="deny", dport=LIAR)["reason"], "ambiguous", "the event")
+        expect_equal(answer["error"], "ECONNRESET", str(answer))
+        expect(answer["seconds"] < 2 and b"STARTTLS" in bytes.fromhex(answer["received"]), str(answer))
+        expect(b"220 go" not in bytes.fromhex(answer["received"]), str(answer))
 
 
 def upgrades(suite: Suite, it: World, label: str, family: int, word: str) -> None:

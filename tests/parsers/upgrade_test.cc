@@ -244,6 +244,23 @@ TEST(UpgradeTest, LdapEndsInASecurityLayerOfSasl) {
   EXPECT_EQ(none.client("\0\0\0\x20"s), Kind::kMalformed);
 }
 
+// A server from before SSLRequest answers with an error, and closes.
+TEST(UpgradeTest, PostgresqlsErrorIsARefusal) {
+  const std::string tls = "\0\0\0\x08\x04\xd2\x16\x2f"s, gss = "\0\0\0\x08\x04\xd2\x16\x30"s, login = "\0\0\0\x11\0\3\0\0user\0me\0\0"s;
+  for (const std::string& asks : {tls, gss}) {
+    for (const auto& [next, kind] : {std::pair{tls, Kind::kAmbiguous}, {gss, Kind::kAmbiguous}, {"\x16\3\1\2\0\1\0\1"s, Kind::kMalformed}, {login, Kind::kEnds}}) {
+      UpgradeDriver session(Protocol::kPostgresql, false);
+      session.client(asks);
+      session.server("EFATAL:  unsupp");
+      EXPECT_FALSE(session.over());
+      session.server("S");
+      EXPECT_FALSE(session.over()) << "no agreement";
+      EXPECT_EQ(session.client(next), kind);
+      EXPECT_EQ(session.plaintext, kind == Kind::kEnds);
+    }
+  }
+}
+
 TEST(UpgradeTest, XmppElementsAreReadWholeAndBelowTheStream) {
   const std::string open = "<?xml version='1.0'?><stream:stream to='x>y' xmlns:stream='http://etherx.jabber.org/streams'>";
   UpgradeDriver session(Protocol::kXmpp, false);

@@ -99,7 +99,7 @@ inline constexpr std::size_t kIcePeersPerSocket = 16;                 // Within 
 inline constexpr std::size_t kIceCheckMax = 548;     // Octets of a check, RFC 8489 §6.1: what passes where the MTU is not known.
 inline constexpr std::uint32_t kIceChecksMax = 256;  // Datagrams to a peer that has not answered; browsers send five a second.
 inline constexpr std::size_t kExpectationsPerClient = 64;  // Of one address and user; announced and not used yet, or open sockets.
-inline constexpr std::size_t kExpectationSets = 256;       // Of all workers, 64 each: 0.8 MB.
+inline constexpr std::size_t kExpectationSets = 256;       // Of all workers, 64 each: 2.6 MB.
 
 // --- Upgrades to TLS -------------------------------------------------------------------------------
 inline constexpr std::size_t kUpgradeLineMax = 12'288;  // RFC 4954 §4: of a SASL exchange; commands have 512.

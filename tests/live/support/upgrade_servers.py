@@ -62,6 +62,21 @@ class UpgradeServers:
         self._spawn("smtp", ["/usr/bin/python3", "-c", code, str(PORTS["smtp"]), str(self.servers.cert), str(self.servers.key)])
         self._wait("smtp")
 
+    def liar(self, port: int) -> None:
+        """liar starts an SMTP server that says more behind its agreement to STARTTLS."""
+        code = ("import socketserver, sys\n"
+                "class Liar(socketserver.StreamRequestHandler):\n"
+                "    def handle(self):\n"
+                "        self.wfile.write(b'220 liar.test ESMTP\\r\\n')\n"
+                "        for line in self.rfile:\n"
+                "            self.wfile.write(b'220 go\\r\\n250 x\\r\\n' if line == b'STARTTLS\\r\\n' else b'250-liar.test\\r\\n250 STARTTLS\\r\\n')\n"
+                "class Server(socketserver.ThreadingTCPServer):\n"
+                "    allow_reuse_address = daemon_threads = True\n"
+                "    address_family = socketserver.socket.AF_INET6\n"
+                "Server(('::', int(sys.argv[1])), Liar).serve_forever()\n")
+        self.bed.spawn("server", "liar-smtp", ["/usr/bin/python3", "-c", code, str(port)])
+        self.bed.wait_listening("server", "tcp", port)
+
     def mail(self) -> None:
         """mail starts Dovecot for IMAP and POP3."""
         folder = self.root / "dovecot"
