@@ -13,6 +13,7 @@ from pathlib import Path
 from support import Capture, NAMES, Result, Servers, Suite, Testbed, binary, expect, expect_equal, policy_text, skip_unless_possible
 from support.clients import Clients
 from support.daemon import Sallyport, allow, rulesets
+from support.loopback import forged_beginning
 from support.proc import run, wait_until
 from support.suite import skip
 
@@ -279,6 +280,16 @@ def containment(suite: Suite, bed, runs: Runs, clients: Clients, state: State) -
         state.expect_same("after the runs")
 
 
+def forged_beginnings(suite: Suite, bed, runs: Runs, capture: Capture) -> None:
+    for family, options in ((4, ()), (6, ("--user", "nobody"))):
+        with suite.case(f"v{family}: a flow made up over the loopback, from the server's address, opens no way back to it"):
+            mark = capture.mark()
+            result = runs.run(sys.executable, "-c", forged_beginning(bed, family, 9001), options=options)
+            expect("tried" in result.out, result.describe())
+            arrived = [p for p in capture.packets(mark) if b"secret" in p.payload]
+            expect(not arrived, f"the server got {arrived[:1]}")
+
+
 def beside_a_service(suite: Suite, bed, runs: Runs, clients: Clients) -> None:
     with Sallyport(bed, policy_text(bed, allow("denied.test", "tls", "443")), name="service"):
         during = rulesets(bed, "client")
@@ -354,6 +365,7 @@ def body(suite: Suite) -> None:
         signals(suite, bed, runs, state)
         others(suite, bed, runs, clients, state)
         containment(suite, bed, runs, clients, state)
+        forged_beginnings(suite, bed, runs, Capture(bed, name="forged-beginnings"))
         beside_a_service(suite, bed, runs, clients)
         own_network(suite, bed, clients, Capture(bed, name="own-network"), state)
 
