@@ -27,9 +27,35 @@ constexpr std::string_view kMetadata[] = {
     "fe80::a9fe:a9fe",     // OpenStack
 };
 
+// embedded_at returns the IPv4 address behind an IPv6 prefix of that length.
+IpAddress embedded_at(unsigned length, ByteSpan bytes) {
+  std::array<std::uint8_t, 4> out{};
+  std::size_t at = length / 8;
+  for (std::uint8_t& byte : out) {
+    if (at == 8) ++at;
+    byte = bytes[at++];
+  }
+  return *IpAddress::from_bytes(out);
+}
+
+// is_local_nat64 tells an address that a translator of this network may serve: 64:ff9b:1::/48 (RFC 8215).
+bool is_local_nat64(const IpAddress& address) {
+  static const IpPrefix kLocal = *IpPrefix::parse("64:ff9b:1::/48");
+  return !address.is_v4() && kLocal.contains(address);
+}
+
+// embeds_metadata: which prefix of them the translator has is not known, so each place of an IPv4 address counts (RFC 6052 §2.2).
+bool embeds_metadata(const IpAddress& address) {
+  for (const unsigned length : {48U, 56U, 64U, 96U}) {
+    if (is_metadata_address(embedded_at(length, address.bytes()))) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 bool is_metadata_address(const IpAddress& address) {
+  if (is_local_nat64(address)) return embeds_metadata(address);
   static const auto kAddresses = [] {
     std::array<IpAddress, std::size(kMetadata)> list;
     std::ranges::transform(kMetadata, list.begin(), [](std::string_view text) { return *IpAddress::parse(text); });
@@ -45,14 +71,7 @@ bool is_nat64_length(unsigned length) { return length == 96 || (length >= 32 && 
 
 std::optional<IpAddress> embedded_v4(const IpPrefix& nat64, const IpAddress& address) {
   if (!nat64.contains(address)) return std::nullopt;
-  const ByteSpan bytes = address.bytes();
-  std::array<std::uint8_t, 4> out{};
-  std::size_t at = nat64.length() / 8;
-  for (std::uint8_t& byte : out) {
-    if (at == 8) ++at;
-    byte = bytes[at++];
-  }
-  return IpAddress::from_bytes(out);
+  return embedded_at(nat64.length(), address.bytes());
 }
 
 }  // namespace sallyport

@@ -21,7 +21,7 @@ std::expected<Owners::OwnerOf, std::string> Owners::for_worker() const {
     engine::FlowOwner owner;
     const bool local = packet.in_link == 0;  // Else it came in: no socket of this host sent it.
     if (local) {
-      if (cgroups) owner.cgroup = cgroups->cgroup_of(key, packet.out_link);
+      if (cgroups) owner.cgroup = cgroups->cgroup_of(key, packet.out_link, packet.uid);
       owner.unknown = owner.cgroup.empty();
     }
     if (watch != nullptr) {

@@ -24,15 +24,6 @@ namespace {
 constexpr std::chrono::milliseconds kStep{10};
 constexpr int kSteps = 200;
 
-// own_path returns the path of this process's cgroup, "/" for the root (proc(5): the line "0::PATH").
-std::string own_path() {
-  std::ifstream file("/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("0::")) return line.substr(3);
-  }
-  return {};
-}
-
 bool write_file(const std::string& path, const std::string& text) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) return false;
@@ -104,13 +95,7 @@ std::string cgroup_root() {
 std::expected<Cgroup, std::string> make_cgroup(const std::string& name) {
   const std::string root = cgroup_root();
   if (root.empty()) return std::unexpected("no cgroup2 file system is mounted here; a command cannot be told from others without one");
-  const std::string own = own_path();
-  if (own.empty() || own.starts_with("/..")) return std::unexpected("the cgroup of this process cannot be seen from here");
-  Cgroup cgroup;
-  cgroup.path = (own == "/" ? std::string() : own.substr(1) + '/') + name;
-  cgroup.directory = root + '/' + cgroup.path;
-  const bool plain = std::ranges::all_of(cgroup.path, [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
-  if (cgroup.path.size() > kCgroupPathMax || !plain) return std::unexpected("the path of this process's cgroup is too long, or has control characters");
+  const Cgroup cgroup = {root + '/' + name, name};
   if (::mkdir(cgroup.directory.c_str(), 0755) != 0) {
     return std::unexpected("cannot make the cgroup " + cgroup.directory + ": " + std::strerror(errno));
   }

@@ -286,6 +286,14 @@ class RuleWriter {
     t.rules.push_back(chain + " -j DROP");
   }
 
+  // add_loopback_sources: any process may send from an outside address (IPV6_FREEBIND), to this host, over the loopback. To
+  // connection tracking that is a flow that others opened, whose other direction leaves without inspection. Only a reset of
+  // ours in the name of a server that was refused has such a source.
+  void add_loopback_sources(TableText& t, const std::string& loopback) const {
+    t.rules.push_back(loopback + " -p tcp -m tcp --tcp-flags RST RST " + made_by_kernel() + " -j RETURN");
+    t.rules.push_back(loopback + " -m addrtype ! --src-type LOCAL -j DROP");
+  }
+
   void add_output(TableText& t) const {
     const std::string out = scoped() ? "SALLYPORT-SCOPE" : "SALLYPORT-OUT";
     const std::string loopback = "SALLYPORT-LO";
@@ -308,6 +316,7 @@ class RuleWriter {
       t.rules.push_back(out + " -p " + transport + " -g " + undecided(transport));
     }
     if (enforce()) t.rules.push_back(out + " -g SALLYPORT-OTHER");
+    if (enforce()) add_loopback_sources(t, loopback);
     for (const char* transport : {"udp", "tcp"}) {
       t.rules.push_back(loopback + " -p " + transport + " -m " + transport +
                         " --dport 53 -m conntrack --ctdir ORIGINAL -g " + undecided(transport));

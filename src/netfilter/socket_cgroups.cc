@@ -30,6 +30,7 @@ constexpr int kRepliesMax = 64;  // Messages of one dump: some thousand sockets 
 // Answer gathers the cgroups of the sockets that could have sent a flow.
 struct Answer {
   const FlowKey& key;
+  std::optional<std::uint32_t> uid{};  // Of the packet's socket. Unknown: of a UDP socket that is gone, or of the kernel.
   bool any = false;
   bool several = false;
   std::uint64_t id = 0;
@@ -77,6 +78,8 @@ int read_answer(const nlmsghdr* message, void* data) {
   inet_diag_msg socket;
   std::memcpy(&socket, mnl_nlmsg_get_payload(message), sizeof socket);
   if (!could_send(socket, answer.key)) return MNL_CB_OK;
+  // The socket that sent may be gone, and this one be another user's on the same port.
+  if (answer.key.transport == Transport::kUdp && answer.uid != socket.idiag_uid) return MNL_CB_OK;
   std::uint64_t id = 0;  // A socket on its way out has none.
   (void)mnl_attr_parse(message, sizeof(inet_diag_msg), read_cgroup, &id);
   answer.add(id);
@@ -115,8 +118,8 @@ class SocketCgroups::Impl {
   Impl(DiagSocket socket, FileDescriptor root, std::string prefix)
       : socket_(std::move(socket)), root_(std::move(root)), prefix_(std::move(prefix)), buffer_(32'768) {}
 
-  std::string_view cgroup_of(const FlowKey& key, std::uint32_t out_link) {
-    Answer answer{key};
+  std::string_view cgroup_of(const FlowKey& key, std::uint32_t out_link, std::optional<std::uint32_t> uid) {
+    Answer answer{key, uid};
     if (key.transport == Transport::kTcp) {
       // One connection has these addresses and ports, so it is the one.
       ask(key, out_link, family_of(key), false, answer);
@@ -249,8 +252,8 @@ std::expected<std::unique_ptr<SocketCgroups>, std::string> SocketCgroups::open()
 SocketCgroups::SocketCgroups(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 SocketCgroups::~SocketCgroups() = default;
 
-std::string_view SocketCgroups::cgroup_of(const FlowKey& key, std::uint32_t out_link) {
-  return impl_->cgroup_of(key, out_link);
+std::string_view SocketCgroups::cgroup_of(const FlowKey& key, std::uint32_t out_link, std::optional<std::uint32_t> uid) {
+  return impl_->cgroup_of(key, out_link, uid);
 }
 
 }  // namespace sallyport::netfilter

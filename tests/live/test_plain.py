@@ -5,10 +5,20 @@ import sys
 
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import allow
+from support.loopback import forged_beginning
 from support.testbed import UNPRIVILEGED_UID
 from support.world import TCP, UDP, World, world
 
 UNROUTED_PROTOCOL = 253  # RFC 3692: for experiments.
+
+OVER_LOOPBACK = """import socket
+listener = socket.socket(socket.{family}, socket.SOCK_{kind}); listener.settimeout(1); listener.bind(("{address}", 0))
+if "{kind}" == "STREAM": listener.listen()
+client = socket.create_connection(listener.getsockname()[:2], 1) if "{kind}" == "STREAM" else socket.socket(socket.{family}, socket.SOCK_{kind})
+client.connect(listener.getsockname()) if "{kind}" == "DGRAM" else None
+client.send(b"hello")
+print((listener.accept()[0] if "{kind}" == "STREAM" else listener).recv(9))
+"""
 
 
 def body(suite: Suite) -> None:
@@ -25,6 +35,7 @@ def body(suite: Suite) -> None:
     with world(suite, "host", allow(both, "udp", "9000"), "sink") as it:
         for family in (4, 6):
             forged_marks(suite, it, f"host v{family}", family)
+            forged_beginnings(suite, it, f"host v{family}", family)
     scope = f'[scopes.worker]\nusers = ["{UNPRIVILEGED_UID}"]\n'
     with world(suite, "host", allow(both, "tcp", "9000", 'scope = "worker"\n'), "sink", extra=scope) as it:
         for family in (4, 6):
@@ -93,6 +104,22 @@ def forged_marks(suite: Suite, it: World, label: str, family: int) -> None:
             it.expect_never(mark, b"secret")
             seen = [p for p in it.capture.packets(mark[0]) if p.dport == 9001]
             expect(not seen, f"the server saw {seen[:1]}")
+
+
+def forged_beginnings(suite: Suite, it: World, label: str, family: int) -> None:
+    with suite.case(f"{label}: a flow made up over the loopback, from the server's address, opens no way back to it"):
+        mark = it.mark()
+        result = it.bed.run("client", [sys.executable, "-c", forged_beginning(it.bed, family, 9001)], uid=UNPRIVILEGED_UID if family == 6 else None)
+        expect("tried" in result.out, result.describe())
+        it.expect_nothing_arrived(mark, UDP, 9001)
+        it.expect_event(mark, verdict="deny", dport=9001, proto="udp")
+    with suite.case(f"{label}: the loopback itself, by any address of this host"):
+        own = [it.bed.client_address(family), "127.0.0.1" if family == 4 else "::1"] + (["127.9.9.9"] if family == 4 else [])
+        for address in own:
+            for transport in ("STREAM", "DGRAM"):
+                result = it.bed.run("client", [sys.executable, "-c", OVER_LOOPBACK.format(family="AF_INET6" if family == 6 else "AF_INET",
+                                                                                         kind=transport, address=address)])
+                expect_equal(result.out.strip(), "b'hello'", result.describe())
 
 
 def users(suite: Suite, it: World, label: str, family: int) -> None:

@@ -8,16 +8,27 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from support import Capture, NAMES, Result, Servers, Suite, Testbed, binary, expect, expect_equal, policy_text, skip_unless_possible
 from support.clients import Clients
 from support.daemon import Sallyport, allow, rulesets
+from support.loopback import forged_beginning
 from support.proc import run, wait_until
 from support.suite import skip
 
 RULES = allow("allowed.test", "tls", "443") + allow("*.allowed.test, allowed.test", "dns", "53")
 LEAVE = "open('{root}/cgroup.procs', 'w').write('0')"
+
+LEAVE_FOR = """import os, sys
+for path in sys.argv[1:]:
+    try:
+        os.write(os.open(path, os.O_WRONLY), b"0"); print("left")
+    except OSError as error:
+        print(error.strerror)
+print(open("/proc/self/cgroup").read())
+"""
 
 
 def cgroup2() -> Path | None:
@@ -32,6 +43,23 @@ ROOT = cgroup2()
 
 def run_cgroups() -> list[str]:
     return [str(path) for path in ROOT.rglob("sallyport-run-*")]
+
+
+@contextmanager
+def delegated(uid: int):
+    """delegated makes a tree of cgroups in which that user may move processes, as user@UID.service is."""
+    tree = ROOT / f"spt{os.getpid()}"
+    made = (tree, tree / "inner", tree / "other")
+    try:
+        for path in made:
+            path.mkdir()
+            for name in ("", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"):
+                os.chown(path / name, uid, uid)
+        yield tree
+    finally:
+        for path in reversed(made):
+            wait_until(lambda path=path: not path.joinpath("cgroup.procs").read_text(), 3.0)
+            path.rmdir()
 
 
 class Runs:
@@ -264,8 +292,17 @@ def containment(suite: Suite, bed, runs: Runs, clients: Clients, state: State) -
     with suite.case("--user: it cannot leave its cgroup, and is judged"):
         script = f"python3 -c \"{LEAVE.format(root=ROOT)}\"; exec curl -sS -4 --cacert {clients.servers.ca} -m 5 https://denied.test/"
         result = runs.run("sh", "-c", script, options=("--user", "nobody"))
-        expect(result.code == 35 and "Permission denied" in result.err or "No such file" in result.err, result.describe())
+        expect(result.code == 35 and ("Permission denied" in result.err or "No such file" in result.err), result.describe())
         expect("sallyport: denied.test is not allowed" in result.err, result.describe())
+    with suite.case("--user: nor by a tree that is delegated to that user, where the caller is"):
+        with delegated(65534) as tree:
+            # Not by `ip netns exec`, which takes /sys/fs/cgroup out of sight.
+            argv = ["nsenter", f"--net=/run/netns/{bed.client}", "--", *runs.argv(sys.executable, "-c", LEAVE_FOR, *(str(path / "cgroup.procs") for path in (
+                tree / "inner", tree / "other", tree, ROOT)), options=("--user", "nobody"))]
+            result = run(["sh", "-c", f"echo 0 > {tree}/inner/cgroup.procs; exec \"$@\"", "x", *argv], 15)
+            lines = result.out.splitlines()
+            expect_equal(lines[:4], ["Permission denied"] * 4, result.describe())
+            expect(any(re.fullmatch(r"0::/(.*/)?sallyport-run-\d+", line) for line in lines[4:]), result.describe())
     with suite.case("a connection that was opened outside is not handed in"):
         code = ("import os, socket, sys; s = socket.create_connection((sys.argv[1], 80)); os.set_inheritable(s.fileno(), True); "
                 "os.execvp(sys.argv[2], [w.replace('FD', str(s.fileno())) for w in sys.argv[2:]])")
@@ -277,6 +314,16 @@ def containment(suite: Suite, bed, runs: Runs, clients: Clients, state: State) -
         expect(result.code != 0 and " 0 received" in result.out, result.describe())
     with suite.case("nothing is left behind"):
         state.expect_same("after the runs")
+
+
+def forged_beginnings(suite: Suite, bed, runs: Runs, capture: Capture) -> None:
+    for family, options in ((4, ()), (6, ("--user", "nobody"))):
+        with suite.case(f"v{family}: a flow made up over the loopback, from the server's address, opens no way back to it"):
+            mark = capture.mark()
+            result = runs.run(sys.executable, "-c", forged_beginning(bed, family, 9001), options=options)
+            expect("tried" in result.out, result.describe())
+            arrived = [p for p in capture.packets(mark) if b"secret" in p.payload]
+            expect(not arrived, f"the server got {arrived[:1]}")
 
 
 def beside_a_service(suite: Suite, bed, runs: Runs, clients: Clients) -> None:
@@ -354,6 +401,7 @@ def body(suite: Suite) -> None:
         signals(suite, bed, runs, state)
         others(suite, bed, runs, clients, state)
         containment(suite, bed, runs, clients, state)
+        forged_beginnings(suite, bed, runs, Capture(bed, name="forged-beginnings"))
         beside_a_service(suite, bed, runs, clients)
         own_network(suite, bed, clients, Capture(bed, name="own-network"), state)
 

@@ -68,8 +68,8 @@ def cgroups(*paths: str):
 
 
 class Host:
-    def __init__(self, bed, servers):
-        self.bed, self.servers = bed, servers
+    def __init__(self, bed, servers, firewall_pid: int = 0):
+        self.bed, self.servers, self.firewall_pid = bed, servers, firewall_pid
 
     def inside(self, cgroup: str, *command: str, uid: int | None = None, gid: int | None = None):
         """inside runs a command in a cgroup; "" is this process's own."""
@@ -134,6 +134,11 @@ def host(suite: Suite, it: Host, family: int) -> None:
         script = f'exec 8> {ROOT}/{NAME}/ci-1/cgroup.procs 9> {ROOT}/{NAME}/agent/cgroup.procs; exec "$@"'
         result = run(["sh", "-c", script, "x", *it.bed.argv("client", [sys.executable, "-c", SHARED, "8", "9", it.bed.server_address(family)])], 12)
         expect_equal(result.out.strip(), "silence", result.describe())
+    with suite.case(f"{label}: a socket that is closed before anybody asks is not taken for another user's on its port"):
+        for sender, answered in (("still there", "answered"), ("closed", "silence")):
+            argv = [sys.executable, "-c", CLOSED, "8", "9", it.bed.server_address(family), str(it.firewall_pid), sender]
+            result = run(["sh", "-c", script, "x", *it.bed.argv("client", argv)], 12)
+            expect_equal(result.out.strip(), answered, f"{sender}: {result.describe()}")
 
 
 DATAGRAM = """import socket, sys
@@ -181,6 +186,27 @@ try:
 except OSError:
     print("silence")
 os.write(go[1], b"x"); os.wait()
+"""
+# User 4713 of the cgroup that may has a socket on a port. "closed": root's of the cgroup that may not sends by the same port, and is
+# gone when the program, which is stopped meanwhile, asks whose the datagram is. Else the user's own sends.
+CLOSED = """import os, signal, socket, sys
+may, may_not, server, program, sender = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
+family = socket.AF_INET6 if ":" in server else socket.AF_INET
+def bound():
+    s = socket.socket(family, socket.SOCK_DGRAM); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("", PORT)); return s
+PORT = 40405 if sender == "closed" else 40406
+os.write(may, b"0"); os.seteuid(4713); honest = bound(); honest.settimeout(0.7); os.seteuid(0)
+os.write(may_not, b"0"); other = bound()
+os.kill(program, signal.SIGSTOP)
+try:
+    (other if sender == "closed" else honest).sendto(b"x", (server, 9000))
+    other.close()
+finally:
+    os.kill(program, signal.SIGCONT)
+try:
+    honest.recv(100); print("answered")
+except OSError:
+    print("silence")
 """
 
 
@@ -310,7 +336,7 @@ def body(suite: Suite) -> None:
             with Sallyport(bed, policy_text(bed, HOST_RULES, extra=HOST_SCOPES)) as firewall:
                 suite.on_failure = firewall.log
                 for family in (4, 6):
-                    host(suite, Host(bed, servers), family)
+                    host(suite, Host(bed, servers, firewall.process.pid), family)
                 suite.on_failure = None
     gateway(suite)
     containers_behind(suite)

@@ -196,6 +196,19 @@ TEST(Nat64Test, OtherPrefixesAreErrors) {
   EXPECT_NE(load("[dns]\nnat64 = []\n")->fingerprint(), load("")->fingerprint());
 }
 
+TEST(MetadataTest, ALocalNat64PrefixDoesNotOpenThemWhateverThePolicySays) {
+  // 169.254.169.254 and 169.254.170.2 behind 48, 56, 64 and 96 bits of 64:ff9b:1::/48.
+  for (const char* nat64 : {"", "[dns]\nnat64 = []\n", "[dns]\nnat64 = [\"2001:db8:64::/96\"]\n"}) {
+    const auto policy = load(nat64 + rule("\"any\"", "") + rule("\"64:ff9b:1::9\"", ""));
+    for (const char* address : {"64:ff9b:1:a9fe:a9:fe00::", "64:ff9b:1:a9:fe:a9fe::", "64:ff9b:1:ab:a9:fea9:fe00::", "64:ff9b:1::a9fe:a9fe", "64:ff9b:1:2::a9fe:aa02"}) {
+      EXPECT_FALSE(reaches(*policy, address)) << address << ' ' << nat64;
+    }
+    EXPECT_TRUE(reaches(*policy, "64:ff9b:1::c000:201")) << nat64;
+    EXPECT_TRUE(reaches(*policy, "64:ff9b:2::a9fe:a9fe")) << nat64;
+  }
+  EXPECT_TRUE(reaches(*load(rule("\"64:ff9b:1::a9fe:a9fe\"", "")), "64:ff9b:1::a9fe:a9fe")) << "the very address";
+}
+
 TEST(LocalNetworkTest, RulesForItLeadNowhereElse) {
   for (const char* to : {"\"any\"", "\"printer.example\"", "\"192.0.2.1\"", "\"0.0.0.0/0\"", "\"2001:db8::1\"", "\"224.0.0.251\", \"8.0.0.0/7\""}) {
     EXPECT_THAT(problems("version = 1\n" + rule(to, "protocols = \"mdns\"")), ElementsAre(HasSubstr("stays on the local network"))) << to;

@@ -1,4 +1,4 @@
-// A control group (version 2) of one's own, below that of the caller: what is put into it, and whatever that starts, can be
+// A control group (version 2) of one's own: what is put into it, and whatever that starts, can be
 // told from everything else by its sockets, and can be ended together. Not for use by two threads at once.
 #pragma once
 
@@ -13,12 +13,13 @@ namespace sallyport::netfilter {
 std::string cgroup_root();
 
 struct Cgroup {
-  std::string directory;  // "/sys/fs/cgroup/user.slice/NAME"
-  std::string path;       // Below the cgroup2 root, as RulePlan::cgroup wants it: "user.slice/NAME".
+  std::string directory;  // "/sys/fs/cgroup/NAME"
+  std::string path;       // Below the cgroup2 root, as RulePlan::cgroup wants it: "NAME".
 };
 
-// make_cgroup makes NAME below the cgroup of this process: its limits hold for what is inside, and what ends it ends
-// that, too. Fails with a message.
+// make_cgroup makes NAME directly below the root, which is no user's: a process may move where it may write to cgroup.procs
+// of the target and of the ancestor that both have in common, and trees are delegated to users (user@UID.service), who could
+// leave a cgroup in there. Limits of the caller's cgroup do not hold for what is inside. Fails with a message.
 std::expected<Cgroup, std::string> make_cgroup(const std::string& name);
 
 // enter moves a process into the cgroup. Sockets that it has already stay where they were made.

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,10 +24,11 @@ class SocketCgroups {
   SocketCgroups& operator=(const SocketCgroups&) = delete;
 
   // cgroup_of returns the path below the cgroup2 root ("/system.slice/x.service", "/" for the root) of the socket that sends
-  // this flow of TCP or UDP by interface `out_link` (0: any). Empty: not known, because the socket is gone, several sockets of
+  // this flow of TCP or UDP by interface `out_link` (0: any). Of UDP sockets those of user `uid` alone count, whose the
+  // packet's socket was; none do when that is not known. Empty: not known, because the socket is gone, several sockets of
   // different cgroups could have sent it (UDP), its cgroup is removed, or it is neither TCP nor UDP. Valid until the next
   // call. Remembers the paths of kCgroupsKept cgroups; another one allocates.
-  std::string_view cgroup_of(const FlowKey& key, std::uint32_t out_link);
+  std::string_view cgroup_of(const FlowKey& key, std::uint32_t out_link, std::optional<std::uint32_t> uid);
 
  private:
   class Impl;
