@@ -220,6 +220,7 @@ class Daemon {
   // attend is the run of one command: when it is over nothing is left behind.
   int attend() {
     const int exit_code = attended()->attend(signal_fd_);
+    if (!attended()->may_open()) touched_rules_ = false;
     shut_down(SIGINT);
     return exit_code;
   }

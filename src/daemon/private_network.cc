@@ -179,6 +179,10 @@ Outcome join(const NetworkPlan& plan, pid_t host, pid_t command) {
   return done;
 }
 
+Outcome cut() {
+  return run({"ip", "link", "del", kGatewayInside});
+}
+
 std::string undo(const NetworkPlan& plan) {
   std::string errors;
   const auto note = [&](const Outcome& done) {

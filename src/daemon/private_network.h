@@ -55,6 +55,9 @@ std::expected<void, std::string> enter_own_namespace();
 // Its return to the host's namespace and back is over when it returns.
 std::expected<void, std::string> join(const NetworkPlan& plan, pid_t host, pid_t command);
 
+// cut takes the command's network from it for good. For the process that joined it, in the gateway.
+std::expected<void, std::string> cut();
+
 // undo takes everything off the host again; the namespaces go with their processes. For a process in the host's namespace.
 // Returns what could not be undone, or an empty text.
 std::string undo(const NetworkPlan& plan);

@@ -13,6 +13,7 @@ from pathlib import Path
 from support import Capture, NAMES, Result, Servers, Suite, Testbed, binary, expect, expect_equal, policy_text, skip_unless_possible
 from support.clients import Clients
 from support.daemon import Sallyport, allow, rulesets
+from support.hello import client_hello
 from support.proc import run, wait_until
 from support.suite import skip
 
@@ -279,6 +280,55 @@ def containment(suite: Suite, bed, runs: Runs, clients: Clients, state: State) -
         state.expect_same("after the runs")
 
 
+def after_the_end(suite: Suite, bed, runs: Runs, capture: Capture, state: State) -> None:
+    """What the kernel would still send when the command is gone and its rules, too."""
+    half = ("import socket, sys; s = socket.create_connection((sys.argv[1], 443)); s.sendall(bytes.fromhex(sys.argv[2])); "
+            "print('started', flush=True); sys.stdin.read()")
+    for family in (4, 6):
+        argv = ("python3", "-c", half, bed.server_address(family), client_hello("denied.test")[:100].hex())
+        for options in ((), ("--netns",))[:1 if family == 6 else 2]:
+            with suite.case(f"v{family} {' '.join(options)}: what was held when the command ended is not sent later"):
+                mark = capture.mark()
+                result = runs.run(*argv, options=options, stdin=b"")
+                expect(result.code == 0 and "started" in result.out, result.describe())
+                time.sleep(3.0)
+                leaked = [p for p in capture.packets(mark) if p.dport == 443 and p.payload]
+                expect(not leaked, f"payload at the server: {leaked}")
+    with suite.case("nor when the program was killed"):
+        mark = capture.mark()
+        process = runs.spawn(*argv)
+        os.kill(pid_of(process, "sallyport"), signal.SIGKILL)
+        process.wait(5.0)
+        state.expect_same("after kill -9 of the program")
+        time.sleep(3.0)
+        leaked = [p for p in capture.packets(mark) if p.dport == 443 and p.payload]
+        expect(not leaked, f"payload at the server: {leaked}")
+    with suite.case("a process that does not end keeps the rules; they go when it does"):
+        mounted = bed.scratch / "freezer"
+        mounted.mkdir()
+        expect_equal(run(["mount", "-t", "cgroup", "-o", "freezer", "none", str(mounted)]).code, 0, "mount")
+        frozen = mounted / f"sallyport-{os.getpid()}"
+        frozen.mkdir()
+        try:
+            process = runs.spawn("sh", "-c", "sleep 4243 & echo started; sleep 2")
+            expect(wait_until(lambda: sleeps(process, "4243"), 1.0), "no sleep")
+            (frozen / "cgroup.procs").write_text(str(sleeps(process, "4243")[0]))
+            (frozen / "freezer.state").write_text("FROZEN")
+            expect_equal(process.wait(10.0), 125, process.err())
+            expect("does not end; the rules stay" in process.err(), process.err())
+            expect("SALLYPORT" in str(rulesets(bed, "client")), "the rules are gone")
+        finally:
+            (frozen / "freezer.state").write_text("THAWED")
+            wait_until(lambda: not (frozen / "cgroup.procs").read_text().strip(), 5.0)
+            frozen.rmdir()
+            run(["umount", str(mounted)])
+        state.expect_same("after its end", 15.0)
+
+
+def sleeps(process, seconds: str) -> list[int]:
+    return [pid for pid in descendants(process) if Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\0" + seconds.encode() + b"\0"]
+
+
 def beside_a_service(suite: Suite, bed, runs: Runs, clients: Clients) -> None:
     with Sallyport(bed, policy_text(bed, allow("denied.test", "tls", "443")), name="service"):
         during = rulesets(bed, "client")
@@ -354,6 +404,7 @@ def body(suite: Suite) -> None:
         signals(suite, bed, runs, state)
         others(suite, bed, runs, clients, state)
         containment(suite, bed, runs, clients, state)
+        after_the_end(suite, bed, runs, Capture(bed, name="after-the-end"), state)
         beside_a_service(suite, bed, runs, clients)
         own_network(suite, bed, clients, Capture(bed, name="own-network"), state)
 
