@@ -14,6 +14,7 @@
 
 #include "guest.h"
 #include "keeper.h"
+#include "namespace_lock.h"
 #include "private_network.h"
 #include "sallyport/netfilter/cgroup.h"
 #include "sallyport/netfilter/rule_installer.h"
@@ -206,6 +207,12 @@ int run_scoped(const ScopedOptions& options) {
     if (!plan) return fail(plan.error());
     guest.resolv_conf = plan->resolv_conf_path;
     network = std::move(*plan);
+  }
+  std::optional<NamespaceLock> lock;
+  if (!network) {
+    auto taken = NamespaceLock::take();  // The process that cleans up has it, too, and the command loses it by its exec.
+    if (!taken) return fail(taken.error());
+    lock.emplace(std::move(*taken));
   }
   auto cgroup = netfilter::make_cgroup("sallyport-run-" + std::to_string(::getpid()));
   if (!cgroup) return fail(cgroup.error());

@@ -280,7 +280,7 @@ def containment(suite: Suite, bed, runs: Runs, clients: Clients, state: State) -
         state.expect_same("after the runs")
 
 
-def after_the_end(suite: Suite, bed, runs: Runs, capture: Capture, state: State) -> None:
+def after_the_end(suite: Suite, bed, runs: Runs, capture: Capture) -> None:
     """What the kernel would still send when the command is gone and its rules, too."""
     half = ("import socket, sys; s = socket.create_connection((sys.argv[1], 443)); s.sendall(bytes.fromhex(sys.argv[2])); "
             "print('started', flush=True); sys.stdin.read()")
@@ -299,7 +299,7 @@ def after_the_end(suite: Suite, bed, runs: Runs, capture: Capture, state: State)
         process = runs.spawn(*argv)
         os.kill(pid_of(process, "sallyport"), signal.SIGKILL)
         process.wait(5.0)
-        state.expect_same("after kill -9 of the program")
+        expect(wait_until(lambda: "SALLYPORT" not in str(rulesets(bed, "client")), 5.0), "the rules stay")
         time.sleep(3.0)
         leaked = [p for p in capture.packets(mark) if p.dport == 443 and p.payload]
         expect(not leaked, f"payload at the server: {leaked}")
@@ -322,7 +322,7 @@ def after_the_end(suite: Suite, bed, runs: Runs, capture: Capture, state: State)
             wait_until(lambda: not (frozen / "cgroup.procs").read_text().strip(), 5.0)
             frozen.rmdir()
             run(["umount", str(mounted)])
-        state.expect_same("after its end", 15.0)
+        expect(wait_until(lambda: "SALLYPORT" not in str(rulesets(bed, "client")) and not run_cgroups(), 15.0), "the rules stay")
 
 
 def sleeps(process, seconds: str) -> list[int]:
@@ -338,6 +338,15 @@ def beside_a_service(suite: Suite, bed, runs: Runs, clients: Clients) -> None:
             expect_equal(rulesets(bed, "client"), during, "rules")
             expect_equal(clients.curl("https://denied.test/", 4).out.strip(), "vhost denied.test", "the service")
             expect_equal(run_cgroups(), [], "cgroups")
+    process = runs.spawn("sh", "-c", "echo started; exec sleep 30")
+    with suite.case("beside a run: a service does not start, and the run goes on behind its rules"):
+        during = rulesets(bed, "client")
+        with Sallyport(bed, policy_text(bed, allow("denied.test", "tls", "443")), name="second", ready=False) as service:
+            expect_equal(service.process.wait(5.0), 1, "exit code")
+            expect_equal(len([line for line in service.process.err().splitlines() if "already in this network namespace" in line]), 1, service.process.err())
+            expect_equal(rulesets(bed, "client"), during, "rules")
+            process.signal(signal.SIGTERM)
+            expect_equal(process.wait(5.0), 143, "exit code")
 
 
 def own_network(suite: Suite, bed, clients: Clients, capture: Capture, state: State) -> None:
@@ -404,9 +413,9 @@ def body(suite: Suite) -> None:
         signals(suite, bed, runs, state)
         others(suite, bed, runs, clients, state)
         containment(suite, bed, runs, clients, state)
-        after_the_end(suite, bed, runs, Capture(bed, name="after-the-end"), state)
         beside_a_service(suite, bed, runs, clients)
         own_network(suite, bed, clients, Capture(bed, name="own-network"), state)
+        after_the_end(suite, bed, runs, Capture(bed, name="after-the-end"))
 
 
 if __name__ == "__main__":
