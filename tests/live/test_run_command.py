@@ -230,6 +230,31 @@ def at_terminal(argv: list[str], keys: bytes) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(status), output.decode(errors="replace")
 
 
+def terminal(suite: Suite, bed, runs: Runs) -> None:
+    """What a terminal lets its users do to each other."""
+    code = """import fcntl, sys
+print("started")
+for request in (0x5412, 0x541C, 0x100005412, 0x10000541C):
+    arguments = (request & 0xffffffff, b"x") if request < 2**32 else None
+    if arguments is None:
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.syscall({"x86_64": 16, "aarch64": 29}[__import__("platform").machine()], 0, ctypes.c_ulong(request), b"x")
+        print("error", ctypes.get_errno())
+        continue
+    try:
+        fcntl.ioctl(0, *arguments)
+        print("error 0")
+    except OSError as error:
+        print("error", error.errno)
+fcntl.ioctl(0, 0x5413, bytes(8))
+print("size")"""
+    for options in ((), ("--user", "nobody")):
+        with suite.case(f"{' '.join(options)}: a command cannot type into its terminal (TIOCSTI, TIOCLINUX)"):
+            ended, output = at_terminal(bed.argv("client", runs.argv("python3", "-c", code, options=options)), b"")
+            expect_equal((ended, output.count("error 1\r"), output.count("size")), (0, 4, 1), output)
+
+
 def others(suite: Suite, bed, runs: Runs, clients: Clients, state: State) -> None:
     """Everybody else's traffic while a run stands."""
     for command in ("add table inet site", "add chain inet site out { type filter hook postrouting priority 10; }",
@@ -411,6 +436,7 @@ def body(suite: Suite) -> None:
         verdicts(suite, bed, runs, clients, Capture(bed), state)
         exit_codes(suite, bed, runs, state)
         signals(suite, bed, runs, state)
+        terminal(suite, bed, runs)
         others(suite, bed, runs, clients, state)
         containment(suite, bed, runs, clients, state)
         beside_a_service(suite, bed, runs, clients)
