@@ -40,7 +40,7 @@ struct NetworkPlan {
   std::string table;             // Of nft: "sallyport_run_1234"
   std::string resolv_conf;       // Text of the command's /etc/resolv.conf.
   std::string resolv_conf_path;  // Where it is.
-  bool forwarding_was_off = false;
+  bool forwarding_was_off = false;  // Before this run, and before those that are here with it.
   bool forward_chain = false;    // iptables has rules or a policy in FORWARD, which may drop.
 
   // make looks for a free subnet and for resolvers that the policy believes and the command can ask. Fails with a message.

@@ -416,6 +416,21 @@ def own_network(suite: Suite, bed, clients: Clients, capture: Capture, state: St
             first.wait(8.0)
         before.expect_same("after both and the service")
         bed.run("client", ["iptables", "-P", "FORWARD", "ACCEPT"])
+    with suite.case("--netns: two at once, the first ends first: the last resets forwarding, and meanwhile the host is no router"):
+        before = State(bed)
+        forwarding = lambda: bed.run("client", ["sysctl", "-n", "net.ipv4.ip_forward"]).out.strip()
+        expect_equal(forwarding(), "0", "forwarding before")
+        first = runs.spawn("sh", "-c", "echo started; exec sleep 30")
+        second = runs.spawn("sh", "-c", "echo started; exec sleep 30")
+        for process, wanted in ((first, "1"), (second, "0")):
+            closed = bed.run("client", ["nft", "list", "ruleset"]).out
+            expect('iifname != "spr*" oifname != "spr*" drop' in closed, closed)
+            result = runs.curl(clients, "https://allowed.test/", 4)
+            expect_equal(result.out.strip(), "vhost allowed.test", result.describe())
+            process.signal(signal.SIGTERM)
+            process.wait(8.0)
+            expect_equal(forwarding(), wanted, "forwarding")
+        before.expect_same("after both")
     for name, wanted in (("sallyport", None), ("sleep", 137), ("sallyport-keep", 125)):
         with suite.case(f"--netns: kill -9 of {name}: nothing is left behind"):
             before = State(bed)
