@@ -17,6 +17,7 @@
 
 #include "control_server.h"
 #include "event_log.h"
+#include "namespace_lock.h"
 #include "notify.h"
 #include "owners.h"
 #include "saved_bindings.h"
@@ -197,6 +198,11 @@ class Daemon {
   }
 
   Outcome install(const netfilter::RulePlan& plan) {
+    if (attended() == nullptr) {  // A run took it before it forked.
+      auto lock = NamespaceLock::take();
+      if (!lock) return std::unexpected(lock.error());
+      lock_.emplace(std::move(*lock));
+    }
     auto installer = netfilter::RuleInstaller::open();
     if (!installer) return std::unexpected(installer.error());
     const std::expected<bool, std::string> present = installer->present();
@@ -220,6 +226,7 @@ class Daemon {
   // attend is the run of one command: when it is over nothing is left behind.
   int attend() {
     const int exit_code = attended()->attend(signal_fd_);
+    if (!attended()->may_open()) touched_rules_ = false;
     shut_down(SIGINT);
     return exit_code;
   }
@@ -317,6 +324,7 @@ class Daemon {
   EventLog log_;  // Outlives the workers, which write to it.
   Workers workers_;
   std::unique_ptr<ControlServer> control_;
+  std::optional<NamespaceLock> lock_;
   std::optional<netfilter::RuleInstaller> installer_;
   bool rules_were_there_ = false;
   bool touched_rules_ = false;

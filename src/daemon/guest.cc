@@ -2,12 +2,17 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +20,8 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -72,6 +79,39 @@ void see_own_files(const GuestOptions& options) {
   }
 }
 
+// refuse_typing keeps the command from typing into the caller's terminal, whose shell would run it outside of the scope. The
+// kernel reads 32 bits of an ioctl's request, so the filter does. Root could leave the scope anyway: there it may fail.
+void refuse_typing(bool must) {
+#if defined(__x86_64__)
+  constexpr std::uint32_t kArchitecture = AUDIT_ARCH_X86_64, k32Bit = AUDIT_ARCH_I386;
+#elif defined(__aarch64__)
+  constexpr std::uint32_t kArchitecture = AUDIT_ARCH_AARCH64, k32Bit = AUDIT_ARCH_ARM;
+#else
+#error "no system call filter for this architecture"
+#endif
+  constexpr std::uint32_t kIoctl32Bit = 54;    // Of i386, and of ARM.
+  constexpr std::uint32_t kX32 = 0x40000000;   // Of x86-64: the same calls by other numbers, which hardly any kernel has.
+  constexpr std::uint32_t kRequest = offsetof(seccomp_data, args) + sizeof(std::uint64_t);  // The low half, little-endian.
+  std::array<sock_filter, 14> code = {{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kArchitecture, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kX32, 8, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 3, 8),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k32Bit, 0, 6),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kIoctl32Bit, 0, 5),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kRequest),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCLINUX, 0, 2),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  }};
+  const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
+  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0 && must) fail("cannot filter the command's system calls");
+}
+
 [[noreturn]] void run(const GuestOptions& options, int pipe) {
   char word = 0;
   ssize_t got = 0;
@@ -82,6 +122,7 @@ void see_own_files(const GuestOptions& options) {
   see_own_files(options);
   close_sockets();
   if (options.account) become(*options.account);
+  refuse_typing(options.account.has_value());
   std::vector<char*> argv;
   for (const std::string& argument : options.command) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);

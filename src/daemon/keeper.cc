@@ -77,4 +77,11 @@ void Keeper::dismiss() {
   pid_ = -1;
 }
 
+void Keeper::leave_the_rest() {
+  if (pid_ < 0) return;
+  ::close(pipe_);
+  if (pid_fd_ >= 0) ::close(pid_fd_);
+  pid_ = -1;
+}
+
 }  // namespace sallyport::daemon

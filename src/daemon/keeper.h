@@ -23,6 +23,8 @@ class Keeper {
   void rules_touched();
   // dismiss says that there is nothing left to undo, and waits for the keeper's end.
   void dismiss();
+  // leave_the_rest has it undo what there is, as after this process's death, and does not wait for it.
+  void leave_the_rest();
   // fd polls as readable when the keeper is gone; -1 where the kernel has no such descriptors.
   int fd() const { return pid_fd_; }
 

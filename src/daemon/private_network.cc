@@ -21,6 +21,7 @@ using Words = std::vector<std::string>;
 using Outcome = std::expected<void, std::string>;
 constexpr const char* kForwarding = "/proc/sys/net/ipv4/ip_forward";
 constexpr const char* kLinkPrefix = "spr";
+constexpr const char* kClosed = "not_a_router";  // Chain of a run that found forwarding off.
 constexpr int kCandidates = 64;
 
 Outcome run(const Words& words, const std::string& input = {}) {
@@ -85,8 +86,14 @@ Outcome set_up_host(const NetworkPlan& plan) {
                                   {"ip", "link", "set", plan.host_link, "up"},
                                   {"ip", "route", "add", plan.base + "4/30", "via", plan.base + "2", "dev", plan.host_link}});
   if (!linked) return linked;
-  const std::string rules = "table ip " + plan.table + " { chain out { type nat hook postrouting priority 100; ip saddr " + plan.subnet +
-                            " oifname != \"" + plan.host_link + "\" masquerade; }; }\n";
+  std::string rules = "table ip " + plan.table + " { chain out { type nat hook postrouting priority 100; ip saddr " + plan.subnet +
+                      " oifname != \"" + plan.host_link + "\" masquerade; }; }\n";
+  if (plan.forwarding_was_off) {
+    // What was no router forwards for runs alone; each has the rule, as the others may end before it.
+    const std::string ours = std::string("\"") + kLinkPrefix + "*\"";
+    rules += "table ip " + plan.table + " { chain " + kClosed + " { type filter hook forward priority -1; iifname != " + ours + " oifname != " + ours +
+             " drop; }; }\n";
+  }
   if (const Outcome done = run({"nft", "-f", "-"}, rules); !done) return done;
   if (plan.forward_chain) {
     if (const Outcome done = run_all(forward_rules(plan, "-A")); !done) return done;
@@ -137,7 +144,8 @@ std::expected<NetworkPlan, std::string> NetworkPlan::make(const policy::Dns& dns
   }
   for (const std::string& server : servers) plan.resolv_conf += "nameserver " + server + '\n';
   std::ifstream forwarding(kForwarding);
-  plan.forwarding_was_off = forwarding.get() == '0';
+  // On, but by a run that is here now: the last one resets it.
+  plan.forwarding_was_off = forwarding.get() == '0' || output_of({"nft", "list", "chains", "ip"}).find(std::string("chain ") + kClosed) != std::string::npos;
   // Naming the table would make iptables-nft create it.
   const std::string rules = output_of({"iptables-save"});
   const std::size_t filter = rules.find("*filter");
@@ -179,11 +187,19 @@ Outcome join(const NetworkPlan& plan, pid_t host, pid_t command) {
   return done;
 }
 
+Outcome cut() {
+  return run({"ip", "link", "del", kGatewayInside});
+}
+
 std::string undo(const NetworkPlan& plan) {
   std::string errors;
   const auto note = [&](const Outcome& done) {
     if (!done) errors += (errors.empty() ? "" : "; ") + done.error();
   };
+  const auto reset_forwarding = [&] {
+    if (plan.forwarding_was_off && !others_run(plan.host_link) && !write_text(kForwarding, "0\n")) note(std::unexpected("cannot reset net.ipv4.ip_forward"));
+  };
+  reset_forwarding();  // Before the table that keeps this host from being a router.
   if (output_of({"nft", "list", "tables", "ip"}).find(plan.table + '\n') != std::string::npos) note(run({"nft", "delete", "table", "ip", plan.table}));
   if (plan.forward_chain) {
     for (const Words& rule : forward_rules(plan, "-C")) {
@@ -196,7 +212,7 @@ std::string undo(const NetworkPlan& plan) {
   // It goes with the gateway's namespace, which may be on its way out just now.
   const auto linked = [&] { return ::access(("/proc/sys/net/ipv4/conf/" + plan.host_link).c_str(), F_OK) == 0; };
   if (const Outcome removed = linked() ? run({"ip", "link", "del", plan.host_link}) : Outcome(); linked()) note(removed);
-  if (plan.forwarding_was_off && !others_run(plan.host_link) && !write_text(kForwarding, "0\n")) note(std::unexpected("cannot reset net.ipv4.ip_forward"));
+  reset_forwarding();  // Another run may have ended at the same time.
   (void)::unlink(plan.resolv_conf_path.c_str());
   return errors;
 }

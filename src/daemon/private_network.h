@@ -40,7 +40,7 @@ struct NetworkPlan {
   std::string table;             // Of nft: "sallyport_run_1234"
   std::string resolv_conf;       // Text of the command's /etc/resolv.conf.
   std::string resolv_conf_path;  // Where it is.
-  bool forwarding_was_off = false;
+  bool forwarding_was_off = false;  // Before this run, and before those that are here with it.
   bool forward_chain = false;    // iptables has rules or a policy in FORWARD, which may drop.
 
   // make looks for a free subnet and for resolvers that the policy believes and the command can ask. Fails with a message.
@@ -54,6 +54,9 @@ std::expected<void, std::string> enter_own_namespace();
 // join builds the picture above: `host` and `command` are processes in these namespaces, and the caller is in the gateway's.
 // Its return to the host's namespace and back is over when it returns.
 std::expected<void, std::string> join(const NetworkPlan& plan, pid_t host, pid_t command);
+
+// cut takes the command's network from it for good. For the process that joined it, in the gateway.
+std::expected<void, std::string> cut();
 
 // undo takes everything off the host again; the namespaces go with their processes. For a process in the host's namespace.
 // Returns what could not be undone, or an empty text.

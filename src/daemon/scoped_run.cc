@@ -4,22 +4,27 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <expected>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "guest.h"
 #include "keeper.h"
+#include "namespace_lock.h"
 #include "private_network.h"
 #include "sallyport/netfilter/cgroup.h"
 #include "sallyport/netfilter/rule_installer.h"
+#include "sallyport/netfilter/socket_end.h"
 
 namespace sallyport::daemon {
 namespace {
 
 constexpr unsigned kFirstQueue = 256;  // Beyond those of any service.
+constexpr std::chrono::seconds kPatience{5};
 
 void say(const std::string& text) {
   std::fprintf(stderr, "sallyport: %s\n", text.c_str());
@@ -35,6 +40,13 @@ void undo_rules() {
   const auto installer = netfilter::RuleInstaller::open();
   if (!installer) return say(installer.error());
   if (const auto removed = installer->remove(); !removed) say(removed.error());
+}
+
+// end_command ends all that was the command: its processes, and the connections that outlive them, of which the kernel would
+// repeat without rules what was held or dropped with them. Fails with a message when something is left that could send.
+std::expected<void, std::string> end_command(const netfilter::Cgroup& cgroup) {
+  if (!netfilter::kill_cgroup(cgroup)) return std::unexpected("a process of the command does not end");
+  return netfilter::end_tcp_sockets(netfilter::cgroup_ids(cgroup), kPatience);
 }
 
 void undo_cgroup(const netfilter::Cgroup& cgroup) {
@@ -64,7 +76,7 @@ class Attendant {
     }
     const int code = guest_.wait();
     // What it started and left goes with it: nothing may go on without a firewall.
-    if (!netfilter::kill_cgroup(cgroup_)) say("a process of the command does not end");
+    (void)netfilter::kill_cgroup(cgroup_);
     return code;
   }
 
@@ -100,6 +112,10 @@ class ScopedRun {
       const std::string errors = back ? undo(*network_) : back.error();
       if (!errors.empty()) say(errors);
     }
+    if (!ended_) {
+      keeper->leave_the_rest();
+      return exit_code_ != 0 ? exit_code_ : kExitOwnFailure;
+    }
     undo_cgroup(cgroup_);
     keeper->dismiss();
     return exit_code_;
@@ -110,13 +126,24 @@ class ScopedRun {
 
   // undo_all is what the keeper does. A network namespace of ours ends with its processes, and its rules with it.
   void undo_all(bool rules_touched) const {
-    (void)netfilter::kill_cgroup(cgroup_);
     if (network_) {
+      (void)netfilter::kill_cgroup(cgroup_);
       if (const std::string errors = undo(*network_); !errors.empty()) say(errors);
-    } else if (rules_touched) {
-      undo_rules();
+    } else {
+      while (!end_command(cgroup_)) std::this_thread::sleep_for(kPatience);  // Its rules stay as long.
+      if (rules_touched) undo_rules();
     }
     undo_cgroup(cgroup_);
+  }
+
+  // may_open tells whether the rules may go: nothing is left that could send.
+  bool may_open() {
+    const Outcome done = network_ ? cut() : end_command(cgroup_);
+    if (!done) {
+      say(done.error() + (network_ ? "" : "; the rules stay until it is gone, or until `sallyport rules remove`"));
+      ended_ = network_.has_value();
+    }
+    return done.has_value();
   }
 
   // run_guest ends with the guest: its cgroup is empty then.
@@ -147,6 +174,7 @@ class ScopedRun {
       attended = true;
       return attendant.attend(signal_fd);
     };
+    run.may_open = [this] { return may_open(); };
     DaemonOptions daemon = options_.daemon;
     daemon.attended = &run;
     const int code = run_daemon(daemon);
@@ -159,6 +187,7 @@ class ScopedRun {
   std::optional<NetworkPlan> network_;
   Namespace host_;
   int exit_code_ = kExitOwnFailure;
+  bool ended_ = true;  // Nothing of the command is left that could send.
 };
 
 }  // namespace
@@ -178,6 +207,12 @@ int run_scoped(const ScopedOptions& options) {
     if (!plan) return fail(plan.error());
     guest.resolv_conf = plan->resolv_conf_path;
     network = std::move(*plan);
+  }
+  std::optional<NamespaceLock> lock;
+  if (!network) {
+    auto taken = NamespaceLock::take();  // The process that cleans up has it, too, and the command loses it by its exec.
+    if (!taken) return fail(taken.error());
+    lock.emplace(std::move(*taken));
   }
   auto cgroup = netfilter::make_cgroup("sallyport-run-" + std::to_string(::getpid()));
   if (!cgroup) return fail(cgroup.error());

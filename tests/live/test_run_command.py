@@ -14,6 +14,7 @@ from pathlib import Path
 from support import Capture, NAMES, Result, Servers, Suite, Testbed, binary, expect, expect_equal, policy_text, skip_unless_possible
 from support.clients import Clients
 from support.daemon import Sallyport, allow, rulesets
+from support.hello import client_hello
 from support.loopback import forged_beginning
 from support.proc import run, wait_until
 from support.suite import skip
@@ -257,6 +258,31 @@ def at_terminal(argv: list[str], keys: bytes) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(status), output.decode(errors="replace")
 
 
+def terminal(suite: Suite, bed, runs: Runs) -> None:
+    """What a terminal lets its users do to each other."""
+    code = """import fcntl, sys
+print("started")
+for request in (0x5412, 0x541C, 0x100005412, 0x10000541C):
+    arguments = (request & 0xffffffff, b"x") if request < 2**32 else None
+    if arguments is None:
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.syscall({"x86_64": 16, "aarch64": 29}[__import__("platform").machine()], 0, ctypes.c_ulong(request), b"x")
+        print("error", ctypes.get_errno())
+        continue
+    try:
+        fcntl.ioctl(0, *arguments)
+        print("error 0")
+    except OSError as error:
+        print("error", error.errno)
+fcntl.ioctl(0, 0x5413, bytes(8))
+print("size")"""
+    for options in ((), ("--user", "nobody")):
+        with suite.case(f"{' '.join(options)}: a command cannot type into its terminal (TIOCSTI, TIOCLINUX)"):
+            ended, output = at_terminal(bed.argv("client", runs.argv("python3", "-c", code, options=options)), b"")
+            expect_equal((ended, output.count("error 1\r"), output.count("size")), (0, 4, 1), output)
+
+
 def others(suite: Suite, bed, runs: Runs, clients: Clients, state: State) -> None:
     """Everybody else's traffic while a run stands."""
     for command in ("add table inet site", "add chain inet site out { type filter hook postrouting priority 10; }",
@@ -326,6 +352,55 @@ def forged_beginnings(suite: Suite, bed, runs: Runs, capture: Capture) -> None:
             expect(not arrived, f"the server got {arrived[:1]}")
 
 
+def after_the_end(suite: Suite, bed, runs: Runs, capture: Capture) -> None:
+    """What the kernel would still send when the command is gone and its rules, too."""
+    half = ("import socket, sys; s = socket.create_connection((sys.argv[1], 443)); s.sendall(bytes.fromhex(sys.argv[2])); "
+            "print('started', flush=True); sys.stdin.read()")
+    for family in (4, 6):
+        argv = ("python3", "-c", half, bed.server_address(family), client_hello("denied.test")[:100].hex())
+        for options in ((), ("--netns",))[:1 if family == 6 else 2]:
+            with suite.case(f"v{family} {' '.join(options)}: what was held when the command ended is not sent later"):
+                mark = capture.mark()
+                result = runs.run(*argv, options=options, stdin=b"")
+                expect(result.code == 0 and "started" in result.out, result.describe())
+                time.sleep(3.0)
+                leaked = [p for p in capture.packets(mark) if p.dport == 443 and p.payload]
+                expect(not leaked, f"payload at the server: {leaked}")
+    with suite.case("nor when the program was killed"):
+        mark = capture.mark()
+        process = runs.spawn(*argv)
+        os.kill(pid_of(process, "sallyport"), signal.SIGKILL)
+        process.wait(5.0)
+        expect(wait_until(lambda: "SALLYPORT" not in str(rulesets(bed, "client")), 5.0), "the rules stay")
+        time.sleep(3.0)
+        leaked = [p for p in capture.packets(mark) if p.dport == 443 and p.payload]
+        expect(not leaked, f"payload at the server: {leaked}")
+    with suite.case("a process that does not end keeps the rules; they go when it does"):
+        mounted = bed.scratch / "freezer"
+        mounted.mkdir()
+        expect_equal(run(["mount", "-t", "cgroup", "-o", "freezer", "none", str(mounted)]).code, 0, "mount")
+        frozen = mounted / f"sallyport-{os.getpid()}"
+        frozen.mkdir()
+        try:
+            process = runs.spawn("sh", "-c", "sleep 4243 & echo started; sleep 2")
+            expect(wait_until(lambda: sleeps(process, "4243"), 1.0), "no sleep")
+            (frozen / "cgroup.procs").write_text(str(sleeps(process, "4243")[0]))
+            (frozen / "freezer.state").write_text("FROZEN")
+            expect_equal(process.wait(10.0), 125, process.err())
+            expect("does not end; the rules stay" in process.err(), process.err())
+            expect("SALLYPORT" in str(rulesets(bed, "client")), "the rules are gone")
+        finally:
+            (frozen / "freezer.state").write_text("THAWED")
+            wait_until(lambda: not (frozen / "cgroup.procs").read_text().strip(), 5.0)
+            frozen.rmdir()
+            run(["umount", str(mounted)])
+        expect(wait_until(lambda: "SALLYPORT" not in str(rulesets(bed, "client")) and not run_cgroups(), 15.0), "the rules stay")
+
+
+def sleeps(process, seconds: str) -> list[int]:
+    return [pid for pid in descendants(process) if Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\0" + seconds.encode() + b"\0"]
+
+
 def beside_a_service(suite: Suite, bed, runs: Runs, clients: Clients) -> None:
     with Sallyport(bed, policy_text(bed, allow("denied.test", "tls", "443")), name="service"):
         during = rulesets(bed, "client")
@@ -335,6 +410,15 @@ def beside_a_service(suite: Suite, bed, runs: Runs, clients: Clients) -> None:
             expect_equal(rulesets(bed, "client"), during, "rules")
             expect_equal(clients.curl("https://denied.test/", 4).out.strip(), "vhost denied.test", "the service")
             expect_equal(run_cgroups(), [], "cgroups")
+    process = runs.spawn("sh", "-c", "echo started; exec sleep 30")
+    with suite.case("beside a run: a service does not start, and the run goes on behind its rules"):
+        during = rulesets(bed, "client")
+        with Sallyport(bed, policy_text(bed, allow("denied.test", "tls", "443")), name="second", ready=False) as service:
+            expect_equal(service.process.wait(5.0), 1, "exit code")
+            expect_equal(len([line for line in service.process.err().splitlines() if "already in this network namespace" in line]), 1, service.process.err())
+            expect_equal(rulesets(bed, "client"), during, "rules")
+            process.signal(signal.SIGTERM)
+            expect_equal(process.wait(5.0), 143, "exit code")
 
 
 def own_network(suite: Suite, bed, clients: Clients, capture: Capture, state: State) -> None:
@@ -379,6 +463,21 @@ def own_network(suite: Suite, bed, clients: Clients, capture: Capture, state: St
             first.wait(8.0)
         before.expect_same("after both and the service")
         bed.run("client", ["iptables", "-P", "FORWARD", "ACCEPT"])
+    with suite.case("--netns: two at once, the first ends first: the last resets forwarding, and meanwhile the host is no router"):
+        before = State(bed)
+        forwarding = lambda: bed.run("client", ["sysctl", "-n", "net.ipv4.ip_forward"]).out.strip()
+        expect_equal(forwarding(), "0", "forwarding before")
+        first = runs.spawn("sh", "-c", "echo started; exec sleep 30")
+        second = runs.spawn("sh", "-c", "echo started; exec sleep 30")
+        for process, wanted in ((first, "1"), (second, "0")):
+            closed = bed.run("client", ["nft", "list", "ruleset"]).out
+            expect('iifname != "spr*" oifname != "spr*" drop' in closed, closed)
+            result = runs.curl(clients, "https://allowed.test/", 4)
+            expect_equal(result.out.strip(), "vhost allowed.test", result.describe())
+            process.signal(signal.SIGTERM)
+            process.wait(8.0)
+            expect_equal(forwarding(), wanted, "forwarding")
+        before.expect_same("after both")
     for name, wanted in (("sallyport", None), ("sleep", 137), ("sallyport-keep", 125)):
         with suite.case(f"--netns: kill -9 of {name}: nothing is left behind"):
             before = State(bed)
@@ -399,11 +498,13 @@ def body(suite: Suite) -> None:
         verdicts(suite, bed, runs, clients, Capture(bed), state)
         exit_codes(suite, bed, runs, state)
         signals(suite, bed, runs, state)
+        terminal(suite, bed, runs)
         others(suite, bed, runs, clients, state)
         containment(suite, bed, runs, clients, state)
         forged_beginnings(suite, bed, runs, Capture(bed, name="forged-beginnings"))
         beside_a_service(suite, bed, runs, clients)
         own_network(suite, bed, clients, Capture(bed, name="own-network"), state)
+        after_the_end(suite, bed, runs, Capture(bed, name="after-the-end"))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ struct Attended {
   std::function<void()> before_rules;  // Called when the kernel's rules are about to be changed.
   // Called when the rules are in force, with a signalfd of the signals that are blocked; returns the exit code.
   std::function<int(int signal_fd)> attend;
+  std::function<bool()> may_open;  // Called behind it: false has the rules stay, as something could still send.
 };
 
 struct DaemonOptions {

@@ -1,0 +1,23 @@
+// NamespaceLock is held by who has rules of ours in this network namespace: the end of one must not take out the rules of
+// another. It is a lock on a file, which ends with the last process that holds it (a fork holds it, too).
+#pragma once
+
+#include <expected>
+#include <string>
+
+namespace sallyport::daemon {
+
+class NamespaceLock {
+ public:
+  // take fails with a message when another process has it.
+  static std::expected<NamespaceLock, std::string> take();
+  NamespaceLock(NamespaceLock&& other) noexcept;
+  NamespaceLock& operator=(NamespaceLock&&) = delete;
+  ~NamespaceLock();
+
+ private:
+  explicit NamespaceLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+}  // namespace sallyport::daemon

@@ -1,0 +1,164 @@
+#include "sallyport/netfilter/socket_end.h"
+
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+namespace sallyport::netfilter {
+namespace {
+
+constexpr std::chrono::milliseconds kStep{100};
+constexpr int kRoundsMax = 8;  // A list may change while it is read.
+// Neither has payload: TIME-WAIT, and CLOSE.
+constexpr std::uint32_t kStates = ~(std::uint32_t{1} << TCP_TIME_WAIT | std::uint32_t{1} << TCP_CLOSE);
+using Cookie = std::array<std::uint32_t, 2>;
+using DiagSocket = std::unique_ptr<mnl_socket, int (*)(mnl_socket*)>;
+using Outcome = std::expected<void, std::string>;
+
+Outcome failed(const char* what) {
+  return std::unexpected(std::string(what) + ": " + std::strerror(errno));
+}
+
+int read_cgroup(const nlattr* attribute, void* data) {
+  if (mnl_attr_get_type(attribute) == INET_DIAG_CGROUP_ID && mnl_attr_get_payload_len(attribute) == sizeof(std::uint64_t)) {
+    *static_cast<std::uint64_t*>(data) = mnl_attr_get_u64(attribute);
+  }
+  return MNL_CB_OK;
+}
+
+// Ender lists the sockets and ends them, one by one.
+class Ender {
+ public:
+  Ender(DiagSocket socket, const std::vector<std::uint64_t>& cgroups) : socket_(std::move(socket)), cgroups_(cgroups) {}
+
+  // round ends what it finds. left_ is then what the kernel did not let it end.
+  Outcome round() {
+    found_.clear();
+    left_ = 0;
+    for (const std::uint8_t family : {std::uint8_t{AF_INET}, std::uint8_t{AF_INET6}}) {
+      if (const Outcome listed = list(family); !listed) return listed;
+    }
+    any_new_ = false;
+    for (const inet_diag_msg& each : found_) {
+      const Cookie cookie{each.id.idiag_cookie[0], each.id.idiag_cookie[1]};
+      if (std::ranges::find(ended_, cookie) != ended_.end()) continue;  // Older kernels list an ended orphan, which sends nothing.
+      if (end(each)) {
+        any_new_ = true;
+        ended_.push_back(cookie);
+      } else {
+        ++left_;
+      }
+    }
+    return {};
+  }
+  bool any_new() const { return any_new_; }
+  std::size_t left() const { return left_; }
+
+ private:
+  static int read_socket(const nlmsghdr* message, void* data) {
+    auto& self = *static_cast<Ender*>(data);
+    if (mnl_nlmsg_get_payload_len(message) < sizeof(inet_diag_msg)) return MNL_CB_OK;
+    std::uint64_t id = 0;
+    (void)mnl_attr_parse(message, sizeof(inet_diag_msg), read_cgroup, &id);
+    if (std::ranges::find(self.cgroups_, id) == self.cgroups_.end()) return MNL_CB_OK;
+    inet_diag_msg socket;
+    std::memcpy(&socket, mnl_nlmsg_get_payload(message), sizeof socket);
+    self.found_.push_back(socket);
+    return MNL_CB_OK;
+  }
+
+  Outcome list(std::uint8_t family) {
+    if (!ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, family, {})) return failed("sock_diag");
+    for (;;) {
+      const int more = receive(read_socket);
+      if (more == MNL_CB_STOP) return {};
+      if (more < 0 && errno == ENOENT) return {};  // The kernel has no such family.
+      if (more < 0) return failed("sock_diag");
+    }
+  }
+
+  bool end(const inet_diag_msg& socket) {
+    if (!ask(SOCK_DESTROY, NLM_F_ACK, socket.idiag_family, socket.id)) return false;
+    return receive(nullptr) >= 0 || errno == ENOENT;  // Gone by itself.
+  }
+
+  bool ask(std::uint16_t type, int flags, std::uint8_t family, const inet_diag_sockid& id) {
+    std::array<char, 256> request{};
+    nlmsghdr* message = mnl_nlmsg_put_header(request.data());
+    message->nlmsg_type = type;
+    message->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
+    message->nlmsg_seq = ++sequence_;
+    auto* body = static_cast<inet_diag_req_v2*>(mnl_nlmsg_put_extra_header(message, sizeof(inet_diag_req_v2)));
+    body->sdiag_family = family;
+    body->sdiag_protocol = IPPROTO_TCP;
+    body->idiag_states = kStates;
+    body->id = id;
+    return mnl_socket_sendto(socket_.get(), message, message->nlmsg_len) >= 0;
+  }
+
+  int receive(mnl_cb_t read) {
+    ssize_t got = 0;
+    do {
+      got = mnl_socket_recvfrom(socket_.get(), buffer_.data(), buffer_.size());
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) return -1;
+    return mnl_cb_run(buffer_.data(), static_cast<std::size_t>(got), sequence_, mnl_socket_get_portid(socket_.get()), read, this);
+  }
+
+  DiagSocket socket_;
+  const std::vector<std::uint64_t>& cgroups_;
+  std::vector<char> buffer_ = std::vector<char>(65'536);
+  std::uint32_t sequence_ = 0;
+  std::vector<inet_diag_msg> found_;
+  std::vector<Cookie> ended_;
+  std::size_t left_ = 0;
+  bool any_new_ = false;
+};
+
+}  // namespace
+
+std::vector<std::uint64_t> cgroup_ids(const Cgroup& cgroup) {
+  std::vector<std::uint64_t> ids;
+  // The number of a cgroup's inode is its id, where inodes have 64 bits.
+  const auto add = [&](const std::string& path) {
+    struct stat status{};
+    if (::stat(path.c_str(), &status) == 0) ids.push_back(status.st_ino);
+  };
+  add(cgroup.directory);
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator entries(cgroup.directory, error);
+  for (; !error && entries != std::filesystem::recursive_directory_iterator(); entries.increment(error)) {
+    if (entries->is_directory(error)) add(entries->path().string());
+  }
+  return ids;
+}
+
+std::expected<void, std::string> end_tcp_sockets(const std::vector<std::uint64_t>& cgroups, std::chrono::milliseconds patience) {
+  DiagSocket socket(mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC), mnl_socket_close);
+  if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) return failed("sock_diag");
+  Ender ender(std::move(socket), cgroups);
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (int rounds = 0;;) {
+    const Outcome done = ender.round();
+    if (done && ender.left() == 0 && (!ender.any_new() || ++rounds == kRoundsMax)) return {};
+    if (std::chrono::steady_clock::now() >= deadline) {
+      if (!done) return done;
+      return std::unexpected("the kernel does not end " + std::to_string(ender.left()) +
+                             " TCP connections of the command (CONFIG_INET_DIAG_DESTROY)");
+    }
+    if (!done || ender.left() != 0) std::this_thread::sleep_for(kStep);
+  }
+}
+
+}  // namespace sallyport::netfilter
