@@ -16,6 +16,7 @@ struct FieldCounts {
   unsigned hosts = 0;
   unsigned content_lengths = 0;
   unsigned transfer_encodings = 0;
+  unsigned upgrades = 0;
 };
 
 // method_may_follow tells whether the bytes still may begin with "token SP". It never tells more of a
@@ -134,7 +135,8 @@ Fault parse_known_field(std::string_view name, std::string_view value, FieldCoun
       break;
     case 7:
       if (equals_ignoring_case(name, "upgrade")) {
-        if (!head.upgrade) head.upgrade_protocol = value;
+        if (++counts.upgrades > 1) return Fault::kAmbiguous;  // Servers take the first, the last, or a list of both.
+        head.upgrade_protocol = value;
         head.upgrade = true;
       }
       break;

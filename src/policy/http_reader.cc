@@ -43,8 +43,9 @@ void RuleReader::read_http_terms(Frame& frame) {
       frame.error(websocket->value.position, "websocket", "only http turns into a WebSocket; leave \"websocket\" out");
     }
   }
-  for (const std::string_view key : {"methods", "paths"}) {
+  for (const std::string_view key : {"methods", "paths", "websocket"}) {
     const auto* entry = frame.table.find(key);
+    if (key == "websocket" && (terms.websocket || (frame.draft.terms.protocols & kHttpBit) == 0)) continue;  // A wider word would let them pass.
     if (entry != nullptr && frame.draft.terms.protocols != kHttpBit) {
       frame.error(entry->position, key, "only requests of http can be read: give http a rule of its own with protocols = [\"http\"]");
     }

@@ -224,6 +224,8 @@ std::vector<Refusal> smuggling_table() {
       {"DEL in a value", post + "X: \x7f\r\n\r\n", false},
       {"two Hosts", "GET / HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n", true},
       {"two equal Hosts", "GET / HTTP/1.1\r\nHost: a.example\r\nhost: a.example\r\n\r\n", true},
+      {"two Upgrades", post + "Upgrade: foo\r\nUpgrade: websocket\r\n\r\n", true},
+      {"an empty Upgrade and another", post + "Upgrade:\r\nupgrade: websocket\r\n\r\n", true},
       {"Host with userinfo", "GET / HTTP/1.1\r\nHost: b@a.example\r\n\r\n", true},
       {"Host list", "GET / HTTP/1.1\r\nHost: a.example, b.example\r\n\r\n", true},
       {"Host with a space", "GET / HTTP/1.1\r\nHost: a.example b\r\n\r\n", true},

@@ -129,9 +129,8 @@ TEST(PolicyHttpTest, NoMatchWithoutTheRequest) {
   EXPECT_FALSE(allows(*policy, {"a.example", Protocol::kUnknown, 80}));
 }
 
-TEST(PolicyHttpTest, WebsocketsOfARuleWithTlsAreAboutItsHttpAlone) {
-  const auto policy = load("[[rules]]\nto = [\"a.example\"]\nwebsocket = \"deny\"\n");
-  EXPECT_TRUE(allows(*policy, {"a.example", Protocol::kTls, 443}));
+TEST(PolicyHttpTest, ARuleWithoutWebsocketsIsForHttpAlone) {
+  const auto policy = load("[[rules]]\nto = [\"a.example\"]\nprotocols = [\"http\"]\nwebsocket = \"deny\"\n");
   EXPECT_EQ(request(*policy, "a.example", {.method = "GET"}).action, Action::kAllow);
   EXPECT_EQ(request(*policy, "a.example", {.method = "GET", .websocket = true}).request_fit, RequestFit::kUpgrade);
 }
@@ -152,6 +151,11 @@ TEST(PolicyHttpTest, MistakesAreToldWithTheirPlace) {
   EXPECT_THAT(problem("protocols = [\"http\"]\nmethods = []\n"), HasSubstr("matches no request"));
   EXPECT_THAT(problem("methods = [\"GET\"]\n"), HasSubstr("p.toml:4:1: rules[0].methods: only requests of http can be read"));
   EXPECT_THAT(problem("protocols = [\"tls\"]\nwebsocket = \"deny\"\n"), HasSubstr("only http turns into a WebSocket"));
+  for (const std::string words : {"[\"http\", \"tcp\"]\nports = [80]", "[\"http\", \"tls\"]"}) {
+    EXPECT_THAT(problem("protocols = " + words + "\nwebsocket = \"deny\"\n"), HasSubstr("rules[0].websocket: only requests of http can be read")) << words;
+  }
+  EXPECT_THAT(problem("websocket = \"deny\"\n"), HasSubstr("p.toml:4:1: rules[0].websocket: only requests of http can be read"));
+  EXPECT_EQ(problem("protocols = [\"http\", \"tls\"]\nwebsocket = \"allow\"\n"), "");
   EXPECT_THAT(problem("protocols = [\"http\"]\nwebsocket = \"no\"\n"), HasSubstr("rules[0].websocket"));
   EXPECT_THAT(problem("protocols = [\"http\"]\naction = \"deny\"\nwebsocket = \"deny\"\n"), HasSubstr("leave \"websocket\" out"));
 }

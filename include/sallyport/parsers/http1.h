@@ -62,7 +62,7 @@ struct HttpRequestHead {
   HttpBody body = HttpBody::kNone;
   std::uint64_t content_length = 0;   // With kLength.
   bool upgrade = false;               // An Upgrade field: the server may switch, whatever Connection says.
-  std::string_view upgrade_protocol;  // The field as sent ("websocket"); the first one of several.
+  std::string_view upgrade_protocol;  // The field as sent ("websocket"); two of them are ambiguous.
   bool connect = false;
   // The client may wait for 100 before it sends the body. The body is due whatever the server answers,
   // unless the connection ends (RFC 9110 §10.1.1).
