@@ -267,6 +267,25 @@ TEST(UpgradeTest, LdapStartTlsNeedsEveryAnswerBeforeIt) {
   EXPECT_EQ(indefinite.client("\x30\x80\2\1\1"), Kind::kMalformed);
 }
 
+TEST(UpgradeTest, OnlyBareLdapOperationsAreNoPlaintext) {
+  const std::string start = "\x77\x18\x80\x16" "1.3.6.1.4.1.1466.20037"s, control = "\xa0\6secret"s;
+  const std::string anonymous = "\x60\7\2\1\3\4\0\x80\0"s, unbind = "\x42\0"s, abandon = "\x50\4\x7f\1\2\3"s;
+  const auto plaintext = [](const std::string& operation) {
+    UpgradeDriver session(Protocol::kLdap, false);
+    session.client("\x30"s + static_cast<char>(operation.size() + 3) + "\2\1\1" + operation);
+    EXPECT_EQ(session.unread_of_client(), 0U);
+    return session.plaintext;
+  };
+  for (const std::string& bare : {start, anonymous, unbind, abandon}) {
+    EXPECT_FALSE(plaintext(bare));
+    EXPECT_TRUE(plaintext(bare + control));
+  }
+  for (const std::string& other : {"\x60\x0d\2\1\3\4\0\x80\0secret"s, "\x60\x0d\2\1\3\4\0\x80\6secret"s, "\x42\6secret"s, "\x50\6secret"s, "\x50\0"s,
+                                   "\x77\x20\x80\x16" "1.3.6.1.4.1.1466.20037\x81\6secret"s}) {
+    EXPECT_TRUE(plaintext(other));
+  }
+}
+
 TEST(UpgradeTest, LdapEndsInASecurityLayerOfSasl) {
   const std::string bind = "\x30\x14\2\1\1\x60\x0f\2\1\3\4\0\xa3\x08\4\6GSSAPI"s, good = "\x30\x0c\2\1\1\x61\7\x0a\1\0\4\0\4\0"s;
   UpgradeDriver session(Protocol::kLdap, false);
