@@ -249,6 +249,8 @@ class Inspector::Impl {
   void begin_session_tls(Flow& flow);
   void end_session(Flow& flow);
   static bool follows_session(const Flow& flow);
+  static ByteSpan readable_of(const Flow& flow);
+  void read_acknowledged_body(Flow& flow);
 
   // strip_ech.cc
   bool strips_ech(const Flow& flow) const;

@@ -33,6 +33,32 @@ bool Inspector::Impl::follows_session(const Flow& flow) {
          !flow.session.ended;
 }
 
+// readable_of returns what may be read of the client's stream. A mail's body is as long as it likes, and what of it the
+// server has not acknowledged must be remembered: other bytes could still take its place (R4).
+ByteSpan Inspector::Impl::readable_of(const Flow& flow) {
+  // A window forgets half of its history at most to make room ahead.
+  constexpr std::uint64_t kRememberedMin = (kStreamWindowSize - kStreamAheadMax) / 2;
+  const ByteSpan stream = flow.client->contiguous();
+  if (flow.session.read.next != parsers::UpgradeSession::Next::kBody) return stream;
+  const std::uint64_t end = flow.acknowledged + kRememberedMin;
+  const std::uint64_t base = flow.client->base();
+  return stream.first(static_cast<std::size_t>(std::min<std::uint64_t>(stream.size(), end > base ? end - base : 0)));
+}
+
+// read_acknowledged_body reads on in a body that waited for the server to have what was read of it.
+void Inspector::Impl::read_acknowledged_body(Flow& flow) {
+  const bool in_body = follows_session(flow) && flow.session.read.next == parsers::UpgradeSession::Next::kBody;
+  if (!in_body || flow.client == nullptr) return;
+  const std::uint64_t base = flow.client->base();
+  read_client_stream(flow);
+  if (flow.state != FlowState::kJudged || flow.client == nullptr) return;
+  release_held(flow, judged_end(flow));
+  if (flow.client->base() == base || flow.waiting.list == 0) return;
+  table_.stop_waiting(flow);  // As for a client's segment: what was waited for came.
+  flow.hold_deadline = now_ + kHoldTime;
+  table_.start_waiting(flow);
+}
+
 bool Inspector::Impl::begin_session(Flow& flow) {
   if (!judge(flow, flow.stage, {})) return false;
   flow.watch = true;
@@ -57,7 +83,7 @@ void Inspector::Impl::read_session(Flow& flow) {
   SessionState& session = flow.session;
   if (session.read.protocol == Protocol::kUnknown && !begin_session(flow)) return;
   while (flow.client != nullptr && flow.state == FlowState::kJudged && !session.upgraded) {
-    const ByteSpan stream = flow.client->contiguous();
+    const ByteSpan stream = readable_of(flow);
     if (session.ended) {
       if (flow.final_after != 0) return flow.client->skip(stream.size());
       flow.client->consume(stream.size());

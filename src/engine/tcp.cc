@@ -331,6 +331,7 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
   if (ip.tcp.ack && flow.client != nullptr) {
     const std::int64_t offset = unwrap(ip.tcp.acknowledgment, flow.client_base, flow.client_seen);
     if (offset > 0) flow.acknowledged = std::max(flow.acknowledged, static_cast<std::uint64_t>(offset));
+    read_acknowledged_body(flow);
   }
   const bool was_denied = flow.state == FlowState::kDenied;
   if (!ip.payload.empty() && !read_server_stream(flow, ip)) return {.reason = Reason::kStreamLimit};

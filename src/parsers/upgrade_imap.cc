@@ -2,6 +2,7 @@
 #include <charconv>
 
 #include "recogniser_text.h"
+#include "sallyport/core/limits.h"
 #include "upgrade_lines.h"
 
 namespace sallyport::parsers {
@@ -31,6 +32,22 @@ Literal literal_of(std::string_view line) {
   const auto [end, error] = std::from_chars(size.data(), size.data() + size.size(), literal.octets);
   literal.sound = error == std::errc{} && end == size.data() + size.size();
   return literal;
+}
+
+// tag_of returns the tag of a command (RFC 9051 §9); empty: it has none that every server takes for one. The answer to such
+// a line has no tag: it could not be told from what the server says unasked.
+std::string_view tag_of(std::string_view line) {
+  const std::string_view tag = line.substr(0, line.find(' '));
+  const bool sound = std::all_of(tag.begin(), tag.end(), [](char c) {
+    return c > ' ' && c < '\x7f' && std::string_view("(){%*\"\\+").find(c) == std::string_view::npos;
+  });
+  return sound && tag.size() <= kImapTagMax ? tag : std::string_view();
+}
+
+// remember_tag keeps the tag that alone answers the command; it comes alone, so that no other can have the same.
+void remember_tag(UpgradeSession& session, std::string_view tag) {
+  session.tag_size = static_cast<std::uint8_t>(tag.size());
+  std::copy(tag.begin(), tag.end(), session.tag.begin());
 }
 
 // read_literal is the step of a line of a command that a literal may follow. One that the server does not ask for is
@@ -73,16 +90,20 @@ Step read_imap_client(UpgradeSession& session, ByteSpan bytes) {
     wait_for(session, Due::kSecret);  // The answer to AUTHENTICATE is still due.
     return read_bytes(line.consumed, true);
   }
-  std::string_view command, arguments;
-  (void)first_word(line.text, command);
-  const std::string_view verb = first_word(command, arguments);
-  if (is_one_of(verb, {"STARTTLS"})) return ask_for_tls(session, line.consumed);
+  const std::string_view tag = tag_of(line.text);
+  if (tag.empty()) return failed(Kind::kAmbiguous);
+  std::string_view arguments;
+  const std::string_view verb = first_word(line.text.substr(tag.size()), arguments);
+  const bool asks = is_one_of(verb, {"STARTTLS"});
   const bool logs_in = is_one_of(verb, {"LOGIN", "AUTHENTICATE"});
-  // Of two logins the first must have failed. A command that the server has to ask for more of comes alone.
-  if (logs_in && session.login_in != 0) return {};
-  if ((literal_of(line.text).there || is_one_of(verb, {"AUTHENTICATE"})) && session.unanswered != 0) return {};
+  // A login comes alone, and what follows it waits for its answer; so does a command that the server has to ask for more of.
+  if (session.login_in != 0 && !asks) return {};
+  const bool alone = logs_in || literal_of(line.text).there;
+  if (alone && session.unanswered != 0) return {};
+  if (asks || alone) remember_tag(session, tag);
+  if (asks) return ask_for_tls(session, line.consumed);
   if (!expect_answer(session)) return {};
-  if (logs_in) session.login_in = session.unanswered;
+  session.login_in = logs_in ? 1 : 0;
   const bool plaintext = !is_one_of(verb, {"CAPABILITY", "NOOP", "LOGOUT", "ID"});
   if (!is_one_of(verb, {"AUTHENTICATE"})) return read_literal(session, line, plaintext);
   wait_for(session, Due::kSecret);
@@ -106,6 +127,11 @@ Step read_imap_server(UpgradeSession& session, ByteSpan bytes) {
   if (tag == "+") return continue_command(session, line.consumed);
   const bool good = is_one_of(status, {"OK"});
   if (!good && !is_one_of(status, {"NO", "BAD"})) return failed(Kind::kMalformed);
+  const bool waits = session.login_in != 0 || session.next != Next::kCommand;
+  if (waits && tag != std::string_view(session.tag.data(), session.tag_size)) {
+    session.uncertain = true;
+    return read;
+  }
   bool marked = false;
   const bool was_due = take_answer(session, marked);
   if (!was_due) session.uncertain = true;

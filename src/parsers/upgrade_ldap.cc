@@ -23,6 +23,7 @@ struct Message {
   std::size_t content = 0;      // Where the operation's content begins.
   std::uint32_t id = 0;
   std::uint8_t operation = 0;
+  std::size_t length = 0;       // Of the content; behind it stand controls (§4.1.11).
   ByteSpan rest = {};           // What is there of the content.
 };
 
@@ -49,6 +50,7 @@ Message read_message(ByteSpan bytes) {
   if (!read_ber_length(in, operation_length)) return {.kind = short_of};
   message.content = bytes.size() - in.size();
   if (message.content > message.size || operation_length > message.size - message.content) return {.kind = Kind::kMalformed};
+  message.length = operation_length;
   message.rest = in.rest().first(std::min(operation_length, in.size()));
   message.kind = Kind::kRead;
   return message;
@@ -58,9 +60,13 @@ Step pass(const Message& message, bool plaintext) {
   return {Kind::kRead, plaintext, message.content, message.size - message.content};
 }
 
-// is_anonymous_bind awaits version 3, no name and no password (RFC 4513 §5.1.1).
-bool is_anonymous_bind(ByteSpan content) {
-  return begins_with(content, std::string_view("\2\1\3\4\0\x80\0", 7)) == Likeness::kYes;
+bool ends_with_content(const Message& message) {
+  return message.content + message.length == message.size;
+}
+
+// is_anonymous_bind awaits version 3, no name and no password (RFC 4513 §5.1.1), and nothing else.
+bool is_anonymous_bind(const Message& message) {
+  return ends_with_content(message) && as_text(message.rest) == std::string_view("\2\1\3\4\0\x80\0", 7);
 }
 bool is_sasl_bind(ByteSpan content) {
   constexpr std::uint8_t kSasl = 0xa3;
@@ -86,7 +92,10 @@ Step read_extended(UpgradeSession& session, const Message& message, ByteSpan byt
     return {Kind::kRead, true, read, message.size - read};
   }
   if (message.size > kUpgradeMessageMax) return failed(Kind::kTooLong);
-  return whole ? ask_for_tls(session, message.size) : Step{};
+  if (!whole) return {};
+  Step step = ask_for_tls(session, message.size);
+  step.plaintext = !in.empty() || !ends_with_content(message);  // StartTLS has no value (§4.14.1).
+  return step;
 }
 
 }  // namespace
@@ -96,17 +105,19 @@ Step read_ldap_client(UpgradeSession& session, ByteSpan bytes) {
   const Message message = read_message(bytes);
   if (message.kind != Kind::kRead) return failed(message.kind);
   if (message.operation == kExtendedRequest) return read_extended(session, message, bytes);
-  if (message.operation == kUnbindRequest || message.operation == kAbandonRequest) return pass(message, false);
-  bool plaintext = true;
-  if (message.operation == kBindRequest) {
-    const bool whole = bytes.size() >= message.size;
-    if (!whole && message.size <= kUpgradeLineMax) return {};
-    session.sasl = is_sasl_bind(message.rest);
-    session.layer = false;
-    plaintext = !is_anonymous_bind(message.rest);
+  const bool abandons = message.operation == kAbandonRequest, unbinds = message.operation == kUnbindRequest;
+  if (message.operation != kBindRequest && !abandons && !unbinds) return expect_answer(session) ? pass(message, true) : Step{};
+  // What was judged is remembered with its content: another in its place would be another operation.
+  if (bytes.size() < std::min(message.size, kUpgradeLineMax)) return {};
+  const std::size_t read = std::min(bytes.size(), message.size);
+  if (abandons || unbinds) {
+    const bool bare = ends_with_content(message) && (unbinds ? message.length == 0 : message.length >= 1 && message.length <= 4);
+    return {Kind::kRead, !bare, read, message.size - read};
   }
   if (!expect_answer(session)) return {};
-  return pass(message, plaintext);
+  session.sasl = is_sasl_bind(message.rest);
+  session.layer = false;
+  return {Kind::kRead, !is_anonymous_bind(message), read, message.size - read};
 }
 
 Step read_ldap_server(UpgradeSession& session, ByteSpan bytes) {

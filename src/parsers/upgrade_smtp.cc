@@ -45,8 +45,8 @@ Kind next_body_state(Body& body, std::uint8_t byte) {
   return Kind::kAmbiguous;
 }
 
-// read_body lets a mail go as it comes. Its bytes need not be remembered: with others in their place the server's
-// answers would come where none is due.
+// read_body lets a mail go as it comes. Its bytes are remembered: others in their place could end it, and commands that
+// nobody judged would follow.
 Step read_body(UpgradeSession& session, ByteSpan bytes) {
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     const Kind kind = next_body_state(session.body, bytes[i]);
@@ -57,9 +57,9 @@ Step read_body(UpgradeSession& session, ByteSpan bytes) {
     const unsigned answers = session.lmtp ? session.recipients : 1U;
     session.recipients = 0;
     for (unsigned answer = 0; answer < answers; ++answer) session.uncertain |= !expect_answer(session);
-    return {Kind::kRead, true, 0, i + 1};
+    return read_bytes(i + 1, true);
   }
-  return {Kind::kRead, true, 0, bytes.size()};
+  return read_bytes(bytes.size(), true);
 }
 
 // read_chunk reads BDAT (RFC 3030). A server that does not know it reads the chunk as commands.

@@ -358,6 +358,70 @@ TEST(UpgradeUnderTcpTest, AnswersBeginWhereTheClientSaysSo) {
   }
 }
 
+using SmtpBodyTest = UpgradeTest;
+
+TEST_P(SmtpBodyTest, ABodySentAgainWithAnEndInItIsRefused) {
+  const auto fw = firewall(policy_for(GetParam()));
+  bind(*fw, "mail.example");
+  TcpConversation tcp = talk(*fw, GetParam());
+  for (const Turn& turn : {Turn{false, "MAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n"}, {true, "250 ok\r\n250 ok\r\n354 go on\r\n"}}) {
+    EXPECT_EQ(say(*fw, tcp, turn).verdict, Verdict::kAccept);
+  }
+  const std::uint32_t offset = tcp.client_next() - 1'001;
+  const Bytes hello = ClientHelloBuilder::typical("evil.example").record();
+  std::string other = ".\r\nSTARTTLS\r\n" + std::string(hello.begin(), hello.end());
+  EXPECT_EQ(fw->client(tcp.client_data(std::string(other.size(), 'x'))).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(fw->client(tcp.client_at(offset).payload(other).build()).decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw->verdicts().back().reason, Reason::kRetransmissionDiffers);
+}
+
+TEST_P(SmtpBodyTest, ABodyGoesNoFurtherAheadOfTheServerThanItIsRemembered) {
+  const auto fw = firewall(policy_for(GetParam()));
+  bind(*fw, "mail.example");
+  TcpConversation tcp = talk(*fw, GetParam());
+  say(*fw, tcp, {false, "MAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n"});
+  say(*fw, tcp, {true, "250 ok\r\n250 ok\r\n354 go on\r\n"});
+  const std::uint32_t begin = tcp.client_next() - 1'001;
+  const std::string line = std::string(998, 'x') + "\r\n";
+  const std::size_t first = fw->fed();
+  for (int i = 0; i < 16; ++i) fw->client(tcp.client_data(line));
+  EXPECT_EQ(fw->fate(first), Verdict::kAccept);
+  EXPECT_EQ(fw->fate(first + 15), Verdict::kHold) << "it waits for the server to have the first ones";
+  std::string other = line;
+  other.replace(2, 5, "\r\n.\r\n");
+  // Acknowledged, all of it goes on, for as long as the mail is.
+  for (int i = 0; i < 200; ++i) {
+    fw->server(tcp.server_ack());
+    fw->client(tcp.client_data(line));
+    fw->client(tcp.client_data(line));
+  }
+  fw->server(tcp.server_ack());
+  for (std::size_t i = first; i < fw->fed(); ++i) ASSERT_EQ(fw->fate(i), Verdict::kAccept) << i;
+  // What the server has, and is forgotten, does not come again.
+  const auto stale = fw->client(tcp.client_at(begin).payload(other).build()).decision;
+  EXPECT_EQ(stale.verdict, Verdict::kDrop);
+  EXPECT_EQ(stale.reason, Reason::kStaleSegment);
+  EXPECT_EQ(say(*fw, tcp, {false, ".\r\n"}).verdict, Verdict::kAccept);
+  EXPECT_EQ(say(*fw, tcp, {true, "250 taken\r\n"}).verdict, Verdict::kAccept);
+  EXPECT_EQ(say(*fw, tcp, {false, "STARTTLS\r\n"}).verdict, Verdict::kAccept);
+  EXPECT_EQ(say(*fw, tcp, {true, "220 go\r\n"}).verdict, Verdict::kAccept);
+  EXPECT_EQ(fw->client(tcp.client_data(ByteSpan(ClientHelloBuilder::typical("evil.example").record()))).decision.verdict, Verdict::kDrop);
+}
+
+using LdapBindTest = UpgradeTest;
+
+TEST_P(LdapBindTest, AnAnonymousBindSentAgainWithAPasswordIsRefused) {
+  const auto fw = firewall(policy_for(GetParam(), "starttls = \"require\"\n"));
+  bind(*fw, "mail.example");
+  TcpConversation tcp = connect(*fw, GetParam().port);
+  const std::uint32_t offset = tcp.client_next() - 1'001;
+  EXPECT_EQ(say(*fw, tcp, {false, "\x30\x0c\2\1\1\x60\7\2\1\3\4\0\x80\0"s}).verdict, Verdict::kAccept);
+  EXPECT_EQ(fw->client(tcp.client_at(offset).payload("\x30\x0c\2\1\1\x60\7\2\1\3\4\0\x80\5"s).build()).decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw->verdicts().back().reason, Reason::kRetransmissionDiffers);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ldap, LdapBindTest, ::testing::Values(dialogues()[5]), [](const auto& one) { return std::string(one.param.name); });
+INSTANTIATE_TEST_SUITE_P(Smtp, SmtpBodyTest, ::testing::Values(dialogues().front()), [](const auto&) { return std::string("smtp"); });
 INSTANTIATE_TEST_SUITE_P(Protocols, UpgradeTest, ::testing::ValuesIn(dialogues()),
                          [](const auto& one) { return std::string(one.param.name); });
 

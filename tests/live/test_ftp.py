@@ -144,7 +144,7 @@ def encrypted(suite: Suite, it: World, ftp: FtpServers, label: str, family: int)
         mark = it.mark()
         result = it.clients.curl(f"ftp://denied.test:{TLS}/file", family, "--ssl-reqd", "--resolve", f"denied.test:{TLS}:{it.bed.server_address(family, 1)}")
         expect(result.code != 0 and CONTENT not in result.out, result.describe())
-        it.expect_event(mark, verdict="deny", dport=TLS)
+        it.expect_event(mark, verdict="deny", reason="name_not_allowed", dport=TLS)
         it.expect_never(mark, b"denied.test")
 
 

@@ -174,7 +174,6 @@ def clients(suite: Suite, it: World, label: str, family: int) -> None:
 
     ca = str(it.servers.ca)
     login = f"{USER}:{PASSWORD}"
-    host = "[ADDRESS]" if family == 6 else "ADDRESS"
     curl = ["curl", "-s", f"-{family}", "--cacert", ca, "-m", "8", "TLS:--ssl-reqd"]
     case("curl, a mailbox", "imap", [*curl, "-u", login, "imap://NAME/"], "INBOX")
     case("psql", "postgresql", ["psql", "-tA", "TLS:host=NAME hostaddr=ADDRESS user=" + USER + " dbname=postgres sslmode=verify-full sslrootcert=" + ca,
@@ -182,7 +181,7 @@ def clients(suite: Suite, it: World, label: str, family: int) -> None:
     case("mariadb", "mysql", ["mariadb", "--no-defaults", "-h", "ADDRESS", "-u", USER, f"-p{PASSWORD}", "TLS:--ssl", "PLAIN:--skip-ssl", "-Ne",
                               "select 41 + 1"], "42")
     case("ldapsearch", "ldap", ["ldapsearch", "-x", "-H", "ldap://NAME/", "-D", f"cn={USER},dc=test", "-w", PASSWORD, "TLS:-ZZ", "-s", "base", "-b",
-                                "", "namingContexts"], "dc=test", {"LDAPTLS_CACERT": ca, "LDAPTLS_REQCERT": "demand"} if host else None)
+                                "", "namingContexts"], "dc=test", {"LDAPTLS_CACERT": ca, "LDAPTLS_REQCERT": "demand"})
 
 
 def chosen(part: str, tls: bool) -> list[str]:

@@ -128,7 +128,7 @@ def turn(suite: Suite, it: World, label: str, family: int) -> None:
 
 def browsers(suite: Suite, it: World, mode: str) -> None:
     if not os.path.isdir(AIORTC):
-        print("note: aiortc is not installed", flush=True)
+        print("SKIPPED part: a data channel between two WebRTC peers, since python3-aiortc is not installed", flush=True)
         return
     for stun, works in ((it.bed.server_address(4), True), ("-", False)):
         with suite.case(f"{mode}: a data channel between two WebRTC peers {'behind STUN' if works else 'is refused without it'}"):

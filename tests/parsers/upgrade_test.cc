@@ -129,6 +129,39 @@ TEST(UpgradeTest, ImapEndsWithALoginAndNotBefore) {
   EXPECT_EQ(session.server("* CAPABILITY IMAP4rev1\r\nb OK in\r\n"), Kind::kEnds);
 }
 
+TEST(UpgradeTest, OnlyTheTagOfAnImapLoginAnswersIt) {
+  UpgradeDriver session(Protocol::kImap);
+  session.server("* OK ready\r\n");
+  session.client("z NOOP\r\n");
+  session.server("z OK done\r\n");
+  session.client("a LOGIN me wrong\r\nb NOOP\r\n");
+  EXPECT_EQ(session.unread_of_client(), 8U) << "what follows a login waits for its answer";
+  EXPECT_EQ(session.server("* BAD what\r\nb OK done\r\n"), Kind::kNeedMore) << "not the login's";
+  EXPECT_EQ(session.server("A OK in\r\n"), Kind::kNeedMore) << "tags have case";
+  EXPECT_EQ(session.server("a OK in\r\n"), Kind::kEnds);
+  UpgradeDriver tls(Protocol::kImap);
+  tls.server("* OK ready\r\n");
+  tls.client("a STARTTLS\r\n");
+  EXPECT_EQ(tls.server("b OK done\r\n"), Kind::kNeedMore);
+  EXPECT_EQ(tls.server("a OK begin\r\n"), Kind::kAgrees);
+}
+
+TEST(UpgradeTest, ImapLinesThatHaveNoTaggedAnswerAreRefused) {
+  // Dovecot answers these without a tag: the count of what is due would stay one too high, and the answer to a later
+  // command be taken for that to a failed login.
+  for (const char* line : {"\r\n", "* FOO\r\n", "+ NOOP\r\n", " a NOOP\r\n", "a\tNOOP\r\n", "a+ NOOP\r\n", "(a NOOP\r\n", "\xc3\xa4 NOOP\r\n"}) {
+    UpgradeDriver session(Protocol::kImap);
+    session.server("* OK ready\r\n");
+    EXPECT_EQ(session.client("z NOOP\r\n"s + line + "a LOGIN me wrong\r\n"), Kind::kAmbiguous) << line;
+  }
+  for (const std::size_t size : {32U, 33U}) {
+    UpgradeDriver session(Protocol::kImap);
+    session.server("* OK ready\r\n");
+    session.client(std::string(size, 'a') + " NOOP\r\n");
+    EXPECT_EQ(session.over(), size == 33U);
+  }
+}
+
 TEST(UpgradeTest, ImapLiteralsThatTheServerDidNotAskForAreRefused) {
   for (const char* line : {"a LOGIN {2+}\r\n", "a LOGIN {x}\r\n", "a LOGIN {99999999999}\r\n"}) {
     UpgradeDriver session(Protocol::kImap);
@@ -232,6 +265,25 @@ TEST(UpgradeTest, LdapStartTlsNeedsEveryAnswerBeforeIt) {
   EXPECT_EQ(early.client(start), Kind::kAmbiguous);
   UpgradeDriver indefinite(Protocol::kLdap, false);
   EXPECT_EQ(indefinite.client("\x30\x80\2\1\1"), Kind::kMalformed);
+}
+
+TEST(UpgradeTest, OnlyBareLdapOperationsAreNoPlaintext) {
+  const std::string start = "\x77\x18\x80\x16" "1.3.6.1.4.1.1466.20037"s, control = "\xa0\6secret"s;
+  const std::string anonymous = "\x60\7\2\1\3\4\0\x80\0"s, unbind = "\x42\0"s, abandon = "\x50\4\x7f\1\2\3"s;
+  const auto plaintext = [](const std::string& operation) {
+    UpgradeDriver session(Protocol::kLdap, false);
+    session.client("\x30"s + static_cast<char>(operation.size() + 3) + "\2\1\1" + operation);
+    EXPECT_EQ(session.unread_of_client(), 0U);
+    return session.plaintext;
+  };
+  for (const std::string& bare : {start, anonymous, unbind, abandon}) {
+    EXPECT_FALSE(plaintext(bare));
+    EXPECT_TRUE(plaintext(bare + control));
+  }
+  for (const std::string& other : {"\x60\x0d\2\1\3\4\0\x80\0secret"s, "\x60\x0d\2\1\3\4\0\x80\6secret"s, "\x42\6secret"s, "\x50\6secret"s, "\x50\0"s,
+                                   "\x77\x20\x80\x16" "1.3.6.1.4.1.1466.20037\x81\6secret"s}) {
+    EXPECT_TRUE(plaintext(other));
+  }
 }
 
 TEST(UpgradeTest, LdapEndsInASecurityLayerOfSasl) {

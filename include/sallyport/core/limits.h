@@ -103,6 +103,8 @@ inline constexpr std::size_t kExpectationSets = 256;       // Of all workers, 64
 
 // --- Upgrades to TLS -------------------------------------------------------------------------------
 inline constexpr std::size_t kUpgradeLineMax = 12'288;  // RFC 4954 §4: of a SASL exchange; commands have 512.
+inline constexpr std::size_t kUpgradePlainMax = 512;    // RFC 5321 §4.5.3.1.4: a line, or element, before TLS that is required.
+inline constexpr std::size_t kImapTagMax = 32;  // Clients count: "a001". RFC 9051 sets no limit.
 inline constexpr std::uint16_t kUpgradeUnansweredMax = 4'096;  // Commands sent ahead of their answers (RFC 2920).
 inline constexpr std::size_t kUpgradeElementMax = 16'384;  // RFC 6120 §13.12: XMPP's servers take 10,000 or more.
 inline constexpr std::size_t kUpgradeMessageMax = 4'096;   // LDAP's StartTLS and its answer, MySQL's greeting.

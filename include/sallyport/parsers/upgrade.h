@@ -10,10 +10,12 @@
 // Pure and without memory of their own but the session, which is a plain value; nothing allocates.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
 #include "sallyport/core/bytes.h"
+#include "sallyport/core/limits.h"
 #include "sallyport/core/protocol.h"
 
 namespace sallyport::parsers {
@@ -48,9 +50,11 @@ struct UpgradeSession {
   bool server_open = false;
   std::uint16_t unanswered = 0;   // Commands whose answer is due.
   std::uint16_t reply_code = 0;   // SMTP, FTP: of an answer of several lines that has begun.
-  std::uint16_t login_in = 0;     // IMAP, POP3: the answer to a login is this many answers ahead; 0: none is due.
+  std::uint16_t login_in = 0;     // POP3: the answer to a login is this many answers ahead; 0: none is due. IMAP: 1, one is.
   std::uint16_t recipients = 0;   // LMTP: accepted for the next mail.
   std::uint32_t literal = 0;      // IMAP: octets that the server is asked to take.
+  std::uint8_t tag_size = 0;      // IMAP: of the command that the client waits for (a login, STARTTLS, one with a literal).
+  std::array<char, kImapTagMax> tag{};
   std::uint64_t kinds = 0;        // POP3: a bit for each answer due that has many lines; LMTP: for each RCPT.
 };
 
