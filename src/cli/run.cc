@@ -29,14 +29,15 @@ With -- COMMAND only that command, and what it starts, is behind the firewall, a
 as it runs; all other traffic of the host is left alone, and nothing is left behind.
 What is denied is told on standard error. The exit code is the command's, 128 and the
 number of the signal that ended it, 125 if the firewall could not be set up (the
-command did not run), 126 and 127 if the command cannot be run or is not there.
+command did not run) or was lost while it ran, 126 and 127 if the command cannot be
+run or is not there.
 
 Examples:
   sudo sallyport run                              watch this host
   sudo sallyport run --policy policy.toml --observe
   sudo sallyport run --policy policy.toml         enforce
   sudo sallyport run --policy policy.toml -- curl https://example.org
-  sudo sallyport run --policy policy.toml --user "$USER" -- make test)";
+  sudo sallyport run --policy policy.toml --user builder -- make test)";
 
 struct RunArguments {
   std::string policy;

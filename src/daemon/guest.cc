@@ -74,7 +74,7 @@ void see_own_files(const GuestOptions& options) {
       ::mount(options.resolv_conf.c_str(), "/etc/resolv.conf", nullptr, MS_BIND, nullptr) != 0) {
     fail("cannot mount a resolv.conf for the command");
   }
-  for (const char* service : {"/run/systemd/resolve/io.systemd.Resolve", "/run/nscd/socket"}) {
+  for (const char* service : {"/run/systemd/resolve/io.systemd.Resolve", "/run/nscd/socket", "/run/dbus/system_bus_socket", "/run/avahi-daemon/socket"}) {
     if (::access(service, F_OK) == 0 && ::mount("/dev/null", service, nullptr, MS_BIND, nullptr) != 0) fail(service);
   }
 }

@@ -188,7 +188,10 @@ Outcome join(const NetworkPlan& plan, pid_t host, pid_t command) {
 }
 
 Outcome cut() {
-  return run({"ip", "link", "del", kGatewayInside});
+  // It goes with the command's namespace, which may be on its way out just now.
+  const auto linked = [] { return ::access((std::string("/proc/sys/net/ipv4/conf/") + kGatewayInside).c_str(), F_OK) == 0; };
+  const Outcome removed = linked() ? run({"ip", "link", "del", kGatewayInside}) : Outcome();
+  return linked() ? removed : Outcome();
 }
 
 std::string undo(const NetworkPlan& plan) {

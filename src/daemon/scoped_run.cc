@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <expected>
 #include <optional>
 #include <thread>
@@ -40,6 +41,16 @@ void undo_rules() {
   const auto installer = netfilter::RuleInstaller::open();
   if (!installer) return say(installer.error());
   if (const auto removed = installer->remove(); !removed) say(removed.error());
+}
+
+// warn_of_sessions speaks up when the user has processes outside of the scope, which would do the command's work for it.
+void warn_of_sessions(const Account& account) {
+  const std::string number = std::to_string(account.uid);
+  const char* caller = std::getenv("SUDO_UID");
+  if ((caller != nullptr && number == caller) || ::access(("/run/user/" + number).c_str(), F_OK) == 0) {
+    say("warning: user " + account.name + " is logged in; what runs as this user outside can be asked to pass the firewall. "
+        "Use an account of its own, which nobody is logged in as");
+  }
 }
 
 // end_command ends all that was the command: its processes, and the connections that outlive them, of which the kernel would
@@ -200,6 +211,7 @@ int run_scoped(const ScopedOptions& options) {
     const auto account = Account::find(options.user);
     if (!account) return fail(account.error());
     guest.account = *account;
+    warn_of_sessions(*account);
   }
   std::optional<NetworkPlan> network;
   if (options.own_network) {

@@ -315,6 +315,10 @@ def containment(suite: Suite, bed, runs: Runs, clients: Clients, state: State) -
         expect_equal(result.out.split(), ["65534", "65534", "/nonexistent", "nobody", "NoNewPrivs:", "1", "CapEff:", "0000000000000000"], result.describe())
         result = runs.run("true", options=("--user", "no-such-user"))
         expect(result.code == 125 and "no user no-such-user" in result.err, result.describe())
+    with suite.case("--user: a user who is logged in gets a warning, another does not"):
+        for number, warnings in (("65534", 1), ("65533", 0)):
+            result = bed.run("client", ["env", f"SUDO_UID={number}", *runs.argv("true", options=("--user", "nobody"))])
+            expect(result.code == 0 and result.err.count("sallyport: warning: user nobody is logged in") == warnings, result.describe())
     with suite.case("--user: it cannot leave its cgroup, and is judged"):
         script = f"python3 -c \"{LEAVE.format(root=ROOT)}\"; exec curl -sS -4 --cacert {clients.servers.ca} -m 5 https://denied.test/"
         result = runs.run("sh", "-c", script, options=("--user", "nobody"))
@@ -448,6 +452,19 @@ def own_network(suite: Suite, bed, clients: Clients, capture: Capture, state: St
     with suite.case("--netns --user: neither rules nor interfaces can be changed"):
         result = runs.run("sh", "-c", "id -u; ip link set eth0 down; ip link add x type dummy; nft flush ruleset; ip link", options=("--user", "nobody"))
         expect(result.out.startswith("65534") and result.err.count("not permitted") >= 2, result.describe())
+    with suite.case("--netns: the host's D-Bus and Avahi, which look names up for others, are out of reach"):
+        connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+        host = ("import os, socket, subprocess, sys; path = sys.argv[1]; directory = os.path.dirname(path); "
+                "subprocess.run(['mount', '-t', 'tmpfs', 'none', '/run/lock'], check=True); os.makedirs('/run/lock' + directory); "
+                "os.makedirs(directory, exist_ok=True); subprocess.run(['mount', '--bind', '/run/lock' + directory, directory], check=True); "
+                "s = socket.socket(socket.AF_UNIX); s.bind(path); s.listen(); os.chmod(path, 0o666); "
+                "here = subprocess.run([*sys.argv[-4:]]); sys.exit(here.returncode or 10 + subprocess.run(sys.argv[2:]).returncode)")
+        for path in ("/run/dbus/system_bus_socket", "/run/avahi-daemon/socket"):
+            new = not Path(path).parent.exists()
+            result = bed.run("client", ["unshare", "-m", sys.executable, "-c", host, path, *runs.argv("python3", "-c", connect, path)], 20)
+            if new:
+                Path(path).parent.rmdir()
+            expect(result.code == 11 and "Connection refused" in result.err, result.describe())
     with suite.case("--netns: IPv6 is not there"):
         expect(runs.curl(clients, "https://allowed.test/", 6).code not in (0, None), "it is")
     with suite.case("--netns: two at once, beside a service, with a FORWARD policy of DROP"):

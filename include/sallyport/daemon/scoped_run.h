@@ -17,7 +17,7 @@ struct ScopedOptions {
 };
 
 // run_scoped returns the command's exit code, 128 and the signal's number when one ended it, 125 when the firewall could not
-// be set up (the command did not run then), 126 when the command cannot be run, and 127 when there is none of its name. The
+// be set up (the command did not run then), or was lost or could not be taken down, 126 when the command cannot be run, and 127 when there is none of its name. The
 // caller must be root and have no threads yet.
 int run_scoped(const ScopedOptions& options);
 
