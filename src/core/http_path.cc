@@ -24,9 +24,36 @@ constexpr int hex_value(char c) {
 
 // is_doubtful tells octets that some servers take for a separator, an end, or an error.
 constexpr bool is_doubtful(std::uint8_t octet) {
-  const bool never_utf8 = octet == 0xc0 || octet == 0xc1 || octet > 0xf4;  // RFC 3629 §3: "/" hides in C0 AF.
-  return octet < 0x20 || octet == 0x7f || octet == '/' || octet == '\\' || octet == ';' || never_utf8;
+  return octet < 0x20 || octet == 0x7f || octet == '/' || octet == '\\' || octet == ';';
 }
+
+// Utf8 takes what RFC 3629 §4 has, and no overlong form: "/" hides in C0 AF, "." in E0 80 AE.
+class Utf8 {
+ public:
+  // next is false for an octet that may not come here.
+  bool next(std::uint8_t octet) {
+    if (missing_ > 0) {
+      const bool fits = octet >= low_ && octet <= high_;
+      --missing_;
+      low_ = 0x80;
+      high_ = 0xbf;
+      return fits;
+    }
+    if (octet < 0x80) return true;
+    if (octet < 0xc2 || octet > 0xf4) return false;
+    missing_ = octet < 0xe0 ? 1 : octet < 0xf0 ? 2 : 3;
+    if (octet == 0xe0) low_ = 0xa0;
+    if (octet == 0xed) high_ = 0x9f;  // Surrogates lie above.
+    if (octet == 0xf0) low_ = 0x90;
+    if (octet == 0xf4) high_ = 0x8f;
+    return true;
+  }
+  bool complete() const { return missing_ == 0; }
+
+ private:
+  int missing_ = 0;
+  std::uint8_t low_ = 0x80, high_ = 0xbf;  // Of the next octet.
+};
 
 // Writer puts segments into the storage.
 class Writer {
@@ -55,6 +82,7 @@ class Writer {
 bool put_segment(std::string_view segment, Writer& out, bool& encoded_dot) {
   constexpr int kNoPercent = 3;
   int digits = kNoPercent;  // Seen behind a percent sign.
+  Utf8 utf8;
   for (std::size_t i = 0; i < segment.size(); ++i) {
     auto octet = static_cast<std::uint8_t>(segment[i]);
     if (segment[i] == '%') {
@@ -70,9 +98,9 @@ bool put_segment(std::string_view segment, Writer& out, bool& encoded_dot) {
     const bool is_digit = hex_value(static_cast<char>(octet)) >= 0;
     digits = octet == '%' ? 0 : is_digit ? std::min(digits + 1, kNoPercent) : kNoPercent;
     if (digits == 2) return false;
-    if (is_doubtful(octet) || !out.put_octet(octet)) return false;
+    if (is_doubtful(octet) || !utf8.next(octet) || !out.put_octet(octet)) return false;
   }
-  return true;
+  return utf8.complete();
 }
 
 }  // namespace

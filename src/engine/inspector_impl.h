@@ -177,12 +177,13 @@ class Inspector::Impl {
   bool bound_to_target(const Flow& flow, const DomainName& name) const;
   std::size_t names_of_target(const Flow& flow);  // Into names_.
   bool any_name_of_target(const Flow& flow, bool (*chosen)(void*, const DomainName&), void* context) const;
-  bool is_proxy(Flow& flow, Protocol protocol);
+  policy::PolicyMatch match_every_name(Flow& flow, const policy::FlowQuery& query);
+  bool is_proxy(Flow& flow, Protocol protocol, const NameClaim& claim);
   bool set_target(Flow& flow, std::string_view host, std::optional<IpAddress> address, std::uint16_t port);
   void report_target(Flow& flow);
   bool judge_target_early(Flow& flow);
   void await_proxy(Flow& flow);
-  bool asks_proxy(Flow& flow, const parsers::HttpRequestHead& head);
+  bool asks_proxy(Flow& flow, const parsers::HttpRequestHead& head, const NameClaim& claim);
   bool judge_proxied(Flow& flow, const parsers::HttpRequestHead& head, const NameClaim& claim);
   void begin_tunnel(Flow& flow);
   static bool differs_from_target(const Flow& flow, const NameClaim& claim);

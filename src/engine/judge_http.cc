@@ -166,7 +166,10 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
   const NameClaim claim = request_claim(head, name);
   const policy::HttpRequestFacts facts = facts_of(head);
   request_ = &facts;
-  const bool allowed = asks_proxy(flow, head) ? judge_proxied(flow, head, claim) : judge(flow, Protocol::kHttp, claim);
+  const bool judging = !shadow(flow);
+  const bool proxied = asks_proxy(flow, head, claim);
+  const bool refused = judging && flow.state == FlowState::kDenied;  // The proxy may not be asked.
+  const bool allowed = !refused && (proxied ? judge_proxied(flow, head, claim) : judge(flow, Protocol::kHttp, claim));
   request_ = nullptr;
   if (flow.binding_wait != BindingWait::kNone) {
     --flow.http_requests;  // Judged again when the address is bound.

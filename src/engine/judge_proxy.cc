@@ -30,6 +30,11 @@ std::optional<std::uint16_t> port_of(const parsers::HttpRequestHead& head) {
   return std::nullopt;
 }
 
+// reason_of tells why a deny rule has a request.
+Reason reason_of(const policy::PolicyMatch& match) {
+  return match.request_fit == policy::RequestFit::kAmbiguousPath ? Reason::kAmbiguous : Reason::kRuleDenies;
+}
+
 }  // namespace
 
 IpAddress Inspector::Impl::target_address(const Flow& flow) {
@@ -58,33 +63,50 @@ bool Inspector::Impl::any_name_of_target(const Flow& flow, bool (*chosen)(void*,
   return bindings_->any_name_of(policy_->plain(target_address(flow)), view_of(flow), now_, chosen, context);
 }
 
-// is_proxy tells whether a rule lets the flow's server be asked as a proxy, by its address or by one of the names of that.
-bool Inspector::Impl::is_proxy(Flow& flow, Protocol protocol) {
-  if (!policy_->has_proxies() || flow.proxy != nullptr || shadow(flow)) return false;
+// match_every_name asks for the target's address and for each of its names. A deny rule wins, then what the address allows, then
+// the first name that is allowed, which is counted as used.
+policy::PolicyMatch Inspector::Impl::match_every_name(Flow& flow, const policy::FlowQuery& query) {
   struct Question {
     const policy::Policy& policy;
     policy::FlowQuery query;
+    policy::PolicyMatch match;
     DomainName name = {};
-    bool allowed = false;
-  } question{*policy_, query_of(flow, protocol)};
-  policy::FlowQuery& query = question.query;
-  query.proxy = query.bound = query.claimed = true;
+    bool denied = false;
+  } question{*policy_, query, policy_->match(query)};
   const auto denies = [](const policy::PolicyMatch& match) {
     return match.action == policy::Action::kDeny && match.rule != kNoRule;
   };
-  const policy::PolicyMatch by_address = policy_->match(query);
-  if (denies(by_address)) return false;
-  if (by_address.action == policy::Action::kAllow) return true;
-  const auto allows = [](void* context, const DomainName& name) {
+  if (denies(question.match)) return question.match;
+  const auto denies_name = [](void* context, const DomainName& name) {
     Question& asked = *static_cast<Question*>(context);
     asked.query.name = &name;
-    asked.allowed = asked.policy.match(asked.query).action == policy::Action::kAllow;
-    if (asked.allowed) asked.name = name;
-    return asked.allowed;
+    const policy::PolicyMatch match = asked.policy.match(asked.query);
+    asked.denied = match.action == policy::Action::kDeny && match.rule != kNoRule;
+    if (asked.denied || (match.action == policy::Action::kAllow && asked.match.action == policy::Action::kDeny)) {
+      asked.match = match;
+      asked.name = name;
+    }
+    return asked.denied;
   };
-  if (!any_name_of_target(flow, allows, &question)) return false;
-  use_binding(flow, question.name);
-  return true;
+  (void)any_name_of_target(flow, denies_name, &question);
+  if (question.match.action == policy::Action::kAllow && !question.name.empty()) use_binding(flow, question.name);
+  return question.match;
+}
+
+// is_proxy tells whether a rule lets the flow's server be asked as a proxy, by its address or by one of the names of that.
+// Where a rule denies that for any of these, the flow is denied.
+bool Inspector::Impl::is_proxy(Flow& flow, Protocol protocol, const NameClaim& claim) {
+  if (!policy_->has_proxies() || flow.proxy != nullptr || shadow(flow)) return false;
+  policy::FlowQuery query = query_of(flow, protocol);
+  query.proxy = query.bound = query.claimed = true;
+  const policy::PolicyMatch match = match_every_name(flow, query);
+  if (match.action == policy::Action::kAllow) return true;
+  if (match.rule == kNoRule) return false;
+  if (!claim.text.empty()) report_claim(flow, claim);
+  flow.has_name = claim.name != nullptr;
+  if (claim.name != nullptr) flow.name = *claim.name;
+  deny_flow(flow, reason_of(match), match.rule);
+  return false;
 }
 
 // set_target remembers what a proxy is asked for. False: it cannot, and the flow is denied.
@@ -150,6 +172,16 @@ bool Inspector::Impl::judge_target_early(Flow& flow) {
     deny_flow(flow, reason, early.rule);
     return false;
   }
+  if (request_ != nullptr) {  // The CONNECT itself, too.
+    policy::FlowQuery query = query_of(flow, Protocol::kHttp);
+    query.connect = query.bound = query.claimed = true;
+    if (target.by_name()) query.name = &target.name;
+    const policy::PolicyMatch match = match_every_name(flow, query);
+    if (match.action == policy::Action::kDeny && match.rule != kNoRule) {
+      deny_flow(flow, reason_of(match), match.rule);
+      return false;
+    }
+  }
   await_proxy(flow);
   return true;
 }
@@ -163,9 +195,9 @@ void Inspector::Impl::await_proxy(Flow& flow) {
 }
 
 // asks_proxy tells the requests that a proxy is asked with, where the server may be asked as one.
-bool Inspector::Impl::asks_proxy(Flow& flow, const parsers::HttpRequestHead& head) {
+bool Inspector::Impl::asks_proxy(Flow& flow, const parsers::HttpRequestHead& head, const NameClaim& claim) {
   const bool form = head.target_form == HttpTargetForm::kAuthority || head.target_form == HttpTargetForm::kAbsolute;
-  return form && flow.stage == Protocol::kHttp && is_proxy(flow, Protocol::kHttp);
+  return form && flow.stage == Protocol::kHttp && is_proxy(flow, Protocol::kHttp, claim);
 }
 
 // judge_proxied judges a request by what the proxy is asked for.
@@ -210,7 +242,9 @@ bool Inspector::Impl::differs_from_target(const Flow& flow, const NameClaim& cla
 // read_socks lets a client and its proxy agree on how it says who it is, and judges what it asks for.
 void Inspector::Impl::read_socks(Flow& flow) {
   if (flow.socks_phase == SocksPhase::kUnread) {
-    if (flow.midstream || !is_proxy(flow, Protocol::kSocks)) flow.socks_phase = SocksPhase::kOpaque;
+    const bool proxy = !flow.midstream && is_proxy(flow, Protocol::kSocks, {});
+    if (flow.state == FlowState::kDenied) return;
+    if (!proxy) flow.socks_phase = SocksPhase::kOpaque;
     else flow.socks_phase = flow.client->contiguous()[0] == parsers::kSocks5 ? SocksPhase::kGreeting : SocksPhase::kRequest4;
   }
   if (flow.socks_phase == SocksPhase::kOpaque || shadow(flow)) return read_opaque(flow, Protocol::kSocks);

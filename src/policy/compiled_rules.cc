@@ -144,7 +144,8 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
       if (denies || (named && matches_at(rule, protocols, query.port) && is_among(rule, query))) return;
       place = &found.nearest;
     } else if (denies) {
-      if (query.proxy && rule.http != nullptr) return;  // What requests the proxy is sent is judged by what they are for.
+      if (query.proxy && rule.http != nullptr && query.http == nullptr) return;  // SOCKS asks without a request.
+      if (query.connect && (rule.http == nullptr || rule.http->methods.empty())) return;
       const RequestFit fit = fit_of(rule, query);
       if (fit != RequestFit::kFits && fit != RequestFit::kAmbiguousPath) return;
       place = fit == RequestFit::kFits ? &found.deny : &found.ambiguous_deny;

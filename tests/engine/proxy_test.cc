@@ -158,6 +158,61 @@ TEST_F(ProxyTest, ADenyRuleForTheTargetIsNamed) {
   EXPECT_EQ(fw.client(tcp.client_data(connect_line("evil.good.example:443"))).decision.reason, Reason::kRuleDenies);
 }
 
+// ask sends a first message to a server of a policy's own: "" if it may leave, else the reason.
+std::string ask(InspectorHarness& fw, const char* server, const std::string& message, std::uint16_t port = 3128) {
+  static std::uint16_t source = 20'000;
+  TcpConversation tcp(endpoint("10.0.0.1", ++source), endpoint(server, port));
+  fw.client(tcp.syn());
+  fw.server(tcp.syn_ack());
+  const Decision decision = fw.client(tcp.client_data(message)).decision;
+  return decision.verdict == Verdict::kAccept ? "" : std::string(to_string(decision.reason));
+}
+
+TEST_F(ProxyTest, ADenyRuleForANameOfTheProxyHolds) {
+  const std::string rest = "[[rules]]\nto = [\"bad-proxy.test\"]\nprotocols = [\"http\", \"socks\"]\nports = [3128]\naction = \"deny\"\n"
+                           "[[rules]]\nto = [\"good.example\"]\n";
+  bind("good-proxy.test", "192.0.2.5");
+  bind("good-proxy.test", "192.0.2.6");
+  bind("bad-proxy.test", "192.0.2.5");
+  for (const char* target : {"192.0.2.0/24", "good-proxy.test"}) {
+    InspectorHarness fw("version = 1\n[defaults]\nbind = \"strict\"\n[dns]\nprivate = \"any\"\n[[rules]]\nto = [\""s + target + "\"]\nprotocols = [\"http\", \"socks\"]\nports = [3128]\nproxy = true\n" + rest,
+                        options());
+    for (const std::string& message : {connect_line("good.example:443"), "\x05\x01\x00"s, "GET http://good.example/ HTTP/1.1\r\nHost: good.example\r\n\r\n"s}) {
+      EXPECT_EQ(ask(fw, "192.0.2.5", message), "rule_denies") << target;
+      EXPECT_EQ(ask(fw, "192.0.2.6", message), "") << target;
+    }
+    EXPECT_EQ(fw.verdicts().front().name, "good.example") << "the event has the name that was asked for";
+  }
+}
+
+TEST_F(ProxyTest, DenyRulesForMethodsHoldForConnect) {
+  const std::string base = "version = 1\n[defaults]\nbind = \"strict\"\n[dns]\nprivate = \"any\"\n[[rules]]\nto = [\"192.0.2.0/24\"]\nprotocols = [\"http\"]\nports = [3128]\nproxy = true\n"
+                           "[[rules]]\nto = [\"good.example\", \"198.51.100.0/24\"]\n[[rules]]\nprotocols = [\"http\"]\naction = \"deny\"\n";
+  const std::string get = "GET http://good.example/x HTTP/1.1\r\nHost: good.example\r\n\r\n";
+  struct Case {
+    const char* rule;
+    const char* by_name;
+    const char* by_address;
+    const char* get;
+  };
+  bind("named.test", "198.51.100.4");
+  for (const Case& one : {Case{"to = [\"192.0.2.5\"]\nports = [3128]\nmethods = [\"CONNECT\"]\n", "rule_denies", "rule_denies", ""},
+                          Case{"to = \"any\"\nports = \"any\"\nmethods = [\"CONNECT\"]\n", "rule_denies", "rule_denies", ""},
+                          Case{"to = \"any\"\nports = [443]\nmethods = [\"CONNECT\"]\n", "rule_denies", "rule_denies", ""},
+                          Case{"to = [\"good.example\"]\nports = [443]\nmethods = [\"CONNECT\"]\n", "rule_denies", "", ""},
+                          Case{"to = [\"198.51.100.4\"]\nports = [443]\nmethods = [\"CONNECT\"]\n", "", "rule_denies", ""},
+                          Case{"to = [\"named.test\"]\nports = [443]\nmethods = [\"CONNECT\"]\n", "", "rule_denies", ""},
+                          Case{"to = [\"192.0.2.5\"]\nports = [3128]\nmethods = [\"GET\"]\n", "", "", "rule_denies"},
+                          Case{"to = [\"192.0.2.5\"]\nports = [3128]\npaths = [\"/x\"]\n", "", "", "rule_denies"},
+                          Case{"to = [\"good.example\"]\nports = [443]\n", "", "", ""},
+                          Case{"to = [\"good.example\"]\nports = [443]\nmethods = [\"POST\"]\n", "", "", ""}}) {
+    InspectorHarness fw(base + one.rule, options());
+    EXPECT_EQ(ask(fw, "192.0.2.5", connect_line("good.example:443")), one.by_name) << one.rule;
+    EXPECT_EQ(ask(fw, "192.0.2.5", connect_line("198.51.100.4:443")), one.by_address) << one.rule;
+    EXPECT_EQ(ask(fw, "192.0.2.5", get), one.get) << one.rule;
+  }
+}
+
 TEST_F(ProxyTest, TheHelloInsideMustBeForTheNameThatWasAskedFor) {
   for (const Dialogue& way : ways_to("good.example", 443)) {
     for (const char* name : {"also.example", "bad.example"}) {

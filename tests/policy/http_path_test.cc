@@ -53,6 +53,16 @@ TEST(HttpPathTest, HasNoFormForWhatTwoServersCouldReadDifferently) {
   }
 }
 
+TEST(HttpPathTest, HasNoFormForWhatIsNotUtf8) {
+  for (const char* path : {"/%e0%80%ae", "/%e0%80%af", "/%e0%9f%bf", "/%f0%80%80%ae", "/%f0%8f%bf%bf", "/%ae", "/a%80b", "/%c2", "/%c2/x", "/%c2a",
+                           "/%e2%82", "/%e2%82/%ac", "/%e2%82a", "/%f0%9f%98", "/%ed%a0%80", "/%f4%90%80%80", "/%f5%80%80%80", "/%c3%bc%bc", "/\xe0\x80\xae",
+                           "/\xc3", "/\xc3%80\x80"}) {
+    EXPECT_EQ(canonical(path), std::nullopt) << path;
+  }
+  EXPECT_EQ(canonical("/%e0%a0%80%ed%9f%bf%f0%90%80%80%f4%8f%bf%bf%c2%80"), "/%E0%A0%80%ED%9F%BF%F0%90%80%80%F4%8F%BF%BF%C2%80");
+  EXPECT_EQ(canonical("/\xc3%bc/\xe2\x82\xac"), "/%C3%BC/%E2%82%AC") << "whichever of them are encoded";
+}
+
 TEST(HttpPathTest, HasNoFormThatDoesNotFit) {
   std::array<char, 4> storage;
   EXPECT_EQ(canonical_http_path("/abc", storage), "/abc");

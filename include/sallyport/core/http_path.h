@@ -14,7 +14,7 @@ namespace sallyport {
 // three times the path.
 //
 // It gives nullopt for what two servers could read differently: an encoded slash, a backslash, a control character or
-// an octet that is none of UTF-8; a percent sign without two hex digits, or one that is encoded before two of them; an
+// octets that are not UTF-8, overlong forms among them; a percent sign without two hex digits, or one that is encoded before two of them; an
 // encoded dot in a dot segment; ".." above the root; an empty segment within the path (servers merge slashes, or do not); ";",
 // behind which some cut a segment off; what does not begin with "/"; what does not fit.
 std::optional<std::string_view> canonical_http_path(std::string_view path, std::span<char> storage);

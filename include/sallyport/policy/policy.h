@@ -136,6 +136,8 @@ struct FlowQuery {
   Protocol upgraded_from = Protocol::kUnknown;
   // The hello behind such an upgrade has a server name: rules for that protocol go by the claimed name alone.
   bool by_claim_alone = false;
+  // Asks what deny rules say of the CONNECT for the destination, whatever the tunnel carries: those with methods alone count.
+  bool connect = false;
   std::uint8_t number = 0;   // ICMP: the type of the request. Over IP itself: the protocol.
   std::uint32_t size = 0;    // ICMP: octets behind the header.
 };
