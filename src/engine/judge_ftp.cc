@@ -19,14 +19,21 @@ void push(FtpState& ftp, parsers::FtpVerb verb) {
   ftp.verbs |= static_cast<std::uint64_t>(verb) << (ftp.pending++ * kVerbBits);
 }
 
+// pop_at takes one command off the list, wherever it stands.
+void pop_at(FtpState& ftp, unsigned index) {
+  const std::uint64_t before = ftp.verbs & ((std::uint64_t{1} << (index * kVerbBits)) - 1);
+  ftp.verbs = (ftp.verbs >> (index * kVerbBits) >> kVerbBits << (index * kVerbBits)) | before;
+  --ftp.pending;
+}
+
 void pop(FtpState& ftp, unsigned count) {
   ftp.verbs = count * kVerbBits >= 64 ? 0 : ftp.verbs >> (count * kVerbBits);
   ftp.pending = static_cast<std::uint8_t>(ftp.pending - count);
 }
 
 // answers tells whether a reply answers a command of this kind, and takes it off the list. A server may leave a reply out or
-// send one too many (ABOR): an announcement is looked for further on, and no other reply but a refusal takes a PASV or EPSV
-// away.
+// send one too many (ABOR): an announcement is looked for further on, and a reply that is neither one nor a refusal takes a
+// PASV or EPSV away only where no other command is due and another of them is.
 bool answers(FtpState& ftp, parsers::FtpVerb wanted) {
   for (unsigned i = 0; i < ftp.pending; ++i) {
     if (verb_at(ftp, i) != wanted) continue;
@@ -39,9 +46,12 @@ bool answers(FtpState& ftp, parsers::FtpVerb wanted) {
 void answer_first(FtpState& ftp, std::uint16_t code) {
   constexpr std::uint16_t kFirstRefusal = 400;
   if (ftp.pending == 0) return;
-  const parsers::FtpVerb verb = verb_at(ftp, 0);
-  const bool announces = verb == parsers::FtpVerb::kPasv || verb == parsers::FtpVerb::kEpsv;
-  if (!announces || code >= kFirstRefusal) pop(ftp, 1);
+  if (code >= kFirstRefusal) return pop(ftp, 1);
+  for (unsigned i = 0; i < ftp.pending; ++i) {
+    const parsers::FtpVerb verb = verb_at(ftp, i);
+    if (verb != parsers::FtpVerb::kPasv && verb != parsers::FtpVerb::kEpsv) return pop_at(ftp, i);
+  }
+  if (ftp.pending > 1) pop(ftp, 1);
 }
 
 std::string_view without_end(ByteSpan line) {

@@ -30,8 +30,8 @@ UpgradeLine read_line(ByteSpan bytes, bool strict) {
 UpgradeLine read_client_line(ByteSpan bytes) {
   return read_line(bytes, true);
 }
-UpgradeLine read_server_line(ByteSpan bytes) {
-  return read_line(bytes, false);
+UpgradeLine read_server_line(ByteSpan bytes, bool strict) {
+  return read_line(bytes, strict);
 }
 
 std::string_view first_word(std::string_view line, std::string_view& rest) {
@@ -44,6 +44,12 @@ std::string_view first_word(std::string_view line, std::string_view& rest) {
 
 bool is_one_of(std::string_view word, std::initializer_list<std::string_view> words) {
   return std::any_of(words.begin(), words.end(), [word](std::string_view one) { return equals_ignoring_case(word, one); });
+}
+
+bool is_harmless(const UpgradeLine& line, std::string_view verb, std::string_view arguments, std::initializer_list<std::string_view> bare,
+                 std::initializer_list<std::string_view> others) {
+  if (line.consumed > kUpgradePlainMax) return false;
+  return is_one_of(verb, others) || (arguments.empty() && is_one_of(verb, bare));
 }
 
 bool expect_answer(UpgradeSession& session, bool marked) {
@@ -61,12 +67,12 @@ bool take_answer(UpgradeSession& session, bool& marked) {
   return true;
 }
 
-Step ask_for_tls(UpgradeSession& session, std::size_t consumed) {
+Step ask_for_tls(UpgradeSession& session, std::size_t consumed, bool bare) {
   // The answer must be this command's: the only one that is due.
   if (session.unanswered != 0 || session.uncertain) return failed(Kind::kAmbiguous);
   (void)expect_answer(session);
   wait_for(session, UpgradeSession::Due::kTls);
-  return {Kind::kAsks, false, consumed, 0};
+  return {Kind::kAsks, !bare || consumed > kUpgradePlainMax, consumed, 0};
 }
 
 void wait_for(UpgradeSession& session, UpgradeSession::Due due) {
@@ -82,8 +88,8 @@ Step read_secret(UpgradeSession& session, ByteSpan bytes) {
   return read_bytes(line.consumed, true);
 }
 
-ReplyLine read_reply_line(UpgradeSession& session, ByteSpan bytes) {
-  const UpgradeLine line = read_server_line(bytes);
+ReplyLine read_reply_line(UpgradeSession& session, ByteSpan bytes, bool strict) {
+  const UpgradeLine line = read_server_line(bytes, strict);
   if (line.kind != Kind::kRead) return {line.kind, 0, {}, 0};
   ReplyLine reply{Kind::kRead, 0, {}, line.consumed};
   const std::string_view text = line.text;

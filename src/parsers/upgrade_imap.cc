@@ -101,10 +101,10 @@ Step read_imap_client(UpgradeSession& session, ByteSpan bytes) {
   const bool alone = logs_in || literal_of(line.text).there;
   if (alone && session.unanswered != 0) return {};
   if (asks || alone) remember_tag(session, tag);
-  if (asks) return ask_for_tls(session, line.consumed);
+  if (asks) return ask_for_tls(session, line.consumed, arguments.empty());
   if (!expect_answer(session)) return {};
   session.login_in = logs_in ? 1 : 0;
-  const bool plaintext = !is_one_of(verb, {"CAPABILITY", "NOOP", "LOGOUT", "ID"});
+  const bool plaintext = !is_harmless(line, verb, arguments, {"CAPABILITY", "NOOP", "LOGOUT"}, {"ID"});
   if (!is_one_of(verb, {"AUTHENTICATE"})) return read_literal(session, line, plaintext);
   wait_for(session, Due::kSecret);
   return read_bytes(line.consumed, true);

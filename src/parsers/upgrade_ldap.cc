@@ -56,6 +56,11 @@ Message read_message(ByteSpan bytes) {
   return message;
 }
 
+// expect_ldap_answer counts an operation. After an Abandon nobody knows how many answers are due (§4.11), and none is waited for.
+bool expect_ldap_answer(UpgradeSession& session) {
+  return session.uncertain || expect_answer(session);
+}
+
 Step pass(const Message& message, bool plaintext) {
   return {Kind::kRead, plaintext, message.content, message.size - message.content};
 }
@@ -87,14 +92,14 @@ Step read_extended(UpgradeSession& session, const Message& message, ByteSpan byt
   }
   if (tag != kContext0) return failed(Kind::kMalformed);
   if (as_text(name) != kStartTlsOid) {
-    if (!expect_answer(session)) return {};
+    if (!expect_ldap_answer(session)) return {};
     const std::size_t read = message.content + message.rest.size() - in.size();  // The name is remembered, too.
     return {Kind::kRead, true, read, message.size - read};
   }
   if (message.size > kUpgradeMessageMax) return failed(Kind::kTooLong);
   if (!whole) return {};
   Step step = ask_for_tls(session, message.size);
-  step.plaintext = !in.empty() || !ends_with_content(message);  // StartTLS has no value (§4.14.1).
+  step.plaintext |= !in.empty() || !ends_with_content(message);  // StartTLS has no value (§4.14.1).
   return step;
 }
 
@@ -106,15 +111,16 @@ Step read_ldap_client(UpgradeSession& session, ByteSpan bytes) {
   if (message.kind != Kind::kRead) return failed(message.kind);
   if (message.operation == kExtendedRequest) return read_extended(session, message, bytes);
   const bool abandons = message.operation == kAbandonRequest, unbinds = message.operation == kUnbindRequest;
-  if (message.operation != kBindRequest && !abandons && !unbinds) return expect_answer(session) ? pass(message, true) : Step{};
+  if (message.operation != kBindRequest && !abandons && !unbinds) return expect_ldap_answer(session) ? pass(message, true) : Step{};
   // What was judged is remembered with its content: another in its place would be another operation.
   if (bytes.size() < std::min(message.size, kUpgradeLineMax)) return {};
   const std::size_t read = std::min(bytes.size(), message.size);
   if (abandons || unbinds) {
+    session.uncertain |= abandons;
     const bool bare = ends_with_content(message) && (unbinds ? message.length == 0 : message.length >= 1 && message.length <= 4);
     return {Kind::kRead, !bare, read, message.size - read};
   }
-  if (!expect_answer(session)) return {};
+  if (!expect_ldap_answer(session)) return {};
   session.sasl = is_sasl_bind(message.rest);
   session.layer = false;
   return {Kind::kRead, !is_anonymous_bind(message), read, message.size - read};

@@ -22,20 +22,25 @@ struct UpgradeLine {
 
 // read_client_line refuses what some server takes for the end of a line and another does not.
 UpgradeLine read_client_line(ByteSpan bytes);
-// read_server_line takes a bare LF, which the client that reads it has no use for.
-UpgradeLine read_server_line(ByteSpan bytes);
+// read_server_line takes a bare LF, unless a line means more than itself to the client that reads it.
+UpgradeLine read_server_line(ByteSpan bytes, bool strict = false);
 
 // first_word returns the first word behind leading blanks, and leaves what follows it in `rest`.
 std::string_view first_word(std::string_view line, std::string_view& rest);
 bool is_one_of(std::string_view word, std::initializer_list<std::string_view> words);
+
+// is_harmless tells the commands that may leave before a TLS that is required: `bare` ones without arguments, `others` with
+// what fits in a short line.
+bool is_harmless(const UpgradeLine& line, std::string_view verb, std::string_view arguments, std::initializer_list<std::string_view> bare,
+                 std::initializer_list<std::string_view> others);
 
 // expect_answer counts a command. False: too many have no answer; it must wait.
 bool expect_answer(UpgradeSession& session, bool marked = false);
 // take_answer counts an answer and tells in `marked` whether its command was. False: none was due.
 bool take_answer(UpgradeSession& session, bool& marked);
 
-// ask_for_tls is the step of a command that asks for TLS.
-Step ask_for_tls(UpgradeSession& session, std::size_t consumed);
+// ask_for_tls is the step of a command that asks for TLS; `bare`: and says nothing else.
+Step ask_for_tls(UpgradeSession& session, std::size_t consumed, bool bare = true);
 // wait_for makes the client's next bytes wait for the answer to the command just counted.
 void wait_for(UpgradeSession& session, UpgradeSession::Due due);
 // read_secret is the step of a line of a SASL exchange.
@@ -48,7 +53,7 @@ struct ReplyLine {
   std::string_view text;  // Behind the code.
   std::size_t consumed = 0;
 };
-ReplyLine read_reply_line(UpgradeSession& session, ByteSpan bytes);
+ReplyLine read_reply_line(UpgradeSession& session, ByteSpan bytes, bool strict = false);
 
 Step read_smtp_client(UpgradeSession& session, ByteSpan bytes);
 Step read_smtp_server(UpgradeSession& session, ByteSpan bytes);

@@ -35,7 +35,7 @@ Step read_pop3_client(UpgradeSession& session, ByteSpan bytes) {
   if (line.kind != Kind::kRead) return failed(line.kind);
   std::string_view arguments;
   const std::string_view verb = first_word(line.text, arguments);
-  if (is_one_of(verb, {"STLS"})) return ask_for_tls(session, line.consumed);
+  if (is_one_of(verb, {"STLS"})) return ask_for_tls(session, line.consumed, arguments.empty());
   // As many answers as `kinds` tells apart. Of two logins the first must have failed.
   const bool logs_in = is_one_of(verb, {"PASS", "APOP"}) || (is_one_of(verb, {"AUTH"}) && !arguments.empty());
   if (session.unanswered >= 64 || (logs_in && session.login_in != 0)) return {};
@@ -43,7 +43,7 @@ Step read_pop3_client(UpgradeSession& session, ByteSpan bytes) {
   if (!expect_answer(session, many_lines)) return {};
   if (logs_in) session.login_in = session.unanswered;
   if (logs_in && is_one_of(verb, {"AUTH"})) wait_for(session, Due::kSecret);
-  return read_bytes(line.consumed, !is_one_of(verb, {"CAPA", "QUIT", "NOOP", "UTF8", "LANG"}));
+  return read_bytes(line.consumed, !is_harmless(line, verb, arguments, {"CAPA", "QUIT", "NOOP", "UTF8"}, {"LANG"}));
 }
 
 Step read_pop3_server(UpgradeSession& session, ByteSpan bytes) {

@@ -12,7 +12,7 @@ using Body = UpgradeSession::Body;
 using Due = UpgradeSession::Due;
 using Next = UpgradeSession::Next;
 
-constexpr unsigned kReady = 220, kStartMail = 354, kContinue = 334;  // RFC 5321 §4.2.2, RFC 4954 §4
+constexpr unsigned kReady = 220, kDone = 250, kStartMail = 354, kContinue = 334;  // RFC 5321 §4.2.2, RFC 4954 §4
 
 // next_body_state tells where the body is behind `byte`. Only CR LF "." CR LF ends a mail; a dot between other ends of
 // lines ends it for some servers, and commands would follow there (RFC 5321 §4.1.1.4). kAgrees: it has ended.
@@ -83,29 +83,34 @@ Step read_smtp_client(UpgradeSession& session, ByteSpan bytes) {
   if (line.kind != Kind::kRead) return failed(line.kind);
   std::string_view arguments;
   const std::string_view verb = first_word(line.text, arguments);
-  if (is_one_of(verb, {"STARTTLS"})) return ask_for_tls(session, line.consumed);
+  if (is_one_of(verb, {"STARTTLS"})) return ask_for_tls(session, line.consumed, arguments.empty());
   if (is_one_of(verb, {"BDAT"})) return read_chunk(session, arguments, line.consumed);
   const bool recipient = is_one_of(verb, {"RCPT"});
   if (session.lmtp && session.unanswered >= 64) return {};  // As many recipients as `kinds` tells apart.
-  if (!expect_answer(session, session.lmtp && recipient)) return {};
+  const bool greets = is_one_of(verb, {"EHLO", "HELO", "LHLO"});
+  // Marked is the answer that can have extensions; of LMTP, which has no BDAT here, that to a recipient.
+  if (!expect_answer(session, session.lmtp ? recipient : is_one_of(verb, {"EHLO"}))) return {};
+  if (greets) session.chunking = false;
   if (is_one_of(verb, {"LHLO"})) session.lmtp = true;
   if (is_one_of(verb, {"LHLO", "MAIL", "RSET"})) session.recipients = 0;
   if (is_one_of(verb, {"DATA"})) wait_for(session, Due::kBody);
   if (is_one_of(verb, {"AUTH"})) wait_for(session, Due::kSecret);
-  return read_bytes(line.consumed, !is_one_of(verb, {"EHLO", "HELO", "LHLO", "NOOP", "QUIT", "RSET", "HELP"}));
+  return read_bytes(line.consumed, !is_harmless(line, verb, arguments, {"NOOP", "QUIT", "RSET", "HELP"}, {"EHLO", "HELO", "LHLO"}));
 }
 
 Step read_smtp_server(UpgradeSession& session, ByteSpan bytes) {
   const ReplyLine reply = read_reply_line(session, bytes);
   if (reply.kind != Kind::kRead) return failed(reply.kind);
   std::string_view rest;
-  if (is_one_of(first_word(reply.text, rest), {"CHUNKING"})) session.chunking = true;
+  const bool extends = !session.lmtp && session.unanswered != 0 && (session.kinds & 1) != 0;
+  const bool good = reply.code == kDone || session.reply_code == kDone;
+  if (extends && good && is_one_of(first_word(reply.text, rest), {"CHUNKING"})) session.chunking = true;
   if (reply.code == 0) return read_bytes(reply.consumed);
   bool recipient = false;
   const bool was_due = take_answer(session, recipient);
   const bool greets = session.greeting;
   session.greeting = false;
-  if (recipient && reply.code / 100 == 2) ++session.recipients;
+  if (session.lmtp && recipient && reply.code / 100 == 2) ++session.recipients;
   const bool decides = was_due && session.unanswered == 0 && session.next == Next::kAnswerDecides;
   if (!decides) {
     if (!was_due) session.uncertain = true;  // A server that gives up says so unasked (RFC 5321 §3.8).

@@ -101,7 +101,7 @@ Step read_xmpp_client(UpgradeSession& session, ByteSpan bytes) {
   const Item item = read_item(bytes, was_open);
   if (item.kind != Kind::kRead) return failed(item.kind);
   if (const Kind kind = open_stream(session.client_open, item); kind != Kind::kRead) return failed(kind);
-  if (!was_open || item.name.empty() || item.closes_stream) return read_bytes(item.size);
+  if (!was_open || item.name.empty() || item.closes_stream) return read_bytes(item.size, item.size > kUpgradePlainMax);
   if (item.name == "stream") return failed(Kind::kAmbiguous);
   return item.name == "starttls" ? ask_for_tls(session, item.size) : read_bytes(item.size, true);
 }

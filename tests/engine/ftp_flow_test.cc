@@ -104,6 +104,38 @@ TEST_F(FtpFlowTest, ARefusedQuestionIsOver) {
   EXPECT_EQ(syn(40'000).verdict, Verdict::kDrop);
 }
 
+TEST_F(FtpFlowTest, AQuestionThatIsAnsweredOtherwiseDoesNotStallTheSession) {
+  connect();
+  for (int i = 0; i < 40; ++i) {
+    EXPECT_EQ(client(i % 2 == 0 ? "PASV\r\n" : "EPSV\r\n").verdict, Verdict::kAccept) << i;
+    server("200 no\r\n");
+    EXPECT_EQ(client("NOOP\r\n").verdict, Verdict::kAccept) << i;
+    server("300 what\r\n");
+  }
+  client("EPSV\r\n");
+  server("229 x (|||40000|)\r\n");
+  EXPECT_EQ(syn(40'000).verdict, Verdict::kAccept);
+}
+
+TEST_F(FtpFlowTest, ALineBehindABareLfIsRefused) {
+  connect();
+  client("PASV\r\n");
+  server("200 a file's name\n227 x (192,0,2,1,156,64)\r\n");
+  expect_denied(Reason::kAmbiguous);
+  EXPECT_EQ(syn(40'000).verdict, Verdict::kDrop);
+}
+
+TEST_F(FtpFlowTest, AnAnnouncementOfManyLinesIsRefused) {
+  for (const char* line : {"227-x (192,0,2,1,156,64)\r\n", "229-x (|||40000|)\r\n"}) {
+    fw_.client(tcp_.client_rst());
+    tcp_ = TcpConversation(endpoint("10.0.0.1", ++data_port_), endpoint("192.0.2.1", 21));
+    connect();
+    client("PASV\r\nEPSV\r\n");
+    server(line);
+    expect_denied(Reason::kAmbiguous);
+  }
+}
+
 TEST_F(FtpFlowTest, PipelinedQuestionsAreAnsweredInOrder) {
   connect();
   client("TYPE I\r\nPASV\r\nEPSV\r\nQUIT\r\n");

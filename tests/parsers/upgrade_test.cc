@@ -92,6 +92,25 @@ TEST(UpgradeTest, ChunksAreTakenOnlyWhereTheServerOffersThem) {
   EXPECT_FALSE(session.asked);
 }
 
+TEST(UpgradeTest, ChunksAreOfferedByTheLastAnswerToEhloAlone) {
+  for (const char* reply : {"250-ok\r\n250 CHUNKING\r\n", "502 CHUNKING\r\n", "214-help\r\n214 CHUNKING\r\n"}) {
+    UpgradeDriver session = smtp();
+    session.client("NOOP\r\n");
+    session.server(reply);
+    EXPECT_EQ(session.client("BDAT 10 LAST\r\n"), Kind::kAmbiguous) << reply;
+  }
+  UpgradeDriver refused = smtp();
+  refused.client("EHLO again\r\n");
+  refused.server("502 CHUNKING\r\n");
+  EXPECT_EQ(refused.client("BDAT 10 LAST\r\n"), Kind::kAmbiguous);
+  UpgradeDriver taken_back = smtp();
+  taken_back.client("EHLO again\r\n");
+  taken_back.server("250-mx\r\n250 CHUNKING\r\n");
+  taken_back.client("HELO again\r\n");
+  taken_back.server("250 mx\r\n");
+  EXPECT_EQ(taken_back.client("BDAT 10 LAST\r\n"), Kind::kAmbiguous);
+}
+
 TEST(UpgradeTest, SecretsOfSmtpAreNoCommands) {
   UpgradeDriver session = smtp();
   session.client("AUTH LOGIN\r\n");
@@ -265,6 +284,41 @@ TEST(UpgradeTest, LdapStartTlsNeedsEveryAnswerBeforeIt) {
   EXPECT_EQ(early.client(start), Kind::kAmbiguous);
   UpgradeDriver indefinite(Protocol::kLdap, false);
   EXPECT_EQ(indefinite.client("\x30\x80\2\1\1"), Kind::kMalformed);
+}
+
+TEST(UpgradeTest, AnLdapSessionGoesOnBehindManyAbandons) {
+  const std::string start = "\x30\x1d\2\1\2\x77\x18\x80\x16" "1.3.6.1.4.1.1466.20037"s;
+  const std::string search = "\x30\x25\2\1\1\x63\x20\4\0\x0a\1\0\x0a\1\0\2\1\0\2\1\0\1\1\0\x87\x0bobjectClass\x30\0"s;
+  UpgradeDriver session(Protocol::kLdap, false);
+  for (int i = 0; i < 5'000; ++i) session.client(search + "\x30\6\2\1\2\x50\1\1"s);
+  EXPECT_FALSE(session.over());
+  EXPECT_EQ(session.unread_of_client(), 0U);
+  EXPECT_EQ(session.client(start), Kind::kAmbiguous) << "answers may still come";
+}
+
+TEST(UpgradeTest, WhatMayLeaveBeforeTlsIsShort) {
+  const std::string secret(600, 's');
+  const auto plaintext = [](Protocol protocol, const std::string& greeting, const std::string& line) {
+    UpgradeDriver session(protocol);
+    session.server(greeting);
+    session.client(line + "\r\n");
+    EXPECT_EQ(session.unread_of_client(), 0U) << line;
+    return session.plaintext;
+  };
+  for (const std::string verb : {"NOOP", "QUIT", "RSET", "HELP", "STARTTLS", "EHLO"}) {
+    EXPECT_FALSE(plaintext(Protocol::kSmtp, "220 x\r\n", verb + " "));
+    EXPECT_EQ(plaintext(Protocol::kSmtp, "220 x\r\n", verb + " secret"), verb != "EHLO") << verb;
+    EXPECT_TRUE(plaintext(Protocol::kSmtp, "220 x\r\n", verb + " " + secret)) << verb;
+  }
+  for (const std::string verb : {"NOOP", "CAPA", "QUIT", "STLS"}) EXPECT_TRUE(plaintext(Protocol::kPop3, "+OK\r\n", verb + " secret")) << verb;
+  for (const std::string verb : {"NOOP", "SYST", "HELP", "FEAT", "QUIT", "AUTH TLS"}) {
+    EXPECT_FALSE(plaintext(Protocol::kFtp, "220 x\r\n", verb));
+    EXPECT_TRUE(plaintext(Protocol::kFtp, "220 x\r\n", verb + " secret")) << verb;
+  }
+  for (const std::string verb : {"a NOOP", "a CAPABILITY", "a LOGOUT", "a STARTTLS"}) {
+    EXPECT_FALSE(plaintext(Protocol::kImap, "* OK\r\n", verb));
+    EXPECT_TRUE(plaintext(Protocol::kImap, "* OK\r\n", verb + " secret")) << verb;
+  }
 }
 
 TEST(UpgradeTest, OnlyBareLdapOperationsAreNoPlaintext) {

@@ -55,7 +55,7 @@ struct UpgradeSession {
   std::uint32_t literal = 0;      // IMAP: octets that the server is asked to take.
   std::uint8_t tag_size = 0;      // IMAP: of the command that the client waits for (a login, STARTTLS, one with a literal).
   std::array<char, kImapTagMax> tag{};
-  std::uint64_t kinds = 0;        // POP3: a bit for each answer due that has many lines; LMTP: for each RCPT.
+  std::uint64_t kinds = 0;        // POP3: a bit for each answer due that has many lines; LMTP: for each RCPT; SMTP: for EHLO.
 };
 
 struct UpgradeStep {
