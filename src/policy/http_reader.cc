@@ -111,7 +111,10 @@ void RuleReader::read_pattern(Frame& frame, const Value& value, HttpTerms& terms
                        "the rules of a policy have at most " + std::to_string(kPolicyPatternsMax) + " regular expressions");
   }
   const auto pattern = PathPattern::compile(std::string_view(value.text).substr(kPatternMark.size()));
-  if (pattern) {
+  if (pattern && (programs_ += (*pattern)->program_size()) > kPolicyPatternProgramsMax) {
+    frame.error(value.position, "paths",
+                "the regular expressions of a policy have at most " + std::to_string(kPolicyPatternProgramsMax) + " instructions together");
+  } else if (pattern) {
     terms.patterns.push_back(*pattern);
   } else {
     frame.error(value.position, "paths", quote(value.text) + ": " + pattern.error());

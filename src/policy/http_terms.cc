@@ -42,6 +42,8 @@ std::expected<std::shared_ptr<const PathPattern>, std::string> PathPattern::comp
   return pattern;
 }
 
+int PathPattern::program_size() const { return compiled_->ProgramSize(); }
+
 // An automaton in the form of a table, filled in as states are first met, in memory of its own up to the bound: linear in the
 // path's length whatever the expression, and without an allocation once the states of the usual paths are known. Where
 // the bound is reached RE2 begins the table anew, and falls back to a simulation that is linear too.
@@ -56,11 +58,12 @@ RequestFit HttpTerms::fit(const HttpRequestFacts& request, bool denies) const {
   if (!methods.empty() && std::none_of(methods.begin(), methods.end(), is_method)) return RequestFit::kMethod;
   if (has_paths()) {
     if (request.path_ambiguous) return RequestFit::kAmbiguousPath;
-    const bool has_path =
-        !request.path.empty() &&
-        (std::any_of(prefixes.begin(), prefixes.end(), [&](const std::string& x) { return has_path_prefix(request.path, x); }) ||
-         std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) { return pattern->matches(request.path); }));
-    if (!has_path) return RequestFit::kPath;
+    const bool has_prefix = std::any_of(prefixes.begin(), prefixes.end(), [&](const std::string& x) { return has_path_prefix(request.path, x); });
+    if (request.path.empty()) return RequestFit::kPath;
+    // A worker does nothing else meanwhile, so what an expression may cost is bounded.
+    if (!has_prefix && !patterns.empty() && request.path.size() > kPolicyPatternPathMax) return RequestFit::kAmbiguousPath;
+    const auto matches = [&](const auto& pattern) { return pattern->matches(request.path); };
+    if (!has_prefix && std::none_of(patterns.begin(), patterns.end(), matches)) return RequestFit::kPath;
   }
   return request.websocket && !websocket ? RequestFit::kUpgrade : RequestFit::kFits;
 }

@@ -25,6 +25,7 @@ class PathPattern {
 
   bool matches(std::string_view path) const;
   std::string_view expression() const { return expression_; }
+  int program_size() const;  // In instructions, of which each may be met for each octet of a path.
 
  private:
   PathPattern() = default;

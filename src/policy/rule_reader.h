@@ -69,6 +69,7 @@ class RuleReader {
   std::size_t targets_ = 0;
   std::size_t port_ranges_ = 0;
   std::size_t patterns_ = 0;
+  int programs_ = 0;  // Their instructions.
 };
 
 }  // namespace sallyport::policy

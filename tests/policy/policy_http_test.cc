@@ -117,6 +117,23 @@ TEST(PolicyHttpTest, APathOfTwoReadingsMattersWhereRulesHavePathsOnly) {
   EXPECT_EQ(request(*policy, "a.example", {.method = "GET", .path_ambiguous = true}).action, Action::kAllow);
 }
 
+TEST(PolicyHttpTest, ExpressionsAreComparedWithPathsOfBoundedLength) {
+  const auto policy = load("[[rules]]\nto = [\"a.example\"]\nprotocols = [\"http\"]\n"
+                           "[[rules]]\nto = [\"a.example\"]\nprotocols = [\"http\"]\naction = \"deny\"\npaths = [\"/x\", \"re:.*a.{900}c\"]\n");
+  const std::string fits = "/" + std::string(2'047, 'a');
+  EXPECT_TRUE(allowed(*policy, "GET", fits));
+  EXPECT_EQ(request(*policy, "a.example", {.method = "GET", .path = fits + "a"}).request_fit, RequestFit::kAmbiguousPath);
+  EXPECT_FALSE(allowed(*policy, "GET", fits + "a"));
+  EXPECT_EQ(request(*policy, "a.example", {.method = "GET", .path = "/x/" + fits}).request_fit, RequestFit::kFits) << "a beginning is cheap";
+}
+
+TEST(PolicyHttpTest, ExpressionsHaveABoundedSizeTogether) {
+  std::string paths = "protocols = [\"http\"]\npaths = [";
+  for (const char c : {'a', 'b', 'c', 'd'}) paths += "\"re:/" + std::string(1, c) + "{900}x{900}\", ";
+  EXPECT_EQ(problem(paths + "]\n"), "");
+  EXPECT_THAT(problem(paths + "\"re:/e{900}x{900}\"]\n"), HasSubstr("at most 8000 instructions together"));
+}
+
 TEST(PolicyHttpTest, PathsOfRulesAreCanonicalToo) {
   const auto policy = load("[[rules]]\nto = [\"a.example\"]\nprotocols = [\"http\"]\npaths = [\"/%7euser/./x y\"]\n");
   EXPECT_TRUE(allowed(*policy, "GET", "/~user/x%20y"));
