@@ -109,7 +109,7 @@ def forged_marks(suite: Suite, it: World, label: str, family: int) -> None:
 def forged_beginnings(suite: Suite, it: World, label: str, family: int) -> None:
     with suite.case(f"{label}: a flow made up over the loopback, from the server's address, opens no way back to it"):
         mark = it.mark()
-        result = it.bed.run("client", [sys.executable, "-c", forged_beginning(it.bed, family, 9001)], uid=UNPRIVILEGED_UID if family == 6 else None)
+        result = it.bed.run("client", ["/usr/bin/python3", "-c", forged_beginning(it.bed, family, 9001)], uid=UNPRIVILEGED_UID if family == 6 else None)
         expect("tried" in result.out, result.describe())
         it.expect_nothing_arrived(mark, UDP, 9001)
         it.expect_event(mark, verdict="deny", dport=9001, proto="udp")

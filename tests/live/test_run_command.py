@@ -327,7 +327,7 @@ def containment(suite: Suite, bed, runs: Runs, clients: Clients, state: State) -
     with suite.case("--user: nor by a tree that is delegated to that user, where the caller is"):
         with delegated(65534) as tree:
             # Not by `ip netns exec`, which takes /sys/fs/cgroup out of sight.
-            argv = ["nsenter", f"--net=/run/netns/{bed.client}", "--", *runs.argv(sys.executable, "-c", LEAVE_FOR, *(str(path / "cgroup.procs") for path in (
+            argv = ["nsenter", f"--net=/run/netns/{bed.client}", "--", *runs.argv("/usr/bin/python3", "-c", LEAVE_FOR, *(str(path / "cgroup.procs") for path in (
                 tree / "inner", tree / "other", tree, ROOT)), options=("--user", "nobody"))]
             result = run(["sh", "-c", f"echo 0 > {tree}/inner/cgroup.procs; exec \"$@\"", "x", *argv], 15)
             lines = result.out.splitlines()
@@ -350,7 +350,7 @@ def forged_beginnings(suite: Suite, bed, runs: Runs, capture: Capture) -> None:
     for family, options in ((4, ()), (6, ("--user", "nobody"))):
         with suite.case(f"v{family}: a flow made up over the loopback, from the server's address, opens no way back to it"):
             mark = capture.mark()
-            result = runs.run(sys.executable, "-c", forged_beginning(bed, family, 9001), options=options)
+            result = runs.run("/usr/bin/python3", "-c", forged_beginning(bed, family, 9001), options=options)
             expect("tried" in result.out, result.describe())
             arrived = [p for p in capture.packets(mark) if b"secret" in p.payload]
             expect(not arrived, f"the server got {arrived[:1]}")
