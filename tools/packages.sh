@@ -67,21 +67,21 @@ install_packages() (
     { "${apt[@]}" update >/dev/null && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } || status=$?
   if [ -d /run/systemd/system ]; then
     local package
+    local -a units
     for package in "${missing[@]}"; do
       case $package in
-        nginx-light) "${as_root[@]}" systemctl -q disable nginx.service 2>/dev/null || true ;;
-        openssh-server) "${as_root[@]}" systemctl -q disable ssh.service 2>/dev/null || true ;;
-        ngtcp2-server) "${as_root[@]}" systemctl -q disable ngtcp2d.service 2>/dev/null || true ;;
-        dovecot-imapd) "${as_root[@]}" systemctl -q disable dovecot.service dovecot.socket 2>/dev/null || true ;;
-        slapd | unbound | mosquitto | redis-server | postgresql | openvpn)
-          "${as_root[@]}" systemctl -q disable "$package.service" 2>/dev/null || true ;;
-        vsftpd) "${as_root[@]}" systemctl -q disable vsftpd.service 2>/dev/null || true ;;
-        coturn) "${as_root[@]}" systemctl -q disable coturn.service 2>/dev/null || true ;;
-        nghttp2-proxy) "${as_root[@]}" systemctl -q disable nghttpx.service 2>/dev/null || true ;;
-        tinyproxy) "${as_root[@]}" systemctl -q disable tinyproxy.service 2>/dev/null || true ;;
-        microsocks) "${as_root[@]}" systemctl -q disable microsocks.service 2>/dev/null || true ;;
-        dante-server) "${as_root[@]}" systemctl -q disable danted.service 2>/dev/null || true ;;
+        nginx-light) units=(nginx.service) ;;
+        openssh-server) units=(ssh.service) ;;
+        ngtcp2-server) units=(ngtcp2d.service) ;;
+        nghttp2-proxy) units=(nghttpx.service) ;;
+        dante-server) units=(danted.service) ;;
+        dovecot-imapd) units=(dovecot.service dovecot.socket) ;;
+        slapd | unbound | mosquitto | redis-server | postgresql | openvpn | vsftpd | coturn | tinyproxy | microsocks)
+          units=("$package.service") ;;
+        *) continue ;;
       esac
+      "${as_root[@]}" systemctl -q disable "${units[@]}" ||
+        echo "$package: ${units[*]} could not be disabled, and may run from the next start on" >&2
     done
   fi
   return "$status"

@@ -14,10 +14,6 @@ bool carries_name(Protocol protocol) {
 // on_condition tells an allowance that something else must bear out.
 bool on_condition(const policy::PolicyMatch& match) { return match.needs_host_key || match.needs_tls; }
 
-bool denies_by_rule(const policy::PolicyMatch& match) {
-  return match.action == policy::Action::kDeny && match.rule != kNoRule;
-}
-
 }  // namespace
 
 bool Inspector::Impl::trusts(const Flow& flow) const {

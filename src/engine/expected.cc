@@ -6,8 +6,6 @@
 namespace sallyport::engine {
 namespace {
 
-constexpr std::uint16_t kFirstUserPort = 1024;  // RFC 6335 §6
-
 // may_be_peer tells where an ICE peer may be: anywhere on the internet, and, for a client that has a private address itself,
 // at private addresses. Link-local peers are IPv6 ones of a link-local client.
 bool may_be_peer(const Endpoint& client, const Endpoint& peer) {

@@ -26,6 +26,12 @@
 namespace sallyport::engine {
 
 inline constexpr std::uint16_t kDnsPort = 53;
+inline constexpr std::uint16_t kFirstUserPort = 1024;  // Below are the system ports, RFC 6335 §6.
+
+// denies_by_rule tells a deny rule from the default.
+inline bool denies_by_rule(const policy::PolicyMatch& match) {
+  return match.action == policy::Action::kDeny && match.rule != kNoRule;
+}
 
 // NameClaim is the name that a message says it is for, as far as it says one.
 struct NameClaim {

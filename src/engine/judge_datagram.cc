@@ -28,7 +28,7 @@ bool Inspector::Impl::refuses_short_header(Flow& flow) {
 bool Inspector::Impl::denies_datagram(Flow& flow, Protocol protocol) {
   if (!flow.asked_again || flow.state != FlowState::kJudged || protocol == Protocol::kUnknown || protocol == flow.stage) return false;
   const policy::PolicyMatch match = policy_->match(query_of(flow, protocol));
-  const bool denied = match.action == policy::Action::kDeny && match.rule != kNoRule;
+  const bool denied = denies_by_rule(match);
   const RuleId denier = denied ? match.rule : denier_of_address(flow, protocol);
   if (denier == kNoRule) return false;
   flow.protocol = protocol;

@@ -6,7 +6,6 @@
 namespace sallyport::engine {
 namespace {
 
-constexpr std::uint16_t kFirstUserPort = 1024;  // RFC 6335 §6
 constexpr std::uint16_t kPassive = 227, kExtendedPassive = 229;  // RFC 959 §5.4, RFC 2428 §3
 constexpr unsigned kVerbBits = 4;
 static_assert(kFtpPipelineMax * kVerbBits <= 64);

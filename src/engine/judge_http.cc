@@ -4,17 +4,13 @@
 #include <utility>
 
 #include "inspector_impl.h"
+#include "sallyport/core/text.h"
 #include "sallyport/core/http_path.h"
 
 namespace sallyport::engine {
 namespace {
 
 constexpr unsigned kSwitchingProtocols = 101;  // RFC 9110 §15.2.2
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
-}
 
 Reason reason_of(parsers::HttpRequestStream::Step step, const parsers::HttpRequestHead& head) {
   using Step = parsers::HttpRequestStream::Step;

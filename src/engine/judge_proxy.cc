@@ -7,18 +7,13 @@
 #include <charconv>
 
 #include "inspector_impl.h"
+#include "sallyport/core/text.h"
 #include "sallyport/parsers/socks.h"
 
 namespace sallyport::engine {
 namespace {
 
 using parsers::HttpTargetForm;
-
-bool equals_ignoring_case(std::string_view text, std::string_view lower) {
-  return std::equal(text.begin(), text.end(), lower.begin(), lower.end(), [](char x, char y) {
-    return (x >= 'A' && x <= 'Z' ? static_cast<char>(x | 0x20) : x) == y;
-  });
-}
 
 // port_of returns the port that CONNECT or a request in absolute form is for; nullopt: of a scheme that is not read here.
 std::optional<std::uint16_t> port_of(const parsers::HttpRequestHead& head) {
@@ -73,15 +68,12 @@ policy::PolicyMatch Inspector::Impl::match_every_name(Flow& flow, const policy::
     DomainName name = {};
     bool denied = false;
   } question{*policy_, query, policy_->match(query)};
-  const auto denies = [](const policy::PolicyMatch& match) {
-    return match.action == policy::Action::kDeny && match.rule != kNoRule;
-  };
-  if (denies(question.match)) return question.match;
+  if (denies_by_rule(question.match)) return question.match;
   const auto denies_name = [](void* context, const DomainName& name) {
     Question& asked = *static_cast<Question*>(context);
     asked.query.name = &name;
     const policy::PolicyMatch match = asked.policy.match(asked.query);
-    asked.denied = match.action == policy::Action::kDeny && match.rule != kNoRule;
+    asked.denied = denies_by_rule(match);
     if (asked.denied || (match.action == policy::Action::kAllow && asked.match.action == policy::Action::kDeny)) {
       asked.match = match;
       asked.name = name;
@@ -177,7 +169,7 @@ bool Inspector::Impl::judge_target_early(Flow& flow) {
     query.connect = query.bound = query.claimed = true;
     if (target.by_name()) query.name = &target.name;
     const policy::PolicyMatch match = match_every_name(flow, query);
-    if (match.action == policy::Action::kDeny && match.rule != kNoRule) {
+    if (denies_by_rule(match)) {
       deny_flow(flow, reason_of(match), match.rule);
       return false;
     }

@@ -21,7 +21,6 @@ bool client_is_source(const Packet& packet, const parsers::IpPacket& ip) {
     if (looks_like_server(ip.payload)) return false;
     if (looks_like_client(ip.payload)) return true;
   }
-  constexpr std::uint16_t kFirstUserPort = 1024;  // RFC 6335 §6: system ports
   return !(ip.source_port < kFirstUserPort && ip.destination_port >= kFirstUserPort);
 }
 

@@ -1,9 +1,6 @@
 #include "sallyport/netfilter/existing_flows.h"
 
 #include <arpa/inet.h>
-#include <libmnl/libmnl.h>
-#include <linux/inet_diag.h>
-#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
@@ -13,6 +10,8 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+
+#include "sock_diag.h"
 
 namespace sallyport::netfilter {
 namespace {
@@ -47,18 +46,8 @@ int read_socket(const nlmsghdr* message, void* data) {
 
 std::expected<void, std::string> list_family(mnl_socket* socket, std::uint8_t family,
                                              std::vector<TcpSocket>& sockets) {
-  std::array<char, 256> request{};
-  nlmsghdr* message = mnl_nlmsg_put_header(request.data());
-  message->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-  message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  message->nlmsg_seq = family;
-  auto* body = static_cast<inet_diag_req_v2*>(mnl_nlmsg_put_extra_header(message, sizeof(inet_diag_req_v2)));
-  body->sdiag_family = family;
-  body->sdiag_protocol = IPPROTO_TCP;
-  body->idiag_states = kStates;
-  if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0) {
-    return std::unexpected(std::string("sock_diag: ") + std::strerror(errno));
-  }
+  const DiagRequest request(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, family, family, IPPROTO_TCP, kStates);
+  if (!request.send(socket)) return std::unexpected(std::string("sock_diag: ") + std::strerror(errno));
   std::vector<char> buffer(65'536);
   for (;;) {
     const ssize_t got = mnl_socket_recvfrom(socket, buffer.data(), buffer.size());
@@ -74,11 +63,8 @@ std::expected<void, std::string> list_family(mnl_socket* socket, std::uint8_t fa
 }  // namespace
 
 std::expected<std::vector<TcpSocket>, std::string> list_tcp_sockets() {
-  const std::unique_ptr<mnl_socket, int (*)(mnl_socket*)> socket(
-      mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC), mnl_socket_close);
-  if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
-    return std::unexpected(std::string("sock_diag: ") + std::strerror(errno));
-  }
+  const DiagSocket socket = open_diag_socket();
+  if (!socket) return std::unexpected(std::string("sock_diag: ") + std::strerror(errno));
   std::vector<TcpSocket> sockets;
   for (const std::uint8_t family : {std::uint8_t{AF_INET}, std::uint8_t{AF_INET6}}) {
     const std::expected<void, std::string> listed = list_family(socket.get(), family, sockets);

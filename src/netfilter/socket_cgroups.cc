@@ -1,9 +1,6 @@
 #include "sallyport/netfilter/socket_cgroups.h"
 
 #include <fcntl.h>
-#include <libmnl/libmnl.h>
-#include <linux/inet_diag.h>
-#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -19,6 +16,7 @@
 #include "file_descriptor.h"
 #include "sallyport/core/limits.h"
 #include "sallyport/netfilter/cgroup.h"
+#include "sock_diag.h"
 
 namespace sallyport::netfilter {
 namespace {
@@ -65,13 +63,6 @@ bool could_send(const inet_diag_msg& socket, const FlowKey& key) {
   return (local || is_any(socket.id.idiag_src)) && (peer || !connected);
 }
 
-int read_cgroup(const nlattr* attribute, void* data) {
-  if (mnl_attr_get_type(attribute) == INET_DIAG_CGROUP_ID && mnl_attr_get_payload_len(attribute) == sizeof(std::uint64_t)) {
-    *static_cast<std::uint64_t*>(data) = mnl_attr_get_u64(attribute);
-  }
-  return MNL_CB_OK;
-}
-
 int read_answer(const nlmsghdr* message, void* data) {
   Answer& answer = *static_cast<Answer*>(data);
   if (mnl_nlmsg_get_payload_len(message) < sizeof(inet_diag_msg)) return MNL_CB_OK;
@@ -80,9 +71,7 @@ int read_answer(const nlmsghdr* message, void* data) {
   if (!could_send(socket, answer.key)) return MNL_CB_OK;
   // The socket that sent may be gone, and this one be another user's on the same port.
   if (answer.key.transport == Transport::kUdp && answer.uid != socket.idiag_uid) return MNL_CB_OK;
-  std::uint64_t id = 0;  // A socket on its way out has none.
-  (void)mnl_attr_parse(message, sizeof(inet_diag_msg), read_cgroup, &id);
-  answer.add(id);
+  answer.add(diag_cgroup(message));
   return MNL_CB_OK;
 }
 
@@ -101,14 +90,6 @@ void put_port_filter(nlmsghdr* message, std::uint16_t port) {
   code[2] = {INET_DIAG_BC_S_LE, static_cast<unsigned char>(kStep), static_cast<unsigned short>(kStep + 4)};
   code[3].no = port;
   mnl_attr_put(message, INET_DIAG_REQ_BYTECODE, sizeof code, code.data());
-}
-
-using DiagSocket = std::unique_ptr<mnl_socket, int (*)(mnl_socket*)>;
-
-DiagSocket open_socket() {
-  DiagSocket socket(mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC), mnl_socket_close);
-  if (socket && mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) socket.reset();
-  return socket;
 }
 
 }  // namespace
@@ -148,18 +129,12 @@ class SocketCgroups::Impl {
   static std::uint8_t family_of(const FlowKey& key) { return family_of_v6(key) ? AF_INET6 : AF_INET; }
 
   bool ask(const FlowKey& key, std::uint32_t out_link, std::uint8_t family, bool dump, Answer& answer) {
-    std::array<char, 256> request{};
-    nlmsghdr* message = mnl_nlmsg_put_header(request.data());
-    message->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-    message->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | (dump ? NLM_F_DUMP : 0));
-    message->nlmsg_seq = ++sequence_;
-    auto* body = static_cast<inet_diag_req_v2*>(mnl_nlmsg_put_extra_header(message, sizeof(inet_diag_req_v2)));
-    body->sdiag_family = family;
-    body->sdiag_protocol = key.transport == Transport::kTcp ? IPPROTO_TCP : IPPROTO_UDP;
-    body->idiag_states = kAllStates;
+    const DiagRequest request(SOCK_DIAG_BY_FAMILY, dump ? NLM_F_DUMP : 0, ++sequence_, family,
+                              key.transport == Transport::kTcp ? IPPROTO_TCP : IPPROTO_UDP, kAllStates);
+    inet_diag_req_v2* body = request.body;
     body->id.idiag_cookie[0] = body->id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
     if (dump) {
-      put_port_filter(message, key.client.port);
+      put_port_filter(request.message, key.client.port);
     } else {
       body->id.idiag_sport = htons(key.client.port);
       body->id.idiag_dport = htons(key.server.port);
@@ -167,9 +142,9 @@ class SocketCgroups::Impl {
       put_address(body->id.idiag_src, key.client.address);
       put_address(body->id.idiag_dst, key.server.address);
     }
-    if (!socket_ || mnl_socket_sendto(socket_.get(), message, message->nlmsg_len) < 0) {
+    if (!socket_ || !request.send(socket_.get())) {
       answer.several = true;
-      socket_ = open_socket();
+      socket_ = open_diag_socket();
       return false;
     }
     return receive(dump, answer);
@@ -188,7 +163,7 @@ class SocketCgroups::Impl {
       if (more == MNL_CB_STOP || !dump) return true;
     }
     answer.several = true;
-    socket_ = open_socket();  // What the old one has still to say is of no use.
+    socket_ = open_diag_socket();  // What the old one has still to say is of no use.
     return false;
   }
 
@@ -240,7 +215,7 @@ std::expected<std::unique_ptr<SocketCgroups>, std::string> SocketCgroups::open()
   const std::string root = cgroup_root();
   if (root.empty()) return std::unexpected("cgroups cannot be told: no cgroup2 file system is mounted");
   FileDescriptor directory(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  DiagSocket socket = open_socket();
+  DiagSocket socket = open_diag_socket();
   if (!directory.valid() || !socket) return std::unexpected(std::string("cgroups cannot be told: ") + std::strerror(errno));
   const bool attached = !root.starts_with("/proc/");  // A path in a mount that nobody sees begins there.
   auto impl = std::make_unique<Impl>(std::move(socket), std::move(directory), attached ? root : std::string());

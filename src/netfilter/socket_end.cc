@@ -1,8 +1,5 @@
 #include "sallyport/netfilter/socket_end.h"
 
-#include <libmnl/libmnl.h>
-#include <linux/inet_diag.h>
-#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
@@ -12,8 +9,9 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <memory>
 #include <thread>
+
+#include "sock_diag.h"
 
 namespace sallyport::netfilter {
 namespace {
@@ -23,18 +21,10 @@ constexpr int kRoundsMax = 8;  // A list may change while it is read.
 // Neither has payload: TIME-WAIT, and CLOSE.
 constexpr std::uint32_t kStates = ~(std::uint32_t{1} << TCP_TIME_WAIT | std::uint32_t{1} << TCP_CLOSE);
 using Cookie = std::array<std::uint32_t, 2>;
-using DiagSocket = std::unique_ptr<mnl_socket, int (*)(mnl_socket*)>;
 using Outcome = std::expected<void, std::string>;
 
 Outcome failed(const char* what) {
   return std::unexpected(std::string(what) + ": " + std::strerror(errno));
-}
-
-int read_cgroup(const nlattr* attribute, void* data) {
-  if (mnl_attr_get_type(attribute) == INET_DIAG_CGROUP_ID && mnl_attr_get_payload_len(attribute) == sizeof(std::uint64_t)) {
-    *static_cast<std::uint64_t*>(data) = mnl_attr_get_u64(attribute);
-  }
-  return MNL_CB_OK;
 }
 
 // Ender lists the sockets and ends them, one by one.
@@ -69,9 +59,7 @@ class Ender {
   static int read_socket(const nlmsghdr* message, void* data) {
     auto& self = *static_cast<Ender*>(data);
     if (mnl_nlmsg_get_payload_len(message) < sizeof(inet_diag_msg)) return MNL_CB_OK;
-    std::uint64_t id = 0;
-    (void)mnl_attr_parse(message, sizeof(inet_diag_msg), read_cgroup, &id);
-    if (std::ranges::find(self.cgroups_, id) == self.cgroups_.end()) return MNL_CB_OK;
+    if (std::ranges::find(self.cgroups_, diag_cgroup(message)) == self.cgroups_.end()) return MNL_CB_OK;
     inet_diag_msg socket;
     std::memcpy(&socket, mnl_nlmsg_get_payload(message), sizeof socket);
     self.found_.push_back(socket);
@@ -94,17 +82,9 @@ class Ender {
   }
 
   bool ask(std::uint16_t type, int flags, std::uint8_t family, const inet_diag_sockid& id) {
-    std::array<char, 256> request{};
-    nlmsghdr* message = mnl_nlmsg_put_header(request.data());
-    message->nlmsg_type = type;
-    message->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
-    message->nlmsg_seq = ++sequence_;
-    auto* body = static_cast<inet_diag_req_v2*>(mnl_nlmsg_put_extra_header(message, sizeof(inet_diag_req_v2)));
-    body->sdiag_family = family;
-    body->sdiag_protocol = IPPROTO_TCP;
-    body->idiag_states = kStates;
-    body->id = id;
-    return mnl_socket_sendto(socket_.get(), message, message->nlmsg_len) >= 0;
+    const DiagRequest request(type, flags, ++sequence_, family, IPPROTO_TCP, kStates);
+    request.body->id = id;
+    return request.send(socket_.get());
   }
 
   int receive(mnl_cb_t read) {
@@ -145,8 +125,8 @@ std::vector<std::uint64_t> cgroup_ids(const Cgroup& cgroup) {
 }
 
 std::expected<void, std::string> end_tcp_sockets(const std::vector<std::uint64_t>& cgroups, std::chrono::milliseconds patience) {
-  DiagSocket socket(mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC), mnl_socket_close);
-  if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) return failed("sock_diag");
+  DiagSocket socket = open_diag_socket();
+  if (!socket) return failed("sock_diag");
   Ender ender(std::move(socket), cgroups);
   const auto deadline = std::chrono::steady_clock::now() + patience;
   for (int rounds = 0;;) {

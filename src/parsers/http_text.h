@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "sallyport/core/text.h"
+
 namespace sallyport::parsers {
 
 constexpr bool is_upper(char c) {
@@ -51,14 +53,6 @@ constexpr bool is_token(std::string_view text) {
 // is_visible tells VCHAR of RFC 5234: printable ASCII without the space.
 constexpr bool is_visible(char c) {
   return c > ' ' && c < '\x7f';
-}
-
-constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (to_lower(a[i]) != to_lower(b[i])) return false;
-  }
-  return true;
 }
 
 // trim_blanks drops the optional white space around a field value (OWS, RFC 9110 §5.6.3).

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "sallyport/core/bytes.h"
+#include "sallyport/core/text.h"
 #include "sallyport/parsers/likeness.h"
 
 namespace sallyport::parsers {
@@ -23,11 +24,6 @@ inline Likeness begins_with(ByteSpan bytes, std::string_view text) {
 
 constexpr char upper(char c) {
   return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-}
-
-inline bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return upper(x) == upper(y); });
 }
 
 inline bool contains_ignoring_case(std::string_view text, std::string_view word) {

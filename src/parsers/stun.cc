@@ -1,7 +1,8 @@
 #include "sallyport/parsers/stun.h"
 
+#include <zlib.h>
+
 #include <algorithm>
-#include <array>
 
 namespace sallyport::parsers {
 namespace {
@@ -13,22 +14,6 @@ constexpr std::size_t kAttributeHeader = 4;
 // Attributes, RFC 8489 §18.3 and RFC 8445 §16.1.
 constexpr std::uint16_t kUsername = 0x0006, kIntegrity = 0x0008, kIntegritySha256 = 0x001c, kPriority = 0x0024,
                         kUseCandidate = 0x0025, kFingerprint = 0x8028, kIceControlled = 0x8029, kIceControlling = 0x802a;
-
-constexpr std::array<std::uint32_t, 256> kCrcTable = [] {
-  std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t i = 0; i < table.size(); ++i) {
-    std::uint32_t value = i;
-    for (int bit = 0; bit < 8; ++bit) value = (value & 1) != 0 ? value >> 1 ^ 0xedb88320U : value >> 1;
-    table[i] = value;
-  }
-  return table;
-}();
-
-std::uint32_t crc32(ByteSpan bytes) {
-  std::uint32_t value = 0xffffffff;
-  for (const std::uint8_t byte : bytes) value = value >> 8 ^ kCrcTable[(value ^ byte) & 0xff];
-  return ~value;
-}
 
 // Attributes is which ones a message has.
 struct Attributes {
@@ -55,7 +40,7 @@ bool note(std::uint16_t type, ByteSpan value, ByteSpan before, Attributes& out) 
     case kFingerprint: {
       std::uint32_t crc = 0;
       ByteReader in(value);
-      out.fingerprint = in.read_u32(crc) && in.empty() && crc == (crc32(before) ^ kXor);
+      out.fingerprint = in.read_u32(crc) && in.empty() && crc == (crc32(0, before.data(), static_cast<uInt>(before.size())) ^ kXor);
       return out.fingerprint;
     }
     case kIntegritySha256:

@@ -6,15 +6,11 @@
 
 #include "sallyport/core/http_path.h"
 #include "sallyport/core/limits.h"
+#include "sallyport/core/text.h"
 #include "stable_hash.h"
 
 namespace sallyport::policy {
 namespace {
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  const auto upper = [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return upper(x) == upper(y); });
-}
 
 RE2::Options options() {
   RE2::Options options(RE2::Quiet);

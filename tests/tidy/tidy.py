@@ -38,7 +38,7 @@ THIRD_PARTY = {
     "absl/": {"policy", "engine"},
     "pcap.h": {"pcap"},
     "pcap/": {"pcap"},
-    "zlib.h": {"pcap"},
+    "zlib.h": {"pcap", "parsers"},
     "zstd.h": {"pcap"},
     "ares.h": {"resolver"},
     "libmnl/": {"netfilter"},
