@@ -187,10 +187,13 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
     deny_flow(flow, Reason::kAmbiguous);
     return false;
   }
-  if (first && (head.connect || head.upgrade)) {
+  const bool websocket = equals_ignoring_case(head.upgrade_protocol, "websocket");
+  // What a proxy's 101 begins would be for the request's target, not for the proxy, and only a tunnel remembers that. Without a
+  // switch the next bytes must be a request.
+  if (first && (head.connect || (head.upgrade && (!proxied || websocket)))) {
     flow.http_phase = HttpPhase::kAwaitingSwitch;
     flow.http_connect = head.connect;
-    flow.http_websocket = equals_ignoring_case(head.upgrade_protocol, "websocket");
+    flow.http_websocket = websocket;
     flow.watch = true;
   }
   return true;

@@ -367,6 +367,26 @@ TEST_F(ProxyTest, RequestsInAbsoluteFormAreJudgedOneByOne) {
   EXPECT_EQ(denied_by(get("http://evil.good.example/x", "evil.good.example")), "rule_denies");
 }
 
+TEST_F(ProxyTest, BehindAnUpgradeOfARequestInAbsoluteFormOnlyRequestsFollow) {
+  const auto upgrade = [this](const std::string& protocol) {
+    tcp_ = open();
+    EXPECT_EQ(client("GET http://good.example/ HTTP/1.1\r\nHost: good.example\r\nConnection: Upgrade\r\nUpgrade: " + protocol + "\r\n\r\n").verdict,
+              Verdict::kAccept);
+  };
+  const std::string socks = "\x05\x01\x00"s, preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  for (const std::string& next : {socks, preface, hello("also.example")}) {
+    upgrade("h2c");
+    server("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+    EXPECT_NE(client(next).verdict, Verdict::kAccept);
+  }
+  upgrade("h2c");
+  server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  EXPECT_EQ(client("GET http://also.example/ HTTP/1.1\r\nHost: also.example\r\n\r\n").verdict, Verdict::kAccept) << "the server did not switch";
+  upgrade("websocket");
+  EXPECT_EQ(server("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(client("\x81\x05hello").verdict, Verdict::kAccept);
+}
+
 TEST_F(ProxyTest, ARequestForTheProxyItselfNeedsARuleForThat) {
   EXPECT_EQ(client("GET http://good.example/x HTTP/1.1\r\nHost: good.example\r\n\r\n").verdict, Verdict::kAccept);
   EXPECT_EQ(client("GET /x HTTP/1.1\r\nHost: good.example\r\n\r\n").verdict, Verdict::kDrop) << "that the proxy looked it up says nothing of its own address";
