@@ -18,7 +18,8 @@ LAYERS = {
     "core": set(),
     "parsers": {"core"},
     "policy": {"core"},
-    "engine": {"parsers", "policy", "core"},
+    "refusal": {"parsers", "core"},
+    "engine": {"refusal", "parsers", "policy", "core"},
     "pcap": {"core"},
     "replay": {"pcap", "engine", "policy", "parsers", "core"},
     "netfilter": {"engine", "policy", "parsers", "core"},
@@ -29,7 +30,7 @@ LAYERS = {
 OUTPUT_LAYERS = {"replay", "netfilter", "resolver", "daemon", "cli"}
 # Third-party headers and the layers that own them.
 THIRD_PARTY = {
-    "openssl/": {"parsers", "policy"},
+    "openssl/": {"parsers", "policy", "refusal"},
     "nghttp2/": {"parsers"},
     "toml++/": {"policy"},
     "re2/": {"policy"},
@@ -38,7 +39,7 @@ THIRD_PARTY = {
     "absl/": {"policy", "engine"},
     "pcap.h": {"pcap"},
     "pcap/": {"pcap"},
-    "zlib.h": {"pcap", "parsers"},
+    "zlib.h": {"pcap", "parsers", "refusal"},
     "zstd.h": {"pcap"},
     "ares.h": {"resolver"},
     "libmnl/": {"netfilter"},
@@ -53,7 +54,7 @@ THIRD_PARTY = {
     "benchmark/": set(),
 }
 # The layers below the edge know no socket, no thread and no clock.
-PURE_LAYERS = {"core", "parsers", "policy", "engine"}
+PURE_LAYERS = {"core", "parsers", "policy", "refusal", "engine"}
 IMPURE = re.compile(r"^(thread|mutex|condition_variable|future|iostream|sys/(?!un\.h).*|netinet/.*|net/.*|linux/.*|unistd\.h|poll\.h|ctime|time\.h)$")
 # Tables that all workers share have locks of their own.
 LOCKED = {"src/engine/name_bindings.cc", "src/engine/lookup_budget.cc", "src/engine/expectations.cc"}
