@@ -58,6 +58,11 @@ class Writer {
     for (std::size_t i = 0; i < Width; ++i) out_[at + i] = static_cast<std::uint8_t>(value >> (8 * (Width - 1 - i)));
   }
 
+  // cut takes back what stands behind `size`.
+  constexpr void cut(std::size_t size) { size_ = std::min(size, size_); }
+  // spoil says that what should be written cannot be.
+  constexpr void spoil() { ok_ = false; }
+
   // written returns what stands, from `from` on: for checksums. Empty where the Writer is spoiled.
   constexpr Buffer written(std::size_t from = 0) const {
     return ok_ && from <= size_ ? out_.subspan(from, size_ - from) : Buffer();
