@@ -114,6 +114,7 @@ void put_amqp0_method(Writer& out, std::uint16_t method, Write&& write_arguments
   out.u8(kAmqpFrameEnd);
 }
 
+// AMQP 0-9-1 clients read an error only behind the server's first method, so Start comes before Close.
 std::size_t amqp0_refusal(Buffer out, std::string_view text) {
   constexpr std::uint16_t kStart = 10, kClose = 50, kAccessRefused = 403;
   return with_longest_text(out, [&](Writer& writer, std::size_t text_max) {
@@ -135,6 +136,72 @@ std::size_t amqp0_refusal(Buffer out, std::string_view text) {
   });
 }
 
+// AMQP 1.0 (Types §1.6): only the forms with one byte of length are used, as nothing here is longer.
+constexpr std::uint8_t kUbyte = 0x50, kString = 0xa1, kSymbol = 0xa3, kList = 0xc0, kSmallUlong = 0x53;
+constexpr std::size_t kAmqpTextMax = 160;  // All of a Close must stay below 256 bytes.
+
+void put_amqp1_word(Writer& out, std::uint8_t type, std::string_view word, std::size_t max) {
+  word = word.substr(0, max);
+  out.u8(type);
+  out.u8(static_cast<std::uint8_t>(word.size()));
+  put_plain(out, word, word.size());
+}
+
+// put_amqp1_list writes a described list: performatives and errors are such.
+template <typename Write>
+void put_amqp1_list(Writer& out, std::uint8_t descriptor, std::uint8_t count, Write&& write_fields) {
+  out.u8(0);
+  out.u8(kSmallUlong);
+  out.u8(descriptor);
+  out.u8(kList);
+  const std::size_t size_at = out.placeholder<1>();
+  const std::size_t count_at = out.size();
+  out.u8(count);
+  write_fields();
+  out.patch<1>(size_at, out.size() - count_at);
+}
+
+template <typename Write>
+void put_amqp1_frame(Writer& out, std::uint8_t type, std::uint8_t descriptor, std::uint8_t count, Write&& write_fields) {
+  constexpr std::uint8_t kDataOffset = 2;  // Words of the header, Transport §2.3.1.
+  const std::size_t frame_at = out.size();
+  const std::size_t size_at = out.placeholder<4>();
+  out.u8(kDataOffset);
+  out.u8(type);
+  out.u16(0);  // Channel.
+  put_amqp1_list(out, descriptor, count, write_fields);
+  out.patch<4>(size_at, out.size() - frame_at);
+}
+
+constexpr std::string_view kAmqp1Header = "AMQP\x00\x01\x00\x00"sv, kAmqp1SaslHeader = "AMQP\x03\x01\x00\x00"sv;
+
+// put_amqp1_sasl lets any client in, without asking for a secret: what refuses it has words only behind SASL (Security §5.3).
+void put_amqp1_sasl(Writer& out) {
+  constexpr std::uint8_t kSaslFrame = 1, kMechanisms = 0x40, kOutcome = 0x44, kOk = 0;
+  out.text(kAmqp1SaslHeader);
+  put_amqp1_frame(out, kSaslFrame, kMechanisms, 1, [&] { put_amqp1_word(out, kSymbol, "ANONYMOUS", 9); });
+  put_amqp1_frame(out, kSaslFrame, kOutcome, 1, [&] {
+    out.u8(kUbyte);
+    out.u8(kOk);
+  });
+}
+
+std::size_t amqp1_refusal(Buffer out, std::string_view text, bool with_sasl) {
+  constexpr std::uint8_t kAmqpFrame = 0, kOpen = 0x10, kClose = 0x18, kError = 0x1d;  // Transport §2.7
+  constexpr std::string_view kContainer = "sallyport", kCondition = "amqp:unauthorized-access";
+  return with_longest_text(out, [&](Writer& writer, std::size_t text_max) {
+    if (with_sasl) put_amqp1_sasl(writer);
+    writer.text(kAmqp1Header);
+    put_amqp1_frame(writer, kAmqpFrame, kOpen, 1, [&] { put_amqp1_word(writer, kString, kContainer, kContainer.size()); });
+    put_amqp1_frame(writer, kAmqpFrame, kClose, 1, [&] {
+      put_amqp1_list(writer, kError, 2, [&] {
+        put_amqp1_word(writer, kSymbol, kCondition, kCondition.size());
+        put_amqp1_word(writer, kString, text, std::min(text_max, kAmqpTextMax));
+      });
+    });
+  });
+}
+
 }  // namespace
 
 std::size_t postgresql_error(Buffer out, const Notice& notice, ByteSpan first) {
@@ -144,18 +211,11 @@ std::size_t postgresql_error(Buffer out, const Notice& notice, ByteSpan first) {
   // A cancellation is answered by closing the connection.
   if (!in.read_u32(length) || !in.read_u32(code) || length < 8 || code == kCancelRequest) return 0;
   return with_longest_text(out, [&](Writer& writer, std::size_t text_max) {
-    const auto field = [&](char type, std::string_view value) {
-      writer.u8(static_cast<std::uint8_t>(type));
-      put_plain(writer, value, text_max < value.size() && type == 'M' ? text_max : value.size());
-      writer.u8(0);
-    };
     writer.u8('E');
     const std::size_t length_at = writer.placeholder<4>();
-    field('S', "FATAL");
-    field('V', "FATAL");
-    field('C', "28000");  // invalid_authorization_specification
-    field('M', notice.text);
-    writer.u8(0);
+    writer.text("SFATAL\0VFATAL\0C28000\0M"sv);  // invalid_authorization_specification
+    put_plain(writer, notice.text, text_max);
+    writer.fill(2, 0);  // Ends the message's text and the list of fields.
     writer.patch<4>(length_at, writer.size() - length_at);
   });
 }
@@ -197,6 +257,8 @@ std::size_t mqtt_refusal(Buffer out, const Notice& notice, ByteSpan connect) {
 
 std::size_t amqp_refusal(Buffer out, const Notice& notice, ByteSpan header) {
   if (begins_with(header, "AMQP\x00\x00\x09\x01"sv)) return amqp0_refusal(out, notice.text);
+  if (begins_with(header, kAmqp1Header)) return amqp1_refusal(out, notice.text, false);
+  if (begins_with(header, kAmqp1SaslHeader)) return amqp1_refusal(out, notice.text, true);
   return 0;
 }
 
