@@ -27,15 +27,15 @@ std::size_t put_line(Buffer out, std::string_view begin, std::string_view text) 
   });
 }
 
+// BYE comes first, as in the answer to LOGOUT: a client that stops at the answer to its command would not see it.
 std::size_t put_imap(Buffer out, std::string_view text, std::string_view tag) {
   return with_longest_text(out, [&](Writer& writer, std::size_t text_max) {
-    if (!tag.empty()) {
-      writer.text(tag);
-      writer.text(" NO [NOPERM] ");  // RFC 5530 §3
-      put_plain(writer, text, text_max);
-      writer.text("\r\n");
-    }
     writer.text("* BYE ");
+    put_plain(writer, text, text_max);
+    writer.text("\r\n");
+    if (tag.empty()) return;
+    writer.text(tag);
+    writer.text(" NO [NOPERM] ");  // RFC 5530 §3
     put_plain(writer, text, text_max);
     writer.text("\r\n");
   });
@@ -47,7 +47,7 @@ std::size_t line_refusal(Buffer out, const Notice& notice, const LineRefusal& re
   // Grammars of replies want at least one character of text (RFC 5321 §4.2, RFC 9051 §9).
   const std::string_view text = notice.text.empty() ? "refused by policy" : notice.text;
   switch (refusal.protocol) {
-    case Protocol::kFtp: return put_line(out, refusal.greeting ? "421 " : "530 ", text);
+    case Protocol::kFtp: return put_line(out, "530 ", text);
     // RFC 2034 §4: a greeting has no enhanced status code.
     case Protocol::kSmtp: return put_line(out, refusal.greeting ? "554 " : "550 5.7.1 ", text);
     case Protocol::kImap: {
