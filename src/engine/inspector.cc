@@ -505,6 +505,7 @@ void Inspector::finish(const policy::Policy& policy, Timestamp now) { impl_->fin
 std::span<const Release> Inspector::releases() const { return impl_->releases; }
 std::span<const FlowEvent> Inspector::events() const { return impl_->events; }
 ByteSpan Inspector::replacement() const { return impl_->replacement; }
+std::span<const Injection> Inspector::injections() const { return {}; }
 std::optional<std::uint64_t> Inspector::flow_of_last_packet() const { return impl_->last_flow; }
 std::optional<std::uint64_t> Inspector::inner_flow_of_last_packet() const { return impl_->last_inner_flow; }
 std::uint32_t Inspector::inner_size_of_last_packet() const { return impl_->last_inner_size; }

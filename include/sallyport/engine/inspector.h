@@ -82,6 +82,12 @@ struct Release {
   Decision decision;
 };
 
+// Injection is a packet that the inspector made itself and that is to be sent: whole, from the IP header on, checksums right.
+struct Injection {
+  ByteSpan packet;
+  bool to_client = false;  // Else to the server: a reset.
+};
+
 enum class FlowVerdict : std::uint8_t { kPending, kAllow, kDeny };
 
 constexpr std::string_view to_string(FlowVerdict verdict) {
@@ -181,6 +187,10 @@ class Inspector {
   // replacement returns the bytes, of the same length, that must go instead of the packet inspected last (an HTTPS record
   // without its ECH keys, checksums right); empty: the packet goes as it is. Valid until the next call.
   ByteSpan replacement() const;
+
+  // injections returns what is to be sent, in this order, after the decisions of the last call of inspect, expire or finish
+  // are carried out; never when observing. Valid until the next call.
+  std::span<const Injection> injections() const;
 
   // flow_of_last_packet returns the number of the flow that the last inspected packet belongs to, if any.
   // Of a tunnel's packet that is the outer flow; inner_flow_of_last_packet returns the flow inside, if any.
