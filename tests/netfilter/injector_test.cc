@@ -170,6 +170,15 @@ TEST_F(InjectorTest, AnAddressOfALinkNeedsTheLink) {
   in_namespace([] {
     auto injector = Injector::open(MarkField());
     ASSERT_TRUE(injector) << injector.error();
+    struct {
+      in6_addr address{};
+      std::uint32_t prefix = 64;
+      int link = 0;
+    } own;  // in6_ifreq, whose header does not go together with the C library's.
+    (void)inet_pton(AF_INET6, "fe80::1", &own.address);
+    own.link = static_cast<int>(::if_nametoindex("lo"));
+    const FileDescriptor control(::socket(AF_INET6, SOCK_DGRAM, 0));
+    ASSERT_EQ(::ioctl(control.get(), SIOCSIFADDR, &own), 0);
     std::vector<std::uint8_t> packet = udp_packet(true, "x");
     (void)inet_pton(AF_INET6, "fe80::1", &packet[24]);
     ASSERT_TRUE(injector->put(packet, true, 0));
