@@ -68,6 +68,7 @@ def body(suite: Suite) -> None:
                     datagrams(suite, it, f"{label} v{family}", family)
                     connections(suite, it, f"{label} v{family}", family, masquerade)
                     a_silenced_client_closes(suite, it, f"{label} v{family}", family)
+                    translated(suite, it, f"{label} v{family}", family, masquerade)
             suite.on_failure = None
 
 
@@ -190,6 +191,24 @@ def connections(suite: Suite, it: World, label: str, family: int, masquerade: bo
         arrived = seen(it.capture, mark[0], OPEN_PORT)
         resets = [p for p in arrived if p.flags & RST and p.src == ours.src and p.sport == ours.sport]
         expect(len(resets) >= 1 and not any(p.payload for p in arrived), f"at the server: {[str(p) for p in arrived]}")
+
+
+def translated(suite: Suite, it: World, label: str, family: int, masquerade: bool) -> None:
+    """The client asks one address and is sent to another: what is inspected has the second."""
+    asked, server = it.bed.server_address(family, 2), [it.bed.server_address(family), OPEN_PORT]
+    rule = ["-t", "nat", "-A", "OUTPUT" if it.bed.mode == "host" else "PREROUTING", "-d", asked, "-p", "tcp", "-j", "DNAT", "--to-destination", server[0]]
+    expect_equal(it.bed.run("firewall", ["iptables" if family == 4 else "ip6tables", *rule]).code, 0, " ".join(rule))
+    with suite.case(f"{label}: with the server's address translated the client {'is not told' if masquerade else 'reads the answer all the same'}"):
+        mark = it.mark()
+        client, own = start_client(it, "translated", "SOCK_STREAM", asked, OPEN_PORT, "", "")
+        handshake = [p for p in it.capture.packets(mark[0]) if p.flags & SYN]
+        (ours,), (theirs,) = ([p for p in handshake if bool(p.flags & ACK) is reply] for reply in (False, True))
+        answer = {"source": server, "target": own, "flags": PSH | ACK | FIN, "seq": theirs.seq + 1, "ack": ours.seq + 1,
+                  "payload": b"refused".hex(), "mark": TRACKED}
+        reset = {"source": own, "target": server, "flags": RST, "seq": ours.seq + 1, "mark": TRACKED}
+        expect_equal(send(it.bed, [reset]), ["EPERM"], "the reset: no original direction has this address")
+        expect_equal(send(it.bed, [answer]), ["EPERM" if masquerade else ""], "the answer")
+        expect_equal(outcome(client), ["", False] if masquerade else ["refused", True], "what the client read, and the end")
 
 
 def a_silenced_client_closes(suite: Suite, it: World, label: str, family: int) -> None:

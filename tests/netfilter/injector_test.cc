@@ -166,7 +166,7 @@ TEST_F(InjectorTest, WhatIsNoIpPacketFailsAndIsCounted) {
   });
 }
 
-TEST_F(InjectorTest, AnAddressOfALinkNeedsTheLink) {
+TEST_F(InjectorTest, AnAddressOfALinkGoesOutByThatLink) {
   in_namespace([] {
     auto injector = Injector::open(MarkField());
     ASSERT_TRUE(injector) << injector.error();
@@ -181,7 +181,7 @@ TEST_F(InjectorTest, AnAddressOfALinkNeedsTheLink) {
     ASSERT_EQ(::ioctl(control.get(), SIOCSIFADDR, &own), 0);
     std::vector<std::uint8_t> packet = udp_packet(true, "x");
     (void)inet_pton(AF_INET6, "fe80::1", &packet[24]);
-    ASSERT_TRUE(injector->put(packet, true, 0));
+    ASSERT_TRUE(injector->put(packet, true, 4'711));  // Of a link that is not there.
     EXPECT_EQ(injector->send().failed, 1U);
     ASSERT_TRUE(injector->put(packet, true, ::if_nametoindex("lo")));
     EXPECT_EQ(injector->send().packets, 1U);
