@@ -59,6 +59,7 @@ class CompiledRules {
   std::vector<RuleInfo> infos;
   std::vector<std::string> scope_names;
   std::vector<Problem> warnings;
+  std::vector<Guard> guards;
   std::uint64_t fingerprint = 0;
 
   std::vector<RuleTerms> rules;

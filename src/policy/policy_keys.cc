@@ -17,7 +17,7 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"", "dns", "table", "-"},
     {"", "scopes", "table of tables", "-"},
     {"", "rules", "list of tables", "[]"},
-    {"", "guards", "", "", kLater},
+    {"", "guards", "list of tables", "[]"},
     {"", "listeners", "", "", kLater},
     {"defaults", "action", "\"deny\" or \"allow\"", "\"deny\""},
     {"defaults", "mode", "\"enforce\" or \"observe\"", "\"enforce\""},
@@ -73,6 +73,14 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"rules", "resolve", "", "", kLater},
     {"rules", "icmp_types", "type, number, or list of them", "[\"echo-request\"]"},
     {"rules", "icmp_payload", "integer", "56"},
+    {"guards", "listen", "address and port, or list of them", "required without unix_socket"},
+    {"guards", "hosts", "name or address, or list of them", "required with listen"},
+    {"guards", "origins", "host, origin, or list of them", "none"},
+    {"guards", "name", "string", "-"},
+    {"guards", "interfaces", "interface name or list of them", "any"},
+    {"guards", "sources", "prefix or list of prefixes", "any"},
+    {"guards", "unix_socket", "string", "-"},
+    {"guards", "process", "string", "-"},
     {"rules", "ip_protos", "protocol number or list of them", "required by ip-proto"},
 });
 

@@ -164,6 +164,13 @@ inline constexpr std::size_t kPolicyKeyPartsMax = 16;           // Of one dotted
 inline constexpr std::size_t kPolicyTextMax = 128;              // Octets of a rule's or scope's name.
 inline constexpr std::size_t kPolicyMethodsPerRuleMax = 64;
 inline constexpr std::size_t kPolicyPathsPerRuleMax = 256;
+inline constexpr std::size_t kGuardsMax = 64;  // Of a policy; each has chains of its own in the kernel.
+// Entries of one guard's lists. The rules in the kernel grow with their sum.
+inline constexpr std::size_t kGuardListenersMax = 64;
+inline constexpr std::size_t kGuardHostsMax = 256;
+inline constexpr std::size_t kGuardOriginsMax = 256;
+inline constexpr std::size_t kGuardInterfacesMax = 32;
+inline constexpr std::size_t kGuardSourcesMax = 256;
 // Regular expressions of all `paths`; each has an automaton of at most this much memory (octets) and a program of at most
 // so many instructions: 64 MiB if all of them grew to their bounds.
 inline constexpr std::size_t kPolicyPatternsMax = 256;
