@@ -1,19 +1,12 @@
 #include "guard_rules.h"
 
-#include <cstdio>
-
 #include "packet_filters.h"
+#include "table_text.h"
 
 namespace sallyport::netfilter {
 namespace {
 
 constexpr std::string_view kBypass = " --queue-bypass";
-
-std::string hex(std::uint32_t value) {
-  char text[11];
-  std::snprintf(text, sizeof text, "0x%x", value);
-  return text;
-}
 
 std::string gate_of(std::size_t guard) { return "SALLYPORT-GATE-" + std::to_string(guard); }
 
@@ -71,6 +64,11 @@ GuardRules guard_request_rules(const RulePlan& plan, Family family, std::string_
   bool listed = false;
   GuardRules gates;
   out.chains.push_back(any);
+  // The reset that ends the service's side of a denied flow; what comes from outside bears no mark of ours by now.
+  if (enforce) {
+    out.rules.push_back("SALLYPORT-IN -i lo -p tcp -m mark --mark " + hex(plan.mark.injected(Injected::kTracked)) + '/' +
+                        hex(plan.mark.injected_mask()) + " -j RETURN");
+  }
   for (std::size_t i = 0; i < plan.guards.size(); ++i) {
     const GuardPlan& guard = plan.guards[i];
     const bool by_address = enforce && !guard.sources.empty();  // An observer lets everything through where it is not there.
@@ -94,6 +92,18 @@ GuardRules guard_request_rules(const RulePlan& plan, Family family, std::string_
   out.chains.insert(out.chains.end(), gates.chains.begin(), gates.chains.end());
   out.rules.insert(out.rules.end(), gates.rules.begin(), gates.rules.end());
   return out;
+}
+
+std::vector<std::string> guard_refusals(const RulePlan& plan, Family family) {
+  std::vector<std::string> matches;
+  if (!plan.cgroup.empty()) return matches;
+  for (const GuardPlan& guard : plan.guards) {
+    for (const policy::GuardListener& listener : guard.listen) {
+      const std::string match = listener_match(listener, family, true);
+      if (!match.empty()) matches.push_back(match + " -m conntrack --ctstate ESTABLISHED --ctdir REPLY");
+    }
+  }
+  return matches;
 }
 
 GuardRules guard_answer_rules(const RulePlan& plan, Family family, std::string_view queue) {

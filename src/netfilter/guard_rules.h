@@ -21,4 +21,7 @@ GuardRules guard_request_rules(const RulePlan& plan, Family family, std::string_
 // guard_answer_rules: of what a guarded port answers, the packets of watched flows and resets go to the queue.
 GuardRules guard_answer_rules(const RulePlan& plan, Family family, std::string_view queue);
 
+// guard_refusals matches what may be said in a guarded port's name to those who asked it, by whatever interface they are behind.
+std::vector<std::string> guard_refusals(const RulePlan& plan, Family family);
+
 }  // namespace sallyport::netfilter
