@@ -59,6 +59,8 @@ struct QuicState {
   parsers::QuicInitialKeys keys;
   std::array<std::uint8_t, kQuicConnectionIdMax> connection_id{};  // The one that `keys` come from.
   std::uint8_t connection_id_size = 0;
+  std::array<std::uint8_t, kQuicConnectionIdMax> client_connection_id{};  // Where the server's packets go; a refusal's, too.
+  std::uint8_t client_connection_id_size = 0;
   bool has_keys = false;
   std::optional<std::uint64_t> largest_packet_number;
   bool hello_judged = false;
@@ -246,6 +248,12 @@ struct Flow {
   SshState ssh;
   FtpState ftp;
   SessionState session;
+
+  // What a refusal is made from (refusals.cc).
+  bool told = false;                       // The client was told of the denial in its own protocol.
+  bool server_next_known = false;
+  std::uint32_t server_next = 0;           // TCP: the sequence number that the client expects of the server next.
+  std::uint64_t passed = 0;                // TCP: client offset behind the last byte that was let go.
 
   // For details only: the client's stream from its beginning, and what was told of it.
   UpgradeState upgrade;

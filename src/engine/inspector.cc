@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t kEventsPerCall = 512;       // Room for one packet's events; more are not reported.
 constexpr std::size_t kTextsPerCall = 256 * 1024;
 constexpr std::size_t kPacketMax = 0x10000 + 40;  // With an IPv6 header.
+constexpr std::size_t kInjectionsPerCall = 1'024;
 constexpr std::size_t kFlowsExpiredPerCall = 128;  // Bounds the work and the events of one expire().
 
 Duration timeout_of(AgeClass age) {
@@ -37,11 +38,14 @@ Inspector::Impl::Impl(const InspectorOptions& options)
       http2_readers_(kHttp2ReadersPerWorker),
       proxy_targets_(kProxyTargetsPerWorker),
       budget_(options.lookup_budget ? options.lookup_budget : std::make_shared<LookupBudget>(options.hash_key)),
-      expectations_(options.expectations ? options.expectations : std::make_shared<Expectations>(options.hash_key)) {
+      expectations_(options.expectations ? options.expectations : std::make_shared<Expectations>(options.hash_key)),
+      refusal_budget_(options.hash_key) {
   releases.reserve(options.held_packets);
   events.reserve(kEventsPerCall);
   texts_.reserve(kTextsPerCall);
   replacement_.reserve(kPacketMax);
+  injections.reserve(kInjectionsPerCall);
+  injected_.resize(kRefusalBytesPerCall);
 }
 
 void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
@@ -52,6 +56,8 @@ void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
   last_inner_flow.reset();
   last_inner_size = 0;
   replacement = {};
+  injections.clear();
+  datagram_ = {};
   policy_ = &policy;
   now_ = now;
 }
@@ -207,6 +213,7 @@ Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
   flow.verdict = FlowVerdict::kDeny;
   flow.reason = reason;
   flow.rule = rule;
+  flow.told = tell(flow);
   drop_held(flow, reason);
   table_.stop_waiting(flow);
   give_back_windows(flow);
@@ -220,7 +227,7 @@ Decision Inspector::Impl::denied(const Flow& flow) const {
   // The ct mark is the carrying flow's, which goes on.
   if (flow.key.tunnel != 0) return {Verdict::kDrop, Reason::kFlowDenied, flow.rule, {}};
   FlowMark mark = flow.key.transport == Transport::kTcp ? FlowMark::kReset : FlowMark::kIcmp;
-  if (policy_->refuse_of(flow.rule) == policy::Refuse::kDrop) mark = FlowMark::kSilent;
+  if (flow.told || policy_->refuse_of(flow.rule) == policy::Refuse::kDrop) mark = FlowMark::kSilent;
   return {Verdict::kDrop, Reason::kFlowDenied, flow.rule, mark};
 }
 
@@ -357,7 +364,10 @@ void Inspector::Impl::release_held(Flow& flow, std::uint64_t up_to) {
   if (before == 0) return;
   held_.take_if(
       flow.held, [up_to](const HeldPackets::Node& node) { return node.end <= up_to; },
-      [&](const HeldPackets::Node& node) { releases.push_back({node.id, pass(flow, flow.reason)}); });
+      [&](const HeldPackets::Node& node) {
+        releases.push_back({node.id, pass(flow, flow.reason)});
+        if (flow.key.transport == Transport::kTcp) flow.passed = std::max(flow.passed, node.end);
+      });
   if (flow.binding_wait != BindingWait::kNone) awaiting_.give_back(flow.wait_place, before - flow.held.count);
   if (flow.held.count == 0) table_.stop_holding(flow);
 }
@@ -505,6 +515,7 @@ void Inspector::finish(const policy::Policy& policy, Timestamp now) { impl_->fin
 std::span<const Release> Inspector::releases() const { return impl_->releases; }
 std::span<const FlowEvent> Inspector::events() const { return impl_->events; }
 ByteSpan Inspector::replacement() const { return impl_->replacement; }
+std::span<const Injection> Inspector::injections() const { return impl_->injections; }
 std::optional<std::uint64_t> Inspector::flow_of_last_packet() const { return impl_->last_flow; }
 std::optional<std::uint64_t> Inspector::inner_flow_of_last_packet() const { return impl_->last_inner_flow; }
 std::uint32_t Inspector::inner_size_of_last_packet() const { return impl_->last_inner_size; }

@@ -10,6 +10,7 @@
 #include "dns_pending.h"
 #include "flow_table.h"
 #include "pools.h"
+#include "refusal_budget.h"
 #include "sallyport/engine/inspector.h"
 #include "sallyport/parsers/client_hello.h"
 #include "sallyport/parsers/dns.h"
@@ -21,6 +22,7 @@
 #include "sallyport/parsers/ip_packet.h"
 #include "sallyport/parsers/quic.h"
 #include "sallyport/parsers/tls_handshake.h"
+#include "sallyport/refusal/quic.h"
 #include "wait_shares.h"
 
 namespace sallyport::engine {
@@ -51,6 +53,7 @@ class Inspector::Impl {
 
   std::vector<Release> releases;
   std::vector<FlowEvent> events;
+  std::vector<Injection> injections;
   std::optional<std::uint64_t> last_flow;
   std::optional<std::uint64_t> last_inner_flow;
   std::uint32_t last_inner_size = 0;
@@ -134,6 +137,23 @@ class Inspector::Impl {
   void retry_binding(Flow& flow);
   void retry_claim(Flow& flow);
   void refuse_held(Flow& flow, Reason reason);
+
+  // refusals.cc: what a denied client is told --------------------------------------------------------------
+  // tell answers whether the client was told in words; a flow that is denied now still has its windows.
+  bool tell(Flow& flow);
+  bool may_inject(const Flow& flow) const;
+  bool tell_client(const Flow& flow, ByteSpan words);
+  void tell_server(const Flow& flow);
+  std::size_t injected_size() const;
+  std::size_t tcp_words(Flow& flow, refusal::Buffer out);
+  std::size_t udp_words(Flow& flow, refusal::Buffer out);
+  std::size_t dns_words(refusal::Buffer out, const refusal::Notice& notice, ByteSpan query, bool over_tcp);
+  bool inject(std::size_t size, bool to_client);
+  static void note_acknowledged(Flow& flow, const parsers::IpPacket& ip);
+  static void note_passed(Flow& flow, const parsers::IpPacket& ip, bool from_client);
+  // refusal_notice.cc: the words. The notice is valid until the next call.
+  refusal::Notice notice_of(const Flow& flow);
+  ByteSpan refused_query(const Flow& flow) const;
 
   // tcp.cc -------------------------------------------------------------------------------------------
   Decision tcp(const Packet& packet, const parsers::IpPacket& ip);
@@ -339,12 +359,18 @@ class Inspector::Impl {
   const std::shared_ptr<LookupBudget> budget_;
   const std::shared_ptr<Expectations> expectations_;
   std::vector<std::uint8_t> replacement_;
+  RefusalBudget refusal_budget_;
+  refusal::QuicCloser quic_closer_;
+  std::vector<std::uint8_t> injected_;      // The packets of `injections`, one behind the other.
+  std::array<char, refusal::kNoticeTextMax> notice_text_{};
+  std::array<char, 256> notice_name_{};
 
   // Of the current call.
   const policy::Policy* policy_ = nullptr;
   Timestamp now_;
   const policy::HttpRequestFacts* request_ = nullptr;  // Of the judgement that is under way.
   Inside inside_;
+  ByteSpan datagram_;        // UDP: the client's, while it is judged.
   std::vector<char> texts_;  // What the events' texts point into.
 };
 

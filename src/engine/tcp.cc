@@ -64,8 +64,12 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     if (from_client && flow->client == nullptr && !ip.payload.empty()) set_protocol(*flow, detect_prefix(ip.payload));
   }
   if (flow->truncated) return {.reason = Reason::kTruncated};
-  if (!from_client) return tcp_from_server(*flow, packet, ip);
-  return opens ? tcp_syn(*flow, packet, ip) : tcp_from_client(*flow, packet, ip);
+  if (from_client) note_acknowledged(*flow, ip);
+  const Decision decision = !from_client ? tcp_from_server(*flow, packet, ip)
+                            : opens      ? tcp_syn(*flow, packet, ip)
+                                         : tcp_from_client(*flow, packet, ip);
+  if (decision.verdict == Verdict::kAccept && !ip.payload.empty()) note_passed(*flow, ip, from_client);
+  return decision;
 }
 
 // turn_if_misread exchanges client and server of a connection whose beginning a capture lacks, when the first
@@ -340,7 +344,7 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
     judge_ssh_server(flow);
   }
   finish_if_acknowledged(flow);
-  if (flow.state == FlowState::kDenied) return was_denied ? denied(flow) : reset_client(flow, packet, ip);
+  if (flow.state == FlowState::kDenied) return was_denied || flow.told ? denied(flow) : reset_client(flow, packet, ip);
   if (flow.stage == Protocol::kDns && !ip.payload.empty()) return strip_segment(flow, packet, ip);
   return pass(flow, Reason::kReply);
 }

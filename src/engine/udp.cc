@@ -77,6 +77,7 @@ Decision Inspector::Impl::udp(const Packet& packet, const parsers::IpPacket& ip)
 
 Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   ++flow.datagrams;
+  datagram_ = ip.payload;
   if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
   if (flow.datagrams == 1 && take_expected_peer(flow, ip.payload) && flow.state == FlowState::kDenied) return refusal_of(flow);
   if (flow.ice.phase == IcePhase::kChecking || flow.ice.phase == IcePhase::kOpen) return ice_datagram(flow, packet, ip);
@@ -193,7 +194,7 @@ Decision Inspector::Impl::dns_datagram(Flow& flow, const parsers::IpPacket& ip) 
   if (judge_dns(flow, ip.payload)) return pass(flow, flow.reason);
   Decision decision = refusal_of(flow);
   // A deny mark would stay on a conntrack entry that an earlier question has made.
-  if (answered_before) decision.mark.reset();
+  if (answered_before || flow.told) decision.mark.reset();
   flow.state = answered_before ? FlowState::kJudged : FlowState::kUndecided;
   return decision;
 }

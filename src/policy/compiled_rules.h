@@ -50,6 +50,7 @@ class CompiledRules {
   using NameMap = absl::flat_hash_map<std::string_view, RuleChains::Head, NameHash, NameEqual>;
 
   Defaults defaults;
+  Refusals refusals;
   Deploy deploy;
   Inspect inspect;
   Dns dns;

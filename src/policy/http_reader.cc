@@ -147,10 +147,9 @@ void RuleReader::read_proxy(Frame& frame) {
   const auto* entry = frame.table.find("proxy");
   if (entry == nullptr) return;
   RuleTerms& terms = frame.draft.terms;
-  if (entry->value.kind != Value::Kind::kBoolean) {
-    return frame.error(entry->value.position, "proxy", "expected true or false, got " + std::string(kind_name(entry->value.kind)));
-  }
-  terms.proxy = entry->value.integer != 0;
+  const auto flag = frame.reader.boolean(entry->value, frame.path("proxy"));
+  frame.failed |= !flag;
+  terms.proxy = flag.value_or(false);
   if (!terms.proxy) return;
   if (terms.action == Action::kDeny) {
     return frame.error(entry->position, "proxy", "what a proxy is asked for is denied by rules for that; leave \"proxy\" out of a deny rule");

@@ -185,6 +185,9 @@ const Dns& Policy::dns() const {
 const Defaults& Policy::defaults() const {
   return compiled_->defaults;
 }
+const Refusals& Policy::refusals() const {
+  return compiled_->refusals;
+}
 const Deploy& Policy::deploy() const {
   return compiled_->deploy;
 }

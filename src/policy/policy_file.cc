@@ -145,13 +145,15 @@ class Loader {
       if (!sources_[i].document) continue;
       const Value& root = sources_[i].document->root();
       const Reader reader = reader_of(sources_[i]);
-      for (const std::string_view key : {"defaults", "deploy", "inspect", "dns"}) {
+      for (const std::string_view key : {"defaults", "refusals", "deploy", "inspect", "dns"}) {
         const auto* entry = root.find(key);
         if (entry == nullptr) continue;
         if (i != 0) {
           reader.error(entry->position, key, "an included file may hold only rules and scopes");
         } else if (key == "defaults") {
           read_defaults(reader, entry->value, builder_.rules().defaults);
+        } else if (key == "refusals") {
+          read_refusals(reader, entry->value, builder_.rules().refusals);
         } else if (key == "inspect") {
           read_inspect(reader, entry->value, builder_.rules().inspect);
         } else if (key == "dns") {

@@ -179,4 +179,11 @@ inline constexpr std::size_t kPolicyHostHashesMax = 1'000'000;
 // Look-ups spent on finding allow rules that a deny rule covers; past it such rules go unreported.
 inline constexpr std::size_t kPolicyCoverLookupsMax = 4'000'000;
 
+// --- Refusals ----------------------------------------------------------------------------------------
+// A client that is told no in words goes on to its next name; one that asks this often is not listening.
+inline constexpr std::uint32_t kRefusalsPerSecond = 50;
+inline constexpr std::uint32_t kRefusalBurst = 200;
+inline constexpr std::size_t kRefusalSources = 1'024;    // Buckets of a worker that sources share by a keyed hash.
+inline constexpr std::size_t kRefusalBytesPerCall = 65'536;  // Of the packets that one call makes: about 50 refusals.
+
 }  // namespace sallyport

@@ -82,6 +82,14 @@ struct Release {
   Decision decision;
 };
 
+// Injection is a packet of the inspector's own: what a refused client is told, in the server's name, or the reset that ends
+// the server's side. It is a whole IP packet with its checksums; to the client only words of src/refusal/, to the server
+// nothing but a TCP RST without payload. It goes out behind the verdict of the packet that caused it.
+struct Injection {
+  ByteSpan packet;
+  bool to_client = false;
+};
+
 enum class FlowVerdict : std::uint8_t { kPending, kAllow, kDeny };
 
 constexpr std::string_view to_string(FlowVerdict verdict) {
@@ -181,6 +189,10 @@ class Inspector {
   // replacement returns the bytes, of the same length, that must go instead of the packet inspected last (an HTTPS record
   // without its ECH keys, checksums right); empty: the packet goes as it is. Valid until the next call.
   ByteSpan replacement() const;
+
+  // injections returns the packets that the last call of inspect, expire or finish made, in order; valid until the next. None in
+  // observe mode.
+  std::span<const Injection> injections() const;
 
   // flow_of_last_packet returns the number of the flow that the last inspected packet belongs to, if any.
   // Of a tunnel's packet that is the outer flow; inner_flow_of_last_packet returns the flow inside, if any.

@@ -39,9 +39,17 @@ enum class OnExit : std::uint8_t { kClosed, kOpen };
 struct Defaults {
   Action action = Action::kDeny;
   Mode mode = Mode::kEnforce;
-  Refuse refuse = Refuse::kReset;
+  Refuse refuse = Refuse::kSpeak;
   Bind bind = Bind::kStrict;  // Of rules that do not say.
   Action quic = Action::kAllow;  // kDeny: no QUIC flow, whatever the rules say, so that clients fall back to TCP.
+};
+
+// Refusals says how a refusal that speaks is worded (docs/refusals.md).
+struct Refusals {
+  std::uint8_t tls_alert = 49;      // access_denied; or 112, unrecognized_name (RFC 8446 §6).
+  bool dns_nxdomain = false;        // NXDOMAIN instead of REFUSED.
+  std::uint16_t dns_error = 15;     // Blocked; or 17, Filtered (RFC 8914 §4.16, §4.18).
+  bool show_rule = true;            // Name the scope and the rule's file and line.
 };
 
 struct Deploy {
@@ -290,6 +298,7 @@ class Policy {
   // location returns "file:line" of the rule, or "default" for kNoRule.
   std::string location(RuleId rule) const;
   Refuse refuse_of(RuleId rule) const;
+  const Refusals& refusals() const;
   // fingerprint returns a hash of everything that decides a verdict; equal policies have equal ones.
   std::uint64_t fingerprint() const;
   // warnings returns what is allowed but doubtful, sorted by file and line.
