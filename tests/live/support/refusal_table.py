@@ -12,7 +12,7 @@ BEGIN, END = "<!-- table: live.refusals writes it -->", "<!-- end of the table -
 CLASSES = ((0.1, "< 100 ms"), (0.3, "< 300 ms"), (1.0, "< 1 s"), (2.0, "< 2 s"), (4.0, "< 4 s"))
 LINE_MAX = 190
 # What differs from run to run.
-SCRUBBED = ((r"\x1b\[[0-9;]*m", ""), (r"\b[0-9A-F]{12,16}:error", "error"), (r"\b\d+(\.\d+)? ?(ms|s|seconds|milliseconds)\b", "N ms"), (r"0x[0-9a-f]{8,}", "0x..."),
+SCRUBBED = ((r"^\[\d+:\d+:[^\]]*\] ", ""), (r"\x1b\[[0-9;]*m", ""), (r"\b[0-9A-F]{12,16}:error", "error"), (r"\b\d+(\.\d+)? ?(ms|s|seconds|milliseconds)\b", "N ms"), (r"0x[0-9a-f]{8,}", "0x..."),
             (r"/tmp/sallyport-live-[\w-]+/", ""), (r"\b(local|source|from) port \d+", r"\1 port N"), (r"object at 0x...", "object at 0x"),
             (r"\b(\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d(\.\d+)?)\s*", ""), (r"\s+", " "))
 
