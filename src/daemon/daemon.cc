@@ -124,6 +124,7 @@ class Daemon {
 
   std::expected<netfilter::RulePlan, std::string> make_plan() const {
     auto plan = netfilter::plan_rules(*policy_, mode_, queues_);
+    if (plan) plan->service_uid = ::geteuid();
     if (!plan || attended() == nullptr) return plan;
     plan->output = attended()->inside.empty();
     plan->forward = !plan->output;

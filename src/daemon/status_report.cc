@@ -47,6 +47,8 @@ Json worker_report(std::size_t index, const netfilter::QueueWorker& worker) {
           {"repeat_loops", figure(counters.repeat_loops)},
           {"no_buffer", figure(counters.no_buffer)},
           {"receive_errors", figure(counters.receive_errors)},
+          {"injected", figure(counters.injected)},
+          {"injection_errors", figure(counters.injection_errors)},
           {"verdict_errors", figure(counters.verdict_errors)}};
 }
 

@@ -61,7 +61,8 @@ refusal::Notice Inspector::Impl::notice_of(const Flow& flow) {
   } else if (flow.has_name) {
     name << flow.name.text();
   } else {
-    name << target_address(flow).to_string();  // Allocates, within the budget of refusals.
+    IpAddress::Text storage;
+    name << target_address(flow).text(storage);
   }
   notice.name = name.from(0);
 

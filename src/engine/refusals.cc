@@ -120,7 +120,9 @@ std::size_t Inspector::Impl::tcp_words(Flow& flow, refusal::Buffer out) {
   const ByteSpan unread = flow.client == nullptr ? ByteSpan{} : flow.client->contiguous();
   const bool server_spoke = flow.server_base_known && flow.server_next != flow.server_base;
   const refusal::Notice notice = notice_of(flow);
-  switch (flow.stage) {
+  // Behind the server's word that TLS may begin, until the client's hello, the client still reads the session's lines.
+  const bool session = flow.stage == Protocol::kTls && flow.session.upgraded && flow.client_seen <= flow.passed;
+  switch (session ? flow.session.read.protocol : flow.stage) {
     case Protocol::kTls:
       return refusal::tls_alert(out, static_cast<refusal::TlsAlert>(policy_->refusals().tls_alert));
     case Protocol::kHttp:
@@ -144,7 +146,7 @@ std::size_t Inspector::Impl::tcp_words(Flow& flow, refusal::Buffer out) {
     case Protocol::kImap:
     case Protocol::kPop3:
     case Protocol::kRedis:
-      return refusal::line_refusal(out, notice, {flow.stage, !server_spoke, imap_tag(as_text(unread))});
+      return refusal::line_refusal(out, notice, {session ? flow.session.read.protocol : flow.stage, !server_spoke, imap_tag(as_text(unread))});
     case Protocol::kPostgresql:
       return refusal::postgresql_error(out, notice, unread);
     case Protocol::kMysql: {

@@ -2,29 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <utility>
 
+#include "injection_rules.h"
 #include "packet_filters.h"
+#include "table_text.h"
 
 namespace sallyport::netfilter {
 namespace {
 
-// TableText is one table's part of a plan.
-struct TableText {
-  std::string table;
-  std::vector<std::string> chains;
-  std::vector<std::string> rules;  // "SALLYPORT-OUT -o lo -j RETURN"
-  std::vector<std::string> jumps;  // "OUTPUT -j SALLYPORT-OUT"; each is inserted as its chain's first rule.
-};
-
 constexpr std::array kDenyMarks = {FlowMark::kReset, FlowMark::kSilent, FlowMark::kIcmp};
-
-std::string hex(std::uint32_t value) {
-  char text[11];
-  std::snprintf(text, sizeof text, "0x%x", value);
-  return text;
-}
 
 // RuleWriter writes the rules of one family; its functions append to the table that they are given.
 class RuleWriter {
@@ -32,7 +19,8 @@ class RuleWriter {
   RuleWriter(const RulePlan& plan, Family family) : plan_(plan), family_(family) {}
 
   std::vector<TableText> tables() const {
-    return {mangle(), filter()};
+    if (!enforce()) return {mangle(), filter()};
+    return {raw_table(plan_, scoped() ? of_scope() : std::string()), mangle(), filter()};
   }
 
  private:
@@ -115,6 +103,11 @@ class RuleWriter {
     t.rules.push_back("SALLYPORT-VERDICT -m mark ! --mark " + hex(plan_.mark.encode(FlowMark::kPass, 0)) +
                       '/' + hex(plan_.mark.verdict_mask()) + " -j CONNMARK --save-mark --nfmask " + save +
                       " --ctmask " + save);
+    // A refusal in words is on its way to the client: no reset for this packet's sake, not even if it is the last.
+    if (enforce()) {
+      t.rules.push_back("SALLYPORT-VERDICT -m mark --mark " + hex(plan_.mark.encode(FlowMark::kSilent, 0)) + '/' +
+                        hex(plan_.mark.verdict_mask()) + " -j DROP");
+    }
     if (!deny_chain.empty()) {
       const std::string deny = hex(plan_.mark.deny_bit());
       t.rules.push_back("SALLYPORT-VERDICT -m mark --mark " + deny + '/' + deny + " -g SALLYPORT-DENIED");
@@ -224,11 +217,14 @@ class RuleWriter {
     t.jumps.push_back("PREROUTING -j " + chain);
   }
 
-  // add_reject answers for a packet of a denied flow; anything that reaches its end is dropped.
+  // add_reject answers for a packet of a denied flow; anything that reaches its end is dropped. A client that has been told
+  // in words closes, and would wait for the server's end of it: its FIN gets a reset.
   void add_reject(TableText& t, const std::string& chain) const {
     t.chains.push_back(chain);
     t.rules.push_back(chain + " -p tcp " + flow_verdict(FlowMark::kReset) +
                       " -j REJECT --reject-with tcp-reset");
+    t.rules.push_back(chain + " -p tcp " + flow_verdict(FlowMark::kSilent) +
+                      " -m tcp --tcp-flags FIN FIN -j REJECT --reject-with tcp-reset");
     t.rules.push_back(chain + ' ' + flow_verdict(FlowMark::kIcmp) + " -j REJECT --reject-with " + admin_prohibited());
     t.rules.push_back(chain + " -j DROP");
   }
@@ -303,6 +299,7 @@ class RuleWriter {
       t.rules.push_back("SALLYPORT-OUT " + of_scope() + " -g " + out);
     }
     t.rules.push_back(out + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
+    if (enforce() && !scoped()) t.rules.push_back(out + ' ' + of_injector(plan_) + " -g SALLYPORT-INJECTED");
     t.rules.push_back(out + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     t.rules.push_back(out + " -o lo -g " + loopback);
     add_own_answers(t);
@@ -382,6 +379,7 @@ class RuleWriter {
       t.chains.push_back(chain);
       t.rules.push_back(chain + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     }
+    if (enforce()) t.rules.push_back("SALLYPORT-OUT " + of_injector(plan_) + " -g SALLYPORT-INJECTED");
     add_own_questions(t);
     add_own_answers(t);
     add_replies(t, false);
@@ -434,7 +432,14 @@ class RuleWriter {
     } else {
       t.jumps.push_back("PREROUTING " + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
     }
-    t.jumps.push_back("OUTPUT " + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
+    if (enforce()) {
+      t.chains.emplace_back("SALLYPORT-OWN");
+      if (scoped()) t.rules.push_back("SALLYPORT-OWN " + of_scope() + " -g SALLYPORT-STRIP");
+      t.rules.push_back("SALLYPORT-OWN " + of_injector(plan_) + " -g SALLYPORT-INJECTED");
+      t.rules.push_back("SALLYPORT-OWN -j SALLYPORT-STRIP");
+      add_injected(t, plan_, family_);
+    }
+    t.jumps.push_back("OUTPUT " + marked(plan_.mark.mask()) + (enforce() ? " -j SALLYPORT-OWN" : " -j SALLYPORT-STRIP"));
     if (plan_.forward) {
       add_forward(t);
       add_eval(t, "-j RETURN");  // filter FORWARD rejects.
@@ -442,6 +447,7 @@ class RuleWriter {
     }
     if (enforce()) {
       t.chains.emplace_back("SALLYPORT-GUARD");
+      t.rules.push_back("SALLYPORT-GUARD " + of_injector(plan_) + " -j RETURN");
       for (const FlowMark verdict : kDenyMarks) {
         t.rules.push_back("SALLYPORT-GUARD -m conntrack --ctdir ORIGINAL " + flow_verdict(verdict) +
                           " -j DROP");
@@ -462,6 +468,7 @@ class RuleWriter {
     add_eval(t, "-g SALLYPORT-DENY");
     add_verdict(t, enforce() ? "SALLYPORT-DENY" : "");
     if (enforce()) {
+      if (!scoped()) add_injected(t, plan_, family_);
       if (plan_.output) add_other(t);
       add_reject(t, "SALLYPORT-DENY");
     }
@@ -480,39 +487,6 @@ class RuleWriter {
   const RulePlan& plan_;
   Family family_;
 };
-
-constexpr std::string_view kCreatedChain = "SALLYPORT-CREATED";
-
-void append_line(std::string& text, std::string_view a, std::string_view b = {}, std::string_view c = {}) {
-  text.append(a).append(b).append(c).push_back('\n');
-}
-
-std::string render(const TableText& t, const TableState& present) {
-  std::string text;
-  append_line(text, "*", t.table);
-  for (const std::string& jump : present.jumps) append_line(text, "-D ", jump);
-  const bool record = present.created.table || !present.created.base_chains.empty();
-  for (const std::string& chain : t.chains) append_line(text, ":", chain, " - [0:0]");
-  if (record) append_line(text, ":", kCreatedChain, " - [0:0]");
-  std::vector<std::string_view> stale;
-  for (const std::string& chain : present.chains) {
-    if (chain == kCreatedChain && record) continue;
-    if (std::ranges::find(t.chains, chain) == t.chains.end()) stale.push_back(chain);
-  }
-  for (const std::string_view chain : stale) append_line(text, "-F ", chain);
-  for (const std::string_view chain : stale) append_line(text, "-X ", chain);
-  for (const std::string& rule : t.rules) append_line(text, "-A ", rule);
-  if (present.created.table) append_line(text, "-A ", kCreatedChain, " -m comment --comment table");
-  for (const std::string& base : present.created.base_chains) {
-    append_line(text, "-A ", std::string(kCreatedChain) + " -m comment --comment chain:", base);
-  }
-  for (const std::string& jump : t.jumps) {
-    const std::size_t space = jump.find(' ');
-    append_line(text, "-I ", jump.substr(0, space) + " 1", std::string_view(jump).substr(space));
-  }
-  append_line(text, "COMMIT");
-  return text;
-}
 
 // is_interface_name keeps the restore text free of anything that could end a word.
 bool is_interface_name(std::string_view name) {
@@ -567,19 +541,6 @@ std::string restore_text(const RulePlan& plan, Family family, std::span<const Ta
   return text;
 }
 
-std::string removal_text(std::span<const TableState> present) {
-  std::string text;
-  for (const TableState& state : present) {
-    if (state.empty()) continue;
-    append_line(text, "*", state.table);
-    for (const std::string& jump : state.jumps) append_line(text, "-D ", jump);
-    for (const std::string& chain : state.chains) append_line(text, "-F ", chain);
-    for (const std::string& chain : state.chains) append_line(text, "-X ", chain);
-    append_line(text, "COMMIT");
-  }
-  return text;
-}
-
 std::vector<TableUse> tables_of(const RulePlan& plan) {
   const bool enforce = plan.mode == policy::Mode::kEnforce;
   TableUse mangle{"mangle", {"PREROUTING", "OUTPUT"}};
@@ -587,7 +548,8 @@ std::vector<TableUse> tables_of(const RulePlan& plan) {
   if (enforce) mangle.base_chains.push_back("POSTROUTING");
   TableUse filter{"filter", {"OUTPUT", "INPUT"}};
   if (plan.forward && enforce) filter.base_chains.push_back("FORWARD");
-  return {mangle, filter};
+  if (!enforce) return {mangle, filter};
+  return {TableUse{"raw", {"OUTPUT"}}, mangle, filter};
 }
 
 }  // namespace sallyport::netfilter

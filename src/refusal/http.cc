@@ -3,6 +3,7 @@
 #include <array>
 #include <string_view>
 
+#include "sallyport/core/text.h"
 #include "text.h"
 
 namespace sallyport::refusal {
@@ -51,12 +52,6 @@ constexpr std::string_view phrase(unsigned status) {
   }
 }
 
-constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool same_word(std::string_view text, std::string_view word) {
-  return std::ranges::equal(text, word, [](char a, char b) { return lower(a) == b; });
-}
-
 std::string_view trim(std::string_view text) {
   const std::size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
   text.remove_prefix(begin);
@@ -75,7 +70,7 @@ std::string_view next_item(std::string_view& rest, char separator) {
 bool is_refused(std::string_view parameters) {
   while (!parameters.empty()) {
     const std::string_view parameter = next_item(parameters, ';');
-    if (parameter.size() < 3 || !same_word(parameter.substr(0, 2), "q=") || parameter[2] != '0') continue;
+    if (parameter.size() < 3 || !equals_ignoring_case(parameter.substr(0, 2), "q=") || parameter[2] != '0') continue;
     return parameter.substr(2).find_first_of("123456789") == std::string_view::npos;
   }
   return false;
@@ -87,8 +82,8 @@ bool wants_page(std::string_view accept) {
     std::string_view parameters = next_item(accept, ',');
     const std::string_view range = next_item(parameters, ';');
     if (is_refused(parameters)) continue;
-    if (same_word(range, "text/html")) return true;
-    if (same_word(range, "application/json") || same_word(range, kProblem)) return false;
+    if (equals_ignoring_case(range, "text/html")) return true;
+    if (equals_ignoring_case(range, "application/json") || equals_ignoring_case(range, kProblem)) return false;
   }
   return false;
 }

@@ -2,19 +2,19 @@
 
 #include <string_view>
 
+#include "sallyport/parsers/ssh.h"
 #include "text.h"
 
 namespace sallyport::refusal {
 namespace {
 
-constexpr std::uint8_t kDisconnect = 1;  // RFC 4253 §11.1, as is the reason code.
-constexpr std::uint32_t kHostNotAllowedToConnect = 1;
+constexpr std::uint32_t kHostNotAllowedToConnect = 1;  // RFC 4253 §11.1
 constexpr std::size_t kBlock = 8, kPaddingMin = 4;  // RFC 4253 §6
 
 void put_disconnect(Writer& out, std::string_view text, std::size_t text_max) {
   const std::size_t packet_length_at = out.placeholder<4>();
   const std::size_t padding_length_at = out.placeholder<1>();
-  out.u8(kDisconnect);
+  out.u8(parsers::kSshMsgDisconnect);
   out.u32(kHostNotAllowedToConnect);
   const std::size_t description_length_at = out.placeholder<4>();
   const std::size_t description_at = out.size();

@@ -68,6 +68,10 @@ std::string policy_for(const Dialogue& dialogue, const std::string& more = "", c
   return "version = 1\n[defaults]\nbind = \"strict\"\n[[rules]]\nto = [\"" + name + "\"]\nprotocols = [\"" + dialogue.word + "\"]\n" + more;
 }
 
+std::string with_resets(std::string policy) {
+  return policy.insert(policy.find("[[rules]]"), "refuse = \"reset\"\n");
+}
+
 class UpgradeTest : public ::testing::TestWithParam<Dialogue> {
  protected:
   void bind(InspectorHarness&, const std::string& name) {
@@ -229,7 +233,7 @@ TEST_P(UpgradeTest, WhatStandsBehindTheServersAgreementIsRefused) {
 // The client waits for what the server says, and a packet that is dropped is no answer.
 TEST_P(UpgradeTest, ADenialOnTheServersPacketResetsTheClient) {
   for (const bool behind : {false, true}) {
-    const auto fw = firewall(policy_for(GetParam()));
+    const auto fw = firewall(with_resets(policy_for(GetParam())));
     bind(*fw, "mail.example");
     TcpConversation tcp = behind ? agree(*fw, GetParam()) : talk(*fw, GetParam());
     if (!behind) say(*fw, tcp, GetParam().asks);

@@ -104,6 +104,20 @@ TEST_P(GoldenRulesTest, ObservingNeverStopsAPacketAndEnforcingNeverBypasses) {
   }
 }
 
+TEST_P(GoldenRulesTest, AnInjectedMarkCountsOnlyFromTheServicesUserAndNeverWhenObserving) {
+  RulePlan plan = plan_of(GetParam());
+  plan.service_uid = 993;
+  const std::string text = restore_text(plan, GetParam().family);
+  std::size_t matches = 0;
+  for (const std::string& line : lines_of(text)) {
+    if (line.find("--mark 0x1d000000") == std::string::npos && line.find("--notrack") == std::string::npos) continue;
+    ++matches;
+    EXPECT_THAT(line, HasSubstr(" -m owner --uid-owner 993 "));
+  }
+  EXPECT_EQ(matches != 0, GetParam().mode == kEnforce);
+  EXPECT_EQ(text.find("*raw") != std::string::npos, GetParam().mode == kEnforce);
+}
+
 TEST_P(GoldenRulesTest, EveryHookHasOneJumpAndEveryTargetIsDeclared) {
   const RulePlan plan = plan_of(GetParam());
   const std::vector<std::string> lines = lines_of(restore_text(plan, GetParam().family));

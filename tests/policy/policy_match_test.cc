@@ -375,7 +375,9 @@ TEST(PolicySettingsTest, HaveDefaults) {
   const auto policy = load("");
   EXPECT_EQ(policy->defaults().action, Action::kDeny);
   EXPECT_EQ(policy->defaults().mode, Mode::kEnforce);
-  EXPECT_EQ(policy->defaults().refuse, Refuse::kReset);
+  EXPECT_EQ(policy->defaults().refuse, Refuse::kSpeak);
+  EXPECT_TRUE(policy->refusals().show_rule);
+  EXPECT_EQ(policy->refusals().tls_alert, 49);
   EXPECT_TRUE(policy->deploy().hook_output);
   EXPECT_FALSE(policy->deploy().hook_forward);
   EXPECT_EQ(policy->deploy().queues, std::nullopt);

@@ -47,8 +47,6 @@ constexpr Case kCases[] = {
     {"ActionIsNoString", "[defaults]\naction = 1\n", "p.toml:3:10: defaults.action: expected a string, got an integer"},
     {"ActionWord", "[defaults]\naction = \"alow\"\n", R"(p.toml:3:10: defaults.action: "alow": expected "deny" or "allow"; did you mean "allow"?)"},
     {"ModeWord", "[defaults]\nmode = \"watch\"\n", R"(p.toml:3:8: defaults.mode: "watch": expected "enforce" or "observe")"},
-    {"SpeakIsLater", "[defaults]\nrefuse = \"speak\"\n", R"(p.toml:3:10: defaults.refuse: "speak": not supported yet; use "reset" or "drop")"},
-    {"RuleSpeakIsLater", "[[rules]]\nto = \"any\"\nrefuse = \"speak\"\n", R"(p.toml:4:10: rules[0].refuse: "speak": not supported yet; use "reset" or "drop")"},
     {"ExistingKillIsLater", "[defaults]\nexisting = \"kill\"\n", R"(p.toml:3:12: defaults.existing: "kill": not supported yet; use "judge")"},
     {"RuleActionWord", "[[rules]]\nto = \"any\"\naction = \"permit\"\n", R"(p.toml:4:10: rules[0].action: "permit": expected "deny" or "allow")"},
     {"EmptyRuleName", "[[rules]]\nto = \"any\"\nname = \"\"\n", R"(p.toml:4:8: rules[0].name: "": expected 1 to 128 octets without control characters)"},

@@ -15,9 +15,16 @@
 
 namespace sallyport::testing {
 
+// Injected is a packet that the inspector made.
+struct Injected {
+  std::vector<std::uint8_t> packet;
+  bool to_client = false;
+};
+
 struct Outcome {
   Decision decision;
   std::vector<engine::Release> releases;
+  std::vector<Injected> injections{};
 };
 
 struct SeenVerdict {
@@ -71,7 +78,7 @@ class InspectorHarness {
     packet.origin = origin;
     packet.in_link = in_link_;
     now_ += std::chrono::milliseconds(1);
-    Outcome outcome{inspector_.inspect(packet, *policy_, now_), {}};
+    Outcome outcome{inspector_.inspect(packet, *policy_, now_), {}, {}};
     collect(outcome);
     fates_[packet.id] = outcome.decision.verdict;
     return outcome;
@@ -130,6 +137,9 @@ class InspectorHarness {
     for (const engine::Release& release : outcome.releases) {
       EXPECT_EQ(fates_[release.id], Verdict::kHold) << "a packet that was not held is released";
       fates_[release.id] = release.decision.verdict;
+    }
+    for (const engine::Injection& injection : inspector_.injections()) {
+      outcome.injections.push_back({{injection.packet.begin(), injection.packet.end()}, injection.to_client});
     }
     for (const engine::FlowEvent& event : inspector_.events()) {
       if (event.kind == engine::FlowEvent::Kind::kVerdict) {

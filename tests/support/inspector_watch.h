@@ -66,6 +66,7 @@ class InspectorWatch {
     read_verdicts();
     settle_releases();
     check_replacement(packet, decision);
+    check_injections();
     if (kept_.bindings().version() != bindings + own_bindings_) check_bound_by(packet);
     judge(packet.id, decision, sent);
     forget_ended();
@@ -81,6 +82,7 @@ class InspectorWatch {
     left_.clear();
     if (!expire) return left_;
     inspector_.expire(*policy_, now_);
+    check_injections();
     settle();
     return left_;
   }
@@ -231,6 +233,27 @@ class InspectorWatch {
     const std::size_t same = before->transport == Transport::kUdp ? 6 : kPortsAndNumbers;
     check(std::ranges::equal(packet.bytes.subspan(transport, same), now.subspan(transport, same)));
     check(has_right_checksum(now, *after));
+  }
+
+  // check_injections: what the inspector sends itself is words to a client that was denied in this call, UDP no more than it
+  // sent, and to a server nothing but a reset.
+  void check_injections() const {
+    check(inspector_.injections().empty() || !observing_);
+    for (const engine::Injection& injection : inspector_.injections()) {
+      const auto ip = parsers::parse_ip_packet(injection.packet, injection.packet.size());
+      check(ip && !ip->truncated && has_right_checksum(injection.packet, *ip));
+      const bool tcp = ip->transport == Transport::kTcp;
+      const Endpoint from{ip->source, ip->source_port}, to{ip->destination, ip->destination_port};
+      const Endpoint client = injection.to_client ? to : from, server = injection.to_client ? from : to;
+      const bool denied = std::ranges::any_of(inspector_.events(), [&](const engine::FlowEvent& event) {
+        return event.kind == engine::FlowEvent::Kind::kVerdict && event.verdict == engine::FlowVerdict::kDeny &&
+               event.key.client == client && event.key.server == server;
+      });
+      check(denied);
+      if (!injection.to_client) check(tcp && ip->tcp.rst && ip->payload.empty());
+      if (injection.to_client && tcp) check(ip->tcp.fin && !ip->payload.empty());
+      if (!tcp) check(injection.to_client && !ip->payload.empty() && ip->payload.size() <= parsers::kQuicMinInitialDatagram);
+    }
   }
 
   // has_right_checksum adds up the whole segment with the pseudo header: RFC 1071 makes that all ones.

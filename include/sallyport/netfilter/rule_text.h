@@ -33,6 +33,7 @@ struct RulePlan {
   Generation generation = 1;  // kObserveGeneration in observe mode.
   unsigned queues = 1;        // As many queues from first_queue on; at least 1.
   unsigned first_queue = 0;
+  std::uint32_t service_uid = 0;  // Who sends refusals; in the eyes of the network namespace's user namespace.
   // Not empty: only what sockets made in this cgroup (a path below the cgroup2 root, kCgroupPathMax) or below it send is
   // inspected, by the output hook, and nobody else's packets are touched. The cgroup must exist when the rules are applied.
   std::string cgroup;

@@ -9,7 +9,7 @@ namespace sallyport::refusal {
 struct HttpRefusal {
   // The Accept field's value as sent, empty if there is none. text/html where it is named with a weight above zero and
   // application/json, application/problem+json are not named before it: a browser gets a page. Else problem details.
-  std::string_view accept;
+  std::string_view accept = {};
   bool head = false;  // A response to HEAD has no content, RFC 9110 §9.3.2. Content-Length says what GET would get.
   unsigned status = 403;  // 400 to 599, else nothing is written.
 };

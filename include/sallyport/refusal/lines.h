@@ -11,7 +11,7 @@ struct LineRefusal {
   // The server's greeting was not delivered: the reply takes its place (SMTP 554, IMAP "* BYE", POP3 "-ERR").
   bool greeting = false;
   // IMAP: the tag of the command that is refused, as sent; empty, not a tag or with `greeting`: untagged BYE alone.
-  std::string_view tag;
+  std::string_view tag = {};
 };
 
 // line_refusal writes one reply that ends the session: FTP 530, SMTP 554 as greeting and 550 5.7.1 later (RFC 5321 §3.1, RFC 3463),

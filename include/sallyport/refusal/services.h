@@ -7,8 +7,9 @@
 namespace sallyport::refusal {
 
 // postgresql_error answers the client's first message, which `first` begins: ErrorResponse with SQLSTATE 28000, severity FATAL
-// (PostgreSQL 53.7). SSLRequest and GSSENCRequest get it too: libpq prints its text up to 17.0, 16.4, 15.8, 14.13, 13.16 and
-// 12.20, and later (CVE-2024-10977) that the server sent an error response. "N" instead would make it send its login in the clear.
+// (PostgreSQL 53.7). SSLRequest and GSSENCRequest get it too. libpq prints the text in answer to a startup message; since
+// CVE-2024-10977 (17.1, 16.5, 15.9, 14.14, 13.17, 12.21), to SSLRequest, only that the server sent an error response. "N" instead
+// would make it send its startup message in the clear, and tell of a server without TLS where it wants TLS.
 // 0 for CancelRequest, which no server answers, and where `first` is too short to tell.
 std::size_t postgresql_error(Buffer out, const Notice& notice, ByteSpan first);
 
