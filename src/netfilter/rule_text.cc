@@ -519,7 +519,7 @@ std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, po
   plan.inside = deploy.inside;
   plan.ip_protocols.assign(policy.ip_protocols().begin(), policy.ip_protocols().end());
   plan.icmp_types.assign(policy.icmp_types().begin(), policy.icmp_types().end());
-  plan.answer_refused = policy.defaults().refuse == policy::Refuse::kReset;
+  plan.answer_refused = policy.defaults().refuse != policy::Refuse::kDrop;
   plan.mark = *mark;
   plan.generation = mode == policy::Mode::kObserve ? kObserveGeneration : generation_of(policy.fingerprint());
   plan.queues = std::max(queues, 1U);
