@@ -266,7 +266,7 @@ TEST_F(TcpTest, EndsAWaitWithARefusal) {
   ASSERT_EQ(outcome.releases.size(), 2U);
   EXPECT_EQ(outcome.releases[0].decision.verdict, Verdict::kDrop);
   EXPECT_FALSE(outcome.releases[0].decision.mark);
-  EXPECT_EQ(outcome.releases[1].decision.mark, FlowMark::kReset) << "the last one carries the reset: of these bytes no protocol is known";
+  EXPECT_EQ(outcome.releases[1].decision.mark, FlowMark::kSilent) << "the last one carries the refusal";
 }
 
 TEST_F(TcpTest, DropsHeldSegmentsOfAStalledSenderAndStillRemembersTheirBytes) {
