@@ -532,7 +532,7 @@ std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, po
   for (const policy::Guard& guard : policy.guards()) {
     if (!guard.listen.empty()) plan.guards.push_back({guard.listen, guard.interfaces, guard.sources});
   }
-  plan.answer_refused = policy.defaults().refuse == policy::Refuse::kReset;
+  plan.answer_refused = policy.defaults().refuse != policy::Refuse::kDrop;
   plan.mark = *mark;
   plan.generation = mode == policy::Mode::kObserve ? kObserveGeneration : generation_of(policy.fingerprint());
   plan.queues = std::max(queues, 1U);
