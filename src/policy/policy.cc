@@ -188,6 +188,9 @@ const Defaults& Policy::defaults() const {
 const Deploy& Policy::deploy() const {
   return compiled_->deploy;
 }
+const Listeners& Policy::listeners() const {
+  return compiled_->listeners;
+}
 const Inspect& Policy::inspect() const {
   return compiled_->inspect;
 }
