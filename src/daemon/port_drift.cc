@@ -102,7 +102,9 @@ class Comparison {
 bool is_unix_only(const DriftRules& rules, const Observed& observed) {
   if (observed.socket.transport != Transport::kTcp) return false;
   return std::ranges::any_of(rules.unix_only, [&](const std::string& name) {
-    return std::ranges::any_of(observed.owners, [&](const netfilter::SocketOwner& owner) { return policy::names_owner(name, owner.process, owner.unit); });
+    return std::ranges::any_of(observed.owners, [&](const netfilter::SocketOwner& owner) {
+      return name.starts_with('/') ? name == owner.program : policy::names_owner(name, owner.process, owner.unit);
+    });
   });
 }
 

@@ -66,6 +66,9 @@ SocketOwner owner_of(pid_t pid) {
   owner.pid = pid;
   owner.process = read_file(base + "/comm");
   if (owner.process.ends_with('\n')) owner.process.pop_back();
+  std::array<char, 4'096> path;
+  const ssize_t size = ::readlink((base + "/exe").c_str(), path.data(), path.size());
+  if (size > 0) owner.program.assign(path.data(), static_cast<std::size_t>(size));
   owner.cgroup = cgroup_of_process(pid);
   owner.unit = unit_of(owner.cgroup);
   return owner;

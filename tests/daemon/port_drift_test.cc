@@ -61,7 +61,7 @@ class Rig {
     observed.socket.address = IpAddress::parse(address).value();
     observed.socket.port = port;
     observed.socket.inode = sockets_.size() + 1;
-    if (!process.empty()) observed.owners.push_back({7, std::string(process), "/x", std::string(unit)});
+    if (!process.empty()) observed.owners.push_back({7, std::string(process), "/bin/" + std::string(process), "/x", std::string(unit)});
     sockets_.push_back(observed);
     return *this;
   }
@@ -132,6 +132,8 @@ TEST(CompareTest, NamespacesHaveTheirOwnEntries) {
 TEST(CompareTest, AProcessOfAUnixSocketHasNoTcpListenerEvenIfDeclared) {
   EXPECT_THAT(Rig(R"("*:80")").tcp("127.0.0.1", 80, "mcp").unix_only({"mcp"}).findings(), ElementsAre("unix_only 127.0.0.1:80"));
   EXPECT_THAT(Rig(R"("*:80")").udp("127.0.0.1", 80, "mcp").unix_only({"mcp"}).findings(), IsEmpty());
+  EXPECT_THAT(Rig(R"("*:80")").tcp("127.0.0.1", 80, "mcp").unix_only({"/bin/mcp"}).findings(), ElementsAre("unix_only 127.0.0.1:80"));
+  EXPECT_THAT(Rig(R"("*:80")").tcp("127.0.0.1", 80, "mcp").unix_only({"/sbin/mcp"}).findings(), IsEmpty());
   const std::vector<std::string> names = {"mcp"};
   EXPECT_THAT(compare({nullptr, names}, Rig("").tcp("127.0.0.1", 80, "mcp").tcp("127.0.0.1", 81, "x").sockets()), testing::SizeIs(1));
   EXPECT_THAT(compare({nullptr, {}}, Rig("").tcp("127.0.0.1", 80, "mcp").sockets()), IsEmpty());

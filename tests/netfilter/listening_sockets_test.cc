@@ -102,6 +102,7 @@ TEST(ListeningSocketsTest, AnOwnerIsFoundOnceForASocketUnderTwoNumbers) {
   ASSERT_EQ(owners.begin()->second.size(), 1U);
   EXPECT_EQ(owners.begin()->second.front().pid, ::getpid());
   EXPECT_EQ(owners.begin()->second.front().process, "netfilter_test");
+  EXPECT_THAT(owners.begin()->second.front().program, testing::EndsWith("/netfilter_test"));
   EXPECT_TRUE(find_owners({}).empty());
 }
 

@@ -47,7 +47,8 @@ struct DriftFinding {
 // DriftRules is what sockets are compared with. Borrowed.
 struct DriftRules {
   const policy::Listeners* listeners = nullptr;  // Null, or not declared: only unix_only counts.
-  // Processes and units (policy::names_owner) that serve a unix socket and must have no TCP listener, declared or not.
+  // Processes and units (policy::names_owner), and paths of programs ("/..."), that serve a unix socket and must have no TCP
+  // listener, declared or not.
   std::span<const std::string> unix_only{};
 };
 

@@ -52,6 +52,7 @@ std::expected<std::vector<ListeningSocket>, std::string> list_listening_sockets_
 struct SocketOwner {
   pid_t pid = 0;
   std::string process;  // What the process calls itself (/proc/PID/comm); any octets.
+  std::string program;  // The path of its program; empty: not known (a kernel thread, another user's).
   std::string cgroup;   // Below the cgroup2 root, "/..."; empty: not known.
   std::string unit;     // Of systemd; empty: none.
 
