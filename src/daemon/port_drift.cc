@@ -16,6 +16,7 @@ using policy::Listener;
 
 constexpr unsigned kLooksPerSearch = 3;
 constexpr unsigned kTakesPerMemory = 30;
+constexpr std::string_view kUnix = "unix:";
 constexpr std::chrono::milliseconds kSecondLook{300};
 
 bool is_any(const IpAddress& address) {
@@ -102,6 +103,7 @@ class Comparison {
 bool is_unix_only(const DriftRules& rules, const Observed& observed) {
   if (observed.socket.transport != Transport::kTcp) return false;
   return std::ranges::any_of(rules.unix_only, [&](const std::string& name) {
+    if (name.starts_with(kUnix)) return std::ranges::find(observed.unix_sockets, name) != observed.unix_sockets.end();
     return std::ranges::any_of(observed.owners, [&](const netfilter::SocketOwner& owner) {
       return name.starts_with('/') ? name == owner.program : policy::names_owner(name, owner.process, owner.unit);
     });
@@ -196,12 +198,11 @@ std::expected<void, std::string> Inventory::find_namespaces() {
   return {};
 }
 
-template <typename Wanted>
-std::expected<std::vector<Observed>, std::string> Inventory::take(bool all, Wanted&& wanted) {
+std::expected<std::vector<Observed>, std::string> Inventory::list(bool all) {
   std::vector<Observed> observed;
   const auto own = netfilter::list_listening_sockets();
   if (!own) return std::unexpected(own.error());
-  for (const ListeningSocket& socket : *own) observed.push_back({socket, {}, {}});
+  for (const ListeningSocket& socket : *own) observed.push_back({socket, {}});
   if (all) {
     if (looks_++ % kLooksPerSearch == 0) {
       if (const auto searched = find_namespaces(); !searched) return std::unexpected(searched.error());
@@ -209,11 +210,56 @@ std::expected<std::vector<Observed>, std::string> Inventory::take(bool all, Want
     for (const Space& space : spaces_) {
       const auto sockets = netfilter::list_listening_sockets_in(space.where);
       if (!sockets) return std::unexpected(sockets.error());
-      for (const ListeningSocket& socket : *sockets) observed.push_back({socket, space.name, {}});
+      for (const ListeningSocket& socket : *sockets) observed.push_back({socket, space.name});
     }
   }
+  return observed;
+}
+
+// note_unix_sockets looks for the holders of a unix socket when it is new.
+void Inventory::note_unix_sockets(std::span<const std::string> unix_only, std::vector<Observed>& observed) {
+  std::set<std::string> paths;
+  for (const std::string& name : unix_only) {
+    if (name.starts_with(kUnix)) paths.insert(name.substr(kUnix.size()));
+  }
+  const auto sockets = netfilter::listening_unix_sockets(paths);
+  std::set<std::uint64_t> fresh;
+  std::map<std::uint64_t, std::set<pid_t>> known;
+  for (const auto& [path, inodes] : sockets) {
+    for (const std::uint64_t inode : inodes) {
+      if (const auto old = unix_holders_.find(inode); old != unix_holders_.end()) {
+        known.insert(*old);
+      } else {
+        fresh.insert(inode);
+      }
+    }
+  }
+  for (const auto& [inode, owners] : netfilter::find_owners(fresh)) {
+    for (const netfilter::SocketOwner& owner : owners) {
+      if (owner.pid != 1) known[inode].insert(owner.pid);  // The manager has the sockets of many services.
+    }
+  }
+  unix_holders_ = std::move(known);
+  for (Observed& each : observed) {
+    for (const auto& [path, inodes] : sockets) {
+      const bool holds = std::ranges::any_of(each.owners, [&](const netfilter::SocketOwner& owner) {
+        return std::ranges::any_of(inodes, [&](std::uint64_t inode) { return unix_holders_[inode].contains(owner.pid); });
+      });
+      if (holds) each.unix_sockets.push_back(std::string(kUnix) + path);
+    }
+  }
+}
+
+template <typename Wanted>
+std::expected<std::vector<Observed>, std::string> Inventory::take(bool all, std::span<const std::string> unix_only, Wanted&& wanted) {
+  auto listed = list(all);
+  if (!listed) return listed;
+  std::vector<Observed>& observed = *listed;
   // A process may change its name, and hand its socket on.
-  if (++takes_ % kTakesPerMemory == 0) owners_.clear();
+  if (++takes_ % kTakesPerMemory == 0) {
+    owners_.clear();
+    unix_holders_.clear();
+  }
   std::set<std::uint64_t> missing;
   for (const Observed& each : observed) {
     if (each.socket.inode != 0 && !owners_.contains(each.socket.cookie) && wanted(each)) missing.insert(each.socket.inode);
@@ -229,15 +275,16 @@ std::expected<std::vector<Observed>, std::string> Inventory::take(bool all, Want
     if (!each.owners.empty() || missing.contains(each.socket.inode) || owners_.contains(each.socket.cookie)) known[each.socket.cookie] = each.owners;
   }
   owners_ = std::move(known);
-  return observed;
+  note_unix_sockets(unix_only, observed);
+  return listed;
 }
 
 std::expected<std::vector<Observed>, std::string> Inventory::look(const DriftRules& rules, bool all) {
-  return take(all, [&](const Observed& each) { return needs_owner(rules, each); });
+  return take(all, rules.unix_only, [&](const Observed& each) { return needs_owner(rules, each); });
 }
 
 std::expected<std::vector<Observed>, std::string> Inventory::everything(bool all) {
-  return take(all, [](const Observed&) { return true; });
+  return take(all, {}, [](const Observed&) { return true; });
 }
 
 std::expected<AuditResult, std::string> audit(const DriftRules& rules, bool all) {

@@ -8,9 +8,12 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <optional>
+#include <sstream>
 
 #include "file_descriptor.h"
 #include "sallyport/core/limits.h"
@@ -110,6 +113,24 @@ std::string unit_of(std::string_view cgroup) {
 
 std::string cgroup_of_process(pid_t pid) {
   return cgroup_in(read_file("/proc/" + std::to_string(pid) + "/cgroup"));
+}
+
+std::map<std::string, std::set<std::uint64_t>> listening_unix_sockets(const std::set<std::string>& paths) {
+  constexpr unsigned long kListens = 0x10000;  // __SO_ACCEPTCON
+  std::map<std::string, std::set<std::uint64_t>> found;
+  if (paths.empty()) return found;
+  std::ifstream list("/proc/thread-self/net/unix");
+  std::string line;
+  std::getline(list, line);  // The heading.
+  while (std::getline(list, line)) {
+    std::istringstream words(line);
+    std::string skipped, flags, path;
+    std::uint64_t inode = 0;
+    // Num RefCount Protocol Flags Type St Inode Path
+    if (!(words >> skipped >> skipped >> skipped >> flags >> skipped >> skipped >> inode) || !std::getline(words >> std::ws, path)) continue;
+    if ((std::strtoul(flags.c_str(), nullptr, 16) & kListens) != 0 && paths.contains(path)) found[path].insert(inode);
+  }
+  return found;
 }
 
 std::map<std::uint64_t, std::vector<SocketOwner>> find_owners(const std::set<std::uint64_t>& inodes) {

@@ -3,6 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstring>
+
 #include "drift_watch.h"
 #include "sallyport/policy/policy_file.h"
 
@@ -35,6 +43,10 @@ class Rig {
   }
   Rig& in(std::string_view netns) {
     sockets_.back().netns = netns;
+    return *this;
+  }
+  Rig& at_unix_socket(std::string_view name) {
+    sockets_.back().unix_sockets.emplace_back(name);
     return *this;
   }
   Rig& unix_only(std::vector<std::string> names) {
@@ -134,6 +146,9 @@ TEST(CompareTest, AProcessOfAUnixSocketHasNoTcpListenerEvenIfDeclared) {
   EXPECT_THAT(Rig(R"("*:80")").udp("127.0.0.1", 80, "mcp").unix_only({"mcp"}).findings(), IsEmpty());
   EXPECT_THAT(Rig(R"("*:80")").tcp("127.0.0.1", 80, "mcp").unix_only({"/bin/mcp"}).findings(), ElementsAre("unix_only 127.0.0.1:80"));
   EXPECT_THAT(Rig(R"("*:80")").tcp("127.0.0.1", 80, "mcp").unix_only({"/sbin/mcp"}).findings(), IsEmpty());
+  EXPECT_THAT(Rig(R"("*:80")").tcp("127.0.0.1", 80).at_unix_socket("unix:/run/x").unix_only({"unix:/run/x"}).findings(),
+              ElementsAre("unix_only 127.0.0.1:80"));
+  EXPECT_THAT(Rig(R"("*:80")").tcp("127.0.0.1", 80).unix_only({"unix:/run/x"}).findings(), IsEmpty());
   const std::vector<std::string> names = {"mcp"};
   EXPECT_THAT(compare({nullptr, names}, Rig("").tcp("127.0.0.1", 80, "mcp").tcp("127.0.0.1", 81, "x").sockets()), testing::SizeIs(1));
   EXPECT_THAT(compare({nullptr, {}}, Rig("").tcp("127.0.0.1", 80, "mcp").sockets()), IsEmpty());
@@ -147,6 +162,38 @@ TEST(CompareTest, AnOwnerIsWantedOnlyWhereItMatters) {
   EXPECT_TRUE(wanted("0.0.0.0", 82));
   EXPECT_FALSE(wanted("127.0.0.1", 82));
   EXPECT_TRUE(wanted("0.0.0.0", 83));
+}
+
+// A process of this test: a TCP listener beside a unix socket.
+TEST(InventoryTest, FindsTheTcpListenerOfAProcessThatListensAtAUnixSocket) {
+  const int tcp = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int unix_socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const std::string name = "sallyport-drift-" + std::to_string(::getpid());
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path + 1, name.data(), name.size());  // Abstract.
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  sockaddr_in local{};
+  local.sin_family = AF_INET;
+  local.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::bind(unix_socket, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::bind(tcp, reinterpret_cast<sockaddr*>(&local), sizeof local), 0);
+  ASSERT_EQ(::listen(tcp, 1), 0);
+  const std::vector<std::string> names = {"unix:@" + name};
+  Inventory inventory;
+  const auto count = [&] {
+    const auto observed = inventory.look({nullptr, names}, false);
+    EXPECT_TRUE(observed) << observed.error();
+    return observed ? compare({nullptr, names}, *observed).size() : 0;
+  };
+  if (::getpid() != 1) {
+    EXPECT_EQ(count(), 0U) << "bound, but it does not listen";
+    ASSERT_EQ(::listen(unix_socket, 1), 0);
+    EXPECT_EQ(count(), 1U);
+    EXPECT_EQ(count(), 1U);
+  }
+  ::close(tcp);
+  ::close(unix_socket);
 }
 
 std::vector<std::string> keys(const std::vector<DriftFinding>& findings) {

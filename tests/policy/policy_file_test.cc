@@ -174,8 +174,8 @@ TEST(PolicyPresetsTest, PublicResolversAreDeniedByNameAndAddress) {
 TEST(PolicyPresetsTest, OnesThatAreDocumentedExist) {
   std::vector<std::string> names;
   for (const Preset& preset : presets()) names.emplace_back(preset.name);
-  EXPECT_THAT(names, ElementsAre("anthropic", "bitbucket", "cargo", "codeberg", "debian", "docker-hub", "github", "gitlab", "go",
-                                 "lan", "npm", "openai", "public-resolvers", "pypi", "ubuntu"));
+  EXPECT_THAT(names, ElementsAre("anthropic", "bitbucket", "cargo", "cloudflared", "codeberg", "debian", "docker-hub", "github", "gitlab", "go",
+                                 "lan", "npm", "openai", "public-resolvers", "pypi", "tailscale", "ubuntu"));
   const auto policy = load("include = \"preset:github\"\n");
   EXPECT_TRUE(allows(*policy, {"github.com"}));
   EXPECT_TRUE(allows(*policy, {"raw.githubusercontent.com"}));

@@ -21,7 +21,8 @@ namespace sallyport::daemon {
 struct Observed {
   netfilter::ListeningSocket socket;
   std::string netns;  // Name of its network namespace; empty: the program's own.
-  std::vector<netfilter::SocketOwner> owners;  // Empty: not looked for, or no process that may be seen has it.
+  std::vector<std::string> unix_sockets{};     // Those of DriftRules::unix_only that a process of this socket listens at.
+  std::vector<netfilter::SocketOwner> owners{};  // Empty: not looked for, or no process that may be seen has it.
 };
 
 enum class DriftKind : std::uint8_t {
@@ -47,8 +48,8 @@ struct DriftFinding {
 // DriftRules is what sockets are compared with. Borrowed.
 struct DriftRules {
   const policy::Listeners* listeners = nullptr;  // Null, or not declared: only unix_only counts.
-  // Processes and units (policy::names_owner), and paths of programs ("/..."), that serve a unix socket and must have no TCP
-  // listener, declared or not.
+  // Who serves a unix socket and must have no TCP listener, declared or not: processes and units (policy::names_owner), paths
+  // of programs ("/..."), and whoever listens at a socket ("unix:/run/x.sock", "unix:@name").
   std::span<const std::string> unix_only{};
 };
 
@@ -69,7 +70,9 @@ class Inventory {
 
  private:
   template <typename Wanted>
-  std::expected<std::vector<Observed>, std::string> take(bool all, Wanted&& wanted);
+  std::expected<std::vector<Observed>, std::string> take(bool all, std::span<const std::string> unix_only, Wanted&& wanted);
+  std::expected<std::vector<Observed>, std::string> list(bool all);
+  void note_unix_sockets(std::span<const std::string> unix_only, std::vector<Observed>& observed);
   std::expected<void, std::string> find_namespaces();
 
   struct Space {
@@ -80,6 +83,7 @@ class Inventory {
   unsigned looks_ = 0;
   unsigned takes_ = 0;
   std::map<std::uint64_t, std::vector<netfilter::SocketOwner>> owners_;  // By the socket's cookie.
+  std::map<std::uint64_t, std::set<pid_t>> unix_holders_;                  // By the unix socket's inode.
 };
 
 // audit looks, and looks again at what does not last: an unconnected UDP socket that a client had for one answer is no

@@ -63,6 +63,10 @@ struct SocketOwner {
 // user's own processes alone.
 std::map<std::uint64_t, std::vector<SocketOwner>> find_owners(const std::set<std::uint64_t>& inodes);
 
+// listening_unix_sockets returns the inodes of the sockets of the caller's network namespace that listen at these paths ("@name":
+// an abstract one), as they were bound.
+std::map<std::string, std::set<std::uint64_t>> listening_unix_sockets(const std::set<std::string>& paths);
+
 // cgroup_of_process returns the path below the cgroup2 root, "/...", or an empty text.
 std::string cgroup_of_process(pid_t pid);
 
