@@ -54,6 +54,7 @@ class CompiledRules {
   Deploy deploy;
   Inspect inspect;
   Dns dns;
+  Listeners listeners;
   std::vector<std::uint8_t> ip_protocols;
   std::vector<std::uint8_t> icmp_types;
   std::vector<RuleInfo> infos;

@@ -191,6 +191,9 @@ const Refusals& Policy::refusals() const {
 const Deploy& Policy::deploy() const {
   return compiled_->deploy;
 }
+const Listeners& Policy::listeners() const {
+  return compiled_->listeners;
+}
 const Inspect& Policy::inspect() const {
   return compiled_->inspect;
 }

@@ -21,6 +21,7 @@
 #include "sallyport/core/time.h"
 #include "sallyport/policy/guard.h"
 #include "sallyport/policy/http_request.h"
+#include "sallyport/policy/listeners.h"
 #include "sallyport/policy/problem.h"
 
 namespace sallyport::policy {
@@ -287,6 +288,8 @@ class Policy {
   const Defaults& defaults() const;
   const Deploy& deploy() const;
   const Inspect& inspect() const;
+  // listeners returns what may listen here, for the drift audit.
+  const Listeners& listeners() const;
   // looks_into tells whether what is inside this tunnel is judged.
   bool looks_into(Protocol tunnel) const { return (inspect().tunnels >> static_cast<unsigned>(tunnel) & 1) != 0; }
   bool looks_into_any() const { return inspect().tunnels != 0; }
