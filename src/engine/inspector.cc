@@ -148,6 +148,7 @@ bool Inspector::Impl::is_misplaced(const Flow& flow, const Packet& packet) {
 policy::ScopeSet Inspector::Impl::scopes_of(const Packet& packet, const FlowKey& key) const {
   if (inside_.id != 0) return inside_.scopes;
   policy::ScopeFacts facts{.source = key.client.address, .interface = packet.in_interface, .uid = packet.uid, .gid = packet.gid};
+  facts.workload = options_.workload;
   if (options_.owner_of) {
     const FlowOwner owner = packet.origin == Origin::kOriginal ? options_.owner_of(key, packet) : FlowOwner{.unknown = true};
     facts.cgroup = owner.cgroup;

@@ -26,16 +26,18 @@ bool is_about(const RuleTerms& rule, RuleProtocols bit, PortRange ports) {
   return about;
 }
 
+bool in_no_scope(ScopeSet scopes) { return scopes == 0 || scopes == kUnnamedWorkload; }
+
 // takes_away tells whether a deny rule is for every flow that `allow` is for, as far as scopes go. A flow in no scope
 // asks for those of all scopes.
 bool takes_away(const RuleTerms& deny, const RuleTerms& allow, ScopeSet flow_scopes) {
   if (deny.scopes == 0) return true;
-  if (flow_scopes != 0) return (deny.scopes & flow_scopes) != 0;
+  if (!in_no_scope(flow_scopes)) return (deny.scopes & flow_scopes) != 0;
   return allow.scopes != 0 && (allow.scopes & ~deny.scopes) == 0;
 }
 
 bool may_ask(const RuleTerms& rule, ScopeSet flow_scopes, Timestamp now) {
-  return flow_scopes == 0 ? now < rule.expires : in_force(rule, flow_scopes, now);
+  return in_no_scope(flow_scopes) ? now < rule.expires : in_force(rule, flow_scopes, now);
 }
 
 }  // namespace

@@ -35,7 +35,8 @@ ScopeSet ScopeTable::scopes_of(const ScopeFacts& facts) const {
       if (pattern.matches(facts.cgroup)) set |= scopes;
     }
   }
-  return set | facts.containers | (facts.owner_unknown ? kUnknownOwner : 0);
+  set |= facts.containers | (facts.owner_unknown ? kUnknownOwner : 0);
+  return set == 0 && (facts.workload || !facts.interface.empty()) ? kUnnamedWorkload : set;
 }
 
 bool ContainerScope::matches(std::string_view container, std::string_view compose_project,

@@ -62,6 +62,8 @@ struct InspectorOptions {
   // Of this process. With it, questions for names of rules that come from one of the resolvers' own ports and this user are
   // its own look-ups, and pass whoever else may not ask them.
   std::optional<std::uint32_t> own_uid;
+  // All flows are of one workload (the command of a run): none is one of the host's own, in no scope.
+  bool workload = false;
   // Distinct names below wildcards, counted for all workers together. Absent: the inspector counts its own.
   std::shared_ptr<LookupBudget> lookup_budget;
   // What flows announce for others, of all workers together. Absent: the inspector has its own.

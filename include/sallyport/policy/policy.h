@@ -76,9 +76,12 @@ struct Dns {
   Duration miss_wait = std::chrono::seconds(1);  // How long a flow to an unbound address waits. 0: not at all.
 };
 
-// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 62 scopes. The last two bits are no scopes.
+// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 61 scopes. The last three bits are no scopes.
 using ScopeSet = std::uint64_t;
-inline constexpr std::size_t kScopesMax = 62;
+inline constexpr std::size_t kScopesMax = 61;
+// Of a workload's flows that no scope names: forwarded, or of the command of a run. Rules for flows in no scope (kNoScope) do not
+// allow them; such deny rules have it, too.
+inline constexpr ScopeSet kUnnamedWorkload = ScopeSet{1} << 61;
 // Of flows whose cgroup or container should be known and is not: deny rules for scopes by cgroup or container have it, too,
 // and allow rules never do. So what is not known counts against a flow.
 inline constexpr ScopeSet kUnknownOwner = ScopeSet{1} << 62;
@@ -97,6 +100,7 @@ struct ScopeFacts {
   std::string_view cgroup{};     // Of the local socket, below the cgroup2 root ("/..."); empty: none, or not known.
   ScopeSet containers = 0;       // The scopes of its container.
   bool owner_unknown = false;    // Cgroup or container should be known, and one is not.
+  bool workload = false;         // Not the host's own flow: forwarded (as one with an interface is), or of the command of a run.
 };
 
 // ContainerScope names containers of a scope. In both texts a "*" stands for any octets.
