@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "heard_ports.h"
 #include "packet_filters.h"
 
 namespace sallyport::netfilter {
@@ -185,8 +186,10 @@ class RuleWriter {
                       hex(plan_.mark.mask()) + " -j RETURN");
     // What ends a watch is nearly always a segment with data, whose acknowledgement says as much as a bare
     // one. A few bare ones are looked at all the same, for servers that only listen.
-    t.rules.push_back(chain + " -p tcp -m bpf --bytecode \"" + pure_ack_filter(family_) +
-                      "\" -m statistic --mode random --probability 0.9 -j RETURN");
+    for (const std::string& ports : unheard_ports(plan_.heard_ports)) {
+      t.rules.push_back(chain + " -p tcp" + ports + " -m bpf --bytecode \"" + pure_ack_filter(family_) +
+                        "\" -m statistic --mode random --probability 0.9 -j RETURN");
+    }
     // An error about a watched flow is the network's word, not the server's: path MTU discovery needs it.
     const bool icmp_replies = !icmp_requests().empty();
     if (icmp_replies) t.rules.push_back(chain + ' ' + icmp() + " -m conntrack --ctstate RELATED -j RETURN");
@@ -481,7 +484,6 @@ class RuleWriter {
   Family family_;
 };
 
-constexpr std::string_view kCreatedChain = "SALLYPORT-CREATED";
 
 void append_line(std::string& text, std::string_view a, std::string_view b = {}, std::string_view c = {}) {
   text.append(a).append(b).append(c).push_back('\n');
@@ -543,6 +545,7 @@ std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, po
   plan.output = deploy.hook_output;
   plan.forward = deploy.hook_forward;
   plan.inside = deploy.inside;
+  plan.heard_ports = heard_ports_of(policy);
   plan.ip_protocols.assign(policy.ip_protocols().begin(), policy.ip_protocols().end());
   plan.icmp_types.assign(policy.icmp_types().begin(), policy.icmp_types().end());
   plan.answer_refused = policy.defaults().refuse == policy::Refuse::kReset;
@@ -573,8 +576,11 @@ std::string removal_text(std::span<const TableState> present) {
     if (state.empty()) continue;
     append_line(text, "*", state.table);
     for (const std::string& jump : state.jumps) append_line(text, "-D ", jump);
-    for (const std::string& chain : state.chains) append_line(text, "-F ", chain);
-    for (const std::string& chain : state.chains) append_line(text, "-X ", chain);
+    std::vector<std::string> chains = state.chains;
+    // The record goes with what it is of (remove_created): whoever takes over from a process that is killed between reads it.
+    if (!state.created.empty()) std::erase(chains, kCreatedChain);
+    for (const std::string& chain : chains) append_line(text, "-F ", chain);
+    for (const std::string& chain : chains) append_line(text, "-X ", chain);
     append_line(text, "COMMIT");
   }
   return text;

@@ -52,11 +52,12 @@ bool PrivateNames::has(std::string_view name) const {
 }
 
 bool CompiledRules::names_cover(ScopeSet flow_scopes, Transport transport, std::uint16_t port, std::string_view name,
-                                Timestamp now) const {
+                                Timestamp now, Via via) const {
   const RuleProtocols protocols = bound_protocols_on(transport);
   bool cover = false;
   visit_name(name, [&](RuleId id) {
     const RuleTerms& rule = rules[id];
+    if (rule.proxy && via == Via::kProxy) return;
     cover |= rule.action == Action::kAllow && in_force(rule, flow_scopes, now) && matches_at(rule, protocols, port);
   });
   return cover;

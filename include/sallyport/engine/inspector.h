@@ -142,6 +142,7 @@ struct FlowEvent {
   // Of a verdict for which a rule's host keys count: SHA-256 of the server's key as OpenSSH prints it, without
   // "SHA256:". Valid as `text` is.
   std::string_view host_key;
+  std::string_view proxy_target;  // Of kVerdict and kEnd: what the proxy was asked for last, as Detail::kProxyTarget; else empty.
 };
 
 // Counters are written by the owning thread alone and may be read by any (relaxed: figures, not order).

@@ -178,6 +178,9 @@ enum class EarlyMatch : std::uint8_t {
   kAllow,      // Allowed whatever the bytes are (an address rule for tcp or udp, and no deny rule can match).
   kDeny,       // No rule can allow it, or an address rule denies it whatever the bytes are.
 };
+// Via tells whether a flow is one of its own or what a proxy is asked for, which no rule for proxies has.
+enum class Via : std::uint8_t { kNothing, kProxy };
+
 struct EarlyResult {
   EarlyMatch match = EarlyMatch::kUndecided;
   RuleId rule = kNoRule;
@@ -215,7 +218,7 @@ class Policy {
   std::span<const ContainerScope> containers() const;
   PolicyMatch match(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet scopes, Transport transport, const IpAddress& destination,
-                          std::uint16_t port, Timestamp now) const;
+                          std::uint16_t port, Timestamp now, Via via = Via::kNothing) const;
 
   // match_named_early says the same of a TCP connection that a proxy is asked for, to a name that the proxy looks up:
   // kDeny when every protocol that some rule allows there is denied by another. Never kAllow.
@@ -223,7 +226,8 @@ class Policy {
 
   // names_cover tells whether an allow rule for names, in force for these scopes and this port with any protocol of
   // this transport but dns, has `name` among its targets.
-  bool names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name, Timestamp now) const;
+  bool names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name, Timestamp now,
+                   Via via = Via::kNothing) const;
   // match_question judges a lookup of `name` (null: outside the host name alphabet) at a trusted resolver, where no
   // rule for `dns` matches: under DnsNames::kPolicy a name may be asked that an allow rule has for some protocol that
   // no deny rule takes away; a rule for any destination has every name. A flow in no scope may ask for the names of
