@@ -412,18 +412,18 @@ TEST_F(ProxyTest, WhatIsSentBeforeTheProxysAnswerWaitsForIt) {
 
 // What has no answer before it leaves, and may leave only behind the answer, need not wait for hold_timeout.
 TEST_F(ProxyTest, APacketThatWouldWaitForItsOwnAnswerIsRefusedAtOnce) {
-  const std::string request = connect_line("good.example:443"), socks = "\x05\x01\x00\x03\x0cgood.example\x01\xbb"s;
-  for (const std::string& packet : {request + hello("good.example"), request + "x", "\x05\x01\x00"s + socks,
-                                    "GET /ws HTTP/1.1\r\nHost: good.example\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nGET"s}) {
+  const std::string request = connect_line("good.example:443");
+  for (const std::string& packet : {request + "x", "GET /ws HTTP/1.1\r\nHost: good.example\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nGET"s}) {
     tcp_ = packet.starts_with("GET") ? open("198.51.100.4", 80) : open();
     EXPECT_EQ(client(packet).reason, Reason::kAmbiguous) << packet;
     EXPECT_EQ(last().verdict, FlowVerdict::kDeny);
   }
   tcp_ = open();
+  EXPECT_EQ(client("\x05\x01\x00\x05\x01\x00\x03\x0cgood.example\x01\xbb"s).verdict, Verdict::kDrop) << "no greeting of SOCKS is that long";
+  tcp_ = open();
   EXPECT_EQ(client(request.substr(0, 20)).verdict, Verdict::kHold);
   EXPECT_EQ(client(request.substr(20) + hello("good.example")).reason, Reason::kAmbiguous);
-  // In another order: what is held has the end of the request and more.
-  tcp_ = open();
+  tcp_ = open();  // In another order: what is held has the end of the request and more.
   const auto at = [&](std::size_t offset, const std::string& text) {
     return fw_.client(tcp_.client_at(static_cast<std::uint32_t>(offset)).payload(text).build()).decision;
   };
