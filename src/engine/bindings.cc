@@ -198,7 +198,8 @@ bool Inspector::Impl::names_cover(const Flow& flow) {
   } question{*policy_, flow, now_};
   const auto covers = [](void* context, const DomainName& name) {
     const Question& asked = *static_cast<Question*>(context);
-    return asked.policy.names_cover(asked.flow.scopes, asked.flow.key.transport, target_port(asked.flow), name, asked.now);
+    const policy::Via via = asked.flow.proxy != nullptr ? policy::Via::kProxy : policy::Via::kNothing;
+    return asked.policy.names_cover(asked.flow.scopes, asked.flow.key.transport, target_port(asked.flow), name, asked.now, via);
   };
   return any_name_of_target(flow, covers, &question);
 }

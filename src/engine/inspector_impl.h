@@ -150,7 +150,7 @@ class Inspector::Impl {
   std::size_t dns_words(refusal::Buffer out, const refusal::Notice& notice, ByteSpan query, bool over_tcp);
   bool inject(std::size_t size, bool to_client);
   static void note_acknowledged(Flow& flow, const parsers::IpPacket& ip);
-  static void note_passed(Flow& flow, const parsers::IpPacket& ip, bool from_client);
+  static void note_delivered(Flow& flow, const parsers::IpPacket& ip);
   // refusal_notice.cc: the words. The notice is valid until the next call.
   refusal::Notice notice_of(const Flow& flow);
   ByteSpan refused_query(const Flow& flow) const;
@@ -166,6 +166,7 @@ class Inspector::Impl {
   bool may_begin_anew(const Flow& flow, const Packet& packet) const;
   Decision pass(const Flow& flow, Reason reason) const;
   void become_final(Flow& flow);
+  static bool waits_for_itself(const Flow& flow, std::uint64_t judged);
   static std::uint64_t judged_end(const Flow& flow);
   void read_client_stream(Flow& flow);
   void read_stage(Flow& flow);
@@ -214,7 +215,6 @@ class Inspector::Impl {
   policy::PolicyMatch match_every_name(Flow& flow, const policy::FlowQuery& query);
   bool is_proxy(Flow& flow, Protocol protocol, const NameClaim& claim);
   bool set_target(Flow& flow, std::string_view host, std::optional<IpAddress> address, std::uint16_t port);
-  void report_target(Flow& flow);
   bool judge_target_early(Flow& flow);
   void await_proxy(Flow& flow);
   bool asks_proxy(Flow& flow, const parsers::HttpRequestHead& head, const NameClaim& claim);
@@ -286,6 +286,8 @@ class Inspector::Impl {
   static bool follows_session(const Flow& flow);
   static ByteSpan readable_of(const Flow& flow);
   void read_acknowledged_body(Flow& flow);
+  static void note_window_scale(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  void narrow_window(const Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
 
   // strip_ech.cc
   bool strips_ech(const Flow& flow) const;

@@ -98,7 +98,7 @@ void Inspector::Impl::tell_server(const Flow& flow) {
   refusal::TcpSegment segment;
   segment.from = flow.key.client;
   segment.to = flow.key.server;
-  segment.sequence = flow.client_base + static_cast<std::uint32_t>(flow.passed);
+  segment.sequence = flow.client_base + static_cast<std::uint32_t>(flow.left);
   segment.rst = true;
   (void)inject(refusal::tcp_segment(std::span(injected_).subspan(injected_size()), segment), false);
 }
@@ -121,7 +121,7 @@ std::size_t Inspector::Impl::tcp_words(Flow& flow, refusal::Buffer out) {
   const bool server_spoke = flow.server_base_known && flow.server_next != flow.server_base;
   const refusal::Notice notice = notice_of(flow);
   // Behind the server's word that TLS may begin, until the client's hello, the client still reads the session's lines.
-  const bool session = flow.stage == Protocol::kTls && flow.session.upgraded && flow.client_seen <= flow.passed;
+  const bool session = flow.stage == Protocol::kTls && flow.session.upgraded && flow.client_seen <= flow.left;
   switch (session ? flow.session.read.protocol : flow.stage) {
     case Protocol::kTls:
       return refusal::tls_alert(out, static_cast<refusal::TlsAlert>(policy_->refusals().tls_alert));
@@ -212,14 +212,9 @@ void Inspector::Impl::note_acknowledged(Flow& flow, const parsers::IpPacket& ip)
   flow.server_next_known = true;
 }
 
-void Inspector::Impl::note_passed(Flow& flow, const parsers::IpPacket& ip, bool from_client) {
-  const auto size = static_cast<std::uint32_t>(ip.payload.size());
-  if (from_client) {
-    const std::int64_t offset = unwrap(ip.tcp.sequence + (ip.tcp.syn ? 1 : 0), flow.client_base, flow.client_seen);
-    if (offset >= 0) flow.passed = std::max(flow.passed, static_cast<std::uint64_t>(offset) + size);
-    return;
-  }
-  const std::uint32_t end = ip.tcp.sequence + size;
+// note_delivered: what the client gets is behind it, whether it has said so or not.
+void Inspector::Impl::note_delivered(Flow& flow, const parsers::IpPacket& ip) {
+  const std::uint32_t end = ip.tcp.sequence + static_cast<std::uint32_t>(ip.payload.size());
   if (flow.server_next_known && static_cast<std::int32_t>(end - flow.server_next) > 0) flow.server_next = end;
 }
 

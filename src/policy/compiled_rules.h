@@ -88,9 +88,10 @@ class CompiledRules {
 
   PolicyMatch match(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet flow_scopes, Transport transport, const IpAddress& destination,
-                          std::uint16_t port, Timestamp now) const;
+                          std::uint16_t port, Timestamp now, Via via) const;
   bool denies_datagrams_at(ScopeSet flow_scopes, const IpAddress& destination, std::uint16_t port, Timestamp now) const;
-  bool names_cover(ScopeSet flow_scopes, Transport transport, std::uint16_t port, std::string_view name, Timestamp now) const;
+  bool names_cover(ScopeSet flow_scopes, Transport transport, std::uint16_t port, std::string_view name, Timestamp now,
+                   Via via) const;
   PolicyMatch match_question(ScopeSet flow_scopes, const DomainName* name, Timestamp now) const;
   EarlyResult match_named_early(ScopeSet flow_scopes, const DomainName& name, std::uint16_t port, Timestamp now) const;
   std::string_view wildcard_of(ScopeSet flow_scopes, std::string_view name, Timestamp now) const;

@@ -159,6 +159,7 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
   // Behind the hashes: the bit is no scope of the policy's own.
   for (RuleTerms& rule : out.rules) {
     if (rule.action == Action::kDeny && (rule.scopes & (out.scopes.by_owner | kNoScope)) != 0) rule.scopes |= kUnknownOwner;
+    if (rule.action == Action::kDeny && (rule.scopes & kNoScope) != 0) rule.scopes |= kUnnamedWorkload;
   }
   list_exact_names(drafts, out);
   out.name_ports.build(named);

@@ -69,7 +69,7 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"rules", "ech", "\"strip\", \"deny\" or \"allow\"", "dns.ech"},
     {"rules", "methods", "method or list of methods", "any method"},
     {"rules", "paths", "path, \"re:\" and a regular expression, or list of them", "any path"},
-    {"rules", "websocket", "\"allow\" or \"deny\"", "\"allow\""},
+    {"rules", "websocket", "\"allow\", \"deny\" or \"only\"", "\"allow\""},
     {"rules", "proxy", "true or false", "false"},
     {"rules", "starttls", "\"allow\" or \"require\"", "\"allow\""},
     {"rules", "ice", "\"deny\" or \"allow\"", "\"deny\""},

@@ -91,6 +91,7 @@ def body(suite: Suite) -> None:
                 start()
             upgrade.liar(LIAR)
             for family in (4, 6):
+                big_mail(suite, it, f"{mode} v{family}", family)
                 liar(suite, it, f"{mode} v{family}", family)
                 # How a session is followed does not depend on the layout: in the gateway two protocols are enough.
                 for word in PORTS if mode == "host" else ("smtp", "postgresql"):
@@ -98,6 +99,24 @@ def body(suite: Suite) -> None:
                     plaintext(suite, it, f"{mode} v{family} {word}", family, word)
                 if mode == "host":
                     clients(suite, it, f"{mode} v{family}", family)
+
+
+BIG_MAIL = """
+import smtplib, socket, sys
+socket.getfqdn = lambda *_: "me.test"
+smtp = smtplib.SMTP(sys.argv[1], int(sys.argv[2]), timeout=10)
+smtp.sendmail("a@mail.test", ["b@mail.test"], "Subject: big\\r\\n\\r\\n" + ("x" * 76 + "\\r\\n") * 256_000)
+print("taken")
+smtp.quit()
+"""
+
+
+def big_mail(suite: Suite, it: World, label: str, family: int) -> None:
+    with suite.case(f"{label}: a mail of 20 MB in plaintext gets through, and in time"):
+        mark = it.mark()
+        result = it.bed.run("client", ["/usr/bin/python3", "-c", BIG_MAIL, it.bed.server_address(family, OPEN), str(PORTS["smtp"])], 40)
+        expect("taken" in result.out and result.seconds < 20, result.describe())
+        expect_equal(it.expect_event(mark, dport=PORTS["smtp"])["verdict"], "allow", "the event")
 
 
 def liar(suite: Suite, it: World, label: str, family: int) -> None:

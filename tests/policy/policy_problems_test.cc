@@ -266,8 +266,8 @@ TEST(PolicyProblemsTest, DenyRulesMayHaveWildcardsOverPublicSuffixes) {
 
 TEST(PolicyProblemsTest, TooManyScopesAreRefused) {
   std::string text = "version = 1\n";
-  for (int i = 0; i < 63; ++i) text += "[scopes.s" + std::to_string(100 + i) + "]\nusers = 0\n";
-  EXPECT_THAT(problems(text), ElementsAre("p.toml:126:9: scopes.s162: a policy has at most 62 scopes"));
+  for (int i = 0; i < 62; ++i) text += "[scopes.s" + std::to_string(100 + i) + "]\nusers = 0\n";
+  EXPECT_THAT(problems(text), ElementsAre("p.toml:124:9: scopes.s161: a policy has at most 61 scopes"));
 }
 
 }  // namespace

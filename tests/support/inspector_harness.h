@@ -33,6 +33,7 @@ struct SeenVerdict {
   Protocol protocol;
   std::string name;
   Protocol tunnel = Protocol::kUnknown;
+  std::string proxy_target = {};
 };
 
 class InspectorHarness {
@@ -155,7 +156,7 @@ class InspectorHarness {
     }
     for (const engine::FlowEvent& event : inspector_.events()) {
       if (event.kind == engine::FlowEvent::Kind::kVerdict) {
-        verdicts_.push_back({event.verdict, event.reason, event.protocol, std::string(event.text), event.tunnel});
+        verdicts_.push_back({event.verdict, event.reason, event.protocol, std::string(event.text), event.tunnel, std::string(event.proxy_target)});
       }
       if (event.kind == engine::FlowEvent::Kind::kName) names_.emplace_back(event.text);
       if (event.kind == engine::FlowEvent::Kind::kDetail) details_.emplace(event.detail, event.text);

@@ -62,6 +62,8 @@ struct InspectorOptions {
   // Of this process. With it, questions for names of rules that come from one of the resolvers' own ports and this user are
   // its own look-ups, and pass whoever else may not ask them.
   std::optional<std::uint32_t> own_uid;
+  // All flows are of one workload (the command of a run): none is one of the host's own, in no scope.
+  bool workload = false;
   // Distinct names below wildcards, counted for all workers together. Absent: the inspector counts its own.
   std::shared_ptr<LookupBudget> lookup_budget;
   // What flows announce for others, of all workers together. Absent: the inspector has its own.
@@ -148,6 +150,7 @@ struct FlowEvent {
   // Of a verdict for which a rule's host keys count: SHA-256 of the server's key as OpenSSH prints it, without
   // "SHA256:". Valid as `text` is.
   std::string_view host_key;
+  std::string_view proxy_target;  // Of kVerdict and kEnd: what the proxy was asked for last, as Detail::kProxyTarget; else empty.
 };
 
 // Counters are written by the owning thread alone and may be read by any (relaxed: figures, not order).

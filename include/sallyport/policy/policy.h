@@ -86,9 +86,12 @@ struct Dns {
   Duration miss_wait = std::chrono::seconds(1);  // How long a flow to an unbound address waits. 0: not at all.
 };
 
-// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 62 scopes. The last two bits are no scopes.
+// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 61 scopes. The last three bits are no scopes.
 using ScopeSet = std::uint64_t;
-inline constexpr std::size_t kScopesMax = 62;
+inline constexpr std::size_t kScopesMax = 61;
+// Of a workload's flows that no scope names: forwarded, or of the command of a run. Rules for flows in no scope (kNoScope) do not
+// allow them; such deny rules have it, too.
+inline constexpr ScopeSet kUnnamedWorkload = ScopeSet{1} << 61;
 // Of flows whose cgroup or container should be known and is not: deny rules for scopes by cgroup or container have it, too,
 // and allow rules never do. So what is not known counts against a flow.
 inline constexpr ScopeSet kUnknownOwner = ScopeSet{1} << 62;
@@ -107,6 +110,7 @@ struct ScopeFacts {
   std::string_view cgroup{};     // Of the local socket, below the cgroup2 root ("/..."); empty: none, or not known.
   ScopeSet containers = 0;       // The scopes of its container.
   bool owner_unknown = false;    // Cgroup or container should be known, and one is not.
+  bool workload = false;         // Not the host's own flow: forwarded (as one with an interface is), or of the command of a run.
 };
 
 // ContainerScope names containers of a scope. In both texts a "*" stands for any octets.
@@ -184,6 +188,9 @@ enum class EarlyMatch : std::uint8_t {
   kAllow,      // Allowed whatever the bytes are (an address rule for tcp or udp, and no deny rule can match).
   kDeny,       // No rule can allow it, or an address rule denies it whatever the bytes are.
 };
+// Via tells whether a flow is one of its own or what a proxy is asked for, which no rule for proxies has.
+enum class Via : std::uint8_t { kNothing, kProxy };
+
 struct EarlyResult {
   EarlyMatch match = EarlyMatch::kUndecided;
   RuleId rule = kNoRule;
@@ -221,7 +228,7 @@ class Policy {
   std::span<const ContainerScope> containers() const;
   PolicyMatch match(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet scopes, Transport transport, const IpAddress& destination,
-                          std::uint16_t port, Timestamp now) const;
+                          std::uint16_t port, Timestamp now, Via via = Via::kNothing) const;
 
   // match_named_early says the same of a TCP connection that a proxy is asked for, to a name that the proxy looks up:
   // kDeny when every protocol that some rule allows there is denied by another. Never kAllow.
@@ -229,7 +236,8 @@ class Policy {
 
   // names_cover tells whether an allow rule for names, in force for these scopes and this port with any protocol of
   // this transport but dns, has `name` among its targets.
-  bool names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name, Timestamp now) const;
+  bool names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name, Timestamp now,
+                   Via via = Via::kNothing) const;
   // match_question judges a lookup of `name` (null: outside the host name alphabet) at a trusted resolver, where no
   // rule for `dns` matches: under DnsNames::kPolicy a name may be asked that an allow rule has for some protocol that
   // no deny rule takes away; a rule for any destination has every name. A flow in no scope may ask for the names of
