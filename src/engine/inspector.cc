@@ -42,6 +42,7 @@ Inspector::Impl::Impl(const InspectorOptions& options)
   events.reserve(kEventsPerCall);
   texts_.reserve(kTextsPerCall);
   replacement_.reserve(kPacketMax);
+  refused_.resize(parsers::kDnsMessageMax);
 }
 
 void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {

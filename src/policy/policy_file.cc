@@ -155,7 +155,7 @@ class Loader {
         } else if (key == "inspect") {
           read_inspect(reader, entry->value, builder_.rules().inspect);
         } else if (key == "dns") {
-          read_dns(reader, entry->value, builder_.rules().dns, builder_.rules().private_names);
+          read_dns(reader, entry->value, builder_.rules());
         } else {
           read_deploy(reader, entry->value, builder_.rules().deploy);
         }
