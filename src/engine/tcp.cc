@@ -58,7 +58,9 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     return {.reason = Reason::kMidstream};  // The kernel and we do not mean the same connection.
   }
   // Of a judged stream too: what follows the missing bytes could be another request.
-  if (ip.truncated && (flow->state == FlowState::kUndecided || (flow->state == FlowState::kJudged && from_client && !flow->answers_read))) {
+  // A packet on the loopback may be longer than the kernel hands over: the end of a body need not be seen (client_payload).
+  const bool cut_by_queue = is_guarded(*flow) && packet.origin == Origin::kOriginal;
+  if (ip.truncated && !cut_by_queue && (flow->state == FlowState::kUndecided || (flow->state == FlowState::kJudged && from_client && !flow->answers_read))) {
     flow->truncated = true;
     if (flow->state == FlowState::kUndecided) flow->reason = Reason::kTruncated;
     if (from_client && flow->client == nullptr && !ip.payload.empty()) set_protocol(*flow, detect_prefix(ip.payload));
@@ -207,6 +209,7 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
     if (flow.ssh_client != nullptr) (void)flow.ssh_client->put(offset, payload);
   }
   const std::uint64_t end = offset + payload.size();
+  const std::uint64_t unseen = is_guarded(flow) ? packet.wire_size - packet.bytes.size() : 0;
   std::uint64_t stored = offset;
   bool fresh = false;
   while (stored < end) {
@@ -230,10 +233,12 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
     flow.hold_deadline = now_ + kHoldTime;
     table_.start_waiting(flow);
   }
-  if (end <= judged) flow.left = std::max(flow.left, end);
+  const bool goes = end + unseen <= judged;
+  if (goes) flow.left = std::max(flow.left, end + unseen);
   if (waits_for_itself(flow, judged)) return deny_flow(flow, Reason::kAmbiguous);
-  if (end <= judged) return pass(flow, flow.watch ? Reason::kAwaitingServer : flow.reason);
+  if (goes) return pass(flow, flow.watch ? Reason::kAwaitingServer : flow.reason);
   if (stored < end) return {.reason = Reason::kStreamLimit};  // Not remembered: TCP sends it again.
+  if (unseen != 0) return deny_flow(flow, Reason::kTruncated);
   // The same bytes are remembered already: their packet is held, or will be sent again once they are judged.
   if (!fresh && flow.waiting.list != 0) return {.reason = Reason::kNeedMoreData};
   return hold(flow, packet, end);

@@ -69,9 +69,9 @@ class InspectorHarness {
   Outcome client(const std::vector<std::uint8_t>& bytes) { return feed(bytes, Origin::kOriginal); }
   Outcome server(const std::vector<std::uint8_t>& bytes) { return feed(bytes, Origin::kReply); }
   // inbound is a client's packet that came in for this host itself.
-  Outcome inbound(const std::vector<std::uint8_t>& bytes) {
+  Outcome inbound(const std::vector<std::uint8_t>& bytes, std::size_t wire_size = 0) {
     inbound_ = true;
-    Outcome outcome = feed(bytes, Origin::kOriginal);
+    Outcome outcome = feed(bytes, Origin::kOriginal, wire_size);
     inbound_ = false;
     return outcome;
   }

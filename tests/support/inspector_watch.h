@@ -11,6 +11,7 @@
 // - a replacement has its packet's length (but for a datagram of Reason::kRebinding) and addresses, right checksums, and only a packet of the server that leaves has one;
 // - a flow misses a binding once at most;
 // - a ct mark fits its verdict; every flow that was opened is ended;
+// - a guard allows HTTP alone, for its hosts;
 // - an observing inspector lets everything go at once, as it is.
 // The policy's default must be to deny.
 #pragma once
@@ -59,6 +60,7 @@ class InspectorWatch {
     packet.wire_size = static_cast<std::uint32_t>(exact.size() + (truncated ? 10 : 0));
     packet.origin = origin;
     packet.uid = uid;
+    packet.inbound = origin == Origin::kOriginal && is_for_guard(packet);
     const std::uint64_t bindings = kept_.bindings().version();
     own_bindings_ = 0;
     const Decision decision = inspector_.inspect(packet, *policy_, now_);
@@ -181,7 +183,21 @@ class InspectorWatch {
     }
   }
 
+  // is_for_guard: whatever goes to a guarded port counts as having come in for this host.
+  bool is_for_guard(const Packet& packet) const {
+    const auto ip = parsers::parse_ip_packet(packet.bytes, packet.wire_size);
+    return ip && policy_->guard_of(ip->destination, ip->destination_port) != policy::kNoGuard;
+  }
+
+  void check_guarded(const engine::FlowEvent& event) const {
+    const policy::Guard& guard = policy_->guards()[policy_->guard_of(event.key.server.address, event.key.server.port)];
+    check(event.reason == Reason::kRuleAllows && event.key.transport == Transport::kTcp && event.key.tunnel == 0);
+    check(event.protocol == Protocol::kHttp || event.protocol == Protocol::kHttp2);
+    check(event.text.empty() || guard.has_host(event.text));  // An address is no name.
+  }
+
   void check_allowed(const engine::FlowEvent& event, bool proxied) const {
+    if (event.rule != kNoRule && event.rule >= policy_->rules().size()) return check_guarded(event);
     if (event.rule == kNoRule) {  // What the policy's names let be asked of a trusted resolver.
       constexpr std::uint16_t kDnsPort = 53;
       check(event.reason == Reason::kDefaultAllows && event.protocol == Protocol::kDns && event.key.server.port == kDnsPort);
