@@ -170,6 +170,7 @@ struct Flow {
   Timestamp opened;
   Timestamp last_seen;
   policy::ScopeSet scopes = 0;
+  policy::GuardId guard = policy::kNoGuard;  // Its server is a guarded port of this host: no rule judges it, the guard does.
   std::optional<std::uint32_t> uid;
   std::uint32_t client_link = 0;          // Packet::in_link of the packet that opened it.
   Protocol tunnel = Protocol::kUnknown;   // What it came in; key.tunnel is not zero then.

@@ -136,7 +136,7 @@ Flow* Inspector::Impl::open_flow(const Packet& packet, const FlowKey& key) {
   flow.opened = flow.last_seen = now_;
   flow.uid = packet.uid;
   flow.client_link = packet.in_link;
-  flow.scopes = scopes_of(packet, key);
+  set_owner(flow, packet);
   flow.tunnel = inside_.tunnel;
   flow.carrier = inside_.carrier;
   increment(counters.flows_opened);
@@ -208,6 +208,7 @@ void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
 
 Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
   if (shadow(flow)) return denied(flow);
+  if (is_guarded(flow)) rule = policy_->rule_of(flow.guard);
   end_binding_wait(flow);
   flow.state = FlowState::kDenied;
   flow.verdict = FlowVerdict::kDeny;
@@ -241,7 +242,8 @@ void Inspector::Impl::refuse(Flow& flow, Reason reason) {
   if (!shadow(flow)) deny_flow(flow, reason);
 }
 
-bool Inspector::Impl::judge_early(Flow& flow) {
+bool Inspector::Impl::judge_early(Flow& flow, const Packet& packet) {
+  if (is_guarded(flow)) return judge_guard_early(flow, packet);
   const policy::EarlyResult early = policy_->match_early(flow.scopes, flow.key.transport, flow.key.server.address,
                                                          flow.key.server.port, now_);
   flow.needs_binding = early.needs_binding;

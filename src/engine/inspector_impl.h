@@ -84,7 +84,7 @@ class Inspector::Impl {
   // (the flow is decided, and read on for details) it only reports the name and answers true.
   bool judge(Flow& flow, Protocol protocol, const NameClaim& claim);
   bool judge_claim(Flow& flow, Protocol protocol, const NameClaim& claim);
-  bool judge_early(Flow& flow);
+  bool judge_early(Flow& flow, const Packet& packet);
   void refuse(Flow& flow, Reason reason);
   bool shadow(const Flow& flow) const;
   void set_protocol(Flow& flow, Protocol protocol);
@@ -194,9 +194,17 @@ class Inspector::Impl {
   bool read_http_step(Flow& flow, const Result& result);  // judge_http.cc alone uses it.
   bool judge_request(Flow& flow, const parsers::HttpRequestHead& head);
   bool judge_waiting_request(Flow& flow);
+  bool begin_request(Flow& flow, const parsers::HttpRequestHead& head, bool first, bool proxied);
   void refuse_request(Flow& flow, parsers::HttpRequestStream::Step step, const parsers::HttpRequestHead& head);
   void read_http_server(Flow& flow);
   policy::HttpRequestFacts facts_of(const parsers::HttpRequestHead& head);
+  // guard.cc: flows that come in for a guarded port
+  static bool is_guarded(const Flow& flow) { return flow.guard != policy::kNoGuard; }
+  policy::GuardId guard_of(const Packet& packet, const FlowKey& key) const;
+  void set_owner(Flow& flow, const Packet& packet);
+  bool judge_guard_early(Flow& flow, const Packet& packet);
+  bool judge_guarded_request(Flow& flow, const parsers::HttpRequestHead& head);
+  void refuse_unguarded_stage(Flow& flow);
   // judge_proxy.cc: what a proxy is asked for. The target is the server where there is no proxy.
   static IpAddress target_address(const Flow& flow);
   static std::uint16_t target_port(const Flow& flow);

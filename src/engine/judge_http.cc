@@ -160,6 +160,12 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
   DomainName name;
   // A reader of details follows a denied connection as it would an allowed one.
   const NameClaim claim = request_claim(head, name);
+  if (is_guarded(flow)) {
+    report_claim(flow, claim);
+    if (claim.name != nullptr) flow.name = *claim.name;
+    flow.has_name = claim.name != nullptr;
+    return judge_guarded_request(flow, head) && begin_request(flow, head, first, false);
+  }
   const policy::HttpRequestFacts facts = facts_of(head);
   request_ = &facts;
   const bool judging = !shadow(flow);
@@ -173,6 +179,11 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
     return false;
   }
   if (!allowed && !options_.read_details) return false;
+  return begin_request(flow, head, first, proxied);
+}
+
+// begin_request tells what follows a request that was judged: more requests, or what the server switches to.
+bool Inspector::Impl::begin_request(Flow& flow, const parsers::HttpRequestHead& head, bool first, bool proxied) {
   if (flow.stage == Protocol::kHttp2) {
     if (!is_unread_tunnel(head) || shadow(flow)) return true;
     deny_flow(flow, Reason::kProtocolNotAllowed);

@@ -81,7 +81,7 @@ void Inspector::Impl::turn_if_misread(Flow& flow, const Packet& packet, const pa
   if (from_client ? !looks_like_server(ip.payload) : !looks_like_client(ip.payload)) return;
   flow.key = flow.key.reversed();
   flow.client_base_known = flow.server_base_known = false;
-  flow.scopes = scopes_of(packet, flow.key);
+  set_owner(flow, packet);
 }
 
 // repeats_syn tells whether a SYN is the one that began the flow, sent again. Not so once the flow was judged by
@@ -123,15 +123,15 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
   flow.midstream = false;
   flow.client_base = ip.tcp.sequence + 1;
   if (flow.server == nullptr) flow.server_base_known = false;  // Sent again: no answer has come through.
-  if (flow.state == FlowState::kUndecided && judge_early(flow)) {
+  if (flow.state == FlowState::kUndecided && judge_early(flow, packet)) {
     if (flow.state == FlowState::kDenied) return refusal_of(flow);
     if (!flow.answers_read) become_final(flow);
     if (flow.answers_read && !ip.payload.empty()) return client_payload(flow, packet, ip.payload, 0);
     return pass(flow, flow.reason);
   }
   // An SSH server need not wait for the client's first byte.
-  if (policy_->ssh_at(flow.scopes, flow.key.server.port, now_)) flow.ssh.server_wanted = flow.watch = true;
-  if (policy_->greeting_at(flow.scopes, flow.key.server.port, now_)) flow.greeting_wanted = flow.watch = true;
+  if (!is_guarded(flow) && policy_->ssh_at(flow.scopes, flow.key.server.port, now_)) flow.ssh.server_wanted = flow.watch = true;
+  if (!is_guarded(flow) && policy_->greeting_at(flow.scopes, flow.key.server.port, now_)) flow.greeting_wanted = flow.watch = true;
   if (ip.tcp.rst || ip.tcp.fin) return deny_flow(flow, Reason::kMalformed);
   if (ip.tcp.urg && !ip.payload.empty()) return deny_flow(flow, Reason::kUrgentData);
   if (flow.server_must_confirm && !ip.payload.empty()) return {.reason = Reason::kStaleSegment};
@@ -152,7 +152,7 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   if (ip.payload.empty()) {
     if (flow.state == FlowState::kDenied) return denied(flow);
     // Without a SYN the address was never judged, and a header can carry something, too.
-    if (!flow.syn_seen && packet.origin == Origin::kOriginal && !may_reach(flow)) return {.reason = Reason::kMidstream};
+    if (!flow.syn_seen && packet.origin == Origin::kOriginal && !is_guarded(flow) && !may_reach(flow)) return {.reason = Reason::kMidstream};
     return pass(flow, Reason::kNoPayload);
   }
   if (ip.tcp.rst && !shadow(flow)) return {.reason = Reason::kPayloadNotExpected};
@@ -161,7 +161,7 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
   if (!flow.client_base_known) {
     flow.client_base_known = flow.midstream = true;
     flow.client_base = ip.tcp.sequence;
-    if (flow.state == FlowState::kUndecided && judge_early(flow)) {
+    if (flow.state == FlowState::kUndecided && judge_early(flow, packet)) {
       if (flow.state == FlowState::kDenied) return refusal_of(flow);
       become_final(flow);
       flow.answers_read = false;  // Where its messages begin is not known.
@@ -282,6 +282,7 @@ bool Inspector::Impl::detect_stage(Flow& flow) {
 }
 
 void Inspector::Impl::read_stage(Flow& flow) {
+  if (is_guarded(flow) && flow.stage != Protocol::kHttp && flow.stage != Protocol::kHttp2) return refuse_unguarded_stage(flow);
   switch (flow.stage) {
     case Protocol::kTls: return read_tls(flow);
     case Protocol::kHttp: return read_http(flow);

@@ -83,7 +83,7 @@ Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, cons
   if (flow.ice.phase == IcePhase::kChecking || flow.ice.phase == IcePhase::kOpen) return ice_datagram(flow, packet, ip);
   if (flow.datagrams == 1) {
     flow.asked_again = policy_->denies_datagrams_at(flow.scopes, flow.key.server.address, flow.key.server.port, now_);
-    if (judge_early(flow)) {
+    if (judge_early(flow, packet)) {
       if (flow.state == FlowState::kDenied) return refusal_of(flow);
       flow.by_address = flow.watch = true;
     }

@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "guard_rules.h"
+
 namespace sallyport::netfilter {
 namespace {
 
@@ -38,6 +40,7 @@ void add_injected(TableText& t, const RulePlan& plan, Family family) {
     }
     t.rules.push_back(chain + " -o " + name + " -p tcp -m conntrack --ctstate ESTABLISHED --ctdir REPLY -j RETURN");
   }
+  for (const std::string& match : guard_refusals(plan, family)) t.rules.push_back(chain + match + " -j RETURN");
   // A reset to the server, of nothing but headers.
   const char* const headers = family == Family::kIpv6 ? "60" : "40";
   t.rules.push_back(chain + " -p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH RST -m length --length " + headers +

@@ -205,6 +205,7 @@ class QueueWorker::Impl {
     packet.in_link = queued.in_interface;
     packet.out_link = queued.out_interface;
     packet.origin = origin_of(queued);
+    packet.inbound = queued.hook == NF_INET_LOCAL_IN && packet.origin == Origin::kOriginal;
     packet.uid = queued.uid;
     packet.gid = queued.gid;
     const Decision decision = inspector_.inspect(packet, *policy_, timestamp(now));
@@ -224,9 +225,9 @@ class QueueWorker::Impl {
     if (queued.reply) return *queued.reply ? Origin::kReply : Origin::kOriginal;
     switch (queued.hook) {
       case NF_INET_LOCAL_OUT:
-        return own_resolver_sends(queued) ? Origin::kReply : Origin::kOriginal;
+        return own_resolver_sends(queued) || guard_answers(queued) ? Origin::kReply : Origin::kOriginal;
       case NF_INET_LOCAL_IN:
-        return own_resolver_is_asked(queued) ? Origin::kOriginal : Origin::kReply;
+        return own_resolver_is_asked(queued) || guard_is_asked(queued) ? Origin::kOriginal : Origin::kReply;
       case NF_INET_FORWARD:
         return options_.mark.verdict_of(queued.mark) == FlowMark::kReply ? Origin::kReply : Origin::kOriginal;
       default:
@@ -243,6 +244,16 @@ class QueueWorker::Impl {
   static bool own_resolver_sends(const QueuedPacket& queued) {
     const auto ip = parsers::parse_ip_packet(queued.bytes, queued.wire_size);
     return ip && ip->source_port == kDnsPort && ip->destination_port != kDnsPort;
+  }
+
+  // What comes in for a guarded port is the client's, and what leaves from one the server's.
+  bool guard_is_asked(const QueuedPacket& queued) const {
+    const auto ip = parsers::parse_ip_packet(queued.bytes, queued.wire_size);
+    return ip && ip->transport == Transport::kTcp && policy_->guard_of(ip->destination, ip->destination_port) != policy::kNoGuard;
+  }
+  bool guard_answers(const QueuedPacket& queued) const {
+    const auto ip = parsers::parse_ip_packet(queued.bytes, queued.wire_size);
+    return ip && ip->transport == Transport::kTcp && policy_->guard_of(ip->source, ip->source_port) != policy::kNoGuard;
   }
 
   KernelVerdict map(const Decision& decision, std::uint32_t packet_mark) const {

@@ -131,6 +131,8 @@ Fault parse_known_field(std::string_view name, std::string_view value, FieldCoun
     case 6:
       if (equals_ignoring_case(name, "expect")) {
         head.expect_continue = equals_ignoring_case(value, "100-continue");
+      } else if (equals_ignoring_case(name, "origin") && head.origin_fields++ == 0) {
+        head.origin = value;
       }
       break;
     case 7:

@@ -36,6 +36,7 @@ void Http2Fields::begin(bool trailers) {
   trailers_ = trailers;
   regular_seen_ = false;
   count_ = list_size_ = used_ = 0;
+  origins_ = 0;
   values_.fill({});
 }
 
@@ -66,6 +67,7 @@ Http2Fault Http2Fields::add_regular(std::string_view name, std::string_view valu
   if (name == "te" && value != "trailers") return Http2Fault::kMalformed;
   if (trailers_ && (name == "host" || name == "content-length")) return Http2Fault::kAmbiguous;
   if (name == "host") return keep(kHost, value);
+  if (name == "origin" && origins_++ == 0) return keep(kOrigin, value);
   if (name == "user-agent" && !has(kUserAgent)) return keep(kUserAgent, value);
   return Http2Fault::kNone;
 }
@@ -83,6 +85,8 @@ void Http2Fields::report(HttpRequestHead& head) const {
   head.method = values_[kMethod];
   head.target = values_[kPath];
   head.user_agent = values_[kUserAgent];
+  head.origin = values_[kOrigin];
+  head.origin_fields = origins_;
   if (has(kAuthority)) head.authority = parse_http_authority(values_[kAuthority]);
   if (has(kHost)) head.host = parse_http_authority(values_[kHost]);
 }

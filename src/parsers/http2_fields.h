@@ -25,7 +25,7 @@ class Http2Fields {
   void report(HttpRequestHead& head) const;
 
  private:
-  enum Kept : std::uint8_t { kMethod, kScheme, kAuthority, kPath, kProtocol, kHost, kUserAgent, kKeptCount };
+  enum Kept : std::uint8_t { kMethod, kScheme, kAuthority, kPath, kProtocol, kHost, kUserAgent, kOrigin, kKeptCount };
 
   Http2Fault add_pseudo(std::string_view name, std::string_view value);
   Http2Fault add_regular(std::string_view name, std::string_view value);
@@ -37,6 +37,7 @@ class Http2Fields {
 
   bool trailers_ = false;
   bool regular_seen_ = false;
+  unsigned origins_ = 0;
   std::size_t count_ = 0;
   std::size_t list_size_ = 0;
   std::size_t used_ = 0;

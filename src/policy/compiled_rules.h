@@ -54,11 +54,13 @@ class CompiledRules {
   Deploy deploy;
   Inspect inspect;
   Dns dns;
+  Listeners listeners;
   std::vector<std::uint8_t> ip_protocols;
   std::vector<std::uint8_t> icmp_types;
   std::vector<RuleInfo> infos;
   std::vector<std::string> scope_names;
   std::vector<Problem> warnings;
+  std::vector<Guard> guards;
   std::uint64_t fingerprint = 0;
 
   std::vector<RuleTerms> rules;

@@ -105,11 +105,13 @@ std::optional<Duration> parse_duration(std::string_view text, Duration most) {
   return step * count;
 }
 
-void read_duration(const Reader& reader, const Value& value, const std::string& path, Duration most,
+}  // namespace
+
+void read_duration(const Reader& reader, const Value& value, const std::string& path, Duration least, Duration most,
                    std::string_view expected, Duration& out) {
   std::string shown;
   if (value.kind == Value::Kind::kString) {
-    if (const auto duration = parse_duration(value.text, most)) {
+    if (const auto duration = parse_duration(value.text, most); duration && *duration >= least) {
       out = *duration;
       return;
     }
@@ -119,6 +121,8 @@ void read_duration(const Reader& reader, const Value& value, const std::string& 
   }
   reader.error(value.position, path, shown + ": expected " + std::string(expected));
 }
+
+namespace {
 
 void read_budget(const Reader& reader, const Value& value, Dns& out) {
   if (value.kind == Value::Kind::kInteger && value.integer >= 0 && value.integer <= kWildcardBudgetMax) {
@@ -207,11 +211,11 @@ void read_dns(const Reader& reader, const Value& table, Dns& out, PrivateNames& 
   if (const auto* entry = table.find("edns")) read_options(reader, entry->value, out);
   if (const auto* entry = table.find("wildcard_budget")) read_budget(reader, entry->value, out);
   if (const auto* entry = table.find("grace")) {
-    read_duration(reader, entry->value, "dns.grace", kGraceMax, "a time of at most 24 hours, such as \"90s\", \"15m\" or \"1h\"",
+    read_duration(reader, entry->value, "dns.grace", Duration{}, kGraceMax, "a time of at most 24 hours, such as \"90s\", \"15m\" or \"1h\"",
                   out.grace);
   }
   if (const auto* entry = table.find("miss_wait")) {
-    read_duration(reader, entry->value, "dns.miss_wait", kMissWaitMax, "a time of at most 5 seconds, such as \"500ms\" or \"1s\"",
+    read_duration(reader, entry->value, "dns.miss_wait", Duration{}, kMissWaitMax, "a time of at most 5 seconds, such as \"500ms\" or \"1s\"",
                   out.miss_wait);
   }
   if (const auto* entry = table.find("nat64")) read_nat64(reader, entry->value, out);

@@ -191,6 +191,9 @@ const Refusals& Policy::refusals() const {
 const Deploy& Policy::deploy() const {
   return compiled_->deploy;
 }
+const Listeners& Policy::listeners() const {
+  return compiled_->listeners;
+}
 const Inspect& Policy::inspect() const {
   return compiled_->inspect;
 }
@@ -213,8 +216,30 @@ std::uint64_t Policy::fingerprint() const {
   return compiled_->fingerprint;
 }
 
+std::span<const Guard> Policy::guards() const {
+  return compiled_->guards;
+}
+
+GuardId Policy::guard_of(const IpAddress& address, std::uint16_t port, bool addressed) const {
+  const std::vector<Guard>& guards = compiled_->guards;
+  for (std::size_t i = 0; i < guards.size(); ++i) {
+    for (const GuardListener& one : guards[i].listen) {
+      if (one.covers(address, port) && (one.address || !addressed)) return static_cast<GuardId>(i);
+    }
+  }
+  return kNoGuard;
+}
+
+RuleId Policy::rule_of(GuardId guard) const {
+  return static_cast<RuleId>(compiled_->infos.size() + guard);
+}
+
 std::string Policy::location(RuleId rule) const {
-  if (rule >= compiled_->infos.size()) return "default";
+  if (rule >= compiled_->infos.size()) {
+    const std::size_t guard = rule - compiled_->infos.size();
+    if (guard >= compiled_->guards.size()) return "default";
+    return compiled_->guards[guard].file + ":" + std::to_string(compiled_->guards[guard].line);
+  }
   const RuleInfo& info = compiled_->infos[rule];
   return info.file + ":" + std::to_string(info.line);
 }

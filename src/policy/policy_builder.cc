@@ -4,6 +4,7 @@
 #include <bit>
 #include <bitset>
 
+#include "guard_reader.h"
 #include "redundancy.h"
 #include "stable_hash.h"
 
@@ -176,6 +177,7 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
   out.fingerprint = stable_hash(hash_of(out.dns, out.private_names), out.fingerprint);
   if (defaults.quic == Action::kDeny) out.fingerprint = stable_hash(out.fingerprint, kQuicSeed);
   if (out.inspect.tunnels != 0) out.fingerprint = stable_hash(out.fingerprint, out.inspect.tunnels);
+  if (const std::uint64_t guards = hash_of_guards(out.guards); guards != 0) out.fingerprint = stable_hash(out.fingerprint, guards);
   list_ip_protocols(out);
 }
 

@@ -27,6 +27,7 @@ struct GoldenCase {
   bool tunnels = false;
   bool icmp = false;
   const char* cgroup = "";
+  bool guards = false;
 };
 
 RulePlan plan_of(const GoldenCase& golden) {
@@ -41,6 +42,18 @@ RulePlan plan_of(const GoldenCase& golden) {
   if (golden.icmp) {
     plan.ip_protocols = {1, 51, 58, 132};
     plan.icmp_types = {8, 13, 128};
+  }
+  if (golden.guards) {
+    const auto listener = [](const char* address, std::uint16_t port) {
+      const IpAddress ip = IpAddress::parse(address).value();
+      return policy::GuardListener{ip, ip.is_v4(), ip.is_v6(), port};
+    };
+    plan.guards.push_back({{listener("127.0.0.1", 8080), listener("::1", 8080)}, {}, {}});
+    plan.guards.push_back({{{std::nullopt, true, true, 9000}}, {"lo", "wg0"}, {}});
+    plan.guards.push_back({{{std::nullopt, true, false, 9001}},
+                           {"wg0"},
+                           {IpPrefix::parse("10.0.0.0/8").value(), IpPrefix::parse("2001:db8::/32").value()}});
+    plan.guards.push_back({{listener("10.0.0.1", 9002), listener("2001:db8::1", 9002)}, {}, {IpPrefix::parse("10.0.0.0/8").value()}});
   }
   plan.cgroup = golden.cgroup;
   if (!plan.cgroup.empty()) plan.first_queue = 256;
@@ -64,6 +77,10 @@ constexpr GoldenCase kGolden[] = {
     {"observe-forward-v4", kObserve, false, true, Family::kIpv4, 1},
     {"enforce-cgroup-v4", kEnforce, true, false, Family::kIpv4, 2, false, false, "user.slice/sallyport-run-7"},
     {"enforce-cgroup-v6", kEnforce, true, false, Family::kIpv6, 1, false, false, "user.slice/app-\\x2d \"a\".scope/sallyport-run-7"},
+    {"enforce-guards-v4", kEnforce, true, false, Family::kIpv4, 2, false, false, "", true},
+    {"enforce-guards-v6", kEnforce, true, true, Family::kIpv6, 1, false, false, "", true},
+    {"enforce-guards-forward-v4", kEnforce, false, true, Family::kIpv4, 1, false, false, "", true},
+    {"observe-guards-v4", kObserve, true, false, Family::kIpv4, 1, false, false, "", true},
     {"observe-cgroup-v4", kObserve, true, false, Family::kIpv4, 1, false, false, "sallyport-run-7"},
 };
 
@@ -98,7 +115,7 @@ TEST_P(GoldenRulesTest, ObservingNeverStopsAPacketAndEnforcingNeverBypasses) {
       if (line.find("NFQUEUE") != std::string::npos) {
         EXPECT_THAT(line, HasSubstr("--queue-bypass"));
       }
-    } else {
+    } else if (!line.starts_with("-A SALLYPORT-LISTED ") && !line.starts_with("-A SALLYPORT-GATED ")) {
       EXPECT_THAT(line, Not(HasSubstr("--queue-bypass")));
     }
   }
@@ -232,6 +249,29 @@ TEST(RestoreTextTest, AWorkloadsQuestionToThisHostIsJudgedWithAndWithoutTheOutpu
     EXPECT_THAT(text, HasSubstr("-A SALLYPORT-ASK -i docker0 -p tcp -g SALLYPORT-EVAL\n"));
     EXPECT_THAT(text, HasSubstr("-A SALLYPORT-ANSWER -o br-lan -g SALLYPORT-REPLY\n"));
   }
+}
+
+TEST(GuardRulesTest, OnlyWhoIsListedByAddressPassesWithoutAReader) {
+  const std::string text = restore_text(plan_of({"", kEnforce, true, false, Family::kIpv4, 1, false, false, "", true}), Family::kIpv4);
+  EXPECT_THAT(text, HasSubstr("-A SALLYPORT-IN -d 127.0.0.1 -p tcp -m tcp --dport 8080 -g SALLYPORT-GATE\n"));
+  EXPECT_THAT(text, HasSubstr("-A SALLYPORT-IN -p tcp -m tcp --dport 9000 -g SALLYPORT-GATE\n")) << "interfaces alone list nobody by address";
+  EXPECT_THAT(text, HasSubstr("-A SALLYPORT-IN -p tcp -m tcp --dport 9001 -g SALLYPORT-GATE-2\n"));
+  EXPECT_THAT(text, HasSubstr("-A SALLYPORT-GATE-2 -i wg0 -g SALLYPORT-GATE-2-SRC\n"));
+  EXPECT_THAT(text, HasSubstr("-A SALLYPORT-GATE-2-SRC -s 10.0.0.0/8 -g SALLYPORT-LISTED\n"));
+  EXPECT_THAT(text, HasSubstr("-A SALLYPORT-GATE-3 -s 10.0.0.0/8 -g SALLYPORT-LISTED\n"));
+  EXPECT_THAT(text, Not(HasSubstr("2001:db8")));
+  std::size_t bypasses = 0;
+  for (const std::string& line : lines_of(text)) {
+    if (line.find("--queue-bypass") == std::string::npos) continue;
+    ++bypasses;
+    EXPECT_TRUE(line.starts_with("-A SALLYPORT-LISTED ") || line.find("--tcp-flags RST RST") != std::string::npos) << line;
+  }
+  EXPECT_EQ(bypasses, 2U);
+}
+
+TEST(GuardRulesTest, ACommandsOwnRulesTouchNobodysPorts) {
+  const std::string text = restore_text(plan_of({"", kEnforce, true, false, Family::kIpv4, 1, false, false, "sallyport-run-7", true}), Family::kIpv4);
+  EXPECT_THAT(text, Not(HasSubstr("GATE")));
 }
 
 TEST(RemovalTextTest, DeletesJumpsThenChainsOfOurs) {

@@ -67,6 +67,13 @@ class InspectorHarness {
   // The packets of a live queue: the client's are ORIGINAL, the server's REPLY.
   Outcome client(const std::vector<std::uint8_t>& bytes) { return feed(bytes, Origin::kOriginal); }
   Outcome server(const std::vector<std::uint8_t>& bytes) { return feed(bytes, Origin::kReply); }
+  // inbound is a client's packet that came in for this host itself.
+  Outcome inbound(const std::vector<std::uint8_t>& bytes) {
+    inbound_ = true;
+    Outcome outcome = feed(bytes, Origin::kOriginal);
+    inbound_ = false;
+    return outcome;
+  }
 
   Outcome feed(const std::vector<std::uint8_t>& bytes, Origin origin, std::size_t wire_size = 0) {
     // An exact heap block, so that a read too far is seen.
@@ -77,6 +84,8 @@ class InspectorHarness {
     packet.wire_size = static_cast<std::uint32_t>(wire_size == 0 ? exact.size() : wire_size);
     packet.origin = origin;
     packet.in_link = in_link_;
+    packet.in_interface = in_interface_;
+    packet.inbound = inbound_;
     now_ += std::chrono::milliseconds(1);
     Outcome outcome{inspector_.inspect(packet, *policy_, now_), {}, {}};
     collect(outcome);
@@ -86,6 +95,9 @@ class InspectorHarness {
 
   // from_link says by which interface the packets that follow come in; 0: none, as on the host itself.
   void from_link(std::uint32_t index) { in_link_ = index; }
+
+  // from_interface says the interface's name, which guards go by.
+  void from_interface(std::string name) { in_interface_ = std::move(name); }
 
   Outcome wait(Duration duration) {
     now_ += duration;
@@ -155,6 +167,8 @@ class InspectorHarness {
   Timestamp now_{std::chrono::seconds(1'800'000'000)};
   PacketId last_id_ = 0;
   std::uint32_t in_link_ = 0;
+  std::string in_interface_;
+  bool inbound_ = false;
   PacketId first_id_ = 1;
   std::map<PacketId, Verdict> fates_;
   std::vector<SeenVerdict> verdicts_;

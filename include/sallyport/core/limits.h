@@ -148,11 +148,17 @@ inline constexpr Duration kUdpIdleTimeout = std::chrono::seconds(300);  // Longe
 inline constexpr std::size_t kCgroupsKept = 256;  // Paths of cgroups that a worker remembers.
 inline constexpr Duration kDeniedFlowTimeout = std::chrono::seconds(30);
 
+// --- Listening sockets -----------------------------------------------------------------------------
+inline constexpr std::size_t kListeningSocketsMax = 16'384;  // Of one network namespace; a busy host has a few hundred.
+inline constexpr std::size_t kNamespacesMax = 512;           // Network namespaces beside the program's own; one for each container.
+inline constexpr std::size_t kOwnerDescriptorsMax = 1'000'000;  // Looked at for whose a socket is: a second or two.
+
 // --- Policy ----------------------------------------------------------------------------------------
 // An operator writes a policy, so these bound mistakes and generated lists rather than attacks.
 inline constexpr std::size_t kPolicyFileMax = 256u << 20;     // About eight million names.
 inline constexpr std::size_t kPolicyTargetsMax = 16'000'000;  // Entries of all `to` lists together.
 inline constexpr std::size_t kNat64PrefixesMax = 8;           // Looked at for each IPv6 flow.
+inline constexpr std::size_t kListenersMax = 4'096;           // Entries of listeners.allow.
 inline constexpr std::size_t kPolicyRulesMax = 10'000;
 inline constexpr std::size_t kPolicyPortsPerRuleMax = 256;      // Entries of one `ports` list.
 inline constexpr std::size_t kPolicyPortRangesMax = 16'384;     // Of all rules; bounds the early table.
@@ -164,6 +170,13 @@ inline constexpr std::size_t kPolicyKeyPartsMax = 16;           // Of one dotted
 inline constexpr std::size_t kPolicyTextMax = 128;              // Octets of a rule's or scope's name.
 inline constexpr std::size_t kPolicyMethodsPerRuleMax = 64;
 inline constexpr std::size_t kPolicyPathsPerRuleMax = 256;
+inline constexpr std::size_t kGuardsMax = 64;  // Of a policy; each has chains of its own in the kernel.
+// Entries of one guard's lists. The rules in the kernel grow with their sum.
+inline constexpr std::size_t kGuardListenersMax = 64;
+inline constexpr std::size_t kGuardHostsMax = 256;
+inline constexpr std::size_t kGuardOriginsMax = 256;
+inline constexpr std::size_t kGuardInterfacesMax = 32;
+inline constexpr std::size_t kGuardSourcesMax = 256;
 // Regular expressions of all `paths`; each has an automaton of at most this much memory (octets) and a program of at most
 // so many instructions: 64 MiB if all of them grew to their bounds.
 inline constexpr std::size_t kPolicyPatternsMax = 256;

@@ -24,6 +24,8 @@ struct Packet {
   ByteSpan bytes;             // From the IP header on. Borrowed for the call.
   std::uint32_t wire_size = 0;  // Length of the packet before capture truncation; >= bytes.size().
   Origin origin = Origin::kUnknown;
+  // It is of a flow that came in for this host itself (kOriginal on the hook LOCAL_IN): guards judge it where one has its port.
+  bool inbound = false;
   // The transport checksum is not final (offload); it must not be verified (R18).
   bool checksum_pending = false;
   std::string_view in_interface;  // Empty when there is none or it is not known.

@@ -20,6 +20,13 @@ inline constexpr Family kFamilies[] = {Family::kIpv4, Family::kIpv6};
 // kChainPrefix begins the name of every chain that is ours; nothing else is ever flushed or deleted.
 inline constexpr std::string_view kChainPrefix = "SALLYPORT-";
 
+// GuardPlan is what the rules must know of one guard.
+struct GuardPlan {
+  std::vector<policy::GuardListener> listen;
+  std::vector<std::string> interfaces;  // Empty: any.
+  std::vector<IpPrefix> sources;        // Empty: any.
+};
+
 // RulePlan is everything that the rules depend on.
 struct RulePlan {
   policy::Mode mode = policy::Mode::kEnforce;
@@ -28,6 +35,7 @@ struct RulePlan {
   std::vector<std::string> inside;
   std::vector<std::uint8_t> ip_protocols;  // Beside TCP and UDP, those that some rule allows; ascending.
   std::vector<std::uint8_t> icmp_types;    // Requests that some rule allows: ICMP below 128, ICMPv6 from 128 on.
+  std::vector<GuardPlan> guards;           // Local ports whose requests are judged; not with a cgroup.
   bool answer_refused = true;              // An echo request that no rule can allow gets ICMP admin-prohibited.
   MarkField mark;
   Generation generation = 1;  // kObserveGeneration in observe mode.

@@ -55,6 +55,8 @@ struct HttpRequestHead {
   std::string_view target;  // As sent.
   std::string_view path;    // Absolute path without query; "/" if the absolute form has none; else empty.
   std::string_view user_agent;
+  std::string_view origin;    // The first Origin field's value as sent (RFC 6454 §7.1).
+  unsigned origin_fields = 0;  // How many there are.
   HttpTargetForm target_form = HttpTargetForm::kOrigin;
   unsigned minor_version = 1;
   std::optional<HttpAuthority> host;       // The Host field. Absent only in HTTP/1.0.

@@ -19,7 +19,9 @@
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/protocol.h"
 #include "sallyport/core/time.h"
+#include "sallyport/policy/guard.h"
 #include "sallyport/policy/http_request.h"
+#include "sallyport/policy/listeners.h"
 #include "sallyport/policy/problem.h"
 
 namespace sallyport::policy {
@@ -286,6 +288,8 @@ class Policy {
   const Defaults& defaults() const;
   const Deploy& deploy() const;
   const Inspect& inspect() const;
+  // listeners returns what may listen here, for the drift audit.
+  const Listeners& listeners() const;
   // looks_into tells whether what is inside this tunnel is judged.
   bool looks_into(Protocol tunnel) const { return (inspect().tunnels >> static_cast<unsigned>(tunnel) & 1) != 0; }
   bool looks_into_any() const { return inspect().tunnels != 0; }
@@ -294,8 +298,14 @@ class Policy {
   // icmp_types returns the types of ICMP (below 128) and ICMPv6 requests that some rule allows, ascending.
   std::span<const std::uint8_t> icmp_types() const;
   const std::vector<RuleInfo>& rules() const;
+  std::span<const Guard> guards() const;
+  // guard_of returns the guard of a local address and port, or kNoGuard. `addressed` asks for listeners with an address alone,
+  // where it is not known whether the address is a local one (a capture).
+  GuardId guard_of(const IpAddress& address, std::uint16_t port, bool addressed = false) const;
+  // rule_of returns what stands for a guard where events have a rule: behind the ids of the rules.
+  RuleId rule_of(GuardId guard) const;
   const std::vector<std::string>& scope_names() const;
-  // location returns "file:line" of the rule, or "default" for kNoRule.
+  // location returns "file:line" of the rule or guard, or "default" for kNoRule.
   std::string location(RuleId rule) const;
   Refuse refuse_of(RuleId rule) const;
   const Refusals& refusals() const;
