@@ -53,6 +53,11 @@ std::string_view imap_tag(std::string_view line) {
   return plain ? tag : std::string_view{};
 }
 
+bool is_ehlo(std::string_view line) {
+  constexpr std::string_view kWord = "EHLO";
+  return equals_ignoring_case(line.substr(0, kWord.size()), kWord);
+}
+
 }  // namespace
 
 // may_inject tells the flows for which packets of ours may be made: the kernel has an entry for a TCP connection that was seen
@@ -146,7 +151,8 @@ std::size_t Inspector::Impl::tcp_words(Flow& flow, refusal::Buffer out) {
     case Protocol::kImap:
     case Protocol::kPop3:
     case Protocol::kRedis:
-      return refusal::line_refusal(out, notice, {session ? flow.session.read.protocol : flow.stage, !server_spoke, imap_tag(as_text(unread))});
+      return refusal::line_refusal(out, notice, {session ? flow.session.read.protocol : flow.stage, !server_spoke, imap_tag(as_text(unread)),
+                                                 is_ehlo(as_text(unread))});
     case Protocol::kPostgresql:
       return refusal::postgresql_error(out, notice, unread);
     case Protocol::kMysql: {

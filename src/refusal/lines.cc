@@ -27,6 +27,11 @@ std::size_t put_line(Buffer out, std::string_view begin, std::string_view text) 
   });
 }
 
+std::size_t put_line_twice(Buffer out, std::string_view begin, std::string_view text) {
+  const std::size_t first = put_line(out.first(out.size() / 2), begin, text);
+  return first == 0 ? put_line(out, begin, text) : first + put_line(out.subspan(first), begin, text);
+}
+
 // BYE comes first, as in the answer to LOGOUT: a client that stops at the answer to its command would not see it.
 std::size_t put_imap(Buffer out, std::string_view text, std::string_view tag) {
   return with_longest_text(out, [&](Writer& writer, std::size_t text_max) {
@@ -49,7 +54,9 @@ std::size_t line_refusal(Buffer out, const Notice& notice, const LineRefusal& re
   switch (refusal.protocol) {
     case Protocol::kFtp: return put_line(out, "530 ", text);
     // RFC 2034 §4: a greeting has no enhanced status code.
-    case Protocol::kSmtp: return put_line(out, refusal.greeting ? "554 " : "550 5.7.1 ", text);
+    case Protocol::kSmtp:
+      if (refusal.greeting) return put_line(out, "554 ", text);
+      return refusal.ehlo ? put_line_twice(out, "550 5.7.1 ", text) : put_line(out, "550 5.7.1 ", text);
     case Protocol::kImap: {
       // Before the greeting no command has an answer.
       const bool tagged = !refusal.greeting && is_imap_tag(refusal.tag);

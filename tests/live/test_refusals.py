@@ -6,6 +6,7 @@
 """
 
 import argparse
+import os
 import re
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from support import Suite, binary, expect, skip_unless_possible
 from support.capture import read_pcap, Capture
 from support.daemon import Sallyport, allow, policy_text
 from support.proc import Result, must, wait_until
-from support.refusal_cases import CASES, DNS, DNS_CASES, H2C, HOST_KEYS, ICMP, NOBODYS, OPAQUE, PROXY, SOCKS, STRICT, STUN, TCP, UDP, Case, Place, bound_of
+from support.refusal_cases import CASES, DNS, H2C, HOST_KEYS, NOBODYS, OPAQUE, PROXY, SOCKS, STRICT, STUN, TCP, UDP, Case, Place, bound_of
 from support.refusal_table import Row, table, write
 from support.servers import NAMES, SSH_PORT, Servers
 from support.services import Services
@@ -113,11 +114,20 @@ class Bench:
         return {" ".join(line.split()[0:1] + line.split()[3:]) for line in lines}
 
 
+def told(result: Result) -> str:
+    return f"exit code {result.code} after {result.seconds:.2f} s\n{result.out[-900:]}\n{result.err[-900:]}".strip()
+
+
 def line_of(result: Result, pattern: str) -> str | None:
     lines = [line for text in (result.out, result.err) for line in text.splitlines() if line.strip()]
     if not pattern:
         return lines[0] if lines else ""
     return next((line for line in lines if re.search(pattern, line)), None)
+
+
+def patience() -> float:
+    """patience is by how much a machine with more to do than it has processors for may be slower."""
+    return min(max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)), 8.0)
 
 
 def measure(bench: Bench, firewall: Sallyport, case: Case) -> tuple[Result, float]:
@@ -147,11 +157,12 @@ def one(bench: Bench, firewall: Sallyport, case: Case, refuse: str, rows: list[R
     if case.secret is not None:
         leaked = [p for p in leaked if case.secret in p.payload]
     lasts = not wait_until(lambda: bench.connections(case) <= before, LINGERS)
-    expect(line is not None, f"nothing like {shown.line}\n{result.describe()}")
-    expect(result.code in codes, f"exit code {result.code}, not {codes}\n{result.describe()}")
+    expect(line is not None, f"nothing like {shown.line}\n{told(result)}")
+    expect(result.code in codes, f"exit code {result.code}, not {codes}\n{told(result)}")
     expect(not leaked, "payload of a refused client at the server:\n" + "\n".join(str(p) for p in leaked[:3]))
     expect(not lasts, f"the server's connection is still there: {bench.connections(case) - before}")
-    expect(seconds < bound, f"{seconds * 1000:.0f} ms, not {bound * 1000:.0f}\n{result.describe()}")
+    bound *= patience()
+    expect(seconds < bound, f"{seconds * 1000:.0f} ms, not {bound * 1000:.0f}\n{told(result)}")
     expect(refuse != "speak" or not case.room or "sallyport: " in line, f"no reason in {line!r}")
 
 
@@ -169,7 +180,7 @@ def control(suite: Suite, bench: Bench, cases: list[Case]) -> None:
 def refused(suite: Suite, bench: Bench, refuse: str, family: int, cases: list[Case]) -> list[Row]:
     rows, label = [], f"{bench.bed.mode} v{family} {refuse}"
     bench.set_family(family)
-    with Sallyport(bench.bed, policy(bench.bed, refuse), name=f"sallyport-{refuse}-{family}") as firewall:
+    with Sallyport(bench.bed, policy(bench.bed, refuse), name="policy") as firewall:
         suite.on_failure = firewall.log
         for case in cases:
             with suite.case(f"{label}: {case.group}, {case.client}, {case.what}"):
@@ -181,14 +192,14 @@ def refused(suite: Suite, bench: Bench, refuse: str, family: int, cases: list[Ca
 def dropped(suite: Suite, bench: Bench) -> list[Row]:
     rows = []
     bench.set_family(4)
-    with Sallyport(bench.bed, policy(bench.bed, "drop"), name="sallyport-drop") as firewall:
+    with Sallyport(bench.bed, policy(bench.bed, "drop"), name="policy") as firewall:
         suite.on_failure = firewall.log
         for case in (case for case in CASES if case.what in DROPPED):
             with suite.case(f"host v4 drop: {case.group}, {case.client}, {case.what}: hears nothing"):
                 result = bench.client(case)
                 line = line_of(result, "curl: .*|timed out|no servers") or ""
                 rows.append(Row(case, result.code, line, result.seconds - bench.launch))
-                expect(result.seconds > 3.5 and result.code != 0, result.describe())
+                expect(result.seconds > 3.5 and result.code != 0, told(result))
                 expect(not bench.arrived(case), "payload of a refused client at the server")
         suite.on_failure = None
     return rows

@@ -30,6 +30,13 @@ TEST(LineRefusalTest, InAnswerToACommand) {
   EXPECT_EQ(line({.protocol = Protocol::kRedis}), "-NOPERM " + kLine);
 }
 
+TEST(LineRefusalTest, HeloBehindARefusedEhloHasItsAnswer) {
+  const std::string reply = "550 5.7.1 " + kLine;
+  EXPECT_EQ(line({.protocol = Protocol::kSmtp, .ehlo = true}), reply + reply);
+  EXPECT_EQ(line({.protocol = Protocol::kSmtp, .greeting = true, .ehlo = true}), "554 " + kLine);
+  EXPECT_EQ(line({.protocol = Protocol::kFtp, .ehlo = true}), "530 " + kLine);
+}
+
 TEST(LineRefusalTest, ATagThatIsNoneIsNotRepeated) {
   const std::string untagged = "* BYE " + kLine;
   for (const std::string& tag : {std::string("a b"), std::string("a\r\nb"), std::string("*"), std::string("+"), std::string("a+"),

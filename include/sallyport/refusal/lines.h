@@ -12,6 +12,8 @@ struct LineRefusal {
   bool greeting = false;
   // IMAP: the tag of the command that is refused, as sent; empty, not a tag or with `greeting`: untagged BYE alone.
   std::string_view tag = {};
+  // SMTP: EHLO is refused. Clients try HELO next (RFC 5321 §3.2) and show what that is told, so its answer comes along.
+  bool ehlo = false;
 };
 
 // line_refusal writes one reply that ends the session: FTP 530, SMTP 554 as greeting and 550 5.7.1 later (RFC 5321 §3.1, RFC 3463),
