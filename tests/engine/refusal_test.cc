@@ -104,6 +104,16 @@ TEST_F(RefusalTest, HttpClientReadsNameScopeAndRule) {
   EXPECT_THAT(text, HasSubstr("sallyport: evil.example is not allowed for agent (test.toml:"));
 }
 
+TEST_F(RefusalTest, NameThatIsAllowedForAnotherProtocolIsNotSaidToBeDenied) {
+  use("version = 1\n[[rules]]\nto = [\"good.example\"]\nprotocols = [\"tls\"]\n");
+  connect(tcp_);
+  const Outcome outcome = send(tcp_, bytes_of("GET / HTTP/1.1\r\nHost: good.example\r\n\r\n"));
+  ASSERT_EQ(outcome.injections.size(), 2U);
+  const std::string text = heard(outcome.injections[0]).text;
+  EXPECT_THAT(text, HasSubstr("sallyport: good.example: no rule allows this protocol to this destination (default)"));
+  EXPECT_THAT(text, Not(HasSubstr("is not allowed")));
+}
+
 TEST_F(RefusalTest, PlaceOfTheRuleCanBeKeptBack) {
   use(std::string(kPolicy) + "[refusals]\nshow_rule = false\n");
   connect(tcp_);
