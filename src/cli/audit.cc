@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "commands.h"
 #include "policy_option.h"
@@ -66,10 +67,11 @@ int audit(const AuditArguments& arguments) {
   }
   if (arguments.write) return write_declaration(arguments.all || (policy && policy->listeners().all_namespaces));
   policy::Listeners listeners = policy->listeners();
-  if (!listeners.declared) return usage(arguments.policy + " has no [listeners]; `sallyport audit --write` prints one");
+  const std::vector<std::string> unix_only = daemon::unix_only_of(policy->guards());
+  if (!listeners.declared && unix_only.empty()) return usage(arguments.policy + " has no [listeners]; `sallyport audit --write` prints one");
   listeners.all_namespaces |= arguments.all;
   warn_without_root();
-  const auto result = daemon::audit({&listeners, {}}, listeners.all_namespaces);
+  const auto result = daemon::audit({&listeners, unix_only}, listeners.all_namespaces);
   if (!result) return fail(result.error());
   if (arguments.json) {
     for (const daemon::DriftFinding& finding : result->findings) std::puts(daemon::drift_json(finding).c_str());

@@ -64,7 +64,7 @@ class Daemon {
         owners_(policy_),
         log_(queues_, EventFormatter(*policy_, mode_, style(), style() == EventFormatter::Style::kText && may_colour()),
              options.attended != nullptr ? STDERR_FILENO : STDOUT_FILENO),
-        drift_(policy_, {}, [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say) {}
+        drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say) {}
 
   int run() {
     block_signals();

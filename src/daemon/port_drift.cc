@@ -123,6 +123,16 @@ bool is_declared(const DriftRules& rules) {
 
 }  // namespace
 
+std::vector<std::string> unix_only_of(std::span<const policy::Guard> guards) {
+  std::vector<std::string> names;
+  for (const policy::Guard& guard : guards) {
+    if (!guard.listen.empty()) continue;
+    if (!guard.unix_socket.empty()) names.push_back(std::string(kUnix) + guard.unix_socket);
+    if (!guard.process.empty()) names.push_back(guard.process);
+  }
+  return names;
+}
+
 std::string_view to_string(DriftKind kind) {
   switch (kind) {
     case DriftKind::kUnexpected: return "unexpected";

@@ -1,5 +1,7 @@
 #include "guard_rules.h"
 
+#include <string_view>
+
 #include "packet_filters.h"
 #include "table_text.h"
 
@@ -7,6 +9,7 @@ namespace sallyport::netfilter {
 namespace {
 
 constexpr std::string_view kBypass = " --queue-bypass";
+constexpr std::string_view kAnyGate = "SALLYPORT-GATE";
 
 std::string gate_of(std::size_t guard) { return "SALLYPORT-GATE-" + std::to_string(guard); }
 
@@ -25,22 +28,27 @@ std::string handed_over(const RulePlan& plan) {
   return " -m connmark --mark " + hex(plan.mark.encode(FlowMark::kAllow, plan.generation)) + '/' + hex(plan.mark.mask()) + " -j RETURN";
 }
 
+struct Texts {
+  std::vector<std::string>& chains;
+  std::vector<std::string>& rules;
+};
+
 // add_listed: who is listed by address is judged like everybody, but let through where nobody is there to judge.
-void add_listed(GuardRules& out, const RulePlan& plan, Family family, std::string_view queue) {
+void add_listed(const GuardWriter& writer, Texts out) {
   const std::string chain = "SALLYPORT-LISTED";
-  const std::string bit = hex(plan.mark.deny_bit());
+  const std::string bit = hex(writer.plan.mark.deny_bit());
   out.chains.push_back(chain);
   out.rules.push_back(chain + " -m connmark --mark " + bit + '/' + bit + " -g SALLYPORT-AGAIN");
   out.rules.push_back(chain + " -m conntrack --ctstate INVALID,UNTRACKED -j DROP");
-  out.rules.push_back(chain + " -p tcp -m conntrack --ctstate ESTABLISHED -m bpf --bytecode \"" + pure_ack_filter(family) + "\" -j RETURN");
-  out.rules.push_back(chain + ' ' + std::string(queue) + std::string(kBypass));
+  out.rules.push_back(chain + " -p tcp -m conntrack --ctstate ESTABLISHED -m bpf --bytecode \"" + pure_ack_filter(writer.family) + "\" -j RETURN");
+  out.rules.push_back(chain + ' ' + writer.queue + std::string(kBypass));
 }
 
 // add_gate sorts who asks one guarded port that lists addresses.
-void add_gate(GuardRules& out, const RulePlan& plan, const GuardPlan& guard, const std::string& gate, Family family) {
+void add_gate(const GuardWriter& writer, const GuardPlan& guard, const std::string& gate, Texts out) {
   const std::string sources = gate + "-SRC";
   out.chains.push_back(gate);
-  out.rules.push_back(gate + handed_over(plan));
+  out.rules.push_back(gate + handed_over(writer.plan));
   out.rules.push_back(gate + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
   if (!guard.interfaces.empty()) {
     out.chains.push_back(sources);
@@ -49,54 +57,63 @@ void add_gate(GuardRules& out, const RulePlan& plan, const GuardPlan& guard, con
   }
   const std::string& last = guard.interfaces.empty() ? gate : sources;
   for (const IpPrefix& prefix : guard.sources) {
-    if (has_family(prefix, family)) out.rules.push_back(last + " -s " + prefix.to_string() + " -g SALLYPORT-LISTED");
+    if (has_family(prefix, writer.family)) out.rules.push_back(last + " -s " + prefix.to_string() + " -g SALLYPORT-LISTED");
   }
   out.rules.push_back(last + " -g SALLYPORT-EVAL");
 }
 
-}  // namespace
-
-GuardRules guard_request_rules(const RulePlan& plan, Family family, std::string_view queue) {
-  GuardRules out;
-  if (plan.guards.empty() || !plan.cgroup.empty()) return out;
-  const bool enforce = plan.mode == policy::Mode::kEnforce;
-  const std::string any = "SALLYPORT-GATE";
-  bool listed = false;
-  GuardRules gates;
+// add_any_gate is for everybody else's ports. An untracked packet is no reply, and EVAL drops it.
+void add_any_gate(const GuardWriter& writer, Texts out) {
+  const std::string any(kAnyGate);
   out.chains.push_back(any);
-  // The reset that ends the service's side of a denied flow; what comes from outside bears no mark of ours by now.
-  if (enforce) {
-    out.rules.push_back("SALLYPORT-IN -i lo -p tcp -m mark --mark " + hex(plan.mark.injected(Injected::kTracked)) + '/' +
-                        hex(plan.mark.injected_mask()) + " -j RETURN");
-  }
-  for (std::size_t i = 0; i < plan.guards.size(); ++i) {
-    const GuardPlan& guard = plan.guards[i];
-    const bool by_address = enforce && !guard.sources.empty();  // An observer lets everything through where it is not there.
-    const std::string gate = by_address ? gate_of(i) : any;
-    bool used = false;
-    for (const policy::GuardListener& listener : guard.listen) {
-      const std::string match = listener_match(listener, family, false);
-      if (match.empty()) continue;
-      used = true;
-      out.rules.push_back("SALLYPORT-IN" + match + " -g " + gate);
-    }
-    if (!used || !by_address) continue;
-    listed = true;
-    add_gate(gates, plan, guard, gate, family);
-  }
-  out.rules.push_back(any + handed_over(plan));
-  // An untracked packet is no reply, and EVAL drops it.
+  out.rules.push_back(any + handed_over(writer.plan));
   out.rules.push_back(any + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
   out.rules.push_back(any + " -g SALLYPORT-EVAL");
-  if (listed) add_listed(gates, plan, family, queue);
-  out.chains.insert(out.chains.end(), gates.chains.begin(), gates.chains.end());
-  out.rules.insert(out.rules.end(), gates.rules.begin(), gates.rules.end());
-  return out;
+}
+
+bool has_guards(const RulePlan& plan) { return !plan.guards.empty() && plan.cgroup.empty(); }
+
+}  // namespace
+
+std::vector<GuardPlan> plan_guards(const policy::Policy& policy) {
+  std::vector<GuardPlan> guards;
+  for (const policy::Guard& guard : policy.guards()) {
+    if (!guard.listen.empty()) guards.push_back({guard.listen, guard.interfaces, guard.sources});
+  }
+  return guards;
+}
+
+void add_guard_requests(const GuardWriter& writer, std::vector<std::string>& chains, std::vector<std::string>& rules) {
+  if (!has_guards(writer.plan)) return;
+  const bool enforce = writer.plan.mode == policy::Mode::kEnforce;
+  // The reset that ends the service's side of a denied flow; what comes from outside bears no mark of ours by now.
+  if (enforce) {
+    rules.push_back("SALLYPORT-IN -i lo -p tcp -m tcp --tcp-flags RST RST -m mark --mark " +
+                    hex(writer.plan.mark.injected(Injected::kTracked)) + '/' + hex(writer.plan.mark.injected_mask()) + " -j RETURN");
+  }
+  bool any = false, listed = false;
+  for (std::size_t i = 0; i < writer.plan.guards.size(); ++i) {
+    const GuardPlan& guard = writer.plan.guards[i];
+    const bool by_address = enforce && !guard.sources.empty();  // An observer lets everything through where it is not there.
+    const std::string gate = by_address ? gate_of(i) : std::string(kAnyGate);
+    bool used = false;
+    for (const policy::GuardListener& listener : guard.listen) {
+      const std::string match = listener_match(listener, writer.family, false);
+      if (match.empty()) continue;
+      used = true;
+      rules.push_back("SALLYPORT-IN" + match + " -g " + gate);
+    }
+    if (used && by_address) add_gate(writer, guard, gate, {chains, rules});
+    any |= used && !by_address;
+    listed |= used && by_address;
+  }
+  if (any) add_any_gate(writer, {chains, rules});
+  if (listed) add_listed(writer, {chains, rules});
 }
 
 std::vector<std::string> guard_refusals(const RulePlan& plan, Family family) {
   std::vector<std::string> matches;
-  if (!plan.cgroup.empty()) return matches;
+  if (!has_guards(plan)) return matches;
   for (const GuardPlan& guard : plan.guards) {
     for (const policy::GuardListener& listener : guard.listen) {
       const std::string match = listener_match(listener, family, true);
@@ -106,15 +123,15 @@ std::vector<std::string> guard_refusals(const RulePlan& plan, Family family) {
   return matches;
 }
 
-GuardRules guard_answer_rules(const RulePlan& plan, Family family, std::string_view queue) {
-  GuardRules out;
-  if (plan.guards.empty() || !plan.cgroup.empty()) return out;
+void add_guard_answers(const GuardWriter& writer, std::vector<std::string>& chains, std::vector<std::string>& rules) {
+  if (!has_guards(writer.plan)) return;
+  const RulePlan& plan = writer.plan;
   const std::string chain = "SALLYPORT-GATED";
-  out.chains.push_back(chain);
+  chains.push_back(chain);
   for (const GuardPlan& guard : plan.guards) {
     for (const policy::GuardListener& listener : guard.listen) {
-      const std::string match = listener_match(listener, family, true);
-      if (!match.empty()) out.rules.push_back("SALLYPORT-OUT" + match + " -m conntrack --ctdir REPLY -j " + chain);
+      const std::string match = listener_match(listener, writer.family, true);
+      if (!match.empty()) rules.push_back("SALLYPORT-OUT" + match + " -m conntrack --ctdir REPLY -j " + chain);
     }
   }
   // A reset ends a connection of which the client need not say another word; its port may soon begin a new one. In a flow
@@ -122,10 +139,9 @@ GuardRules guard_answer_rules(const RulePlan& plan, Family family, std::string_v
   const std::string reset = chain + " -p tcp -m tcp --tcp-flags RST RST -m connmark --mark ";
   const std::string bypass = plan.mode == policy::Mode::kEnforce ? std::string(kBypass) : std::string();
   const std::string denied = hex(plan.mark.deny_bit());
-  out.rules.push_back(reset + denied + '/' + denied + " -j RETURN");
-  out.rules.push_back(reset + "0x0/" + hex(plan.mark.mask()) + ' ' + std::string(queue) + bypass);
-  out.rules.push_back(chain + " -g SALLYPORT-REPLY");
-  return out;
+  rules.push_back(reset + denied + '/' + denied + " -j RETURN");
+  rules.push_back(reset + "0x0/" + hex(plan.mark.mask()) + ' ' + writer.queue + bypass);
+  rules.push_back(chain + " -g SALLYPORT-REPLY");
 }
 
 }  // namespace sallyport::netfilter

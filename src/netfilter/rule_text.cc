@@ -302,7 +302,7 @@ class RuleWriter {
     t.rules.push_back(out + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     if (enforce() && !scoped()) t.rules.push_back(out + ' ' + of_injector(plan_) + " -g SALLYPORT-INJECTED");
     t.rules.push_back(out + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
-    add_guards(t, guard_answer_rules(plan_, family_, queue()));
+    add_guard_answers({plan_, family_, queue()}, t.chains, t.rules);
     t.rules.push_back(out + " -o lo -g " + loopback);
     add_own_answers(t);
     // Before the replies: an error may be RELATED to a flow that others opened.
@@ -332,7 +332,7 @@ class RuleWriter {
     t.rules.push_back(in + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     add_own_questions(t);
     t.rules.push_back(in + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN");
-    add_guards(t, guard_request_rules(plan_, family_, queue()));
+    add_guard_requests({plan_, family_, queue()}, t.chains, t.rules);
     t.rules.push_back(in + " -i lo -g " + loopback);
     t.rules.push_back(in + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
     add_replies(t, false);
@@ -342,11 +342,6 @@ class RuleWriter {
                         queue());
     }
     t.jumps.push_back("INPUT -j " + in);
-  }
-
-  static void add_guards(TableText& t, GuardRules&& guards) {
-    t.chains.insert(t.chains.end(), guards.chains.begin(), guards.chains.end());
-    t.rules.insert(t.rules.end(), guards.rules.begin(), guards.rules.end());
   }
 
   // add_own_questions and add_own_answers: workloads that ask a resolver on this host itself. Of what they say to this
@@ -390,8 +385,8 @@ class RuleWriter {
     if (enforce()) t.rules.push_back("SALLYPORT-OUT " + of_injector(plan_) + " -g SALLYPORT-INJECTED");
     add_own_questions(t);
     add_own_answers(t);
-    add_guards(t, guard_request_rules(plan_, family_, queue()));
-    add_guards(t, guard_answer_rules(plan_, family_, queue()));
+    add_guard_requests({plan_, family_, queue()}, t.chains, t.rules);
+    add_guard_answers({plan_, family_, queue()}, t.chains, t.rules);
     add_replies(t, false);
     t.jumps.insert(t.jumps.end(), {"OUTPUT -j SALLYPORT-OUT", "INPUT -j SALLYPORT-IN"});
   }
@@ -529,9 +524,7 @@ std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, po
   plan.inside = deploy.inside;
   plan.ip_protocols.assign(policy.ip_protocols().begin(), policy.ip_protocols().end());
   plan.icmp_types.assign(policy.icmp_types().begin(), policy.icmp_types().end());
-  for (const policy::Guard& guard : policy.guards()) {
-    if (!guard.listen.empty()) plan.guards.push_back({guard.listen, guard.interfaces, guard.sources});
-  }
+  plan.guards = plan_guards(policy);
   plan.answer_refused = policy.defaults().refuse != policy::Refuse::kDrop;
   plan.mark = *mark;
   plan.generation = mode == policy::Mode::kObserve ? kObserveGeneration : generation_of(policy.fingerprint());

@@ -178,6 +178,7 @@ void GuardFrame::read_labels(Guard& out) {
   each("interfaces", kGuardInterfacesMax, [&](const Value& item, Text) {
     const auto name = reader_.interface(item, join(path_, "interfaces"));
     failed_ |= !name;
+    if (name && name->front() == '-') return error(item.position, "interfaces", quote(*name) + ": not the name of a network interface");
     if (name && std::find(out.interfaces.begin(), out.interfaces.end(), *name) == out.interfaces.end()) out.interfaces.emplace_back(*name);
   });
   each("sources", kGuardSourcesMax, [&](const Value& item, Text text) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -139,6 +141,15 @@ TEST(CompareTest, NamespacesHaveTheirOwnEntries) {
   EXPECT_THAT(Rig(R"("*:80 in box")").tcp("0.0.0.0", 80).in("box").findings(), IsEmpty());
   EXPECT_THAT(Rig(R"("*:80 in box")").findings(), IsEmpty()) << "nobody looked there";
   EXPECT_THAT(Rig(R"("*:80 in box")", "netns = \"all\"\n").findings(), ElementsAre("missing *:80 in box"));
+}
+
+TEST(PortDriftTest, OnlyGuardsWithoutAPortForbidOne) {
+  policy::Guard with_port, without;
+  with_port.listen.push_back({});
+  with_port.process = "web";
+  without.unix_socket = "/run/mcp.sock";
+  without.process = "mcp";
+  EXPECT_THAT(unix_only_of(std::array{with_port, without}), ElementsAre("unix:/run/mcp.sock", "mcp"));
 }
 
 TEST(CompareTest, AProcessOfAUnixSocketHasNoTcpListenerEvenIfDeclared) {

@@ -87,6 +87,12 @@ protocols = ["ftp"]
 to = ["192.0.2.78"]
 protocols = ["stun"]
 ice = "allow"
+[[guards]]
+listen = "*:8080"
+hosts = ["localhost", "198.51.100.80", "gateway.example"]
+origins = ["localhost", "https://app.example"]
+interfaces = ["lo"]
+sources = ["10.0.0.0/8"]
 [[rules]]
 to = ["192.0.2.22"]
 protocols = ["ssh"]
@@ -101,6 +107,7 @@ struct Step {
   Origin origin = Origin::kOriginal;
   engine::Binding binding{};
   Duration passes = microseconds(100);
+  bool inbound = false;
 };
 
 // Script is one round of traffic. Clients, addresses and names below the wildcard are the round's own.
@@ -116,6 +123,7 @@ class Script {
       waits(port);
       proxies(port);
       announced(port);
+      guarded(port);
     }
   }
   const std::vector<Step>& steps() const { return steps_; }
@@ -305,6 +313,24 @@ class Script {
     answer(peer, dtls_message(2, joined(hex("fefd"), Bytes(36, 0x33))));
   }
 
+  // guarded asks a local port: a WebSocket, and a good request with a bad one behind it on the same connection.
+  void guarded(std::uint16_t port) {
+    const auto come_in = [&](Bytes bytes) { steps_.push_back({.bytes = std::move(bytes), .inbound = true}); };
+    std::uint16_t from = static_cast<std::uint16_t>(port + 14'000);
+    for (const std::string bad : {"Host: evil.example\r\n", "Host: localhost\r\nOrigin: https://evil.example\r\n", "Host: [::2]:1\r\n"}) {
+      TcpConversation web(endpoint(client_, from = static_cast<std::uint16_t>(from + kPorts)), endpoint("198.51.100.80", 8080));
+      come_in(web.syn());
+      (void)web.syn_ack();
+      come_in(web.client_data("GET / HTTP/1.1\r\nHost: gateway.example:8080\r\nOrigin: https://app.example:443\r\n\r\n" + std::string("GET / HTTP/1.1\r\n") + bad + "\r\n"));
+    }
+    TcpConversation socket(endpoint(client_, static_cast<std::uint16_t>(port + 15'000)), endpoint("198.51.100.80", 8080));
+    come_in(socket.syn());
+    (void)socket.syn_ack();
+    come_in(socket.client_data(std::string_view("GET / HTTP/1.1\r\nHost: 198.51.100.80\r\nUpgrade: websocket\r\n\r\n")));
+    from_server(socket.server_data(std::string_view("HTTP/1.1 101 Switching Protocols\r\n\r\n")));
+    come_in(TcpConversation(endpoint("203.0.113.7", port), endpoint("198.51.100.80", 8080)).syn());
+  }
+
   unsigned round_;
   std::string client_, client6_;
   std::uint32_t addresses_ = 0;
@@ -367,6 +393,8 @@ class AllocationTest : public ::testing::Test {
       packet.bytes = step.bytes;
       packet.wire_size = static_cast<std::uint32_t>(step.bytes.size());
       packet.origin = step.origin;
+      packet.inbound = step.inbound;
+      if (step.inbound) packet.in_interface = "lo";
       (void)inspector.inspect(packet, harness_.policy(), now_);
       if (!inspector.replacement().empty()) {
         ++seen.replaced;
@@ -439,6 +467,9 @@ TEST_F(AllocationTest, TenThousandPacketsTakeNoMemory) {
   expect_it_all_ran(seen);
   EXPECT_GE(misses_, 6U * kPorts);
   EXPECT_GE(seen.reason(Reason::kLookupBudget), 100U);
+  EXPECT_GE(seen.reason(Reason::kGuardHost), 2U * kPorts);
+  EXPECT_GE(seen.reason(Reason::kGuardOrigin), kPorts);
+  EXPECT_GE(seen.reason(Reason::kGuardSource), kPorts);
   for (const BindOutcome each : {BindOutcome::kNew, BindOutcome::kReplaced, BindOutcome::kMadeRoom, BindOutcome::kRefreshed}) {
     EXPECT_GE(seen.bind(each), 50U) << engine::NameBindings::to_string(each);
   }

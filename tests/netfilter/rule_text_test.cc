@@ -129,6 +129,7 @@ TEST_P(GoldenRulesTest, AnInjectedMarkCountsOnlyFromTheServicesUserAndNeverWhenO
   for (const std::string& line : lines_of(text)) {
     if (line.find("--mark 0x1d000000") == std::string::npos && line.find("--notrack") == std::string::npos) continue;
     ++matches;
+    if (line.starts_with("-A SALLYPORT-IN -i lo -p tcp -m tcp --tcp-flags RST RST ")) continue;  // Stripped at OUTPUT if anyone else set it.
     EXPECT_THAT(line, HasSubstr(" -m owner --uid-owner 993 "));
   }
   EXPECT_EQ(matches != 0, GetParam().mode == kEnforce);

@@ -128,6 +128,7 @@ TEST(GuardsTest, MistakesAreTold) {
   EXPECT_THAT(of("listen = \"*:80\"\nhosts = \"a\"\norigins = \"https://a/x\"\n"), ElementsAre(HasSubstr("guards[0].origins")));
   EXPECT_THAT(of("listen = \"*:80\"\nhosts = \"a\"\nsources = \"10.0.0.1/8\"\n"), ElementsAre(HasSubstr("host bits are set")));
   EXPECT_THAT(of("listen = \"*:80\"\nhosts = \"a\"\ninterfaces = \"a/b\"\n"), ElementsAre(HasSubstr("not the name of a network interface")));
+  EXPECT_THAT(of("listen = \"*:80\"\nhosts = \"a\"\ninterfaces = \"-j\"\n"), ElementsAre(HasSubstr("not the name of a network interface")));
   EXPECT_THAT(of("listen = \"*:80\"\nhosts = \"a\"\norigin = \"a\"\n"), ElementsAre(HasSubstr("unknown key; did you mean \"origins\"?")));
   EXPECT_THAT(of("listen = \"*:80\"\nhosts = \"a\"\nprocess = \"x\"\n"), ElementsAre(HasSubstr("belongs to \"unix_socket\"")));
   EXPECT_THAT(of("listen = \"*:80\"\nhosts = \"a\"\nunix_socket = \"/x\"\n"), ElementsAre(HasSubstr("no port then")));

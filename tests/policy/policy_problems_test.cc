@@ -33,7 +33,6 @@ constexpr Case kCases[] = {
     {"UnknownDeployKey", "[deploy]\nqueue = 1\n", R"(p.toml:3:1: deploy.queue: unknown key; did you mean "queues"?)"},
     {"UnknownScopeKey", "[scopes.a]\nuser = 1\nusers = 1\n", R"(p.toml:3:1: scopes.a.user: unknown key; did you mean "users"?)"},
     {"StrangeKeyIsEscaped", "\"a\\u0001b\" = 1\n", "p.toml:2:1: \"a\\x01b\": unknown key"},
-    {"GuardsAreLater", "[[guards]]\nname = \"x\"\n", "p.toml:2:3: guards: not supported yet"},
     {"ResolveIsLater", "[[rules]]\nto = \"a.example\"\nresolve = [\"GET\"]\n", "p.toml:4:1: rules[0].resolve: not supported yet"},
     {"CgroupsArePaths", "[scopes.a]\ncgroups = [\"x\"]\n", "p.toml:3:12: scopes.a.cgroups: \"x\": a cgroup is a path from the root of cgroup2, such as \"/system.slice/ci.service\""},
     {"DuplicateTomlKey", "rules = []\nrules = []\n", "p.toml:3:9: not valid TOML: Error while parsing key-value pair: cannot redefine existing array 'rules'"},

@@ -14,6 +14,7 @@
 
 #include "sallyport/core/time.h"
 #include "sallyport/netfilter/listening_sockets.h"
+#include "sallyport/policy/guard.h"
 #include "sallyport/policy/listeners.h"
 
 namespace sallyport::daemon {
@@ -52,6 +53,9 @@ struct DriftRules {
   // of programs ("/..."), and whoever listens at a socket ("unix:/run/x.sock", "unix:@name").
   std::span<const std::string> unix_only{};
 };
+
+// unix_only_of returns DriftRules::unix_only of the guards that have no port.
+std::vector<std::string> unix_only_of(std::span<const policy::Guard> guards);
 
 // needs_owner tells whether it matters whose the socket is: it is not declared, or declared for somebody.
 bool needs_owner(const DriftRules& rules, const Observed& observed);
