@@ -30,6 +30,7 @@
 
 #include "sallyport/engine/inspector.h"
 #include "sallyport/parsers/ip_packet.h"
+#include "sallyport/parsers/quic.h"
 #include "support/kept_inspector.h"
 
 namespace sallyport::testing {
