@@ -17,6 +17,7 @@ constexpr const char* kExamples = R"(Examples:
   sudo sallyport run                               watch this host, stop nothing
   sudo sallyport run --policy policy.toml          enforce
   sallyport check policy.toml                      is the policy well-formed?
+  sudo sallyport audit --policy policy.toml        does anything listen that should not?
   sallyport replay --policy policy.toml day.pcap   what would it have said of this traffic?
 
 Each command has its own: sallyport COMMAND --help)";
@@ -65,6 +66,7 @@ int main(int argc, char** argv) {
     sallyport::cli::add_run_command(app, exit_code, std::move(command));
     sallyport::cli::add_status_command(app, exit_code);
     sallyport::cli::add_rules_command(app, exit_code);
+    sallyport::cli::add_audit_command(app, exit_code);
     sallyport::cli::add_check_command(app, exit_code);
     sallyport::cli::add_replay_command(app, exit_code);
     try {

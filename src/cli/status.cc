@@ -49,6 +49,19 @@ void print_resolver(const nlohmann::ordered_json& report) {
   if (resolver.contains("last_error")) std::printf("%-10s %s\n", "", ("last failure: " + figure("last_error")).c_str());
 }
 
+// print_listeners shows how what listens differs from what is declared.
+void print_listeners(const nlohmann::ordered_json& report) {
+  if (!report.contains("listeners") || !report["listeners"].is_object()) return;
+  const nlohmann::ordered_json& listeners = report["listeners"];
+  std::string text = listeners.value("sockets", nlohmann::ordered_json(0)).dump() + " sockets";
+  std::string kinds;
+  if (listeners.contains("findings") && listeners["findings"].is_object()) {
+    for (const auto& [kind, count] : listeners["findings"].items()) kinds += ", " + count.dump() + ' ' + kind;
+  }
+  std::printf("%-10s %s%s\n", "listeners", text.c_str(), kinds.empty() ? ", as declared" : kinds.c_str());
+  if (listeners.contains("error")) std::printf("%-10s last look failed: %s\n", "", listeners["error"].dump().c_str());
+}
+
 void print_report(const nlohmann::ordered_json& report) {
   const auto word = [&](const char* key) {
     return report.contains(key) && report[key].is_string() ? report[key].get<std::string>()
@@ -67,6 +80,7 @@ void print_report(const nlohmann::ordered_json& report) {
   print_group(report, "packet_reasons", "of these");
   std::printf("%-10s %s packets, %s flows wait for a binding\n", "held now", figure("held").c_str(), figure("awaiting_binding").c_str());
   print_resolver(report);
+  print_listeners(report);
   if (report.contains("state_error")) std::printf("%-10s %s\n", "state", word("state_error").c_str());
   if (!report.contains("queues")) return;
   for (const auto& queue : report["queues"]) {

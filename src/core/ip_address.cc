@@ -64,10 +64,14 @@ bool IpAddress::is_link_local() const {
   return plain.bytes_[0] == 0xfe && (plain.bytes_[1] & 0xc0) == 0x80;
 }
 
+std::string_view IpAddress::text(Text& storage) const {
+  static_assert(std::tuple_size_v<Text> >= INET6_ADDRSTRLEN);
+  return inet_ntop(is_v6_ ? AF_INET6 : AF_INET, bytes_.data(), storage.data(), static_cast<socklen_t>(storage.size()));
+}
+
 std::string IpAddress::to_string() const {
-  char text[INET6_ADDRSTRLEN];
-  inet_ntop(is_v6_ ? AF_INET6 : AF_INET, bytes_.data(), text, sizeof text);
-  return text;
+  Text storage;
+  return std::string(text(storage));
 }
 
 std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {

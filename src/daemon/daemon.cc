@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "control_server.h"
+#include "drift_watch.h"
 #include "event_log.h"
 #include "namespace_lock.h"
 #include "notify.h"
@@ -62,7 +63,8 @@ class Daemon {
         saved_(saved_bindings_path(control_path_)),
         owners_(policy_),
         log_(queues_, EventFormatter(*policy_, mode_, style(), style() == EventFormatter::Style::kText && may_colour()),
-             options.attended != nullptr ? STDERR_FILENO : STDOUT_FILENO) {}
+             options.attended != nullptr ? STDERR_FILENO : STDOUT_FILENO),
+        drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say) {}
 
   int run() {
     block_signals();
@@ -73,6 +75,7 @@ class Daemon {
     }
     if (attended() != nullptr) return attend();
     announce();
+    drift_.start();
     const int signal = wait_for_end();
     notify_service_manager("STOPPING=1");
     return shut_down(signal);
@@ -122,8 +125,14 @@ class Daemon {
     return {};
   }
 
+  void report_drift(const DriftFinding& finding, bool begins) {
+    const DriftStamp stamp{std::chrono::system_clock::now(), begins};
+    log_.add_line(options_.json ? drift_json(finding, &stamp) + '\n' : drift_line(finding, stamp));
+  }
+
   std::expected<netfilter::RulePlan, std::string> make_plan() const {
     auto plan = netfilter::plan_rules(*policy_, mode_, queues_);
+    if (plan) plan->service_uid = ::geteuid();
     if (!plan || attended() == nullptr) return plan;
     plan->output = attended()->inside.empty();
     plan->forward = !plan->output;
@@ -160,6 +169,7 @@ class Daemon {
       worker.inspector.mode = mode_;
       worker.inspector.bindings = bindings_;
       worker.inspector.resolvers = resolvers_;
+      worker.inspector.workload = attended() != nullptr;
       // What a command sends is never this process's own, even if the user is the same.
       if (attended() == nullptr) worker.inspector.own_uid = ::geteuid();
       worker.inspector.on_miss = [this](const engine::BindingMiss& miss) { resolver_->request(miss); };
@@ -256,6 +266,7 @@ class Daemon {
   }
 
   int shut_down(int signal) {
+    drift_.stop();
     const bool closed =
         !observing() && signal != SIGINT && policy_->deploy().on_exit == policy::OnExit::kClosed;
     int exit_code = 0;
@@ -305,6 +316,7 @@ class Daemon {
     facts.name_bindings = bindings_;
     facts.resolver = resolver_->status();
     facts.state_error = saved_.error();
+    facts.drift = drift_.status();
     return status_report(facts, workers_);
   }
 
@@ -321,7 +333,8 @@ class Daemon {
   std::unique_ptr<resolver::NameResolver> resolver_;  // Outlives the workers, which ask it.
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   int signal_fd_ = -1;
-  EventLog log_;  // Outlives the workers, which write to it.
+  EventLog log_;  // Outlives the workers and the watch, which write to it.
+  DriftWatch drift_;
   Workers workers_;
   std::unique_ptr<ControlServer> control_;
   std::optional<NamespaceLock> lock_;

@@ -14,6 +14,7 @@ namespace sallyport::daemon {
 namespace {
 
 constexpr std::size_t kRingCapacity = 4'096;
+constexpr std::size_t kLinesMax = 4'096;
 constexpr std::chrono::milliseconds kIdle{40};
 
 }  // namespace
@@ -41,6 +42,15 @@ void EventLog::add(unsigned worker, const engine::FlowEvent& event) {
   }
 }
 
+void EventLog::add_line(std::string line) {
+  const std::lock_guard lock(lines_mutex_);
+  if (broken_.load(std::memory_order_relaxed) || lines_.size() >= kLinesMax) {
+    dropped_.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    lines_.push_back(std::move(line));
+  }
+}
+
 void EventLog::run() {
   while (!stopping_.load()) {
     if (!write_pending()) std::this_thread::sleep_for(kIdle);
@@ -59,6 +69,12 @@ bool EventLog::write_pending() {
   std::ranges::stable_sort(records, {}, &EventRecord::time);  // The workers' rows in one order.
   std::string text;
   for (const EventRecord& each : records) text += formatter_.line(each);
+  std::vector<std::string> lines;
+  {
+    const std::lock_guard lock(lines_mutex_);
+    lines.swap(lines_);
+  }
+  for (const std::string& line : lines) text += line;
   if (const std::uint64_t lost = dropped(); lost != reported_) {
     const std::string note =
         "sallyport: " + std::to_string(lost - reported_) + " events lost: the log is too slow\n";
@@ -67,7 +83,7 @@ bool EventLog::write_pending() {
   }
   if (text.empty()) return false;
   if (write(text)) return true;
-  dropped_.fetch_add(records.size(), std::memory_order_relaxed);
+  dropped_.fetch_add(records.size() + lines.size(), std::memory_order_relaxed);
   return false;
 }
 

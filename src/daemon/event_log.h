@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,6 +27,8 @@ class EventLog {
   void start();
   // add is for the thread of worker `worker` alone; never blocks.
   void add(unsigned worker, const engine::FlowEvent& event);
+  // add_line takes a whole line of another kind, with its newline; any thread. Waits for a lock that is held for moments alone.
+  void add_line(std::string line);
   // dropped returns how many events were lost.
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
@@ -38,6 +41,8 @@ class EventLog {
   EventFormatter formatter_;
   int fd_;
   std::vector<std::unique_ptr<SpscRing<EventRecord>>> rings_;
+  std::mutex lines_mutex_;
+  std::vector<std::string> lines_;
   std::atomic<std::uint64_t> dropped_{0};
   std::uint64_t reported_ = 0;
   std::atomic<bool> stopping_{false};

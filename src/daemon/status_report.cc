@@ -47,6 +47,8 @@ Json worker_report(std::size_t index, const netfilter::QueueWorker& worker) {
           {"repeat_loops", figure(counters.repeat_loops)},
           {"no_buffer", figure(counters.no_buffer)},
           {"receive_errors", figure(counters.receive_errors)},
+          {"injected", figure(counters.injected)},
+          {"injection_errors", figure(counters.injection_errors)},
           {"verdict_errors", figure(counters.verdict_errors)}};
 }
 
@@ -104,6 +106,16 @@ Json resolver_report(const resolver::ResolverStatus& status) {
   return report;
 }
 
+Json drift_report(const DriftStatus& drift) {
+  Json kinds = Json::object();
+  for (std::size_t i = 0; i < drift.current.size(); ++i) {
+    if (drift.current[i] != 0) kinds[std::string(to_string(static_cast<DriftKind>(i)))] = drift.current[i];
+  }
+  Json report = {{"looks", drift.looks}, {"sockets", drift.sockets}, {"findings", std::move(kinds)}, {"begun", drift.begun}, {"ended", drift.ended}};
+  if (!drift.error.empty()) report["error"] = drift.error;
+  return report;
+}
+
 }  // namespace
 
 std::string status_report(const StatusFacts& facts, const Workers& workers) {
@@ -130,6 +142,7 @@ std::string status_report(const StatusFacts& facts, const Workers& workers) {
   report["bindings"] = binding_report(facts.bindings);
   report["binds"] = bind_report(facts.name_bindings);
   report["resolver"] = resolver_report(facts.resolver);
+  if (facts.drift.watching) report["listeners"] = drift_report(facts.drift);
   if (!facts.state_error.empty()) report["state_error"] = facts.state_error;
   report["workers"] = Json::array();
   for (std::size_t i = 0; i < workers.size(); ++i) report["workers"].push_back(worker_report(i, *workers[i]));

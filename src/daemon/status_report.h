@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "drift_watch.h"
 #include "sallyport/engine/name_bindings.h"
 #include "sallyport/netfilter/queue_worker.h"
 #include "sallyport/policy/policy.h"
@@ -24,6 +25,7 @@ struct StatusFacts {
   std::shared_ptr<const engine::NameBindings> name_bindings;
   resolver::ResolverStatus resolver;
   std::string state_error;  // Why the state file could not be written.
+  DriftStatus drift;
 };
 
 using Workers = std::vector<std::unique_ptr<netfilter::QueueWorker>>;

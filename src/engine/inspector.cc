@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t kEventsPerCall = 512;       // Room for one packet's events; more are not reported.
 constexpr std::size_t kTextsPerCall = 256 * 1024;
 constexpr std::size_t kPacketMax = 0x10000 + 40;  // With an IPv6 header.
+constexpr std::size_t kInjectionsPerCall = 1'024;
 constexpr std::size_t kFlowsExpiredPerCall = 128;  // Bounds the work and the events of one expire().
 
 Duration timeout_of(AgeClass age) {
@@ -37,11 +38,15 @@ Inspector::Impl::Impl(const InspectorOptions& options)
       http2_readers_(kHttp2ReadersPerWorker),
       proxy_targets_(kProxyTargetsPerWorker),
       budget_(options.lookup_budget ? options.lookup_budget : std::make_shared<LookupBudget>(options.hash_key)),
-      expectations_(options.expectations ? options.expectations : std::make_shared<Expectations>(options.hash_key)) {
+      expectations_(options.expectations ? options.expectations : std::make_shared<Expectations>(options.hash_key)),
+      refusal_budget_(options.hash_key) {
   releases.reserve(options.held_packets);
   events.reserve(kEventsPerCall);
   texts_.reserve(kTextsPerCall);
   replacement_.reserve(kPacketMax);
+  injections.reserve(kInjectionsPerCall);
+  injected_.resize(kRefusalBytesPerCall);
+  refused_.resize(parsers::kDnsMessageMax);
 }
 
 void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
@@ -52,6 +57,8 @@ void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
   last_inner_flow.reset();
   last_inner_size = 0;
   replacement = {};
+  injections.clear();
+  datagram_ = {};
   policy_ = &policy;
   now_ = now;
 }
@@ -148,6 +155,8 @@ bool Inspector::Impl::is_misplaced(const Flow& flow, const Packet& packet) {
 policy::ScopeSet Inspector::Impl::scopes_of(const Packet& packet, const FlowKey& key) const {
   if (inside_.id != 0) return inside_.scopes;
   policy::ScopeFacts facts{.source = key.client.address, .interface = packet.in_interface, .uid = packet.uid, .gid = packet.gid};
+  // The name of an interface that is gone is not known; that the flow came in by one is.
+  facts.workload = options_.workload || packet.in_link != 0;
   if (options_.owner_of) {
     const FlowOwner owner = packet.origin == Origin::kOriginal ? options_.owner_of(key, packet) : FlowOwner{.unknown = true};
     facts.cgroup = owner.cgroup;
@@ -208,12 +217,13 @@ Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
   flow.verdict = FlowVerdict::kDeny;
   flow.reason = reason;
   flow.rule = rule;
+  flow.told = tell(flow);
   drop_held(flow, reason);
   table_.stop_waiting(flow);
+  increment(counters.flows_by_verdict[static_cast<std::size_t>(FlowVerdict::kDeny)]);
+  report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});  // With the proxy's target.
   give_back_windows(flow);
   touch(flow);
-  increment(counters.flows_by_verdict[static_cast<std::size_t>(FlowVerdict::kDeny)]);
-  report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});
   return refusal_of(flow);
 }
 
@@ -221,7 +231,7 @@ Decision Inspector::Impl::denied(const Flow& flow) const {
   // The ct mark is the carrying flow's, which goes on.
   if (flow.key.tunnel != 0) return {Verdict::kDrop, Reason::kFlowDenied, flow.rule, {}};
   FlowMark mark = flow.key.transport == Transport::kTcp ? FlowMark::kReset : FlowMark::kIcmp;
-  if (policy_->refuse_of(flow.rule) == policy::Refuse::kDrop) mark = FlowMark::kSilent;
+  if (flow.told || policy_->refuse_of(flow.rule) == policy::Refuse::kDrop) mark = FlowMark::kSilent;
   return {Verdict::kDrop, Reason::kFlowDenied, flow.rule, mark};
 }
 
@@ -340,7 +350,10 @@ bool Inspector::Impl::push_held(Flow& flow, const Packet& packet, std::uint64_t 
 
 Decision Inspector::Impl::hold(Flow& flow, const Packet& packet, std::uint64_t end) {
   const Reason reason = flow.binding_wait == BindingWait::kNone ? Reason::kNeedMoreData : Reason::kAwaitingBinding;
-  if (observing()) return {Verdict::kHold, reason};  // as_enforced lets it go.
+  if (observing()) {  // as_enforced lets it go.
+    flow.left = std::max(flow.left, end);
+    return {Verdict::kHold, reason};
+  }
   if (flow.held.count >= kHeldPacketsPerFlow || !push_held(flow, packet, end)) {
     // A datagram is the sender's to send again; of a stream the bytes are remembered, and TCP does.
     if (flow.binding_wait != BindingWait::kNone) return {.reason = reason};
@@ -359,7 +372,10 @@ void Inspector::Impl::release_held(Flow& flow, std::uint64_t up_to) {
   if (before == 0) return;
   held_.take_if(
       flow.held, [up_to](const HeldPackets::Node& node) { return node.end <= up_to; },
-      [&](const HeldPackets::Node& node) { releases.push_back({node.id, pass(flow, flow.reason)}); });
+      [&](const HeldPackets::Node& node) {
+        flow.left = std::max(flow.left, node.end);
+        releases.push_back({node.id, pass(flow, flow.reason)});
+      });
   if (flow.binding_wait != BindingWait::kNone) awaiting_.give_back(flow.wait_place, before - flow.held.count);
   if (flow.held.count == 0) table_.stop_holding(flow);
 }
@@ -483,6 +499,8 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.reason = flow.reason;
   event.rule = flow.rule;
   event.text = keep(text);
+  const bool sums_up = kind == FlowEvent::Kind::kVerdict || kind == FlowEvent::Kind::kEnd;
+  if (sums_up && flow.proxy != nullptr) event.proxy_target = keep(ProxyTargetText(*flow.proxy).view());
   if (kind == FlowEvent::Kind::kVerdict && flow.ssh.host_key_known) {
     event.host_key = keep(parsers::ssh_fingerprint(flow.ssh.host_key).text().substr(parsers::kSshFingerprintPrefix));
   }
@@ -507,6 +525,7 @@ void Inspector::finish(const policy::Policy& policy, Timestamp now) { impl_->fin
 std::span<const Release> Inspector::releases() const { return impl_->releases; }
 std::span<const FlowEvent> Inspector::events() const { return impl_->events; }
 ByteSpan Inspector::replacement() const { return impl_->replacement; }
+std::span<const Injection> Inspector::injections() const { return impl_->injections; }
 std::optional<std::uint64_t> Inspector::flow_of_last_packet() const { return impl_->last_flow; }
 std::optional<std::uint64_t> Inspector::inner_flow_of_last_packet() const { return impl_->last_inner_flow; }
 std::uint32_t Inspector::inner_size_of_last_packet() const { return impl_->last_inner_size; }

@@ -229,6 +229,8 @@ bool Inspector::Impl::open_initial(Flow& flow, const parsers::QuicLongHeader& he
   quic.keys = keys;
   quic.has_keys = true;
   quic.largest_packet_number = plaintext.packet_number;
+  quic.client_connection_id_size = static_cast<std::uint8_t>(header.source_connection_id.size());
+  std::copy(header.source_connection_id.begin(), header.source_connection_id.end(), quic.client_connection_id.begin());
   quic.connection_id_size = static_cast<std::uint8_t>(header.destination_connection_id.size());
   std::copy(header.destination_connection_id.begin(), header.destination_connection_id.end(), quic.connection_id.begin());
   return true;

@@ -66,8 +66,12 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     if (from_client && flow->client == nullptr && !ip.payload.empty()) set_protocol(*flow, detect_prefix(ip.payload));
   }
   if (flow->truncated) return {.reason = Reason::kTruncated};
-  if (!from_client) return tcp_from_server(*flow, packet, ip);
-  return opens ? tcp_syn(*flow, packet, ip) : tcp_from_client(*flow, packet, ip);
+  if (from_client) note_acknowledged(*flow, ip);
+  const Decision decision = !from_client ? tcp_from_server(*flow, packet, ip)
+                            : opens      ? tcp_syn(*flow, packet, ip)
+                                         : tcp_from_client(*flow, packet, ip);
+  if (decision.verdict == Verdict::kAccept && !from_client) note_delivered(*flow, ip);
+  return decision;
 }
 
 // turn_if_misread exchanges client and server of a connection whose beginning a capture lacks, when the first
@@ -229,12 +233,23 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
     flow.hold_deadline = now_ + kHoldTime;
     table_.start_waiting(flow);
   }
-  if (end + unseen <= judged) return pass(flow, flow.watch ? Reason::kAwaitingServer : flow.reason);
+  const bool goes = end + unseen <= judged;
+  if (goes) flow.left = std::max(flow.left, end + unseen);
+  if (waits_for_itself(flow, judged)) return deny_flow(flow, Reason::kAmbiguous);
+  if (goes) return pass(flow, flow.watch ? Reason::kAwaitingServer : flow.reason);
   if (stored < end) return {.reason = Reason::kStreamLimit};  // Not remembered: TCP sends it again.
   if (unseen != 0) return deny_flow(flow, Reason::kTruncated);
   // The same bytes are remembered already: their packet is held, or will be sent again once they are judged.
   if (!fresh && flow.waiting.list != 0) return {.reason = Reason::kNeedMoreData};
   return hold(flow, packet, end);
+}
+
+// waits_for_itself tells that one packet has both what a proxy, or a server that may switch, is to answer and what waits for the
+// answer. Half a packet cannot leave, and should the answer be no, the rest is read as another message.
+bool Inspector::Impl::waits_for_itself(const Flow& flow, std::uint64_t judged) {
+  if (flow.client == nullptr || flow.left >= judged || flow.client->received_end() <= judged) return false;
+  const bool switches = flow.stage == Protocol::kHttp && flow.http_phase == HttpPhase::kAwaitingSwitch;
+  return switches || (flow.stage == Protocol::kSocks && awaits_socks_answer(flow.socks_phase));
 }
 
 // judged_end returns the client offset up to which bytes may leave.
@@ -326,6 +341,7 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
     if (server_counts && !ip.payload.empty()) return {.reason = Reason::kPayloadNotExpected};
     flow.server_base_known = true;
     flow.server_base = ip.tcp.sequence + 1;
+    note_window_scale(flow, packet, ip);
     if (flow.server_must_confirm && ip.tcp.ack && ip.tcp.acknowledgment == flow.client_base) {
       flow.server_must_confirm = false;
       flow.watch = flow.ssh.server_wanted || flow.greeting_wanted;
@@ -345,8 +361,9 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
     judge_ssh_server(flow);
   }
   finish_if_acknowledged(flow);
-  if (flow.state == FlowState::kDenied) return was_denied ? denied(flow) : reset_client(flow, packet, ip);
+  if (flow.state == FlowState::kDenied) return was_denied || flow.told ? denied(flow) : reset_client(flow, packet, ip);
   if (flow.stage == Protocol::kDns && !ip.payload.empty()) return strip_segment(flow, packet, ip);
+  narrow_window(flow, packet, ip);
   return pass(flow, Reason::kReply);
 }
 

@@ -77,6 +77,7 @@ Decision Inspector::Impl::udp(const Packet& packet, const parsers::IpPacket& ip)
 
 Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   ++flow.datagrams;
+  datagram_ = ip.payload;
   if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
   if (flow.datagrams == 1 && take_expected_peer(flow, ip.payload) && flow.state == FlowState::kDenied) return refusal_of(flow);
   if (flow.ice.phase == IcePhase::kChecking || flow.ice.phase == IcePhase::kOpen) return ice_datagram(flow, packet, ip);
@@ -152,9 +153,13 @@ Decision Inspector::Impl::udp_from_server(Flow& flow, const Packet& packet, cons
     return pass(flow, Reason::kReply);
   }
   if (flow.answers_read) {
-    if (!ip.truncated) (void)take_answer(flow, ip.payload);
     report_dns(flow, ip.payload);
-    return pass(flow, Reason::kReply);
+    if (ip.truncated) return packet.origin == Origin::kUnknown ? pass(flow, Reason::kReply) : Decision{.reason = Reason::kTruncated};
+    const Answer answer = take_answer(flow, ip.payload);
+    if (answer == Answer::kRebinding) return refuse_answer(flow, packet, ip);
+    // What begins like an answer and cannot be read may be one that the client can.
+    const bool odd = answer == Answer::kUnreadable && refuses_rebinding() && parsers::read_first_dns_question(ip.payload);
+    return odd ? Decision{.reason = Reason::kMalformed} : pass(flow, Reason::kReply);
   }
   if (is_dns_like(flow.stage) || (flow.stage == Protocol::kUnknown && looks_like_dns_answer(ip.payload))) {
     if (!flow.stage_known) set_protocol(flow, detect_datagram(ip.payload, flow.key));
@@ -193,7 +198,7 @@ Decision Inspector::Impl::dns_datagram(Flow& flow, const parsers::IpPacket& ip) 
   if (judge_dns(flow, ip.payload)) return pass(flow, flow.reason);
   Decision decision = refusal_of(flow);
   // A deny mark would stay on a conntrack entry that an earlier question has made.
-  if (answered_before) decision.mark.reset();
+  if (answered_before || flow.told) decision.mark.reset();
   flow.state = answered_before ? FlowState::kJudged : FlowState::kUndecided;
   return decision;
 }

@@ -1,21 +1,15 @@
 #include "guard_rules.h"
 
-#include <cstdio>
 #include <string_view>
 
 #include "packet_filters.h"
+#include "table_text.h"
 
 namespace sallyport::netfilter {
 namespace {
 
 constexpr std::string_view kBypass = " --queue-bypass";
 constexpr std::string_view kAnyGate = "SALLYPORT-GATE";
-
-std::string hex(std::uint32_t value) {
-  char text[11];
-  std::snprintf(text, sizeof text, "0x%x", value);
-  return text;
-}
 
 std::string gate_of(std::size_t guard) { return "SALLYPORT-GATE-" + std::to_string(guard); }
 
@@ -92,6 +86,11 @@ std::vector<GuardPlan> plan_guards(const policy::Policy& policy) {
 void add_guard_requests(const GuardWriter& writer, std::vector<std::string>& chains, std::vector<std::string>& rules) {
   if (!has_guards(writer.plan)) return;
   const bool enforce = writer.plan.mode == policy::Mode::kEnforce;
+  // The reset that ends the service's side of a denied flow; what comes from outside bears no mark of ours by now.
+  if (enforce) {
+    rules.push_back("SALLYPORT-IN -i lo -p tcp -m tcp --tcp-flags RST RST -m mark --mark " +
+                    hex(writer.plan.mark.injected(Injected::kTracked)) + '/' + hex(writer.plan.mark.injected_mask()) + " -j RETURN");
+  }
   bool any = false, listed = false;
   for (std::size_t i = 0; i < writer.plan.guards.size(); ++i) {
     const GuardPlan& guard = writer.plan.guards[i];
@@ -110,6 +109,18 @@ void add_guard_requests(const GuardWriter& writer, std::vector<std::string>& cha
   }
   if (any) add_any_gate(writer, {chains, rules});
   if (listed) add_listed(writer, {chains, rules});
+}
+
+std::vector<std::string> guard_refusals(const RulePlan& plan, Family family) {
+  std::vector<std::string> matches;
+  if (!has_guards(plan)) return matches;
+  for (const GuardPlan& guard : plan.guards) {
+    for (const policy::GuardListener& listener : guard.listen) {
+      const std::string match = listener_match(listener, family, true);
+      if (!match.empty()) matches.push_back(match + " -m conntrack --ctstate ESTABLISHED --ctdir REPLY");
+    }
+  }
+  return matches;
 }
 
 void add_guard_answers(const GuardWriter& writer, std::vector<std::string>& chains, std::vector<std::string>& rules) {

@@ -25,4 +25,7 @@ void add_guard_requests(const GuardWriter& writer, std::vector<std::string>& cha
 // add_guard_answers: of what a guarded port answers, the packets of watched flows and resets go to the queue.
 void add_guard_answers(const GuardWriter& writer, std::vector<std::string>& chains, std::vector<std::string>& rules);
 
+// guard_refusals matches what may be said in a guarded port's name to those who asked it, by whatever interface they are behind.
+std::vector<std::string> guard_refusals(const RulePlan& plan, Family family);
+
 }  // namespace sallyport::netfilter

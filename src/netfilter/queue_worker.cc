@@ -14,6 +14,7 @@
 
 #include "file_descriptor.h"
 #include "held_marks.h"
+#include "injector.h"
 #include "interface_names.h"
 #include "queue_message.h"
 #include "queue_socket.h"
@@ -31,9 +32,9 @@ std::chrono::nanoseconds monotonic_now() {
   return std::chrono::steady_clock::now().time_since_epoch();
 }
 
-void count(std::atomic<std::uint64_t>& counter) {
+void count(std::atomic<std::uint64_t>& counter, std::uint64_t more = 1) {
   // One writer: a plain add is enough, and cheaper than a locked one.
-  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
 }
 
 std::uint64_t random_seed() {
@@ -52,11 +53,12 @@ engine::InspectorOptions with_random_key(engine::InspectorOptions options) {
 class QueueWorker::Impl {
  public:
   Impl(const WorkerOptions& options, std::shared_ptr<const policy::Policy> policy, EventHandler on_event,
-       QueueSocket socket)
+       QueueSocket socket, std::optional<Injector> injector)
       : options_(options),
         policy_(std::move(policy)),
         on_event_(std::move(on_event)),
         socket_(std::move(socket)),
+        injector_(std::move(injector)),
         inspector_(with_random_key(options.inspector)),
         repeat_guard_(random_seed()),
         // The wall clock is read once: later steps of it must not expire or prolong anything.
@@ -101,6 +103,7 @@ class QueueWorker::Impl {
         last_expire = now;
         inspector_.expire(*policy_, timestamp(now));
         carry_out_releases();
+        take_injections(nullptr);
         emit_events();
         flush();
       }
@@ -116,6 +119,7 @@ class QueueWorker::Impl {
     }
     inspector_.finish(*policy_, timestamp(monotonic_now()));
     carry_out_releases();
+    take_injections(nullptr);
     emit_events();
     flush();
   }
@@ -145,8 +149,26 @@ class QueueWorker::Impl {
     count(error == ENOBUFS ? counters_.no_buffer : counters_.receive_errors);
   }
 
+  // flush: verdicts first, as they mark the flows that the injections are about.
   void flush() {
     if (!socket_.flush()) count(counters_.verdict_errors);
+    if (!injector_ || injector_->waiting() == 0) return;
+    const Injector::Sent sent = injector_->send();
+    count(counters_.injected, sent.packets);
+    count(counters_.injection_errors, sent.failed);
+  }
+
+  // take_injections keeps what the inspector wants sent until the next flush. `queued`, if there is one, is the packet that
+  // it is about. Its link counts for link-local addresses alone, and these are never forwarded: so there is one.
+  void take_injections(const QueuedPacket* queued) {
+    if (!injector_) return;
+    std::uint32_t link = 0;
+    if (queued != nullptr) link = queued->in_interface != 0 ? queued->in_interface : queued->out_interface;
+    for (const engine::Injection& injection : inspector_.injections()) {
+      if (injector_->put(injection.packet, injection.to_client, link)) continue;
+      flush();
+      if (!injector_->put(injection.packet, injection.to_client, link)) count(counters_.injection_errors);
+    }
   }
 
   void handle(const nlmsghdr& message, const ExistingFlows* existing, std::chrono::nanoseconds now) {
@@ -194,6 +216,7 @@ class QueueWorker::Impl {
     } else {
       give_verdict(queued.id, map(decision, queued.mark), options_.observe ? ByteSpan{} : inspector_.replacement());
     }
+    take_injections(&queued);
     emit_events();
   }
 
@@ -258,6 +281,7 @@ class QueueWorker::Impl {
   std::shared_ptr<const policy::Policy> policy_;
   EventHandler on_event_;
   QueueSocket socket_;
+  std::optional<Injector> injector_;  // None when observing.
   std::atomic<bool> stopping_{false};
   engine::Inspector inspector_;
   RepeatGuard repeat_guard_;
@@ -274,7 +298,13 @@ std::expected<std::unique_ptr<QueueWorker>, std::string> QueueWorker::open(
     const WorkerOptions& options, std::shared_ptr<const policy::Policy> policy, EventHandler on_event) {
   std::expected<QueueSocket, std::string> socket = QueueSocket::open(options.queue, options.observe);
   if (!socket) return std::unexpected(socket.error());
-  auto impl = std::make_unique<Impl>(options, std::move(policy), std::move(on_event), std::move(*socket));
+  std::optional<Injector> injector;
+  if (!options.observe) {
+    std::expected<Injector, std::string> opened = Injector::open(options.mark);
+    if (!opened) return std::unexpected(opened.error());
+    injector = std::move(*opened);
+  }
+  auto impl = std::make_unique<Impl>(options, std::move(policy), std::move(on_event), std::move(*socket), std::move(injector));
   return std::unique_ptr<QueueWorker>(new QueueWorker(std::move(impl)));
 }
 

@@ -2,30 +2,18 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <utility>
 
 #include "guard_rules.h"
+#include "heard_ports.h"
+#include "injection_rules.h"
 #include "packet_filters.h"
+#include "table_text.h"
 
 namespace sallyport::netfilter {
 namespace {
 
-// TableText is one table's part of a plan.
-struct TableText {
-  std::string table;
-  std::vector<std::string> chains;
-  std::vector<std::string> rules;  // "SALLYPORT-OUT -o lo -j RETURN"
-  std::vector<std::string> jumps;  // "OUTPUT -j SALLYPORT-OUT"; each is inserted as its chain's first rule.
-};
-
 constexpr std::array kDenyMarks = {FlowMark::kReset, FlowMark::kSilent, FlowMark::kIcmp};
-
-std::string hex(std::uint32_t value) {
-  char text[11];
-  std::snprintf(text, sizeof text, "0x%x", value);
-  return text;
-}
 
 // RuleWriter writes the rules of one family; its functions append to the table that they are given.
 class RuleWriter {
@@ -33,7 +21,8 @@ class RuleWriter {
   RuleWriter(const RulePlan& plan, Family family) : plan_(plan), family_(family) {}
 
   std::vector<TableText> tables() const {
-    return {mangle(), filter()};
+    if (!enforce()) return {mangle(), filter()};
+    return {raw_table(plan_, scoped() ? of_scope() : std::string()), mangle(), filter()};
   }
 
  private:
@@ -116,6 +105,11 @@ class RuleWriter {
     t.rules.push_back("SALLYPORT-VERDICT -m mark ! --mark " + hex(plan_.mark.encode(FlowMark::kPass, 0)) +
                       '/' + hex(plan_.mark.verdict_mask()) + " -j CONNMARK --save-mark --nfmask " + save +
                       " --ctmask " + save);
+    // A refusal in words is on its way to the client: no reset for this packet's sake, not even if it is the last.
+    if (enforce()) {
+      t.rules.push_back("SALLYPORT-VERDICT -m mark --mark " + hex(plan_.mark.encode(FlowMark::kSilent, 0)) + '/' +
+                        hex(plan_.mark.verdict_mask()) + " -j DROP");
+    }
     if (!deny_chain.empty()) {
       const std::string deny = hex(plan_.mark.deny_bit());
       t.rules.push_back("SALLYPORT-VERDICT -m mark --mark " + deny + '/' + deny + " -g SALLYPORT-DENIED");
@@ -186,8 +180,10 @@ class RuleWriter {
                       hex(plan_.mark.mask()) + " -j RETURN");
     // What ends a watch is nearly always a segment with data, whose acknowledgement says as much as a bare
     // one. A few bare ones are looked at all the same, for servers that only listen.
-    t.rules.push_back(chain + " -p tcp -m bpf --bytecode \"" + pure_ack_filter(family_) +
-                      "\" -m statistic --mode random --probability 0.9 -j RETURN");
+    for (const std::string& ports : unheard_ports(plan_.heard_ports)) {
+      t.rules.push_back(chain + " -p tcp" + ports + " -m bpf --bytecode \"" + pure_ack_filter(family_) +
+                        "\" -m statistic --mode random --probability 0.9 -j RETURN");
+    }
     // An error about a watched flow is the network's word, not the server's: path MTU discovery needs it.
     const bool icmp_replies = !icmp_requests().empty();
     if (icmp_replies) t.rules.push_back(chain + ' ' + icmp() + " -m conntrack --ctstate RELATED -j RETURN");
@@ -225,11 +221,14 @@ class RuleWriter {
     t.jumps.push_back("PREROUTING -j " + chain);
   }
 
-  // add_reject answers for a packet of a denied flow; anything that reaches its end is dropped.
+  // add_reject answers for a packet of a denied flow; anything that reaches its end is dropped. A client that has been told
+  // in words closes, and would wait for the server's end of it: its FIN gets a reset.
   void add_reject(TableText& t, const std::string& chain) const {
     t.chains.push_back(chain);
     t.rules.push_back(chain + " -p tcp " + flow_verdict(FlowMark::kReset) +
                       " -j REJECT --reject-with tcp-reset");
+    t.rules.push_back(chain + " -p tcp " + flow_verdict(FlowMark::kSilent) +
+                      " -m tcp --tcp-flags FIN FIN -j REJECT --reject-with tcp-reset");
     t.rules.push_back(chain + ' ' + flow_verdict(FlowMark::kIcmp) + " -j REJECT --reject-with " + admin_prohibited());
     t.rules.push_back(chain + " -j DROP");
   }
@@ -304,6 +303,7 @@ class RuleWriter {
       t.rules.push_back("SALLYPORT-OUT " + of_scope() + " -g " + out);
     }
     t.rules.push_back(out + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
+    if (enforce() && !scoped()) t.rules.push_back(out + ' ' + of_injector(plan_) + " -g SALLYPORT-INJECTED");
     t.rules.push_back(out + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     add_guard_answers({plan_, family_, queue()}, t.chains, t.rules);
     t.rules.push_back(out + " -o lo -g " + loopback);
@@ -385,6 +385,7 @@ class RuleWriter {
       t.chains.push_back(chain);
       t.rules.push_back(chain + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
     }
+    if (enforce()) t.rules.push_back("SALLYPORT-OUT " + of_injector(plan_) + " -g SALLYPORT-INJECTED");
     add_own_questions(t);
     add_own_answers(t);
     add_guard_requests({plan_, family_, queue()}, t.chains, t.rules);
@@ -439,7 +440,14 @@ class RuleWriter {
     } else {
       t.jumps.push_back("PREROUTING " + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
     }
-    t.jumps.push_back("OUTPUT " + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
+    if (enforce()) {
+      t.chains.emplace_back("SALLYPORT-OWN");
+      if (scoped()) t.rules.push_back("SALLYPORT-OWN " + of_scope() + " -g SALLYPORT-STRIP");
+      t.rules.push_back("SALLYPORT-OWN " + of_injector(plan_) + " -g SALLYPORT-INJECTED");
+      t.rules.push_back("SALLYPORT-OWN -j SALLYPORT-STRIP");
+      add_injected(t, plan_, family_);
+    }
+    t.jumps.push_back("OUTPUT " + marked(plan_.mark.mask()) + (enforce() ? " -j SALLYPORT-OWN" : " -j SALLYPORT-STRIP"));
     if (plan_.forward) {
       add_forward(t);
       add_eval(t, "-j RETURN");  // filter FORWARD rejects.
@@ -447,6 +455,7 @@ class RuleWriter {
     }
     if (enforce()) {
       t.chains.emplace_back("SALLYPORT-GUARD");
+      t.rules.push_back("SALLYPORT-GUARD " + of_injector(plan_) + " -j RETURN");
       for (const FlowMark verdict : kDenyMarks) {
         t.rules.push_back("SALLYPORT-GUARD -m conntrack --ctdir ORIGINAL " + flow_verdict(verdict) +
                           " -j DROP");
@@ -467,6 +476,7 @@ class RuleWriter {
     add_eval(t, "-g SALLYPORT-DENY");
     add_verdict(t, enforce() ? "SALLYPORT-DENY" : "");
     if (enforce()) {
+      if (!scoped()) add_injected(t, plan_, family_);
       if (plan_.output) add_other(t);
       add_reject(t, "SALLYPORT-DENY");
     }
@@ -485,39 +495,6 @@ class RuleWriter {
   const RulePlan& plan_;
   Family family_;
 };
-
-constexpr std::string_view kCreatedChain = "SALLYPORT-CREATED";
-
-void append_line(std::string& text, std::string_view a, std::string_view b = {}, std::string_view c = {}) {
-  text.append(a).append(b).append(c).push_back('\n');
-}
-
-std::string render(const TableText& t, const TableState& present) {
-  std::string text;
-  append_line(text, "*", t.table);
-  for (const std::string& jump : present.jumps) append_line(text, "-D ", jump);
-  const bool record = present.created.table || !present.created.base_chains.empty();
-  for (const std::string& chain : t.chains) append_line(text, ":", chain, " - [0:0]");
-  if (record) append_line(text, ":", kCreatedChain, " - [0:0]");
-  std::vector<std::string_view> stale;
-  for (const std::string& chain : present.chains) {
-    if (chain == kCreatedChain && record) continue;
-    if (std::ranges::find(t.chains, chain) == t.chains.end()) stale.push_back(chain);
-  }
-  for (const std::string_view chain : stale) append_line(text, "-F ", chain);
-  for (const std::string_view chain : stale) append_line(text, "-X ", chain);
-  for (const std::string& rule : t.rules) append_line(text, "-A ", rule);
-  if (present.created.table) append_line(text, "-A ", kCreatedChain, " -m comment --comment table");
-  for (const std::string& base : present.created.base_chains) {
-    append_line(text, "-A ", std::string(kCreatedChain) + " -m comment --comment chain:", base);
-  }
-  for (const std::string& jump : t.jumps) {
-    const std::size_t space = jump.find(' ');
-    append_line(text, "-I ", jump.substr(0, space) + " 1", std::string_view(jump).substr(space));
-  }
-  append_line(text, "COMMIT");
-  return text;
-}
 
 // is_interface_name keeps the restore text free of anything that could end a word.
 bool is_interface_name(std::string_view name) {
@@ -548,10 +525,11 @@ std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, po
   plan.output = deploy.hook_output;
   plan.forward = deploy.hook_forward;
   plan.inside = deploy.inside;
+  plan.heard_ports = heard_ports_of(policy);
   plan.ip_protocols.assign(policy.ip_protocols().begin(), policy.ip_protocols().end());
   plan.icmp_types.assign(policy.icmp_types().begin(), policy.icmp_types().end());
   plan.guards = plan_guards(policy);
-  plan.answer_refused = policy.defaults().refuse == policy::Refuse::kReset;
+  plan.answer_refused = policy.defaults().refuse != policy::Refuse::kDrop;
   plan.mark = *mark;
   plan.generation = mode == policy::Mode::kObserve ? kObserveGeneration : generation_of(policy.fingerprint());
   plan.queues = std::max(queues, 1U);
@@ -573,19 +551,6 @@ std::string restore_text(const RulePlan& plan, Family family, std::span<const Ta
   return text;
 }
 
-std::string removal_text(std::span<const TableState> present) {
-  std::string text;
-  for (const TableState& state : present) {
-    if (state.empty()) continue;
-    append_line(text, "*", state.table);
-    for (const std::string& jump : state.jumps) append_line(text, "-D ", jump);
-    for (const std::string& chain : state.chains) append_line(text, "-F ", chain);
-    for (const std::string& chain : state.chains) append_line(text, "-X ", chain);
-    append_line(text, "COMMIT");
-  }
-  return text;
-}
-
 std::vector<TableUse> tables_of(const RulePlan& plan) {
   const bool enforce = plan.mode == policy::Mode::kEnforce;
   TableUse mangle{"mangle", {"PREROUTING", "OUTPUT"}};
@@ -593,7 +558,8 @@ std::vector<TableUse> tables_of(const RulePlan& plan) {
   if (enforce) mangle.base_chains.push_back("POSTROUTING");
   TableUse filter{"filter", {"OUTPUT", "INPUT"}};
   if (plan.forward && enforce) filter.base_chains.push_back("FORWARD");
-  return {mangle, filter};
+  if (!enforce) return {mangle, filter};
+  return {TableUse{"raw", {"OUTPUT"}}, mangle, filter};
 }
 
 }  // namespace sallyport::netfilter

@@ -144,6 +144,7 @@ class Http2RequestReader::Impl {
   Result next(ByteSpan structural);
   bool in_header_block() const { return state_ == State::kBlock; }
   const HttpRequestHead& last_request() const { return last_request_; }
+  std::uint32_t last_stream() const { return last_stream_id_; }
 
  private:
   enum class State : std::uint8_t { kPreface, kSettings, kFrames, kBlock, kFailed };
@@ -318,6 +319,9 @@ Http2RequestReader::Http2RequestReader() : impl_(std::make_unique<Impl>()) {}
 Http2RequestReader::~Http2RequestReader() = default;
 Http2RequestReader::Result Http2RequestReader::next(ByteSpan structural) {
   return impl_->next(structural);
+}
+std::uint32_t Http2RequestReader::last_stream() const {
+  return impl_->last_stream();
 }
 const HttpRequestHead& Http2RequestReader::last_request() const {
   return impl_->last_request();

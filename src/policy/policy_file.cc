@@ -9,6 +9,7 @@
 #include "dns_reader.h"
 #include "embedded_texts.h"
 #include "guard_reader.h"
+#include "listeners_reader.h"
 #include "policy_builder.h"
 #include "reader.h"
 #include "rule_reader.h"
@@ -146,19 +147,23 @@ class Loader {
       if (!sources_[i].document) continue;
       const Value& root = sources_[i].document->root();
       const Reader reader = reader_of(sources_[i]);
-      for (const std::string_view key : {"defaults", "deploy", "inspect", "dns", "guards"}) {
+      for (const std::string_view key : {"defaults", "refusals", "deploy", "inspect", "dns", "guards", "listeners"}) {
         const auto* entry = root.find(key);
         if (entry == nullptr) continue;
         if (i != 0) {
           reader.error(entry->position, key, "an included file may hold only rules and scopes");
         } else if (key == "defaults") {
           read_defaults(reader, entry->value, builder_.rules().defaults);
+        } else if (key == "refusals") {
+          read_refusals(reader, entry->value, builder_.rules().refusals);
         } else if (key == "inspect") {
           read_inspect(reader, entry->value, builder_.rules().inspect);
         } else if (key == "guards") {
           read_guards(reader, entry->value, builder_.rules().guards);
         } else if (key == "dns") {
-          read_dns(reader, entry->value, builder_.rules().dns, builder_.rules().private_names);
+          read_dns(reader, entry->value, builder_.rules());
+        } else if (key == "listeners") {
+          read_listeners(reader, entry->value, builder_.rules().listeners);
         } else {
           read_deploy(reader, entry->value, builder_.rules().deploy);
         }

@@ -62,6 +62,12 @@ bool Reader::is_table(const Value& value, std::string_view path) const {
   return false;
 }
 
+std::optional<bool> Reader::boolean(const Value& value, std::string_view path) const {
+  if (value.kind == Value::Kind::kBoolean) return value.integer != 0;
+  error(value.position, path, "expected true or false, got " + std::string(kind_name(value.kind)));
+  return std::nullopt;
+}
+
 std::optional<std::string_view> Reader::string(const Value& value, std::string_view path) const {
   if (value.kind == Value::Kind::kString) return value.text;
   error(value.position, path, unexpected_kind("a string", value));

@@ -29,6 +29,7 @@ class Reader {
   // Each of these reports and gives nullopt (or false) when the value is not of the kind.
   bool is_table(const Value& value, std::string_view path) const;
   std::optional<std::string_view> string(const Value& value, std::string_view path) const;
+  std::optional<bool> boolean(const Value& value, std::string_view path) const;
   // word gives the index in `words`; a word of `later` is not supported yet.
   std::optional<std::size_t> word(const Value& value, std::string_view path,
                                   std::span<const std::string_view> words,

@@ -16,8 +16,7 @@ namespace sallyport::policy {
 namespace {
 
 constexpr std::array<std::string_view, 2> kActions = {"deny", "allow"};
-constexpr std::array<std::string_view, 2> kRefusals = {"reset", "drop"};
-constexpr std::array<std::string_view, 1> kSpeak = {"speak"};
+constexpr std::array<std::string_view, 3> kRefusals = {"speak", "reset", "drop"};
 
 // Words of `protocols` that are known and stand for nothing yet. HTTP/2 is `http`.
 std::vector<std::string_view> later_protocols() {
@@ -289,9 +288,9 @@ void RuleReader::read_words(Frame& frame) {
   }
   frame.draft.info.action = frame.draft.terms.action;
   if (const auto* entry = frame.table.find("refuse")) {
-    const auto index = reader.word(entry->value, frame.path("refuse"), kRefusals, kSpeak);
+    const auto index = reader.word(entry->value, frame.path("refuse"), kRefusals);
     frame.failed |= !index;
-    if (index) frame.draft.info.refuse = *index == 0 ? Refuse::kReset : Refuse::kDrop;
+    if (index) frame.draft.info.refuse = static_cast<Refuse>(*index);
   }
   if (const auto* entry = frame.table.find("name")) {
     const auto name = reader.label(entry->value, frame.path("name"));

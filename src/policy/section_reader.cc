@@ -16,8 +16,10 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kActions = {"deny", "allow"};
 constexpr std::array<std::string_view, 2> kModes = {"enforce", "observe"};
-constexpr std::array<std::string_view, 2> kRefusals = {"reset", "drop"};
-constexpr std::array<std::string_view, 1> kSpeak = {"speak"};
+constexpr std::array<std::string_view, 3> kRefusals = {"speak", "reset", "drop"};
+constexpr std::array<std::string_view, 2> kTlsAlerts = {"access_denied", "unrecognized_name"};
+constexpr std::array<std::string_view, 2> kDnsAnswers = {"refused", "nxdomain"};
+constexpr std::array<std::string_view, 2> kDnsErrors = {"blocked", "filtered"};
 constexpr std::array<std::string_view, 1> kExisting = {"judge"};
 constexpr std::array<std::string_view, 2> kExistingLater = {"allow", "kill"};
 constexpr std::array<std::string_view, 3> kHooks = {"output", "forward", "both"};
@@ -84,9 +86,7 @@ void read_defaults(const Reader& reader, const Value& table, Defaults& out) {
       out.mode = static_cast<Mode>(*index);
   }
   if (const auto* entry = table.find("refuse")) {
-    if (const auto index = reader.word(entry->value, "defaults.refuse", kRefusals, kSpeak)) {
-      out.refuse = *index == 0 ? Refuse::kReset : Refuse::kDrop;
-    }
+    if (const auto index = reader.word(entry->value, "defaults.refuse", kRefusals)) out.refuse = static_cast<Refuse>(*index);
   }
   if (const auto* entry = table.find("bind")) {
     if (const auto index = reader.word(entry->value, "defaults.bind", kBindWords)) out.bind = static_cast<Bind>(*index);
@@ -96,6 +96,23 @@ void read_defaults(const Reader& reader, const Value& table, Defaults& out) {
   }
   if (const auto* entry = table.find("existing")) {
     (void)reader.word(entry->value, "defaults.existing", kExisting, kExistingLater);
+  }
+}
+
+void read_refusals(const Reader& reader, const Value& table, Refusals& out) {
+  if (!reader.is_table(table, "refusals")) return;
+  reader.check_keys(table, "refusals", "refusals");
+  if (const auto* entry = table.find("tls_alert")) {
+    if (const auto index = reader.word(entry->value, "refusals.tls_alert", kTlsAlerts)) out.tls_alert = *index == 0 ? 49 : 112;
+  }
+  if (const auto* entry = table.find("dns")) {
+    if (const auto index = reader.word(entry->value, "refusals.dns", kDnsAnswers)) out.dns_nxdomain = *index == 1;
+  }
+  if (const auto* entry = table.find("dns_error")) {
+    if (const auto index = reader.word(entry->value, "refusals.dns_error", kDnsErrors)) out.dns_error = *index == 0 ? 15 : 17;
+  }
+  if (const auto* entry = table.find("show_rule")) {
+    if (const auto flag = reader.boolean(entry->value, "refusals.show_rule")) out.show_rule = *flag;
   }
 }
 
@@ -153,7 +170,7 @@ void ScopeReader::read(const Reader& reader, const Value& table) {
     } else if (std::find(names_.begin(), names_.end(), entry.key) != names_.end()) {
       reader.error(entry.position, path, "another file of this policy has a scope of this name");
     } else if (names_.size() == kScopesMax) {
-      reader.error(entry.position, path, "a policy has at most 62 scopes");
+      reader.error(entry.position, path, "a policy has at most 61 scopes");
     } else if (reader.is_table(entry.value, path)) {
       names_.emplace_back(entry.key);
       hashes_.push_back(stable_hash(entry.key));

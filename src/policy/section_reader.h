@@ -10,6 +10,7 @@
 namespace sallyport::policy {
 
 void read_defaults(const Reader& reader, const Value& table, Defaults& out);
+void read_refusals(const Reader& reader, const Value& table, Refusals& out);
 void read_deploy(const Reader& reader, const Value& table, Deploy& out);
 void read_inspect(const Reader& reader, const Value& table, Inspect& out);
 

@@ -12,7 +12,7 @@ import sys
 import unittest
 
 PROGRAM = sys.argv.pop(1)
-COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"]]
+COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["audit"]]
 USAGE = {
     "": "sallyport: A subcommand is required (see sallyport --help)",
     "rnu": "sallyport: unknown command (see sallyport --help)",
@@ -33,6 +33,9 @@ USAGE = {
     "replay --expect /none/e.jsonl x": "sallyport replay: cannot read /none/e.jsonl",
     "check ''": "sallyport check: FILE: a file name is empty (see sallyport check --help)",
     "run --observe=no": "sallyport run: observe was given a disallowed flag override (see sallyport run --help)",
+    "audit": "sallyport audit: --policy is needed, or --write (see sallyport audit --help)",
+    "audit --write --json": "sallyport audit: --write and --json exclude each other (see sallyport audit --help)",
+    "audit --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
     "check /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
 }
 

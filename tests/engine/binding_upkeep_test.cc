@@ -367,7 +367,7 @@ TEST_F(ClaimWaitTest, AHelloIsHeldForAsLongAsItWaitsAndRefusedBySendingItsReset)
   const auto ended = it_.fw_.wait(milliseconds(500));
   ASSERT_EQ(ended.releases.size(), 1U);
   EXPECT_EQ(ended.releases[0].decision.reason, Reason::kAddressNotBound);
-  EXPECT_EQ(ended.releases[0].decision.mark, FlowMark::kReset);
+  EXPECT_EQ(ended.releases[0].decision.mark, FlowMark::kSilent);
 }
 
 TEST_F(ClaimWaitTest, ManyDatagramsBehindAQuicHelloThatWaitsDoNotCondemnIt) {

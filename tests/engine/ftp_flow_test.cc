@@ -14,6 +14,8 @@ using namespace std::string_literals;
 
 constexpr const char* kPolicy = R"(
 version = 1
+[defaults]
+refuse = "reset"
 [[rules]]
 to = ["192.0.2.0/24", "2001:db8::/32"]
 protocols = ["ftp"]

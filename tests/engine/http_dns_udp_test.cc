@@ -51,7 +51,7 @@ TEST_F(HttpTest, JudgesEachRequestOfAConnection) {
   EXPECT_EQ(send(get("also.example")).decision.verdict, Verdict::kAccept);
   const auto bad = send(get("evil.example"));
   EXPECT_EQ(bad.decision.verdict, Verdict::kDrop);
-  EXPECT_EQ(bad.decision.mark, FlowMark::kReset);
+  EXPECT_EQ(bad.decision.mark, FlowMark::kSilent);
   ASSERT_EQ(fw_.verdicts().size(), 2U);
   EXPECT_EQ(fw_.verdicts()[1].name, "evil.example");
 }
@@ -214,7 +214,7 @@ TEST_F(UdpTest, HoldsQuicDatagramsUntilTheHelloIsWholeInAnyOrder) {
       }
       EXPECT_EQ(last.releases.size(), datagrams.size() - 1);
       EXPECT_EQ(last.decision.verdict, good ? Verdict::kAccept : Verdict::kDrop);
-      EXPECT_EQ(last.decision.mark, good ? FlowMark::kAllow : FlowMark::kIcmp);
+      EXPECT_EQ(last.decision.mark, good ? FlowMark::kAllow : FlowMark::kSilent);
       EXPECT_EQ(fw.accepted(), good ? datagrams.size() : 0U);
     }
   }

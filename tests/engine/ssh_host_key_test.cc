@@ -20,7 +20,7 @@ const auto kUnpinned = endpoint("192.0.2.23", 22);
 
 std::string policy_text() {
   const auto fingerprint = parsers::ssh_fingerprint(sallyport::testing::ssh_ed25519_blob(7));
-  return "version = 1\n"
+  return "version = 1\n[defaults]\nbind = \"any\"\nrefuse = \"reset\"\n"
          "[[rules]]\nto = [\"192.0.2.22\"]\nprotocols = [\"ssh\"]\nhost_keys = [\"" + std::string(fingerprint.text()) + "\"]\n"
          "[[rules]]\nto = [\"192.0.2.23\"]\nprotocols = [\"ssh\"]\n"
          "[[rules]]\nto = [\"192.0.2.24\"]\nprotocols = [\"tls\"]\nports = [22]\n";

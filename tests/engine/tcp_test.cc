@@ -85,7 +85,7 @@ TEST_F(TcpTest, DeniesAnotherNameAndLetsNoByteOfItGo) {
   connect();
   const auto hello = fw_.client(tcp_.client_data(hello_to("evil.example")));
   EXPECT_EQ(hello.decision.verdict, Verdict::kDrop);
-  EXPECT_EQ(hello.decision.mark, FlowMark::kReset);
+  EXPECT_EQ(hello.decision.mark, FlowMark::kSilent);
   EXPECT_EQ(hello.decision.reason, Reason::kNameNotAllowed);
   EXPECT_EQ(fw_.client(tcp_.client_data(hello_to("good.example"))).decision.verdict, Verdict::kDrop);
 }
@@ -142,7 +142,7 @@ TEST_F(TcpTest, DropsEveryHeldSegmentOfADeniedHello) {
   Outcome last;
   for (const auto& segment : segments) last = fw_.client(segment);
   EXPECT_EQ(fw_.accepted(), 2U) << "SYN and the handshake's ACK";
-  EXPECT_EQ(last.decision.mark, FlowMark::kReset);
+  EXPECT_EQ(last.decision.mark, FlowMark::kSilent);
 }
 
 TEST_F(TcpTest, SameVerdictHoweverTheHelloIsDelivered) {
@@ -189,7 +189,7 @@ TEST_F(TcpTest, DeniesARetransmissionThatDiffers) {
   const auto evil = fw_.client(tcp_.client_at(0).payload(ByteSpan(hello_to("evil.example"))).build());
   EXPECT_EQ(evil.decision.verdict, Verdict::kDrop);
   EXPECT_EQ(evil.decision.reason, Reason::kRetransmissionDiffers);
-  EXPECT_EQ(evil.decision.mark, FlowMark::kReset);
+  EXPECT_EQ(evil.decision.mark, FlowMark::kSilent);
   ASSERT_EQ(fw_.verdicts().size(), 2U) << "the flow turned";
 }
 
@@ -266,7 +266,7 @@ TEST_F(TcpTest, EndsAWaitWithARefusal) {
   ASSERT_EQ(outcome.releases.size(), 2U);
   EXPECT_EQ(outcome.releases[0].decision.verdict, Verdict::kDrop);
   EXPECT_FALSE(outcome.releases[0].decision.mark);
-  EXPECT_EQ(outcome.releases[1].decision.mark, FlowMark::kReset) << "the last one carries the reset";
+  EXPECT_EQ(outcome.releases[1].decision.mark, FlowMark::kSilent) << "the last one carries the refusal";
 }
 
 TEST_F(TcpTest, DropsHeldSegmentsOfAStalledSenderAndStillRemembersTheirBytes) {

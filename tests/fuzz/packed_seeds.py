@@ -2,7 +2,7 @@
 """packed_seeds.py: writes the named seeds of the targets whose input is packed, so that their bytes can be read here.
 
 tcp_stream and quic_flow take steps (a byte with kind and argument, then operands; see take_step() of each); mail,
-ip_packet, dtls and queue_message a header byte or more before the bytes; likeness the bytes alone.
+ip_packet, dtls, queue_message and refusal_packet a header byte or more before the bytes; likeness the bytes alone.
 """
 import pathlib
 import struct
@@ -453,10 +453,53 @@ UPGRADE = {
 }
 
 
+# refusal_packet: builder and flags, the size of the buffer, the most that may be said, the text, then what is answered.
+
+
+def refuse(builder, flags, answered, buffer=1200, most=None, text=b"sallyport: evil.example is not allowed (policy.toml:21)"):
+    return bytes([builder | flags << 2]) + u16(buffer) + u16(len(answered) if most is None else most) + short(text) + answered
+
+
+FOR_DNS, FOR_STUN, FOR_QUIC, FOR_PACKET = range(4)
+OPT = b"\0\0\x29\x04\xd0\0\0\x80\0"
+EDNS_QUERY = dns(b"evil.example")[:10] + b"\0\1" + dns(b"evil.example")[12:] + OPT + b"\0\0"
+COOKIE_QUERY = EDNS_QUERY[:-2] + u16(12) + struct.pack(">HH", 10, 8) + b"cookies!"
+ALLOCATE = b"\0\3\0\0\x21\x12\xa4\x42transaction1"
+CHECKED = ALLOCATE[:2] + b"\0\x08" + ALLOCATE[4:] + b"\x80\x28\0\4abcd"
+ENDS4 = bytes([192, 0, 2, 1, 198, 51, 100, 7]) + u16(443) + u16(50000) + b"\1\2\3\4"
+ENDS6 = b"\x20\1\x0d\xb8" + bytes(11) + b"\1" + b"\x20\1\x0d\xb8" + bytes(11) + b"\7" + u16(443) + u16(50000) + b"\1\2\3\4"
+INITIAL_V1 = (CORPUS / "quic_datagram" / "rfc9001-a2-client-initial").read_bytes()
+INITIAL_V2 = (CORPUS / "quic_datagram" / "rfc9369-a2-client-initial").read_bytes()
+REFUSAL_PACKET = {
+    "dns-plain": refuse(FOR_DNS, 0, dns(b"evil.example")),
+    "dns-edns-over-udp": refuse(FOR_DNS, 0, EDNS_QUERY),
+    "dns-with-cookie": refuse(FOR_DNS, 1, COOKIE_QUERY),
+    "dns-edns-over-tcp": refuse(FOR_DNS, 3, EDNS_QUERY, most=65535),
+    "dns-two-questions": refuse(FOR_DNS, 0, dns(b"a.example")[:5] + b"\2" + dns(b"a.example")[6:] + dns_name(b"b.example") + bytes([0, 1, 0, 1])),
+    "dns-name-points-into-the-header": refuse(FOR_DNS, 0, dns(b"")[:12] + b"\xc0\0\0\1\0\1"),
+    "dns-response": refuse(FOR_DNS, 0, dns(b"evil.example", A_RECORD, bytes([10, 0, 0, 1]))),
+    "dns-small-buffer": refuse(FOR_DNS, 2, EDNS_QUERY, buffer=50, most=65535),
+    "stun-allocate": refuse(FOR_STUN, 0, ALLOCATE, most=200),
+    "stun-with-fingerprint": refuse(FOR_STUN, 0, CHECKED, most=200),
+    "stun-binding-without-room": refuse(FOR_STUN, 0, b"\0\1" + ALLOCATE[2:]),
+    "stun-indication": refuse(FOR_STUN, 0, b"\0\x13" + ALLOCATE[2:], most=200),
+    "quic-v1": refuse(FOR_QUIC, 0, INITIAL_V1),
+    "quic-v2": refuse(FOR_QUIC, 1, INITIAL_V2),
+    "quic-small-buffer": refuse(FOR_QUIC, 0, INITIAL_V1, buffer=60),
+    "quic-draft-29": refuse(FOR_QUIC, 2, (CORPUS / "quic_datagram" / "draft-29-initial").read_bytes()),
+    "quic-reserved-version": refuse(FOR_QUIC, 0, (CORPUS / "quic_datagram" / "reserved-version").read_bytes()),
+    "tcp-v4-fin": refuse(FOR_PACKET, 2, ENDS4 + b"\x15\3\3\0\2\2\x31"),
+    "tcp-v6-rst": refuse(FOR_PACKET, 5, ENDS6),
+    "udp-v4": refuse(FOR_PACKET, 8, ENDS4 + b"no"),
+    "udp-v6-odd": refuse(FOR_PACKET, 9, ENDS6 + b"no!"),
+    "udp-v6-no-room": refuse(FOR_PACKET, 9, ENDS6 + b"no!", buffer=50),
+}
+
+
 def main():
     for target, seeds in {"tcp_stream": TCP_STREAM, "quic_flow": QUIC_FLOW, "mail": MAIL, "ip_packet": IP_PACKET,
                           "dtls": DTLS, "queue_message": QUEUE_MESSAGE, "likeness": LIKENESS,
-                          "inspector": INSPECTOR, "upgrade": UPGRADE}.items():
+                          "inspector": INSPECTOR, "upgrade": UPGRADE, "refusal_packet": REFUSAL_PACKET}.items():
         folder = CORPUS / target
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in seeds.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from support import Suite, binary, expect, skip_unless_possible
 from support.daemon import allow
+from support.refused import expect_dig_refused, is_dns_refused
 from support.suite import skip
 from support.testbed import SERVER_LINK, address
 from support.world import World, world
@@ -113,7 +114,7 @@ def questions(suite: Suite, it: World, label: str, family: int) -> None:
                 mark = it.mark()
                 command = ["dig", "+tries=1", "+time=2", f"@{it.bed.server_address(family, server)}", *arguments, *more, name, kind]
                 result = it.bed.run("client", command, 8.0)
-                expect("status: NOERROR" not in result.out, result.describe())
+                expect_dig_refused(result, name + (" is not allowed" if reason == "name_not_allowed" else ": ") if transport == "tcp" else "")
                 if forbidden:
                     it.expect_never(mark, forbidden)
                 leaked = [p for p in it.capture.packets(mark[0]) if p.dst == it.bed.server_address(family, 1) and p.payload]
@@ -132,7 +133,8 @@ def questions(suite: Suite, it: World, label: str, family: int) -> None:
         with suite.case(f"{label}: data behind the question over {transport}: refused, no packet with it arrives"):
             mark = it.mark()
             message = len(query).to_bytes(2, "big") + query if transport == "tcp" else query
-            it.clients.raw(it.bed.server_address(family), 53, message, transport=transport, read=1.0)
+            answer = it.clients.raw(it.bed.server_address(family), 53, message, transport=transport, read=1.0)
+            expect(is_dns_refused(bytes.fromhex(answer["received"])[2 if transport == "tcp" else 0:]), str(answer))
             it.expect_never(mark, b"hidden")
             it.expect_event(mark, verdict="deny", reason="trailing_data", dport=53)
     with suite.case(f"{label}: the service of an allowed host may be asked for"):
@@ -149,7 +151,8 @@ def budget(suite: Suite, it: World, label: str) -> None:
         it.bed.run("client", ["dig", "+tries=1", "+time=1", "+short", f"@{server}"] + [word for name in names[:40] for word in (name, "A")], 60.0)
         it.expect_event(mark, name=names[39], verdict="allow")
         mark = it.mark()
-        it.bed.run("client", ["dig", "+tries=1", "+time=1", "+short", f"@{server}", names[40], "A", names[41], "A"], 20.0)
+        result = it.bed.run("client", ["dig", "+tries=1", "+time=1", f"@{server}", names[40], "A", names[41], "A"], 20.0)
+        expect(result.out.count("status: REFUSED") == 2 and result.out.count("EDE: 15 (Blocked)") == 2, result.describe())
         it.expect_never(mark, name_bytes(names[40]))
         it.expect_event(mark, name=names[40], verdict="deny", reason="lookup_budget")
 

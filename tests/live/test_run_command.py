@@ -216,6 +216,18 @@ def signals(suite: Suite, bed, runs: Runs, state: State) -> None:
         process.wait(5.0)
         expect(wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ours), 5.0), f"still there: {ours}")
         state.expect_same("after kill -9 of the program")
+    with suite.case("kill -9 of the program at any moment of its start and of its end: nothing is left behind"):
+        for ends in (False, True):
+            for moment in range(18):
+                process = bed.spawn("client", "run", runs.argv("sh", "-c", "exit 0" if ends else "echo started; exec sleep 30"))
+                if ends:
+                    wait_until(lambda: "SALLYPORT" in str(rulesets(bed, "client")), 5.0, 0.005)
+                time.sleep(0.03 * moment)
+                ours = [pid for pid, name in descendants(process).items() if name == "sallyport"]
+                for pid in ours[:1]:
+                    os.kill(pid, signal.SIGKILL)
+                process.stop()
+                state.expect_same(f"after kill -9, ending: {ends}, moment {moment}", 12.0)
     with suite.case("kill -9 of the command: 137, and nothing is left behind"):
         process = runs.spawn("sh", "-c", "echo started; exec sleep 30")
         os.kill(pid_of(process, "sleep"), signal.SIGKILL)

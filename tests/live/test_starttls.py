@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import allow
 from support.hello import client_hello
+from support.refused import expect_end, expect_printed, expect_printed_alert, received
 from support.upgrade_servers import PASSWORD, PORTS, TOOLS, USER, UpgradeServers
 from support.world import World, world
 
@@ -90,6 +91,7 @@ def body(suite: Suite) -> None:
                 start()
             upgrade.liar(LIAR)
             for family in (4, 6):
+                big_mail(suite, it, f"{mode} v{family}", family)
                 liar(suite, it, f"{mode} v{family}", family)
                 # How a session is followed does not depend on the layout: in the gateway two protocols are enough.
                 for word in PORTS if mode == "host" else ("smtp", "postgresql"):
@@ -99,14 +101,32 @@ def body(suite: Suite) -> None:
                     clients(suite, it, f"{mode} v{family}", family)
 
 
-def liar(suite: Suite, it: World, label: str, family: int) -> None:
-    with suite.case(f"{label}: the client of a server that says more behind its agreement is reset at once"):
+BIG_MAIL = """
+import smtplib, socket, sys
+socket.getfqdn = lambda *_: "me.test"
+smtp = smtplib.SMTP(sys.argv[1], int(sys.argv[2]), timeout=10)
+smtp.sendmail("a@mail.test", ["b@mail.test"], "Subject: big\\r\\n\\r\\n" + ("x" * 76 + "\\r\\n") * 256_000)
+print("taken")
+smtp.quit()
+"""
+
+
+def big_mail(suite: Suite, it: World, label: str, family: int) -> None:
+    with suite.case(f"{label}: a mail of 20 MB in plaintext gets through, and in time"):
         mark = it.mark()
-        answer = it.clients.raw(it.bed.server_address(family, OPEN), LIAR, b"", then=[b"EHLO me.test\r\n".hex(), b"STARTTLS\r\n".hex()], read=3.0)
+        result = it.bed.run("client", ["/usr/bin/python3", "-c", BIG_MAIL, it.bed.server_address(family, OPEN), str(PORTS["smtp"])], 40)
+        expect("taken" in result.out and result.seconds < 20, result.describe())
+        expect_equal(it.expect_event(mark, dport=PORTS["smtp"])["verdict"], "allow", "the event")
+
+
+def liar(suite: Suite, it: World, label: str, family: int) -> None:
+    with suite.case(f"{label}: the client of a server that says more behind its agreement is told at once"):
+        mark = it.mark()
+        answer = it.clients.raw(it.bed.server_address(family, OPEN), LIAR, b"", then=[b"EHLO me.test\r\n".hex(), b"STARTTLS\r\n".hex()], read=3.0, to_end=True)
         expect_equal(it.expect_event(mark, verdict="deny", dport=LIAR)["reason"], "ambiguous", "the event")
-        expect_equal(answer["error"], "ECONNRESET", str(answer))
-        expect(answer["seconds"] < 2 and b"STARTTLS" in bytes.fromhex(answer["received"]), str(answer))
-        expect(b"220 go" not in bytes.fromhex(answer["received"]), str(answer))
+        expect(received(answer).startswith(b"220 liar.test ESMTP\r\n250-liar.test\r\n250 STARTTLS\r\n550 5.7.1 sallyport: allowed.test: "), str(answer))
+        expect(received(answer).count(b"\r\n") == 4 and b"220 go" not in received(answer), str(answer))
+        expect_end(answer)
 
 
 def upgrades(suite: Suite, it: World, label: str, family: int, word: str) -> None:
@@ -122,21 +142,34 @@ def upgrades(suite: Suite, it: World, label: str, family: int, word: str) -> Non
             mark = it.mark()
             result = s_client(it, family, word, name, OPEN)
             expect(not established(result), result.describe())
+            expect_printed_alert(result)
             expect_equal(it.expect_event(mark, verdict="deny", dport=port)["reason"], reason, "the event")
             it.expect_never(mark, name.encode())
+
+
+def expect_told(answer: dict, word: str, name: str, tag: bytes) -> None:
+    """The last that the client read is the refusal in its protocol; LDAP and XMPP have a reset."""
+    if word in ("ldap", "xmpp"):
+        return expect_equal(answer["error"], "ECONNRESET", str(answer))
+    begin = {"smtp": b"550 5.7.1 ", "imap": b"* BYE ", "pop3": b"-ERR ", "ftp": b"530 ", "postgresql": b"", "mysql": b""}[word]
+    expect(begin + b"sallyport: " + name.encode() + b": " in received(answer), str(answer))
+    if word == "imap":
+        expect(b"\r\n" + tag + b" NO [NOPERM] sallyport: " in received(answer), str(answer))
+    expect_end(answer)
 
 
 def plaintext(suite: Suite, it: World, label: str, family: int, word: str) -> None:
     talk, port = TALKS[word], PORTS[word]
     first = b"" if word in ("smtp", "imap", "pop3", "ftp", "mysql") else None
 
-    def say(index: int, *said: bytes) -> None:
+    def say(index: int, *said: bytes) -> bytes:
         lines = ([first] if first is not None else []) + list(said)
-        it.clients.raw(it.bed.server_address(family, index), port, lines[0], then=[line.hex() for line in lines[1:]], read=0.6)
+        return it.clients.raw(it.bed.server_address(family, index), port, lines[0], then=[line.hex() for line in lines[1:]], read=0.6,
+                              to_end=index == STRICT or said[-1] != talk.secret)
 
     with suite.case(f"{label}: what a strict rule keeps in does not arrive in plaintext"):
         mark = it.mark()
-        say(STRICT, *talk.before, talk.secret)
+        expect_told(say(STRICT, *talk.before, talk.secret), word, "second.test", b"a3")
         expect_equal(it.expect_event(mark, verdict="deny", dport=port)["reason"], "tls_required", "the event")
         it.expect_never(mark, PASSWORD.encode())
     with suite.case(f"{label}: the same arrives where plaintext is allowed"):
@@ -151,14 +184,14 @@ def plaintext(suite: Suite, it: World, label: str, family: int, word: str) -> No
         return  # Its client does not wait for an answer: the hello belongs behind the request.
     with suite.case(f"{label}: a hello behind the request for TLS, before the server's answer, does not arrive"):
         mark = it.mark()
-        say(OPEN, *talk.before, talk.asks + hello)
+        expect_told(say(OPEN, *talk.before, talk.asks + hello), word, "allowed.test", b"a2")
         expect_equal(it.expect_event(mark, verdict="deny", dport=port)["reason"], "ambiguous", "the event")
         it.expect_never(mark, random)
 
 
 def clients(suite: Suite, it: World, label: str, family: int) -> None:
     """Real clients, each once with TLS at the strict address and once without."""
-    def case(what: str, word: str, command: list[str], wanted: str, env: dict[str, str] | None = None) -> None:
+    def case(what: str, word: str, command: list[str], wanted: str, told: str, env: dict[str, str] | None = None) -> None:
         for tls, index, works in ((True, STRICT, True), (False, OPEN, True), (False, STRICT, False)):
             with suite.case(f"{label}: {what} {'with' if tls else 'without'} TLS at {'an open' if index == OPEN else 'a strict'} address"):
                 mark = it.mark()
@@ -169,19 +202,22 @@ def clients(suite: Suite, it: World, label: str, family: int) -> None:
                 result = it.bed.run("client", ["env", *(f"{k}={v}" for k, v in (env or {}).items()), *filled], 12)
                 expect((wanted in result.out) == works, result.describe())
                 if not works:
+                    if told:
+                        expect_printed(result, told)
                     expect_equal(it.expect_event(mark, verdict="deny", dport=PORTS[word])["reason"], "tls_required", "the event")
                     it.expect_never(mark, PASSWORD.encode())
 
+    REFUSED = "sallyport: second.test: mail, login or data in plaintext, where the rule wants TLS first"
     ca = str(it.servers.ca)
     login = f"{USER}:{PASSWORD}"
-    curl = ["curl", "-s", f"-{family}", "--cacert", ca, "-m", "8", "TLS:--ssl-reqd"]
-    case("curl, a mailbox", "imap", [*curl, "-u", login, "imap://NAME/"], "INBOX")
+    curl = ["curl", "-sS", f"-{family}", "--cacert", ca, "-m", "8", "TLS:--ssl-reqd"]
+    case("curl, a mailbox", "imap", [*curl, "-u", login, "imap://NAME/"], "INBOX", "Login denied")
     case("psql", "postgresql", ["psql", "-tA", "TLS:host=NAME hostaddr=ADDRESS user=" + USER + " dbname=postgres sslmode=verify-full sslrootcert=" + ca,
-                                "PLAIN:host=NAME hostaddr=ADDRESS user=" + USER + " dbname=postgres sslmode=disable", "-c", "select 41 + 1"], "42")
+                                "PLAIN:host=NAME hostaddr=ADDRESS user=" + USER + " dbname=postgres sslmode=disable", "-c", "select 41 + 1"], "42", REFUSED)
     case("mariadb", "mysql", ["mariadb", "--no-defaults", "-h", "ADDRESS", "-u", USER, f"-p{PASSWORD}", "TLS:--ssl", "PLAIN:--skip-ssl", "-Ne",
-                              "select 41 + 1"], "42")
+                              "select 41 + 1"], "42", REFUSED)
     case("ldapsearch", "ldap", ["ldapsearch", "-x", "-H", "ldap://NAME/", "-D", f"cn={USER},dc=test", "-w", PASSWORD, "TLS:-ZZ", "-s", "base", "-b",
-                                "", "namingContexts"], "dc=test", {"LDAPTLS_CACERT": ca, "LDAPTLS_REQCERT": "demand"})
+                                "", "namingContexts"], "dc=test", "Can't contact LDAP server", {"LDAPTLS_CACERT": ca, "LDAPTLS_REQCERT": "demand"})
 
 
 def chosen(part: str, tls: bool) -> list[str]:

@@ -329,12 +329,12 @@ TEST(PolicyScopeTest, FlowIsInEveryScopeThatMatchesAnyFact) {
                           std::optional<std::uint32_t> uid) {
     return policy->scopes_of({IpAddress::parse(source).value(), interface, uid, std::nullopt});
   };
-  EXPECT_EQ(scopes("192.0.2.1", "eth0", std::nullopt), 0u);
+  EXPECT_EQ(scopes("192.0.2.1", "eth0", std::nullopt), kUnnamedWorkload);
   EXPECT_EQ(scopes("172.17.9.9", "", std::nullopt), 1u);
   EXPECT_EQ(scopes("172.17.0.1", "", std::nullopt), 3u);
   EXPECT_EQ(scopes("fd00:17::9", "", std::nullopt), 1u);
   EXPECT_EQ(scopes("192.0.2.1", "docker0", 0), 3u);
-  EXPECT_EQ(scopes("192.0.2.1", "docker", 7), 0u);
+  EXPECT_EQ(scopes("192.0.2.1", "docker", 7), kUnnamedWorkload);
   EXPECT_EQ(scopes("192.0.2.1", "", 65'534), 1u);
 }
 
@@ -375,7 +375,9 @@ TEST(PolicySettingsTest, HaveDefaults) {
   const auto policy = load("");
   EXPECT_EQ(policy->defaults().action, Action::kDeny);
   EXPECT_EQ(policy->defaults().mode, Mode::kEnforce);
-  EXPECT_EQ(policy->defaults().refuse, Refuse::kReset);
+  EXPECT_EQ(policy->defaults().refuse, Refuse::kSpeak);
+  EXPECT_TRUE(policy->refusals().show_rule);
+  EXPECT_EQ(policy->refusals().tls_alert, 49);
   EXPECT_TRUE(policy->deploy().hook_output);
   EXPECT_FALSE(policy->deploy().hook_forward);
   EXPECT_EQ(policy->deploy().queues, std::nullopt);
@@ -399,7 +401,7 @@ TEST(PolicyFingerprintTest, IsOfWhatDecidesAndNotOfItsWording) {
         std::string("[[rules]]\nto = [\"a.example\", \"*.b.example\"]\n") + b}) {
     EXPECT_NE(load(other)->fingerprint(), first) << other;
   }
-  EXPECT_EQ(load("[[rules]]\nto = \"a.example\"\n")->fingerprint(), 500151782758286599u)
+  EXPECT_EQ(load("[[rules]]\nto = \"a.example\"\n")->fingerprint(), 2207089734666779913u)
       << "stable between builds and hosts";
 }
 

@@ -15,9 +15,16 @@
 
 namespace sallyport::testing {
 
+// Injected is a packet that the inspector made.
+struct Injected {
+  std::vector<std::uint8_t> packet;
+  bool to_client = false;
+};
+
 struct Outcome {
   Decision decision;
   std::vector<engine::Release> releases;
+  std::vector<Injected> injections{};
 };
 
 struct SeenVerdict {
@@ -26,6 +33,7 @@ struct SeenVerdict {
   Protocol protocol;
   std::string name;
   Protocol tunnel = Protocol::kUnknown;
+  std::string proxy_target = {};
 };
 
 class InspectorHarness {
@@ -80,7 +88,7 @@ class InspectorHarness {
     packet.in_interface = in_interface_;
     packet.inbound = inbound_;
     now_ += std::chrono::milliseconds(1);
-    Outcome outcome{inspector_.inspect(packet, *policy_, now_), {}};
+    Outcome outcome{inspector_.inspect(packet, *policy_, now_), {}, {}};
     collect(outcome);
     fates_[packet.id] = outcome.decision.verdict;
     return outcome;
@@ -143,9 +151,12 @@ class InspectorHarness {
       EXPECT_EQ(fates_[release.id], Verdict::kHold) << "a packet that was not held is released";
       fates_[release.id] = release.decision.verdict;
     }
+    for (const engine::Injection& injection : inspector_.injections()) {
+      outcome.injections.push_back({{injection.packet.begin(), injection.packet.end()}, injection.to_client});
+    }
     for (const engine::FlowEvent& event : inspector_.events()) {
       if (event.kind == engine::FlowEvent::Kind::kVerdict) {
-        verdicts_.push_back({event.verdict, event.reason, event.protocol, std::string(event.text), event.tunnel});
+        verdicts_.push_back({event.verdict, event.reason, event.protocol, std::string(event.text), event.tunnel, std::string(event.proxy_target)});
       }
       if (event.kind == engine::FlowEvent::Kind::kName) names_.emplace_back(event.text);
       if (event.kind == engine::FlowEvent::Kind::kDetail) details_.emplace(event.detail, event.text);

@@ -8,7 +8,7 @@
 //   allowed, and what a QUIC server says to a version that is not read;
 // - a rule whose name begins with "strict" allows a flow only at an address that is bound, by name if the flow has one;
 // - the inspector binds only by what a trusted resolver answers, outside of tunnels;
-// - a replacement has its packet's length and addresses, right checksums, and only a packet of the server that leaves has one;
+// - a replacement has its packet's length (but for a datagram of Reason::kRebinding) and addresses, right checksums, and only a packet of the server that leaves has one;
 // - a flow misses a binding once at most;
 // - a ct mark fits its verdict; every flow that was opened is ended;
 // - a guard allows HTTP alone, for its hosts;
@@ -68,6 +68,7 @@ class InspectorWatch {
     read_verdicts();
     settle_releases();
     check_replacement(packet, decision);
+    check_injections();
     if (kept_.bindings().version() != bindings + own_bindings_) check_bound_by(packet);
     judge(packet.id, decision, sent);
     forget_ended();
@@ -83,6 +84,7 @@ class InspectorWatch {
     left_.clear();
     if (!expire) return left_;
     inspector_.expire(*policy_, now_);
+    check_injections();
     settle();
     return left_;
   }
@@ -173,7 +175,7 @@ class InspectorWatch {
       known.transport = event.key.transport;
       known.quic |= event.kind == engine::FlowEvent::Kind::kDetail && event.detail == engine::Detail::kQuicVersion;
       known.proxied |= event.kind == engine::FlowEvent::Kind::kDetail && event.detail == engine::Detail::kProxyTarget;
-      if (event.kind != engine::FlowEvent::Kind::kVerdict) continue;
+      if (event.kind != engine::FlowEvent::Kind::kVerdict || event.reason == Reason::kRebinding) continue;  // Of one answer, not the flow.
       known.verdict = event.verdict;
       known.reason = event.reason;
       denied_ |= event.verdict == engine::FlowVerdict::kDeny;
@@ -237,9 +239,15 @@ class InspectorWatch {
     const ByteSpan now = inspector_.replacement();
     if (now.empty()) return;
     check(!observing_ && decision.verdict == Verdict::kAccept && packet.origin != Origin::kOriginal);
-    check(now.size() == packet.bytes.size());
     const auto before = parsers::parse_ip_packet(packet.bytes, packet.wire_size);
     const auto after = parsers::parse_ip_packet(now, now.size());
+    if (decision.reason == Reason::kRebinding) {  // A datagram, made anew: the addresses and ports stay.
+      check(before && !before->truncated && after && !after->truncated && before->transport == Transport::kUdp);
+      check(before->source == after->source && before->destination == after->destination && before->source_port == after->source_port);
+      check(before->destination_port == after->destination_port && has_right_checksum(now, *after));
+      return;
+    }
+    check(now.size() == packet.bytes.size());
     check(before && !before->truncated && after && after->payload.size() == before->payload.size());
     const std::size_t transport = before->transport_offset;
     constexpr std::size_t kPortsAndNumbers = 12;  // Of TCP; of UDP the ports and the length.
@@ -247,6 +255,27 @@ class InspectorWatch {
     const std::size_t same = before->transport == Transport::kUdp ? 6 : kPortsAndNumbers;
     check(std::ranges::equal(packet.bytes.subspan(transport, same), now.subspan(transport, same)));
     check(has_right_checksum(now, *after));
+  }
+
+  // check_injections: what the inspector sends itself is words to a client that was denied in this call, UDP no more than it
+  // sent, and to a server nothing but a reset.
+  void check_injections() const {
+    check(inspector_.injections().empty() || !observing_);
+    for (const engine::Injection& injection : inspector_.injections()) {
+      const auto ip = parsers::parse_ip_packet(injection.packet, injection.packet.size());
+      check(ip && !ip->truncated && has_right_checksum(injection.packet, *ip));
+      const bool tcp = ip->transport == Transport::kTcp;
+      const Endpoint from{ip->source, ip->source_port}, to{ip->destination, ip->destination_port};
+      const Endpoint client = injection.to_client ? to : from, server = injection.to_client ? from : to;
+      const bool denied = std::ranges::any_of(inspector_.events(), [&](const engine::FlowEvent& event) {
+        return event.kind == engine::FlowEvent::Kind::kVerdict && event.verdict == engine::FlowVerdict::kDeny &&
+               event.key.client == client && event.key.server == server;
+      });
+      check(denied);
+      if (!injection.to_client) check(tcp && ip->tcp.rst && ip->payload.empty());
+      if (injection.to_client && tcp) check(ip->tcp.fin && !ip->payload.empty());
+      if (!tcp) check(injection.to_client && !ip->payload.empty() && ip->payload.size() <= parsers::kQuicMinInitialDatagram);
+    }
   }
 
   // has_right_checksum adds up the whole segment with the pseudo header: RFC 1071 makes that all ones.

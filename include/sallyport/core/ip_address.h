@@ -34,6 +34,9 @@ class IpAddress {
   bool is_loopback() const;
   bool is_multicast_or_broadcast() const;
   bool is_link_local() const;
+  // Text is an address as to_string() has it, without memory of its own.
+  using Text = std::array<char, 46>;  // INET6_ADDRSTRLEN, RFC 4291 §2.2
+  std::string_view text(Text& storage) const;
   std::string to_string() const;
 
   friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;

@@ -148,11 +148,17 @@ inline constexpr Duration kUdpIdleTimeout = std::chrono::seconds(300);  // Longe
 inline constexpr std::size_t kCgroupsKept = 256;  // Paths of cgroups that a worker remembers.
 inline constexpr Duration kDeniedFlowTimeout = std::chrono::seconds(30);
 
+// --- Listening sockets -----------------------------------------------------------------------------
+inline constexpr std::size_t kListeningSocketsMax = 16'384;  // Of one network namespace; a busy host has a few hundred.
+inline constexpr std::size_t kNamespacesMax = 512;           // Network namespaces beside the program's own; one for each container.
+inline constexpr std::size_t kOwnerDescriptorsMax = 1'000'000;  // Looked at for whose a socket is: a second or two.
+
 // --- Policy ----------------------------------------------------------------------------------------
 // An operator writes a policy, so these bound mistakes and generated lists rather than attacks.
 inline constexpr std::size_t kPolicyFileMax = 256u << 20;     // About eight million names.
 inline constexpr std::size_t kPolicyTargetsMax = 16'000'000;  // Entries of all `to` lists together.
 inline constexpr std::size_t kNat64PrefixesMax = 8;           // Looked at for each IPv6 flow.
+inline constexpr std::size_t kListenersMax = 4'096;           // Entries of listeners.allow.
 inline constexpr std::size_t kPolicyRulesMax = 10'000;
 inline constexpr std::size_t kPolicyPortsPerRuleMax = 256;      // Entries of one `ports` list.
 inline constexpr std::size_t kPolicyPortRangesMax = 16'384;     // Of all rules; bounds the early table.
@@ -185,5 +191,12 @@ inline constexpr std::size_t kKnownHostsLineMax = 16'384;       // A key of 16,3
 inline constexpr std::size_t kPolicyHostHashesMax = 1'000'000;
 // Look-ups spent on finding allow rules that a deny rule covers; past it such rules go unreported.
 inline constexpr std::size_t kPolicyCoverLookupsMax = 4'000'000;
+
+// --- Refusals ----------------------------------------------------------------------------------------
+// A client that is told no in words goes on to its next name; one that asks this often is not listening.
+inline constexpr std::uint32_t kRefusalsPerSecond = 50;
+inline constexpr std::uint32_t kRefusalBurst = 200;
+inline constexpr std::size_t kRefusalSources = 1'024;    // Buckets of a worker that sources share by a keyed hash.
+inline constexpr std::size_t kRefusalBytesPerCall = 65'536;  // Of the packets that one call makes: about 50 refusals.
 
 }  // namespace sallyport

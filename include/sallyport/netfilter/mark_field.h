@@ -16,6 +16,13 @@ namespace sallyport::netfilter {
 using Generation = std::uint8_t;
 inline constexpr Generation kObserveGeneration = 0;
 
+// Injected is what a packet that this program made itself has in its packet mark, where a generation stands: its verdict
+// is "undecided", so no chain takes it for a verdict and none saves it. Never in a ct mark.
+enum class Injected : std::uint8_t {
+  kTracked = 0x1d,    // Connection tracking sees it, and translates its addresses as it does the flow's.
+  kUntracked = 0x1f,  // Connection tracking leaves it alone.
+};
+
 // generation_of maps a policy's fingerprint to 1..31, so a restart with the same policy keeps the flows
 // that it allowed. One changed policy in 31 gets the generation of its predecessor.
 constexpr Generation generation_of(std::uint64_t fingerprint) {
@@ -50,6 +57,12 @@ class MarkField {
   constexpr Generation generation_in(std::uint32_t mark) const {
     return static_cast<Generation>((mark >> shift_) & 0x1fU);
   }
+  // injected is the whole mark of a packet of our own; both codes are alike under injected_mask.
+  constexpr std::uint32_t injected(Injected code) const {
+    return static_cast<std::uint32_t>(code) << shift_;
+  }
+  constexpr std::uint32_t injected_mask() const { return std::uint32_t{0xfd} << shift_; }
+
   // replace returns `mark` with the field set and every foreign bit kept.
   constexpr std::uint32_t replace(std::uint32_t mark, FlowMark verdict, Generation generation) const {
     return (mark & ~mask()) | encode(verdict, generation);

@@ -38,6 +38,8 @@ struct WorkerCounters {
   std::atomic<std::uint64_t> repeat_loops{0};  // Packets that circled (docs/netfilter.md) and were stopped.
   std::atomic<std::uint64_t> no_buffer{0};     // ENOBUFS: the kernel lost packets for want of buffer space.
   std::atomic<std::uint64_t> receive_errors{0};
+  std::atomic<std::uint64_t> injected{0};          // Packets of our own that the kernel took.
+  std::atomic<std::uint64_t> injection_errors{0};  // Those that it refused.
   std::atomic<std::uint64_t> verdict_errors{0};  // Verdicts that the kernel refused (the packet was gone).
 };
 

@@ -57,6 +57,8 @@ class Http2RequestReader {
   bool in_header_block() const;
   // last_request returns the head of the last kRequest; its views are valid until the next call of next().
   const HttpRequestHead& last_request() const;
+  // last_stream returns the highest stream id that a client's frame has opened; 0: none.
+  std::uint32_t last_stream() const;
 
   // reset makes the reader ready for the preface of another connection. With `upgraded` the HTTP/1.1
   // request that asked for h2c already took stream 1 (RFC 7540 §3.2). Does not allocate.

@@ -145,7 +145,7 @@ class QuicInitialOpener {
   // derive fills `out` from the Destination Connection ID of the client's first Initial (after a Retry:
   // from that of the Initial that answers it). False: unknown version, a connection id over 20 bytes, or
   // a failure of the crypto library.
-  bool derive(std::uint32_t version, ByteSpan client_dcid, QuicInitialKeys& out);
+  static bool derive(std::uint32_t version, ByteSpan client_dcid, QuicInitialKeys& out);
 
   // open removes header protection and opens the AEAD. nullopt: not an Initial, of another version than
   // the keys, does not authenticate, or has reserved bits set (RFC 9000 §17.2). `largest` is the largest

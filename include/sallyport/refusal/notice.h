@@ -22,11 +22,11 @@ using Buffer = std::span<std::uint8_t>;
 // Notice borrows its strings. All of them are printable ASCII: whoever fills it in has escaped what the client sent.
 // Builders still leave out whatever a protocol could take for its own syntax (CR, LF, quotes in JSON, "<" in HTML).
 struct Notice {
-  std::string_view text;   // For people, one line: "sallyport: evil.example is not allowed for agent (policy.toml:21)".
-  std::string_view name;   // What was asked for, a host name or an address; may be empty.
-  std::string_view scope;  // Whose flow it is; empty: none.
-  std::string_view rule;   // "policy.toml:21" or "default"; empty: not to be told.
-  std::string_view reason; // The word of core/reason.h, as in events.
+  std::string_view text = {};   // For people, one line: "sallyport: evil.example is not allowed for agent (policy.toml:21)".
+  std::string_view name = {};   // What was asked for, a host name or an address; may be empty.
+  std::string_view scope = {};  // Whose flow it is; empty: none.
+  std::string_view rule = {};   // "policy.toml:21" or "default"; empty: not to be told.
+  std::string_view reason = {}; // The word of core/reason.h, as in events.
 };
 
 }  // namespace sallyport::refusal

@@ -10,11 +10,12 @@
 namespace sallyport::refusal {
 
 struct QuicRefusal {
-  std::uint32_t version = 0;  // As in the client's packet. Nothing is written for one whose Initial packets cannot be sealed.
+  std::uint32_t version = 0;  // As in the client's packet. Nothing is written for one whose Initial packets cannot be sealed,
+                              // nor for Google's own, whose frames are others.
   ByteSpan key_connection_id;     // The one that the client's Initial keys come from.
   ByteSpan client_connection_id;  // The client's Source Connection ID: the packet goes to it.
   ByteSpan server_connection_id;  // What the packet says it comes from; the client's Destination Connection ID will do.
-  std::uint64_t packet_number = 0;
+  std::uint64_t packet_number = 0;  // Below 2^31, and none that the server has used where its packets came through.
   std::uint64_t error_code = 0x131;  // CRYPTO_ERROR 0x100 + TLS alert (RFC 9001 §4.8): access_denied.
   std::size_t provoked_by = 0;       // Bytes of the UDP payload that is answered: the answer is never larger.
 };
