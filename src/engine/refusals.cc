@@ -123,7 +123,7 @@ bool Inspector::Impl::inject(std::size_t size, bool to_client) {
 // tcp_words writes what the client reads next in its own protocol; 0: nothing that it would understand.
 std::size_t Inspector::Impl::tcp_words(Flow& flow, refusal::Buffer out) {
   const ByteSpan unread = flow.client == nullptr ? ByteSpan{} : flow.client->contiguous();
-  const bool server_spoke = flow.server_base_known && flow.server_next != flow.server_base;
+  const bool server_spoke = flow.server_next != flow.server_first;
   const refusal::Notice notice = notice_of(flow);
   // Behind the server's word that TLS may begin, until the client's hello, the client still reads the session's lines.
   const bool session = flow.stage == Protocol::kTls && flow.session.upgraded && flow.client_seen <= flow.left;
@@ -215,6 +215,7 @@ void Inspector::Impl::note_acknowledged(Flow& flow, const parsers::IpPacket& ip)
   const auto ahead = static_cast<std::int32_t>(ip.tcp.acknowledgment - flow.server_next);
   if (flow.server_next_known && ahead <= 0) return;
   flow.server_next = ip.tcp.acknowledgment;
+  if (!flow.server_next_known) flow.server_first = flow.server_next;
   flow.server_next_known = true;
 }
 

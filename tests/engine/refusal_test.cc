@@ -138,6 +138,23 @@ TEST_F(RefusalTest, LaterRequestIsRefusedWhereTheServerLeftOff) {
   EXPECT_EQ(heard(outcome.injections[1]).ip.tcp.sequence, tcp_.client_next() - bad.size()) << "the first request was let go";
 }
 
+// Neither the SYN-ACK nor the greeting comes to the queue: what the client acknowledges tells of both.
+TEST_F(RefusalTest, GreetingThatTheClientHasIsNotReplaced) {
+  for (const bool greeted : {false, true}) {
+    SCOPED_TRACE(greeted);
+    use(kPolicy);
+    TcpConversation tcp(client_, server_);
+    connect(tcp);
+    if (greeted) (void)tcp.server_data(bytes_of("SSH-2.0-server\r\n"));
+    const Outcome outcome = send(tcp, bytes_of("SSH-2.0-client\r\n"));
+    ASSERT_EQ(outcome.injections.size(), 2U);
+    const Heard words = heard(outcome.injections[0]);
+    EXPECT_EQ(words.ip.tcp.sequence, tcp.server_next());
+    EXPECT_THAT(words.text, HasSubstr("is not allowed"));
+    EXPECT_EQ(words.text.starts_with("SSH-2.0-"), !greeted);
+  }
+}
+
 TEST_F(RefusalTest, GoodAndBadInOneSegmentLeaveTheServerNothing) {
   connect(tcp_);
   const Bytes both = bytes_of("GET / HTTP/1.1\r\nHost: good.example\r\n\r\nGET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");

@@ -15,7 +15,7 @@ from support import Suite, binary, expect, skip_unless_possible
 from support.capture import read_pcap, Capture
 from support.daemon import Sallyport, allow, policy_text
 from support.proc import Result, must, wait_until
-from support.refusal_cases import CASES, DNS, H2C, HOST_KEYS, NOBODYS, OPAQUE, PROXY, SOCKS, STRICT, STUN, TCP, UDP, Case, Place, bound_of
+from support.refusal_cases import CASES, DNS, H2C, HOST_KEYS, NOBODYS, OPAQUE, PROXY, SOCKS, STRICT, STUN, TCP, UDP, WORDED, WORDING, Case, Place, bound_of
 from support.refusal_table import Row, table, write
 from support.servers import NAMES, SSH_PORT, Servers
 from support.services import Services
@@ -41,9 +41,9 @@ def rules(bed: Testbed) -> str:
     return text + allow("bound.test", "ssh", str(STRICT), 'bind = "strict"\n')
 
 
-def policy(bed: Testbed, refuse: str) -> str:
+def policy(bed: Testbed, refuse: str, wording: str = "") -> str:
     dns = f'[dns]\nresolvers = ["{bed.server_address(4)}", "{bed.server_address(6)}"]\nprivate = [".test"]\nmiss_wait = "200ms"\n'
-    text = policy_text(bed, rules(bed), extra=dns)
+    text = policy_text(bed, rules(bed), extra=dns + wording)
     return text.replace('bind = "any"\n', f'bind = "any"\nrefuse = "{refuse}"\n', 1)
 
 
@@ -177,10 +177,10 @@ def control(suite: Suite, bench: Bench, cases: list[Case]) -> None:
                 expect(any((case.secret or b"") in p.payload for p in found), "nothing arrived")
 
 
-def refused(suite: Suite, bench: Bench, refuse: str, family: int, cases: list[Case]) -> list[Row]:
-    rows, label = [], f"{bench.bed.mode} v{family} {refuse}"
+def refused(suite: Suite, bench: Bench, refuse: str, family: int, cases: list[Case], wording: str = "") -> list[Row]:
+    rows, label = [], f"{bench.bed.mode} v{family} {refuse}{', other words' if wording else ''}"
     bench.set_family(family)
-    with Sallyport(bench.bed, policy(bench.bed, refuse), name="policy") as firewall:
+    with Sallyport(bench.bed, policy(bench.bed, refuse, wording), name="policy") as firewall:
         suite.on_failure = firewall.log
         for case in cases:
             with suite.case(f"{label}: {case.group}, {case.client}, {case.what}"):
@@ -217,6 +217,9 @@ def body(suite: Suite, options: argparse.Namespace) -> None:
         for refuse in modes:
             known = chosen if refuse == "speak" or options.write_docs or options.refuse else core
             titled[f'`refuse = "{refuse}"`'] = dropped(suite, bench) if refuse == "drop" else refused(suite, bench, refuse, 4, known)
+        if "speak" in modes:
+            keys = ", ".join(f"`{line}`" for line in WORDING.splitlines()[1:])
+            titled[f'`refuse = "speak"` with {keys}'] = refused(suite, bench, "speak", 4, WORDED, WORDING)
         for refuse in (mode for mode in modes if mode != "drop"):
             refused(suite, bench, refuse, 6, core)
     with Testbed("gateway") as bed, Servers(bed) as servers:
@@ -243,4 +246,4 @@ if __name__ == "__main__":
     skip_unless_possible(binary(), ("curl", "wget", "node", "git", "gnutls-cli", "chromium", "gtlsclient", "dig", "ssh", "nc", "lftp", "ftp", "swaks", "psql", "mariadb",
                                     "redis-cli", "mosquitto_pub", "turnutils_stunclient", "ping", "ss", "nginx", "dnsmasq", "sshd", "vsftpd", "dovecot", "mariadbd",
                                     "redis-server", "mosquitto", "tinyproxy", "microsocks", "turnserver"))
-    Suite("refusals", 560).main(lambda suite: body(suite, OPTIONS))
+    Suite("refusals", 1500 if OPTIONS.write_docs else 560).main(lambda suite: body(suite, OPTIONS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable
 
@@ -356,3 +356,24 @@ OTHERS = [
 ]
 
 CASES = [*TLS, *HTTP, *QUIC, *DNS_CASES, *SSH, *LINES, *DATABASES, *PROXIES, *OTHERS]
+
+# --- The other choice of words -------------------------------------------------------------------------
+
+WORDING = '''[refusals]
+tls_alert = "unrecognized_name"
+dns = "nxdomain"
+dns_error = "filtered"
+show_rule = false
+'''
+# Asked to, and what is shown then instead.
+WORDED = [replace(next(case for case in CASES if case.what == what), speak=Shown(code, line)) for what, code, line in (
+    ("curl https://denied.test/", 35, r"curl: \(35\).*alert unrecognized name|curl: \(35\).*unrecognized name"),
+    ("gnutls-cli denied.test", 1, r"Received alert \[112\]: .*"),
+    ("chromium https://denied.test/", 0, r"ERR_\w+"),
+    ("curl http://denied.test/", 0, r'"sallyport: denied.test is not allowed"'),
+    ("version 1, by the test's own hands", 1, r"CONNECTION_CLOSE error_code=0x170 reason=sallyport: denied.test is not allowed$"),
+    ("dig +padding=128 lookup.test", 0, r"EDE: 17 \(Filtered\): \(sallyport: lookup.test is not allowed\)"),
+    ("dig +noedns lookup.test", 0, r"status: NXDOMAIN"),
+    ("socket.getaddrinfo('lookup.test', 80)", 1, r"Name or service not known|No address associated with hostname"),
+    ("ssh denied.test", 255, r"Received disconnect from \S+ port \d+:1: sallyport: 10.91.9.2 is not allowed$"),
+)]
