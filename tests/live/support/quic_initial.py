@@ -19,7 +19,7 @@ INITIAL_TYPE = {V1: 0b00, V2: 0b01}
 _crypto = ctypes.CDLL(ctypes.util.find_library("crypto") or "libcrypto.so.3")
 for _name in ("EVP_CIPHER_CTX_new", "EVP_aes_128_gcm", "EVP_aes_128_ecb"):
     getattr(_crypto, _name).restype = ctypes.c_void_p
-EVP_CTRL_AEAD_GET_TAG = 0x10
+EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG = 0x10, 0x11
 
 
 def _expand(secret: bytes, label: str, length: int) -> bytes:
@@ -71,6 +71,41 @@ def initial(version: int, dcid: bytes, scid: bytes, number: int, frames: bytes, 
     mask = _encrypt("EVP_aes_128_ecb", mask_key, None, b"", sealed[:16])  # The sample begins 4 bytes after the number.
     protected = bytes([header[0] ^ (mask[0] & 0x0F)]) + header[1:-4]
     return protected + bytes(a ^ b for a, b in zip(header[-4:], mask[1:5])) + sealed
+
+
+def _decrypt(key: bytes, iv: bytes, aad: bytes, sealed: bytes) -> bytes | None:
+    """_decrypt opens what AES-128-GCM sealed; None where the tag is wrong."""
+    context = ctypes.c_void_p(_crypto.EVP_CIPHER_CTX_new())
+    out, length = ctypes.create_string_buffer(len(sealed)), ctypes.c_int()
+    assert _crypto.EVP_DecryptInit_ex(context, ctypes.c_void_p(_crypto.EVP_aes_128_gcm()), None, key, iv) == 1
+    assert _crypto.EVP_DecryptUpdate(context, None, ctypes.byref(length), aad, len(aad)) == 1
+    assert _crypto.EVP_DecryptUpdate(context, out, ctypes.byref(length), sealed[:-16], len(sealed) - 16) == 1
+    opened = out.raw[:length.value]
+    assert _crypto.EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, 16, sealed[-16:]) == 1
+    good = _crypto.EVP_DecryptFinal_ex(context, ctypes.create_string_buffer(16), ctypes.byref(length)) == 1
+    _crypto.EVP_CIPHER_CTX_free(context)
+    return opened if good else None
+
+
+def open_server_initial(version: int, dcid: bytes, packet: bytes) -> bytes | None:
+    """open_server_initial returns the frames of a server's Initial, which answers a client's with that first connection id."""
+    if len(packet) < 7 or packet[0] & 0x80 == 0 or int.from_bytes(packet[1:5], "big") != version or packet[0] >> 4 & 3 != INITIAL_TYPE[version]:
+        return None
+    secret = hmac.new(bytes.fromhex(SALT[version]), dcid, hashlib.sha256).digest()
+    server = _expand(secret, "server in", 32)
+    key, iv, mask_key = (_expand(server, f"{LABEL[version]} {what}", length) for what, length in (("key", 16), ("iv", 12), ("hp", 16)))
+    at = 6 + packet[5]
+    at += 1 + packet[at]
+    for _ in range(2):  # The token, which a server's has none of, and the length.
+        width = 1 << (packet[at] >> 6)
+        value = int.from_bytes(packet[at:at + width], "big") & ((1 << (8 * width - 2)) - 1)
+        at += width
+    mask = _encrypt("EVP_aes_128_ecb", mask_key, None, b"", packet[at + 4:at + 20])
+    first = packet[0] ^ (mask[0] & 0x0F)
+    width = 1 + (first & 3)
+    number = bytes(a ^ b for a, b in zip(packet[at:at + width], mask[1:]))
+    nonce = bytes(a ^ b for a, b in zip(iv, number.rjust(12, b"\0")))
+    return _decrypt(key, nonce, bytes([first]) + packet[1:at] + number, packet[at + width:at + value])
 
 
 def transport_parameters(scid: bytes) -> bytes:
