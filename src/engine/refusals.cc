@@ -4,6 +4,7 @@
 
 #include "inspector_impl.h"
 #include "sallyport/core/text.h"
+#include "sallyport/parsers/quic.h"
 #include "sallyport/refusal/dns.h"
 #include "sallyport/refusal/http.h"
 #include "sallyport/refusal/lines.h"
@@ -192,12 +193,19 @@ std::size_t Inspector::Impl::udp_words(Flow& flow, refusal::Buffer out) {
     case Protocol::kStun:
       return datagram_.empty() ? 0 : refusal::stun_forbidden(out, notice, datagram_, datagram_.size());
     case Protocol::kQuic: {
-      const QuicState& quic = flow.quic;
-      if (!quic.has_keys) return 0;
       refusal::QuicRefusal form;
-      form.version = quic.keys.version;
-      form.key_connection_id = ByteSpan(quic.connection_id).first(quic.connection_id_size);
-      form.client_connection_id = ByteSpan(quic.client_connection_id).first(quic.client_connection_id_size);
+      const QuicState& quic = flow.quic;
+      if (quic.has_keys) {
+        form.version = quic.keys.version;
+        form.key_connection_id = ByteSpan(quic.connection_id).first(quic.connection_id_size);
+        form.client_connection_id = ByteSpan(quic.client_connection_id).first(quic.client_connection_id_size);
+      } else {  // Refused before anything of it was opened: `quic = "deny"`.
+        const auto header = parsers::parse_quic_long_header(datagram_);
+        if (!header || header->type != parsers::QuicPacketType::kInitial) return 0;
+        form.version = header->version;
+        form.key_connection_id = header->destination_connection_id;
+        form.client_connection_id = header->source_connection_id;
+      }
       form.server_connection_id = form.key_connection_id;
       form.error_code = 0x100u + policy_->refusals().tls_alert;  // RFC 9001 §4.8
       // What waited for a binding came in a datagram of this size at least.
