@@ -96,6 +96,7 @@ std::string EventFormatter::brief_line(const EventRecord& record) {
   std::string text = "sallyport: " + (record.name_size == 0 ? server : escaped(record.name()));
   text += !denied ? " is allowed" : mode_ == policy::Mode::kObserve ? " would not be allowed" : " is not allowed";
   text += " (" + escaped(policy_.location(record.rule)) + ": " + std::string(to_string(record.reason));
+  if (record.answer) text += " to " + record.answer->to_string();
   if (!record.host_key().empty()) text += ", host key SHA256:" + std::string(record.host_key());
   text += "): " + protocol_text(record);
   if (record.name_size != 0) text += ' ' + server;
@@ -113,6 +114,7 @@ std::string EventFormatter::text_line(const EventRecord& record) {
   }
   std::string why(to_string(record.reason));
   if (record.rule != kNoRule) why += ", " + escaped(policy_.location(record.rule));
+  if (record.answer) why += " to " + record.answer->to_string();
   if (!record.host_key().empty()) why += ", host key SHA256:" + std::string(record.host_key());
   if (record.tunnel != Protocol::kUnknown) why += ", inside " + std::string(to_string(record.tunnel));
   const std::string who = record.uid ? user_name(*record.uid) : record.key.client.address.to_string();
@@ -146,6 +148,7 @@ std::string EventFormatter::json_line(const EventRecord& record) {
   row["verdict"] = to_string(record.verdict);
   row["reason"] = to_string(record.reason);
   row["rule"] = policy_.location(record.rule);
+  if (record.answer) row["answer"] = record.answer->to_string();
   if (!record.host_key().empty()) row["hostkey_sha256"] = record.host_key();
   row["mode"] = mode_ == policy::Mode::kObserve ? "observe" : "enforce";
   return row.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + '\n';

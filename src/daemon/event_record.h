@@ -24,6 +24,7 @@ struct EventRecord {
   RuleId rule = kNoRule;
   std::uint16_t name_size = 0;
   std::array<char, 256> name_text;
+  std::optional<IpAddress> answer;  // FlowEvent::answer
   std::uint8_t host_key_size = 0;
   std::array<char, 43> host_key_text{};  // Base 64 of 32 bytes.
 
@@ -41,6 +42,7 @@ struct EventRecord {
     record.verdict = event.verdict;
     record.reason = event.reason;
     record.rule = event.rule;
+    record.answer = event.answer;
     const std::size_t size = std::min(event.text.size(), record.name_text.size());
     std::memcpy(record.name_text.data(), event.text.data(), size);
     record.name_size = static_cast<std::uint16_t>(size);

@@ -26,7 +26,8 @@ bool Inspector::Impl::trusts(const Flow& flow) const {
 }
 
 bool Inspector::Impl::reads_answers(const Flow& flow) const {
-  return flow.key.server.port == kDnsPort && flow.key.tunnel == 0 && policy_->needs_bindings() && trusts(flow);
+  const bool wanted = policy_->needs_bindings() || policy_->dns().rebinding != policy::Rebinding::kAllow;
+  return flow.key.server.port == kDnsPort && flow.key.tunnel == 0 && wanted && trusts(flow);
 }
 
 bool Inspector::Impl::is_own(const Flow& flow) const {

@@ -46,6 +46,7 @@ Inspector::Impl::Impl(const InspectorOptions& options)
   replacement_.reserve(kPacketMax);
   injections.reserve(kInjectionsPerCall);
   injected_.resize(kRefusalBytesPerCall);
+  refused_.resize(parsers::kDnsMessageMax);
 }
 
 void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {

@@ -239,7 +239,7 @@ class Inspector::Impl {
   void report_question(Flow& flow, ByteSpan message);
   void report_dns(Flow& flow, ByteSpan message);
   // judge_answer.cc
-  enum class Answer : std::uint8_t { kTaken, kNotAsked, kUnreadable };
+  enum class Answer : std::uint8_t { kTaken, kNotAsked, kUnreadable, kRebinding };
   void note_question(Flow& flow, const parsers::DnsMessage& message);
   void note_datagram(Flow& flow, ByteSpan datagram);
   Answer take_answer(Flow& flow, ByteSpan message);
@@ -287,13 +287,24 @@ class Inspector::Impl {
   static ByteSpan readable_of(const Flow& flow);
   void read_acknowledged_body(Flow& flow);
 
+  // rebinding.cc
+  static bool gives_addresses(const parsers::DnsQuestion& question);
+  std::optional<IpAddress> rebound_address(const parsers::DnsMessage& message) const;
+  bool refuses_rebinding() const;
+  void report_rebinding(const Flow& flow, const parsers::DnsMessage& message, const IpAddress& address);
+  Decision refuse_answer(const Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  bool refuse_answer(std::span<std::uint8_t> message);
+
   // strip_ech.cc
   bool strips_ech(const Flow& flow) const;
+  bool refuses_in_stream(const Flow& flow) const;
+  bool must_be_whole(const Flow& flow, const parsers::DnsQuestion& question) const;
+  parsers::EchStrip rewrite_answer(Flow& flow, std::span<std::uint8_t> message);
   bool strips_answer(const Flow& flow, ByteSpan message) const;
   parsers::EchStrip strip_answer(Flow& flow, std::span<std::uint8_t> message);
   Decision strip_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision strip_segment(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
-  void expect_keys(Flow& flow, const parsers::DnsQuestion& question);
+  void expect_answers(Flow& flow, const parsers::DnsQuestion& question);
   Reason read_answers(Flow& flow);
   std::span<std::uint8_t> copy_packet(const Packet& packet);
 
@@ -372,6 +383,7 @@ class Inspector::Impl {
   std::vector<std::uint8_t> injected_;      // The packets of `injections`, one behind the other.
   std::array<char, refusal::kNoticeTextMax> notice_text_{};
   std::array<char, 256> notice_name_{};
+  std::vector<std::uint8_t> refused_;  // Room for an answer of a stream.
 
   // Of the current call.
   const policy::Policy* policy_ = nullptr;

@@ -35,7 +35,7 @@ struct ScopeTable {
   ScopeSet scopes_of(const ScopeFacts& facts) const;
 };
 
-// PrivateNames are those whose addresses may be private.
+// PrivateNames are those whose addresses may be private: so that they bind, or so that they reach who asked.
 struct PrivateNames {
   using Set = absl::flat_hash_set<std::string, NameHash, NameEqual>;
   bool any = false;
@@ -74,6 +74,7 @@ class CompiledRules {
   std::vector<std::string_view> exact_list;
   std::vector<std::size_t> exact_begins;
   PrivateNames private_names;
+  PrivateNames rebinding_except;
   std::vector<std::vector<IpAddress>> scope_resolvers;  // By scope; empty: none of its own.
   bool any_host_keys = false;
   bool needs_bindings = false;

@@ -179,6 +179,10 @@ bool Policy::may_be_private(const DomainName& name) const {
   return compiled_->private_names.has(name.text());
 }
 
+bool Policy::may_rebind(const DomainName& name) const {
+  return compiled_->rebinding_except.has(name.text()) || may_be_private(name);
+}
+
 const Dns& Policy::dns() const {
   return compiled_->dns;
 }

@@ -45,6 +45,8 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"dns", "miss_wait", "time", "\"1s\""},
     {"dns", "nat64", "prefix or list of prefixes", "[\"64:ff9b::/96\"]"},
     {"dns", "private", "name, \"any\", or list of names", "[]"},
+    {"dns", "rebinding", "\"refuse\", \"log\" or \"allow\"", "\"refuse\""},
+    {"dns", "rebinding_except", "name or list of names", "[]"},
     {"scopes.NAME", "sources", "prefix or list of prefixes", "[]"},
     {"scopes.NAME", "interfaces", "interface name or list of them", "[]"},
     {"scopes.NAME", "users", "user name, number, or list of them", "[]"},

@@ -8,7 +8,7 @@
 //   allowed, and what a QUIC server says to a version that is not read;
 // - a rule whose name begins with "strict" allows a flow only at an address that is bound, by name if the flow has one;
 // - the inspector binds only by what a trusted resolver answers, outside of tunnels;
-// - a replacement has its packet's length and addresses, right checksums, and only a packet of the server that leaves has one;
+// - a replacement has its packet's length (but for a datagram of Reason::kRebinding) and addresses, right checksums, and only a packet of the server that leaves has one;
 // - a flow misses a binding once at most;
 // - a ct mark fits its verdict; every flow that was opened is ended;
 // - an observing inspector lets everything go at once, as it is.
@@ -173,7 +173,7 @@ class InspectorWatch {
       known.transport = event.key.transport;
       known.quic |= event.kind == engine::FlowEvent::Kind::kDetail && event.detail == engine::Detail::kQuicVersion;
       known.proxied |= event.kind == engine::FlowEvent::Kind::kDetail && event.detail == engine::Detail::kProxyTarget;
-      if (event.kind != engine::FlowEvent::Kind::kVerdict) continue;
+      if (event.kind != engine::FlowEvent::Kind::kVerdict || event.reason == Reason::kRebinding) continue;  // Of one answer, not the flow.
       known.verdict = event.verdict;
       known.reason = event.reason;
       denied_ |= event.verdict == engine::FlowVerdict::kDeny;
@@ -223,9 +223,15 @@ class InspectorWatch {
     const ByteSpan now = inspector_.replacement();
     if (now.empty()) return;
     check(!observing_ && decision.verdict == Verdict::kAccept && packet.origin != Origin::kOriginal);
-    check(now.size() == packet.bytes.size());
     const auto before = parsers::parse_ip_packet(packet.bytes, packet.wire_size);
     const auto after = parsers::parse_ip_packet(now, now.size());
+    if (decision.reason == Reason::kRebinding) {  // A datagram, made anew: the addresses and ports stay.
+      check(before && !before->truncated && after && !after->truncated && before->transport == Transport::kUdp);
+      check(before->source == after->source && before->destination == after->destination && before->source_port == after->source_port);
+      check(before->destination_port == after->destination_port && has_right_checksum(now, *after));
+      return;
+    }
+    check(now.size() == packet.bytes.size());
     check(before && !before->truncated && after && after->payload.size() == before->payload.size());
     const std::size_t transport = before->transport_offset;
     constexpr std::size_t kPortsAndNumbers = 12;  // Of TCP; of UDP the ports and the length.

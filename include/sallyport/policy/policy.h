@@ -73,11 +73,15 @@ static_assert(kProtocolCount <= 64);
 // DnsNames says which names may be looked up: those that a rule allows, or any.
 enum class DnsNames : std::uint8_t { kPolicy, kAny };
 
+// Rebinding says what becomes of an answer that gives a public name an address that is not.
+enum class Rebinding : std::uint8_t { kRefuse, kLog, kAllow };
+
 struct Dns {
   bool system_resolvers = true;      // "system": the resolvers of this host's configuration.
   std::vector<IpAddress> resolvers;  // Others. Only these may be asked, and only their answers are believed.
   DnsNames names = DnsNames::kPolicy;
   Ech ech = Ech::kStrip;
+  Rebinding rebinding = Rebinding::kRefuse;
   // RFC 6052: an address in one of these is the IPv4 address inside it.
   std::vector<IpPrefix> nat64 = {*IpPrefix::parse("64:ff9b::/96")};
   std::vector<std::uint16_t> edns_options;  // Option codes that may pass beside the hop-by-hop ones.
@@ -283,6 +287,8 @@ class Policy {
 
   // may_be_private tells whether an answer for this name may give a private address (dns.private).
   bool may_be_private(const DomainName& name) const;
+  // may_rebind tells whether such an answer for this name reaches who asked (dns.rebinding_except, and what dns.private has).
+  bool may_rebind(const DomainName& name) const;
 
   const Dns& dns() const;
   const Defaults& defaults() const;
