@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A web page against a local service, in a real browser: DNS rebinding and requests across sites, without and with a guard."""
+"""A web page against a local service, in a real browser: DNS rebinding and requests across sites, without and with a guard, and where the name may
+not turn."""
 
 from support import Sallyport, Suite, Testbed, binary, expect, expect_equal, policy_text, skip_unless_possible
 from support.daemon import allow
@@ -17,7 +18,7 @@ origins = ["localhost"]
 WEB = allow("attacker.test, *.attacker.test, collector.test", "http", "8080, 8081")
 
 
-def dns(more: str = "") -> str:
+def dns(more: str) -> str:
     return f'[dns]\nresolvers = ["{PUBLIC[4]}"]\n{more}'
 
 
@@ -25,10 +26,13 @@ def body(suite: Suite) -> None:
     with Testbed("host", hops=0) as bed:
         attack = Attack(bed)
         unguarded(suite, attack)
-        with Sallyport(bed, policy_text(bed, WEB, extra=GUARD + dns())) as firewall:
+        with Sallyport(bed, policy_text(bed, WEB, extra=GUARD + dns('rebinding = "allow"\n'))) as firewall:
             suite.on_failure = firewall.log
             guarded(suite, attack, firewall)
             owner(suite, attack, firewall)
+        with Sallyport(bed, policy_text(bed, WEB, extra=dns('rebinding = "refuse"\n')), name="names") as firewall:
+            suite.on_failure = firewall.log
+            unnamed(suite, attack, firewall)
         suite.on_failure = None
 
 
@@ -87,6 +91,16 @@ def owner(suite: Suite, attack: Attack, firewall: Sallyport) -> None:
             result = attack.bed.run("client", ["curl", "-s", "-m", "5", "-w", "%{http_code}", "-o", "/dev/null", "-H", field, f"http://127.0.0.1:{PORT}/secret"])
             expect_equal(result.out, "403", result.describe())
             firewall.wait_event(events, verdict="deny", reason=reason)
+
+
+def unnamed(suite: Suite, attack: Attack, firewall: Sallyport) -> None:
+    with suite.case("without a guard, but with rebinding refused, the name turns to nothing"):
+        before, events = len(attack.bytes_at_service()), firewall.mark()
+        for host, page in attack.visit(f"{ATTACKER}/", REBOUND, rebind=True).items():
+            for key in ("secret", "rpc", "events", "socket"):
+                expect(page[key].startswith("error"), f"{host}: {key}: {page[key]}")
+            firewall.wait_event(events, verdict="deny", reason="rebinding", name=host)
+        expect_equal(attack.bytes_at_service()[before:], b"", "at the service")
 
 
 if __name__ == "__main__":

