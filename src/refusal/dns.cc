@@ -73,6 +73,9 @@ Options options_within(std::size_t room, std::string_view text, bool fill) {
   if (rest < kOptionHeadSize && options.text >= kOptionHeadSize) {  // A shorter text makes room for the option's head.
     options.text -= kOptionHeadSize - rest;
     rest = kOptionHeadSize;
+  } else if (rest < kOptionHeadSize) {  // The error's own octets do.
+    options = {};
+    rest = room;
   }
   if (rest >= kOptionHeadSize) options.padding = rest - kOptionHeadSize;
   return options;
