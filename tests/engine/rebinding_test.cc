@@ -16,7 +16,8 @@ const auto kClient = endpoint("10.0.0.1", 40'000), kResolver = endpoint("192.0.2
 const auto kClient6 = endpoint("2001:db8::1", 40'000), kResolver6 = endpoint("2001:db8::53", 53);
 
 std::string policy_of(const std::string& dns, const std::string& names = "names = \"any\"") {
-  return "version = 1\n[dns]\nresolvers = [\"192.0.2.53\", \"2001:db8::53\"]\n" + names + "\n" + dns + "\n[defaults]\nbind = \"strict\"\n";
+  const std::string refuse = dns.find("rebinding =") == std::string::npos ? "rebinding = \"refuse\"\n" : "";
+  return "version = 1\n[dns]\n" + refuse + "resolvers = [\"192.0.2.53\", \"2001:db8::53\"]\n" + names + "\n" + dns + "\n[defaults]\nbind = \"strict\"\n";
 }
 
 Bytes asked(std::string_view name, std::uint16_t type = 1) { return DnsMessageBuilder(7).question(name, type).edns().build(); }
@@ -190,7 +191,7 @@ TEST_F(RebindingTest, ARefusedAnswerBindsNothing) {
 
 // A resolver that rules allow by its address is read all the same where it is trusted.
 TEST_F(RebindingTest, AnyQuestionToATrustedResolverIsCovered) {
-  InspectorHarness fw("version = 1\n[dns]\nresolvers = \"192.0.2.53\"\n[[rules]]\nto = \"192.0.2.53\"\nprotocols = [\"udp\", \"tcp\", \"dns\"]\nports = [53]\n");
+  InspectorHarness fw("version = 1\n[dns]\nrebinding = \"refuse\"\nresolvers = \"192.0.2.53\"\n[[rules]]\nto = \"192.0.2.53\"\nprotocols = [\"udp\", \"tcp\", \"dns\"]\nports = [53]\n");
   const Outcome outcome = ask(fw, asked("rebind.example"), answer("rebind.example").a("rebind.example", "10.0.0.1").build());
   EXPECT_EQ(outcome.decision.reason, Reason::kRebinding);
   EXPECT_FALSE(fw.inspector().replacement().empty());
