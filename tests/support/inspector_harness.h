@@ -60,7 +60,7 @@ class InspectorHarness {
         text.insert(dns + kDns.size(), kAllow);
       }
     }
-    if (text.find("bind") != std::string::npos) return text;
+    if (text.find("bind =") != std::string::npos) return text;
     constexpr std::string_view kDefaults = "[defaults]\n", kBind = "bind = \"any\"\n";
     const std::size_t place = text.find(kDefaults);
     if (place == std::string::npos) return text.append("\n").append(kDefaults).append(kBind);
