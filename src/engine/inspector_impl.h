@@ -145,6 +145,7 @@ class Inspector::Impl {
   bool tell_client(const Flow& flow, ByteSpan words);
   void tell_server(const Flow& flow);
   std::size_t injected_size() const;
+  bool heard_server(const Flow& flow) const;
   std::size_t tcp_words(Flow& flow, refusal::Buffer out);
   std::size_t udp_words(Flow& flow, refusal::Buffer out);
   std::size_t dns_words(refusal::Buffer out, const refusal::Notice& notice, ByteSpan query, bool over_tcp);

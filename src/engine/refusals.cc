@@ -121,10 +121,26 @@ bool Inspector::Impl::inject(std::size_t size, bool to_client) {
   return true;
 }
 
+// heard_server tells whether the client has bytes of the server. Where neither the SYN-ACK nor the ACK behind it came to the queue,
+// the protocol tells: the client of one whose server greets has waited for that, that of SSH speaks at once.
+bool Inspector::Impl::heard_server(const Flow& flow) const {
+  if (flow.server_first_known || flow.server_next != flow.server_first) return flow.server_next != flow.server_first;
+  switch (flow.stage) {
+    case Protocol::kFtp:
+    case Protocol::kSmtp:
+    case Protocol::kImap:
+    case Protocol::kPop3:
+    case Protocol::kMysql:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // tcp_words writes what the client reads next in its own protocol; 0: nothing that it would understand.
 std::size_t Inspector::Impl::tcp_words(Flow& flow, refusal::Buffer out) {
   const ByteSpan unread = flow.client == nullptr ? ByteSpan{} : flow.client->contiguous();
-  const bool server_spoke = flow.server_next != flow.server_first;
+  const bool server_spoke = heard_server(flow);
   const refusal::Notice notice = notice_of(flow);
   // Behind the server's word that TLS may begin, until the client's hello, the client still reads the session's lines.
   const bool session = flow.stage == Protocol::kTls && flow.session.upgraded && flow.client_seen <= flow.left;
@@ -223,6 +239,7 @@ void Inspector::Impl::note_acknowledged(Flow& flow, const parsers::IpPacket& ip)
   const auto ahead = static_cast<std::int32_t>(ip.tcp.acknowledgment - flow.server_next);
   if (flow.server_next_known && ahead <= 0) return;
   flow.server_next = ip.tcp.acknowledgment;
+  flow.server_first_known = flow.server_first_known || (!flow.server_next_known && ip.payload.empty());
   if (!flow.server_next_known) flow.server_first = flow.server_next;
   flow.server_next_known = true;
 }

@@ -13,6 +13,8 @@
 namespace sallyport::engine {
 namespace {
 
+constexpr std::uint16_t kSshPort = 22;
+
 // client_is_source tells who opened a connection whose beginning a capture may lack.
 bool client_is_source(const Packet& packet, const parsers::IpPacket& ip) {
   if (packet.origin != Origin::kUnknown) return packet.origin == Origin::kOriginal;
@@ -133,6 +135,9 @@ Decision Inspector::Impl::tcp_syn(Flow& flow, const Packet& packet, const parser
   }
   // An SSH server need not wait for the client's first byte.
   if (!is_guarded(flow) && policy_->ssh_at(flow.scopes, flow.key.server.port, now_)) flow.ssh.server_wanted = flow.watch = true;
+  // Both ends of SSH speak at once: to refuse it in words one must know whether the client has the server's (refusals.cc).
+  const bool may_tell_ssh = flow.key.server.port == kSshPort && policy_->refuse_of(kNoRule) == policy::Refuse::kSpeak;
+  if (!is_guarded(flow) && may_tell_ssh) flow.watch = true;
   if (!is_guarded(flow) && policy_->greeting_at(flow.scopes, flow.key.server.port, now_)) flow.greeting_wanted = flow.watch = true;
   if (ip.tcp.rst || ip.tcp.fin) return deny_flow(flow, Reason::kMalformed);
   if (ip.tcp.urg && !ip.payload.empty()) return deny_flow(flow, Reason::kUrgentData);
@@ -339,8 +344,10 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
     const bool server_counts = flow.ssh.server_wanted || flow.greeting_wanted;
     if (server_counts && (moves || !ip.tcp.ack)) return {.reason = Reason::kStaleSegment};
     if (server_counts && !ip.payload.empty()) return {.reason = Reason::kPayloadNotExpected};
-    flow.server_base_known = true;
-    flow.server_base = ip.tcp.sequence + 1;
+    flow.server_base_known = flow.server_first_known = true;
+    flow.server_base = flow.server_first = ip.tcp.sequence + 1;
+    if (!flow.server_next_known) flow.server_next = flow.server_first;
+    flow.server_next_known = true;
     note_window_scale(flow, packet, ip);
     if (flow.server_must_confirm && ip.tcp.ack && ip.tcp.acknowledgment == flow.client_base) {
       flow.server_must_confirm = false;

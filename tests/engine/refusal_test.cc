@@ -158,7 +158,7 @@ TEST_F(RefusalTest, LaterRequestIsRefusedWhereTheServerLeftOff) {
   EXPECT_EQ(heard(outcome.injections[1]).ip.tcp.sequence, tcp_.client_next() - bad.size()) << "the first request was let go";
 }
 
-// Neither the SYN-ACK nor the greeting comes to the queue: what the client acknowledges tells of both.
+// The handshake's ACK comes to the queue or not, the greeting does not: what the client acknowledges tells of it.
 TEST_F(RefusalTest, GreetingThatTheClientHasIsNotReplaced) {
   for (const bool greeted : {false, true}) {
     SCOPED_TRACE(greeted);
@@ -173,6 +173,31 @@ TEST_F(RefusalTest, GreetingThatTheClientHasIsNotReplaced) {
     EXPECT_THAT(words.text, HasSubstr("is not allowed"));
     EXPECT_EQ(words.text.starts_with("SSH-2.0-"), !greeted);
   }
+}
+
+TEST_F(RefusalTest, ClientOfAServerThatGreetsHasWaitedForIt) {
+  fw_->client(tcp_.syn());
+  (void)tcp_.syn_ack();
+  (void)tcp_.handshake_ack();
+  (void)tcp_.server_data(bytes_of("220 mail.example ESMTP\r\n"));
+  const Outcome outcome = send(tcp_, bytes_of("EHLO client.example\r\n"));
+  ASSERT_EQ(outcome.injections.size(), 2U);
+  const std::string text = heard(outcome.injections[0]).text;
+  EXPECT_THAT(text, StartsWith("550 5.7.1 sallyport: "));
+  EXPECT_THAT(text, HasSubstr("\r\n550 5.7.1 sallyport: ")) << "HELO has its answer, too";
+}
+
+TEST_F(RefusalTest, GreetingInTheQueueIsKnownThoughNothingAcknowledgesIt) {
+  const Endpoint server = endpoint("192.0.2.1", 22);
+  TcpConversation tcp(client_, server);
+  EXPECT_EQ(fw_->client(tcp.syn()).decision.mark, FlowMark::kWatch) << "both ends speak at once: both are wanted";
+  fw_->server(tcp.syn_ack());
+  const Bytes client = tcp.client_data(bytes_of("SSH-2.0-client\r\n"));
+  EXPECT_EQ(fw_->server(tcp.server_data(bytes_of("SSH-2.0-server\r\n"))).decision.verdict, Verdict::kAccept);
+  const Outcome outcome = fw_->client(client);
+  ASSERT_EQ(outcome.injections.size(), 2U);
+  EXPECT_EQ(heard(outcome.injections[0]).ip.tcp.sequence, tcp.server_next());
+  EXPECT_FALSE(heard(outcome.injections[0]).text.starts_with("SSH-"));
 }
 
 TEST_F(RefusalTest, GoodAndBadInOneSegmentLeaveTheServerNothing) {
