@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """DTLS by the server name in its hello: OpenSSL's and GnuTLS' clients, over IPv4 and IPv6, by bound names and by address."""
 
+import errno
+
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import allow
+from support.refused import FAST
 from support.servers import DTLS_PORT
 from support.world import UDP, World, world
 
@@ -36,6 +39,10 @@ def gnutls(it: World, name: str | None, family: int, port: int, index: int):
     return "Handshake was completed" in result.out, result
 
 
+# What ICMP "administratively prohibited" is to a connected socket, and what its program makes of it.
+TOLD = {openssl: {4: f"write:errno={errno.EHOSTUNREACH}", 6: f"write:errno={errno.EACCES}"}, gnutls: {4: "No route to host", 6: "Permission denied"}}
+
+
 def each(suite: Suite, it: World, label: str, family: int, attempt) -> None:
     with suite.case(f"{label}: a bound name"):
         mark = it.mark()
@@ -50,6 +57,7 @@ def each(suite: Suite, it: World, label: str, family: int, attempt) -> None:
             mark = it.mark()
             worked, result = attempt(it, name, family, port, index)
             expect(not worked, result.describe())
+            expect(TOLD[attempt][family] in result.out + result.err and result.seconds < FAST, result.describe())
             it.expect_nothing_arrived(mark, UDP, port)
             it.expect_event(mark, verdict="deny", dport=port, protocol="dtls", reason=reason)
     with suite.case(f"{label}: without a name, by a rule for the address"):

@@ -36,6 +36,7 @@ def each(suite: Suite, it: World, label: str, family: int) -> None:
             event = it.expect_event(mark, name="denied.test", verdict="deny", dport=port)
             expect_equal(event["reason"], "name_not_allowed", "the event")
             it.expect_nothing_arrived(mark, TCP, port)
+            it.expect_nothing_lingers(port)
     with suite.case(f"{label}: two requests to the allowed host on one connection"):
         answer = it.clients.raw(address, 80, request("allowed.test"), then=[request("allowed.test", "/two").hex()])
         expect_equal(bytes.fromhex(answer["received"]).count(b"200 OK"), 2, str(answer))
@@ -43,6 +44,7 @@ def each(suite: Suite, it: World, label: str, family: int) -> None:
         mark = it.mark()
         answer = it.clients.raw(address, 80, request("allowed.test"), then=[request("denied.test", "/stolen").hex()], to_end=True)
         expect_forbidden(answer, "denied.test", "name_not_allowed", responses=1)
+        it.expect_nothing_lingers(80)
         it.expect_never(mark, b"stolen")
         it.expect_event(mark, name="denied.test", verdict="deny")
     with suite.case(f"{label}: curl reuses the connection for another Host: refused"):

@@ -8,10 +8,11 @@ import os
 import sys
 from pathlib import Path
 
-from support import Capture, Servers, Suite, Testbed, binary, expect, skip_unless_possible
+from support import Capture, Servers, Suite, Testbed, binary, expect, expect_equal, skip_unless_possible
 from support.clients import Clients
 from support.daemon import allow
 from support.hello import client_hello
+from support.refused import ALERT, expect_problem, received
 from support.testbed import UNPRIVILEGED_UID
 from support.world import world
 
@@ -37,6 +38,15 @@ def attack(bed, kind: str, family: int, ttl: int, honest: bool = False) -> dict:
     if result.code != 0:
         raise RuntimeError(result.describe())
     return json.loads(result.out)
+
+
+def expect_told(kind: str, answer: dict) -> None:
+    """It is told as any other client is."""
+    if kind == "tls":
+        expect_equal(received(answer), ALERT, str(answer))
+    else:
+        head, _, content = received(answer).partition(b"\r\n\r\n")
+        expect_problem(head, content, GOOD, "retransmission_differs")
 
 
 def arrived(capture: Capture, mark: int, name: str) -> bool:
@@ -65,6 +75,7 @@ def body(suite: Suite) -> None:
                         mark = it.mark()
                         answer = attack(it.bed, kind, family, ttl)
                         expect(not arrived(it.capture, mark[0], EVIL), f"the server got the forbidden name: {answer}")
+                        expect_told(kind, answer)
                         it.expect_event(mark, verdict="deny", reason="retransmission_differs")
                     with suite.case(f"{mode} v{family} {kind}: an honest retransmission passes"):
                         mark = it.mark()

@@ -127,6 +127,7 @@ def liar(suite: Suite, it: World, label: str, family: int) -> None:
         expect(received(answer).startswith(b"220 liar.test ESMTP\r\n250-liar.test\r\n250 STARTTLS\r\n550 5.7.1 sallyport: allowed.test: "), str(answer))
         expect(received(answer).count(b"\r\n") == 4 and b"220 go" not in received(answer), str(answer))
         expect_end(answer)
+        it.expect_nothing_lingers(LIAR)
 
 
 def upgrades(suite: Suite, it: World, label: str, family: int, word: str) -> None:
@@ -143,6 +144,7 @@ def upgrades(suite: Suite, it: World, label: str, family: int, word: str) -> Non
             result = s_client(it, family, word, name, OPEN)
             expect(not established(result), result.describe())
             expect_printed_alert(result)
+            it.expect_nothing_lingers(port)
             expect_equal(it.expect_event(mark, verdict="deny", dport=port)["reason"], reason, "the event")
             it.expect_never(mark, name.encode())
 

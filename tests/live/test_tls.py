@@ -40,6 +40,7 @@ def real_clients(suite: Suite, it: World, label: str, family: int) -> None:
     with suite.case(f"{label}: openssl s_client, allowed and denied"):
         mark = it.mark()
         expect_printed_alert(it.clients.s_client("denied.test", family, 443))
+        it.expect_nothing_lingers(443)
         it.expect_nothing_arrived(mark, TCP, 443)
         result = it.clients.s_client("allowed.test", family, 443)
         expect("vhost allowed.test" in result.out, result.describe())
@@ -94,6 +95,7 @@ def raw_clients(suite: Suite, it: World, label: str, family: int) -> None:
                 answer = it.clients.raw(address, 443, client_hello("denied.test", post_quantum), piece=piece, gap_ms=allowed_gap, to_end=True)
                 expect_alert(answer)
                 it.expect_nothing_arrived(mark, TCP, 443)
+                it.expect_nothing_lingers(443)
                 it.expect_event(mark, name="denied.test", verdict="deny")
             with suite.case(f"{label}: allowed hello of {size}, {cut}: the server answers"):
                 mark = it.mark()

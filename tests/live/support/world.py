@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .capture import Capture
 from .clients import Clients
 from .daemon import Sallyport, policy_text
+from .proc import wait_until
 from .servers import Servers
 from .suite import Suite, expect
 from .testbed import Testbed
@@ -34,6 +35,13 @@ class World:
         """Not one byte of payload reached the server's port since the mark."""
         leaked = [p for p in self.capture.packets(mark[0]) if p.protocol == protocol and p.dport == port and p.payload]
         expect(not leaked, "payload of a denied flow at the server:\n" + "\n".join(str(p) for p in leaked[:5]))
+
+    def expect_nothing_lingers(self, port: int) -> None:
+        """Neither end of a refused connection to the server's port waits for the other."""
+        def left() -> str:
+            states = ("exclude", "listening", "exclude", "time-wait", "exclude", "closed")
+            return "".join(self.bed.run(node, ["ss", "-Htan", *states, f"{end} = :{port}"]).out for node, end in (("server", "sport"), ("client", "dport")))
+        expect(wait_until(lambda: not left(), 3.0), "connections linger:\n" + left())
 
     def expect_never(self, mark: tuple[int, int], forbidden: bytes) -> None:
         """The given bytes are in no packet that reached the server since the mark."""
