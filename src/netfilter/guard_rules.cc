@@ -131,7 +131,13 @@ void add_guard_answers(const GuardWriter& writer, std::vector<std::string>& chai
   for (const GuardPlan& guard : plan.guards) {
     for (const policy::GuardListener& listener : guard.listen) {
       const std::string match = listener_match(listener, writer.family, true);
-      if (!match.empty()) rules.push_back("SALLYPORT-OUT" + match + " -m conntrack --ctdir REPLY -j " + chain);
+      if (match.empty()) continue;
+      // Connection tracking takes up a connection that it has forgotten, or never knew, where either side goes on with it, and
+      // calls that side the client. What comes in would then be replies, which nobody judges; the client must go on first.
+      if (plan.mode == policy::Mode::kEnforce) {
+        rules.push_back("SALLYPORT-OUT" + match + " ! --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j DROP");
+      }
+      rules.push_back("SALLYPORT-OUT" + match + " -m conntrack --ctdir REPLY -j " + chain);
     }
   }
   // A reset ends a connection of which the client need not say another word; its port may soon begin a new one. In a flow

@@ -256,6 +256,13 @@ TEST_F(GuardTest, EventsNameTheGuardsPlace) {
   EXPECT_EQ(fw_.policy().location(send("x").rule), "test.toml:3") << "whatever the reason";
 }
 
+TEST_F(GuardTest, TheRefusalNamesTheGuardsPlace) {
+  const auto outcome = fw_.inbound(tcp_.client_data(request("evil.example")));
+  ASSERT_FALSE(outcome.injections.empty());
+  const auto& packet = outcome.injections.front().packet;
+  EXPECT_THAT(std::string(packet.begin(), packet.end()), ::testing::HasSubstr("test.toml:3"));
+}
+
 TEST(GuardReplayTest, ACaptureIsJudgedWhereAListenerHasAnAddress) {
   InspectorHarness fw(kPolicy);
   const auto verdict = [&](const char* server, std::uint16_t port, std::uint16_t from) {

@@ -1,7 +1,7 @@
 """guarded_server.py: a local HTTP server as its own author would write it. It believes every Host and writes down each byte that it
 reads, so that a test can see what reached it.
 
-Arguments: log file, address, port. `/events` is a stream of events, `/ws` a WebSocket that sends back what it gets (raw), `/slow`
+Arguments: log file, address, port. `/events` is a stream of five events, `/events/N` of N, `/ws` a WebSocket that sends back what it gets (raw), `/slow`
 answers after a second; anything else is "hello". Bodies by Content-Length or chunked.
 """
 
@@ -57,7 +57,7 @@ class Connection:
             path = (head.split(b" ") + [b"", b""])[1]
             if path.startswith(b"/events"):
                 self.writer.write(EVENTS)
-                for number in range(5):
+                for number in range(int((path.split(b"/") + [b""])[2] or 5)):
                     event = b"data: %d\n\n" % number
                     self.writer.write(b"%x\r\n%s\r\n" % (len(event), event))
                     await self.writer.drain()
