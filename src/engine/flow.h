@@ -262,6 +262,8 @@ struct Flow {
   bool server_next_known = false;
   std::uint32_t server_next = 0;           // TCP: the sequence number that the client expects of the server next.
   bool server_first_known = false;         // The SYN-ACK or the ACK behind it came to the queue.
+  bool asked_at_known = false;
+  std::uint32_t asked_at = 0;              // HTTP/1: server_next when the last request was let go.
   std::uint32_t server_first = 0;          // TCP: the same when its handshake was done. Differs once the server has spoken.
 
   // For details only: the client's stream from its beginning, and what was told of it.

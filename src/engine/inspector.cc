@@ -408,6 +408,7 @@ void Inspector::Impl::expire(const policy::Policy& policy, Timestamp now) {
     expire_waiting(*flow);
   }
   drop_stalled();
+  if (!observing()) end_told();
   for (std::size_t i = 0; i < static_cast<std::size_t>(AgeClass::kCount) && budget > 0; ++i) {
     const AgeClass age = static_cast<AgeClass>(i);
     for (Flow* flow = table_.oldest(age); flow != nullptr && flow->last_seen + timeout_of(age) <= now && budget-- > 0;

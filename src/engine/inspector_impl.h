@@ -9,6 +9,7 @@
 #include "dns_answers.h"
 #include "dns_pending.h"
 #include "flow_table.h"
+#include "last_words.h"
 #include "pools.h"
 #include "refusal_budget.h"
 #include "sallyport/engine/inspector.h"
@@ -143,6 +144,8 @@ class Inspector::Impl {
   bool tell(Flow& flow);
   bool may_inject(const Flow& flow) const;
   bool tell_client(const Flow& flow, ByteSpan words);
+  void end_told();
+  static bool answer_is_due(const Flow& flow);
   void tell_server(const Flow& flow);
   std::size_t injected_size() const;
   bool heard_server(const Flow& flow) const;
@@ -382,6 +385,7 @@ class Inspector::Impl {
   const std::shared_ptr<Expectations> expectations_;
   std::vector<std::uint8_t> replacement_;
   RefusalBudget refusal_budget_;
+  LastWordsQueue last_words_;
   refusal::QuicCloser quic_closer_;
   std::vector<std::uint8_t> injected_;      // The packets of `injections`, one behind the other.
   std::array<char, refusal::kNoticeTextMax> notice_text_{};

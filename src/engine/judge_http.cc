@@ -184,6 +184,8 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
 
 // begin_request tells what follows a request that was judged: more requests, or what the server switches to.
 bool Inspector::Impl::begin_request(Flow& flow, const parsers::HttpRequestHead& head, bool first, bool proxied) {
+  flow.asked_at = flow.server_next;
+  flow.asked_at_known = flow.server_next_known;
   if (flow.stage == Protocol::kHttp2) {
     if (!is_unread_tunnel(head) || shadow(flow)) return true;
     deny_flow(flow, Reason::kProtocolNotAllowed);

@@ -74,6 +74,7 @@ bool Inspector::Impl::gives_addresses(const parsers::DnsQuestion& question) {
 // aliases or not: clients differ in what they follow. What counts is the name that was asked for, as that is what is trusted.
 std::optional<IpAddress> Inspector::Impl::rebound_address(const parsers::DnsMessage& message) const {
   if (!message.header.is_response || !message.question || policy_->dns().rebinding == policy::Rebinding::kAllow) return std::nullopt;
+  if (!gives_addresses(*message.question)) return std::nullopt;  // Who asks for other types takes no address from the answer.
   const DomainName name = bound_name(*message.question).value_or(DomainName{});
   const auto bad = [&](const IpAddress& address) { return is_rebinding(address, name, *policy_); };
   parsers::DnsRecordReader records(message);

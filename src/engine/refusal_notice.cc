@@ -86,9 +86,8 @@ refusal::Notice Inspector::Impl::notice_of(const Flow& flow) {
     if (flow.rule < policy_->rules().size()) {
       const policy::RuleInfo& rule = policy_->rules()[flow.rule];
       text << file_name(rule.file) << ":" << rule.line;
-    } else if (is_guarded(flow)) {
-      const policy::Guard& guard = policy_->guards()[flow.guard];
-      text << file_name(guard.file) << ":" << guard.line;
+    } else if (const policy::Guard* guard = policy_->guard_at(flow.rule)) {
+      text << file_name(guard->file) << ":" << guard->line;
     } else {
       text << "default";
     }

@@ -65,6 +65,10 @@ bool is_ehlo(std::string_view line) {
 // from its SYN on and answered, and nothing answers into a tunnel.
 bool Inspector::Impl::may_inject(const Flow& flow) const {
   if (observing() || flow.key.tunnel != 0) return false;
+  // Nobody answers from such an address; and what asks from the port of DNS cannot be told (docs/netfilter.md).
+  const auto single = [](const IpAddress& address) { return !address.is_multicast_or_broadcast() && address != IpAddress(); };
+  if (!single(flow.key.client.address) || !single(flow.key.server.address)) return false;
+  if (flow.key.transport == Transport::kUdp && flow.key.client.port == kDnsPort) return false;
   if (flow.key.transport == Transport::kTcp) return flow.syn_seen && flow.server_next_known && flow.client_base_known;
   return flow.key.transport == Transport::kUdp;
 }
@@ -72,11 +76,12 @@ bool Inspector::Impl::may_inject(const Flow& flow) const {
 bool Inspector::Impl::tell(Flow& flow) {
   if (!may_inject(flow)) return false;
   bool told = false;
-  if (policy_->refuse_of(flow.rule) == policy::Refuse::kSpeak && refusal_budget_.take(flow.key.client.address, now_)) {
+  if (policy_->refuse_of(flow.rule) == policy::Refuse::kSpeak) {
     std::array<std::uint8_t, refusal::kRefusalMax> words;
     const bool tcp = flow.key.transport == Transport::kTcp;
     const std::size_t size = tcp ? tcp_words(flow, words) : udp_words(flow, words);
-    if (size != 0) told = tell_client(flow, ByteSpan(words).first(size));
+    const bool may = size != 0 && refusal_budget_.take(flow.key.client.address, flow.uid.value_or(UINT32_MAX), now_);
+    if (may) told = tell_client(flow, ByteSpan(words).first(size));
   }
   if (flow.key.transport == Transport::kTcp) tell_server(flow);
   return told;
@@ -95,7 +100,27 @@ bool Inspector::Impl::tell_client(const Flow& flow, ByteSpan words) {
   segment.fin = segment.ack = segment.psh = true;
   segment.window = kWindow;
   segment.payload = words;
-  return inject(refusal::tcp_segment(room, segment), true);
+  if (!inject(refusal::tcp_segment(room, segment), true)) return false;
+  last_words_.push({flow.key, flow.server_next, static_cast<std::uint32_t>(words.size()), now_ + kRefusalEndsAfter});
+  return true;
+}
+
+// end_told resets the clients that were told a moment ago. One that writes without reading would go on until TCP gives up, since
+// its segments are dropped without a word; one to which the words were lost would wait as long. What it has read it keeps: the
+// reset is behind the FIN, or where the words were due.
+void Inspector::Impl::end_told() {
+  constexpr std::uint32_t kFin = 1;
+  for (const LastWords* told = last_words_.due(now_); told != nullptr; told = last_words_.due(now_)) {
+    refusal::TcpSegment reset;
+    reset.from = told->key.server;
+    reset.to = told->key.client;
+    reset.rst = true;
+    for (const std::uint32_t behind : {told->size + kFin, 0U}) {
+      reset.sequence = told->sequence + behind;
+      (void)inject(refusal::tcp_segment(std::span(injected_).subspan(injected_size()), reset), true);
+    }
+    last_words_.pop();
+  }
 }
 
 // tell_server ends the server's side, which has nothing of what was refused: its next expected byte is the one behind what
@@ -148,10 +173,13 @@ std::size_t Inspector::Impl::tcp_words(Flow& flow, refusal::Buffer out) {
     case Protocol::kTls:
       return refusal::tls_alert(out, static_cast<refusal::TlsAlert>(policy_->refusals().tls_alert));
     case Protocol::kHttp:
-      if (flow.http_phase == HttpPhase::kWebSocket) return 0;
+      if (flow.http_phase == HttpPhase::kWebSocket || answer_is_due(flow)) return 0;
       return refusal::http1_forbidden(out, notice, http_refusal(as_text(unread), flow.reason));
     case Protocol::kHttp2: {
-      const std::uint32_t stream = flow.http2 == nullptr ? 0 : flow.http2->last_stream();
+      // Where the server is in its frames is not known, and words inside one would be read as another stream's.
+      if (flow.http2_requests > 1) return 0;
+      const bool bad = flow.reason == Reason::kMalformed || flow.reason == Reason::kAmbiguous || flow.reason == Reason::kTooLong;
+      const std::uint32_t stream = flow.http2 == nullptr || bad ? 0 : flow.http2->last_stream();
       std::size_t size = 0;
       if (stream != 0) {
         refusal::HttpRefusal form;
@@ -211,6 +239,7 @@ std::size_t Inspector::Impl::udp_words(Flow& flow, refusal::Buffer out) {
     case Protocol::kQuic: {
       refusal::QuicRefusal form;
       const QuicState& quic = flow.quic;
+      if (quic.hellos != 0) return 0;  // By now the client goes by the connection id that the server chose (RFC 9000 §7.2).
       if (quic.has_keys) {
         form.version = quic.keys.version;
         form.key_connection_id = ByteSpan(quic.connection_id).first(quic.connection_id_size);
@@ -244,10 +273,16 @@ void Inspector::Impl::note_acknowledged(Flow& flow, const parsers::IpPacket& ip)
   flow.server_next_known = true;
 }
 
-// note_delivered: what the client gets is behind it, whether it has said so or not.
+// answer_is_due tells that the client asked again before a byte of the last answer came: the words would be taken for that answer.
+bool Inspector::Impl::answer_is_due(const Flow& flow) {
+  return flow.http_requests > 1 && flow.asked_at_known && flow.asked_at == flow.server_next;
+}
+
+// note_delivered: what the client gets is behind it, whether it has said so or not. Behind a gap nothing can be said.
 void Inspector::Impl::note_delivered(Flow& flow, const parsers::IpPacket& ip) {
   const std::uint32_t end = ip.tcp.sequence + static_cast<std::uint32_t>(ip.payload.size());
-  if (flow.server_next_known && static_cast<std::int32_t>(end - flow.server_next) > 0) flow.server_next = end;
+  const bool in_order = static_cast<std::int32_t>(ip.tcp.sequence - flow.server_next) <= 0;
+  if (flow.server_next_known && in_order && static_cast<std::int32_t>(end - flow.server_next) > 0) flow.server_next = end;
 }
 
 }  // namespace sallyport::engine

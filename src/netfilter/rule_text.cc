@@ -204,7 +204,7 @@ class RuleWriter {
   void add_sources(TableText& t) const {
     const std::string chain = "SALLYPORT-PRE";
     t.chains.push_back(chain);
-    t.rules.push_back(chain + ' ' + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
+    t.rules.push_back(chain + " ! -i lo " + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
     // Redirects are RELATED to what they are about, so they come before what allowed flows are spared.
     const std::string routers = "SALLYPORT-ROUTER";
     t.chains.push_back(routers);
@@ -438,7 +438,8 @@ class RuleWriter {
     } else if (plan_.forward && enforce()) {
       add_sources(t);
     } else {
-      t.jumps.push_back("PREROUTING " + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
+      // Over lo comes what went through OUTPUT, where marks of others are taken off; a reset of ours keeps its own.
+      t.jumps.push_back("PREROUTING ! -i lo " + marked(plan_.mark.mask()) + " -j SALLYPORT-STRIP");
     }
     if (enforce()) {
       t.chains.emplace_back("SALLYPORT-OWN");

@@ -238,12 +238,15 @@ RuleId Policy::rule_of(GuardId guard) const {
   return static_cast<RuleId>(compiled_->infos.size() + guard);
 }
 
+const Guard* Policy::guard_at(RuleId rule) const {
+  if (rule < compiled_->infos.size()) return nullptr;
+  const std::size_t guard = rule - compiled_->infos.size();
+  return guard < compiled_->guards.size() ? &compiled_->guards[guard] : nullptr;
+}
+
 std::string Policy::location(RuleId rule) const {
-  if (rule >= compiled_->infos.size()) {
-    const std::size_t guard = rule - compiled_->infos.size();
-    if (guard >= compiled_->guards.size()) return "default";
-    return compiled_->guards[guard].file + ":" + std::to_string(compiled_->guards[guard].line);
-  }
+  if (const Guard* guard = guard_at(rule)) return guard->file + ":" + std::to_string(guard->line);
+  if (rule >= compiled_->infos.size()) return "default";
   const RuleInfo& info = compiled_->infos[rule];
   return info.file + ":" + std::to_string(info.line);
 }

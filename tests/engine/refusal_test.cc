@@ -304,5 +304,50 @@ TEST_F(RefusalTest, Ipv6IsRefusedAlike) {
   EXPECT_THAT(heard(outcome.injections[0]).text, HasSubstr("evil.example is not allowed for agent"));
 }
 
+TEST_F(RefusalTest, ClientThatWasToldIsResetSoonAfter) {
+  connect(tcp_);
+  const Outcome outcome = send(tcp_, bytes_of("POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 200000\r\n\r\nbody"));
+  ASSERT_EQ(outcome.injections.size(), 2U);
+  const Heard words = heard(outcome.injections[0]);
+  EXPECT_TRUE(fw_->wait(kRefusalEndsAfter / 2).injections.empty());
+  const Outcome later = fw_->wait(kRefusalEndsAfter);
+  ASSERT_EQ(later.injections.size(), 2U) << "behind the words and their FIN, and where they were due if they are lost";
+  const std::uint32_t size = static_cast<std::uint32_t>(words.text.size());
+  for (const std::size_t i : {0U, 1U}) {
+    const Heard reset = heard(later.injections[i]);
+    EXPECT_TRUE(later.injections[i].to_client && reset.ip.tcp.rst && reset.text.empty());
+    EXPECT_EQ(reset.ip.tcp.sequence, words.ip.tcp.sequence + (i == 0 ? size + 1 : 0));
+  }
+  EXPECT_TRUE(fw_->wait(kRefusalEndsAfter).injections.empty());
+}
+
+TEST_F(RefusalTest, RequestBehindOneThatIsNotAnsweredYetGetsNoWords) {
+  connect(tcp_);
+  EXPECT_EQ(send(tcp_, bytes_of("GET / HTTP/1.1\r\nHost: good.example\r\n\r\n")).decision.verdict, Verdict::kAccept);
+  const Outcome outcome = send(tcp_, bytes_of("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"));
+  EXPECT_EQ(outcome.decision.mark, FlowMark::kReset) << "they would be taken for the first one's answer";
+  ASSERT_EQ(outcome.injections.size(), 1U);
+  EXPECT_FALSE(outcome.injections[0].to_client);
+}
+
+TEST_F(RefusalTest, WordsStandBehindWhatTheClientHasInOrder) {
+  connect(tcp_);
+  send(tcp_, bytes_of("GET / HTTP/1.1\r\nHost: good.example\r\n\r\n"));
+  const std::uint32_t due = tcp_.server_next();
+  fw_->server(tcp_.server_data(bytes_of("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")));
+  const std::uint32_t behind = tcp_.server_next();
+  fw_->server(tcp_.server_at(0).seq(behind + 100).ack(tcp_.client_next()).payload("lost before it").build());
+  const Outcome outcome = send(tcp_, bytes_of("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"));
+  ASSERT_EQ(outcome.injections.size(), 2U);
+  EXPECT_NE(behind, due);
+  EXPECT_EQ(heard(outcome.injections[0]).ip.tcp.sequence, behind);
+}
+
+TEST_F(RefusalTest, NobodyAnswersFromAGroupsAddress) {
+  const Bytes query = DnsMessageBuilder().question("evil.example", 1).build();
+  EXPECT_TRUE(fw_->client(PacketBuilder::udp(client_, endpoint("239.1.2.3", 53)).payload(query).build()).injections.empty());
+  EXPECT_TRUE(fw_->client(PacketBuilder::udp(endpoint("10.0.0.1", 53), endpoint("192.0.2.53", 53)).payload(query).build()).injections.empty());
+}
+
 }  // namespace
 }  // namespace sallyport::testing

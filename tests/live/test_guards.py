@@ -8,11 +8,13 @@ from pathlib import Path
 from support import Suite, Testbed, binary, expect, expect_equal, skip_unless_possible
 from support.clients import Clients
 from support.daemon import Sallyport, policy_text
+from support.proc import wait_until
 from support.servers import Servers
 from support.testbed import address
 
 SERVER = Path(__file__).resolve().parent / "support" / "guarded_server.py"
 NGINX_PORT = 8090
+TLS_ALERT = b"\x15\x03"
 GUARDED, LISTED, FAR, FREE = 8080, 8081, 8082, 8083
 
 GUARDS = """
@@ -110,7 +112,9 @@ def expect_served(it: Guarded, reply: dict, marker: bytes, port: int = GUARDED) 
 def expect_refused(it: Guarded, reply: dict, marker: bytes, since: int, reason: str | None, port: int = GUARDED) -> None:
     """No byte of the refused request was read, and the client learned at once."""
     expect(not marker or marker not in it.served(port), f"{marker!r} reached the server: {it.served(port)!r}")
-    expect(reply["error"] in ("ECONNRESET", "EPIPE", "ECONNREFUSED") or b" 403 " in bytes.fromhex(reply["received"]), str(reply))
+    said = bytes.fromhex(reply["received"])
+    words = b" 403 " in said or b" 400 " in said or b"sallyport" in said or said.startswith(TLS_ALERT)
+    expect(words or reply["error"] in ("ECONNRESET", "EPIPE", "ECONNREFUSED"), str(reply))
     event = it.firewall.wait_event(since, verdict="deny", dport=port)
     if reason is not None:
         expect_equal(event["reason"], reason, str(event))
@@ -186,6 +190,17 @@ def requests(suite: Suite, it: Guarded, where: str, family: int) -> None:
             it.forget()
             since = it.firewall.mark()
             expect_refused(it, it.raw(where, family, data, to_end=True), b"/mark", since, reason)
+
+
+def words(suite: Suite, it: Guarded, where: str, family: int) -> None:
+    label = f"{where} v{family}"
+    with suite.case(f"{label}: curl shows the refusal at once, and the service's side of it is gone"):
+        result = curl(it, where, family, GUARDED, "-H", "Host: evil.test:8080", "-w", "%{http_code}")
+        expect(result.out.endswith("403") and "evil.test" in result.out and "guard_host" in result.out, result.describe())
+        expect("sallyport.toml:" in result.out, f"the guard's place: {result.out}")
+        expect(result.seconds < 2, result.describe())
+        open_sockets = lambda: it.bed.run("firewall", ["ss", "-Htn", "state", "established", f"( sport = :{GUARDED} )"]).out  # noqa: E731
+        expect(wait_until(lambda: not open_sockets().strip(), 3.0), open_sockets())
 
 
 def connections(suite: Suite, it: Guarded, where: str, family: int) -> None:
@@ -373,6 +388,7 @@ def body(suite: Suite) -> None:
             for where in ("local", "remote"):
                 for family in (4, 6):
                     requests(suite, it, where, family)
+                    words(suite, it, where, family)
                     connections(suite, it, where, family)
                     http2(suite, it, where, family)
             origins_of_connections(suite, it)

@@ -272,7 +272,9 @@ class InspectorWatch {
         return event.kind == engine::FlowEvent::Kind::kVerdict && event.verdict == engine::FlowVerdict::kDeny &&
                event.key.client == client && event.key.server == server;
       });
-      check(denied);
+      const bool later = injection.to_client && tcp && ip->tcp.rst && !ip->tcp.ack && ip->payload.empty();  // The end of what was told.
+      check(denied || later);
+      if (later) continue;
       if (!injection.to_client) check(tcp && ip->tcp.rst && ip->payload.empty());
       if (injection.to_client && tcp) check(ip->tcp.fin && !ip->payload.empty());
       if (!tcp) check(injection.to_client && !ip->payload.empty() && ip->payload.size() <= parsers::kQuicMinInitialDatagram);

@@ -197,6 +197,9 @@ inline constexpr std::size_t kPolicyCoverLookupsMax = 4'000'000;
 inline constexpr std::uint32_t kRefusalsPerSecond = 50;
 inline constexpr std::uint32_t kRefusalBurst = 200;
 inline constexpr std::size_t kRefusalSources = 1'024;    // Buckets of a worker that sources share by a keyed hash.
+inline constexpr std::size_t kLastWordsMax = 2'048;      // Clients of a worker that were told and are not reset yet.
+// A client reads what it was told within this time, and is reset then: it may go on writing, or the words may be lost.
+inline constexpr Duration kRefusalEndsAfter = std::chrono::milliseconds(250);
 inline constexpr std::size_t kRefusalBytesPerCall = 65'536;  // Of the packets that one call makes: about 50 refusals.
 
 }  // namespace sallyport

@@ -318,6 +318,8 @@ class Policy {
   GuardId guard_of(const IpAddress& address, std::uint16_t port, bool addressed = false) const;
   // rule_of returns what stands for a guard where events have a rule: behind the ids of the rules.
   RuleId rule_of(GuardId guard) const;
+  // guard_at returns the guard that such an id stands for, or null.
+  const Guard* guard_at(RuleId rule) const;
   const std::vector<std::string>& scope_names() const;
   // location returns "file:line" of the rule or guard, or "default" for kNoRule.
   std::string location(RuleId rule) const;
