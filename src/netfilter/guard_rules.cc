@@ -28,6 +28,14 @@ std::string handed_over(const RulePlan& plan) {
   return " -m connmark --mark " + hex(plan.mark.encode(FlowMark::kAllow, plan.generation)) + '/' + hex(plan.mark.mask()) + " -j RETURN";
 }
 
+// denied_reset matches resets of denied flows, ours that ends the service's side among them: it comes in by the loopback,
+// where marks are taken off. Nothing but headers, so that nothing that was refused comes with it.
+std::string denied_reset(const GuardWriter& writer) {
+  const std::string bit = hex(writer.plan.mark.deny_bit());
+  return std::string(" -p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH RST -m length --length ") + (writer.family == Family::kIpv6 ? "60" : "40") +
+         " -m connmark --mark " + bit + '/' + bit + " -j RETURN";
+}
+
 struct Texts {
   std::vector<std::string>& chains;
   std::vector<std::string>& rules;
@@ -49,6 +57,7 @@ void add_gate(const GuardWriter& writer, const GuardPlan& guard, const std::stri
   const std::string sources = gate + "-SRC";
   out.chains.push_back(gate);
   out.rules.push_back(gate + handed_over(writer.plan));
+  out.rules.push_back(gate + denied_reset(writer));
   out.rules.push_back(gate + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
   if (!guard.interfaces.empty()) {
     out.chains.push_back(sources);
@@ -67,6 +76,7 @@ void add_any_gate(const GuardWriter& writer, Texts out) {
   const std::string any(kAnyGate);
   out.chains.push_back(any);
   out.rules.push_back(any + handed_over(writer.plan));
+  if (writer.plan.mode == policy::Mode::kEnforce) out.rules.push_back(any + denied_reset(writer));
   out.rules.push_back(any + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
   out.rules.push_back(any + " -g SALLYPORT-EVAL");
 }
@@ -86,11 +96,6 @@ std::vector<GuardPlan> plan_guards(const policy::Policy& policy) {
 void add_guard_requests(const GuardWriter& writer, std::vector<std::string>& chains, std::vector<std::string>& rules) {
   if (!has_guards(writer.plan)) return;
   const bool enforce = writer.plan.mode == policy::Mode::kEnforce;
-  // The reset that ends the service's side of a denied flow; what comes from outside bears no mark of ours by now.
-  if (enforce) {
-    rules.push_back("SALLYPORT-IN -i lo -p tcp -m tcp --tcp-flags RST RST -m mark --mark " +
-                    hex(writer.plan.mark.injected(Injected::kTracked)) + '/' + hex(writer.plan.mark.injected_mask()) + " -j RETURN");
-  }
   bool any = false, listed = false;
   for (std::size_t i = 0; i < writer.plan.guards.size(); ++i) {
     const GuardPlan& guard = writer.plan.guards[i];
