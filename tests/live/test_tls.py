@@ -8,7 +8,11 @@ from support.refused import expect_alert, expect_printed_alert
 from support.world import TCP, World, world
 
 MESSAGE_SIZE = {post_quantum: len(client_hello("allowed.test", post_quantum)) for post_quantum in (False, True)}
-RULES = allow("allowed.test, *.allowed.test", "tls", "443, 4711, 4433, 4712")
+def deny(name: str, refuse: str) -> str:
+    return f'[[rules]]\nto = ["{name}"]\nprotocols = ["tls"]\nports = "any"\naction = "deny"\nrefuse = "{refuse}"\n'
+
+
+RULES = allow("allowed.test, *.allowed.test", "tls", "443, 4711, 4433, 4712") + deny("reset.test", "reset") + deny("silent.test", "drop")
 
 
 def body(suite: Suite) -> None:
@@ -18,6 +22,7 @@ def body(suite: Suite) -> None:
                 real_clients(suite, it, f"{mode} v{family}", family)
                 raw_clients(suite, it, f"{mode} v{family}", family)
                 same_port_again(suite, it, f"{mode} v{family}", family)
+                without_words(suite, it, f"{mode} v{family}", family)
     with world(suite, "gateway", RULES, "web", offload=False) as it:
         raw_clients(suite, it, "gateway without offload", 4)
 
@@ -77,6 +82,17 @@ def same_port_again(suite: Suite, it: World, label: str, family: int) -> None:
         answer = it.clients.raw(address, 443, client_hello("denied.test"), source_port=port, to_end=True)
         expect_alert(answer)
         it.expect_nothing_arrived(mark, TCP, 443)
+
+
+def without_words(suite: Suite, it: World, label: str, family: int) -> None:
+    for name, error in (("reset.test", "ECONNRESET"), ("silent.test", "timeout")):
+        with suite.case(f"{label}: a rule that refuses without words, {name}: {error}, and no byte arrives"):
+            mark = it.mark()
+            answer = it.clients.raw(it.bed.server_address(family), 443, client_hello(name), read=1.0)
+            expect_equal((answer["error"], answer["received"]), (error, ""), str(answer))
+            it.expect_event(mark, name=name, verdict="deny", reason="rule_denies")
+            it.expect_nothing_arrived(mark, TCP, 443)
+            it.expect_nothing_lingers(443, "server")  # A client that hears nothing sends its hello again for a while.
 
 
 def raw_clients(suite: Suite, it: World, label: str, family: int) -> None:
