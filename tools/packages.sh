@@ -24,7 +24,7 @@ TEST_PACKAGES=(
   mosquitto mosquitto-clients redis-server redis-tools postgresql mariadb-server-core mariadb-client mariadb-client-core
   python3-qpid-proton wireguard-go wireguard-tools openvpn strongswan-charon strongswan-swanctl
   wget git nodejs python3-requests swaks tnftp
-  python3-websockets nghttp2-proxy tinyproxy microsocks dante-server netcat-openbsd
+  python3-websockets python3-h2 nghttp2-proxy tinyproxy microsocks dante-server netcat-openbsd
 )
 # What only tools/capture-pcaps needs besides: a client for the time. No time server: each would take the place
 # of the machine's own.

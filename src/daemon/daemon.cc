@@ -169,6 +169,7 @@ class Daemon {
       worker.inspector.mode = mode_;
       worker.inspector.bindings = bindings_;
       worker.inspector.resolvers = resolvers_;
+      worker.inspector.workload = attended() != nullptr;
       // What a command sends is never this process's own, even if the user is the same.
       if (attended() == nullptr) worker.inspector.own_uid = ::geteuid();
       worker.inspector.on_miss = [this](const engine::BindingMiss& miss) { resolver_->request(miss); };

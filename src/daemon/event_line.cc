@@ -96,9 +96,11 @@ std::string EventFormatter::brief_line(const EventRecord& record) {
   std::string text = "sallyport: " + (record.name_size == 0 ? server : escaped(record.name()));
   text += !denied ? " is allowed" : mode_ == policy::Mode::kObserve ? " would not be allowed" : " is not allowed";
   text += " (" + escaped(policy_.location(record.rule)) + ": " + std::string(to_string(record.reason));
+  if (record.answer) text += " to " + record.answer->to_string();
   if (!record.host_key().empty()) text += ", host key SHA256:" + std::string(record.host_key());
   text += "): " + protocol_text(record);
   if (record.name_size != 0) text += ' ' + server;
+  if (!record.proxy_target().empty()) text += " for " + escaped(record.proxy_target());
   return text + '\n';
 }
 
@@ -113,7 +115,9 @@ std::string EventFormatter::text_line(const EventRecord& record) {
   }
   std::string why(to_string(record.reason));
   if (record.rule != kNoRule) why += ", " + escaped(policy_.location(record.rule));
+  if (record.answer) why += " to " + record.answer->to_string();
   if (!record.host_key().empty()) why += ", host key SHA256:" + std::string(record.host_key());
+  if (!record.proxy_target().empty()) why += ", a proxy asked for " + escaped(record.proxy_target());
   if (record.tunnel != Protocol::kUnknown) why += ", inside " + std::string(to_string(record.tunnel));
   const std::string who = record.uid ? user_name(*record.uid) : record.key.client.address.to_string();
   const std::string name = record.name_size == 0 ? "-" : escaped(record.name());
@@ -143,9 +147,11 @@ std::string EventFormatter::json_line(const EventRecord& record) {
   } else {
     row["name"] = escaped(record.name());
   }
+  if (!record.proxy_target().empty()) row["proxy_target"] = escaped(record.proxy_target());
   row["verdict"] = to_string(record.verdict);
   row["reason"] = to_string(record.reason);
   row["rule"] = policy_.location(record.rule);
+  if (record.answer) row["answer"] = record.answer->to_string();
   if (!record.host_key().empty()) row["hostkey_sha256"] = record.host_key();
   row["mode"] = mode_ == policy::Mode::kObserve ? "observe" : "enforce";
   return row.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + '\n';

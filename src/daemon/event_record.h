@@ -24,12 +24,17 @@ struct EventRecord {
   RuleId rule = kNoRule;
   std::uint16_t name_size = 0;
   std::array<char, 256> name_text;
+  std::optional<IpAddress> answer;  // FlowEvent::answer
   std::uint8_t host_key_size = 0;
   std::array<char, 43> host_key_text{};  // Base 64 of 32 bytes.
+  std::uint16_t proxy_target_size = 0;
+  std::array<char, DomainName::kMaxLength + 8> proxy_target_text;
 
   std::string_view name() const { return {name_text.data(), name_size}; }
   // host_key returns the server's SSH host key (FlowEvent::host_key), or an empty text.
   std::string_view host_key() const { return {host_key_text.data(), host_key_size}; }
+  // proxy_target returns what a proxy was asked for (FlowEvent::proxy_target), or an empty text.
+  std::string_view proxy_target() const { return {proxy_target_text.data(), proxy_target_size}; }
 
   static EventRecord of(const engine::FlowEvent& event) {
     EventRecord record;
@@ -41,10 +46,13 @@ struct EventRecord {
     record.verdict = event.verdict;
     record.reason = event.reason;
     record.rule = event.rule;
+    record.answer = event.answer;
     const std::size_t size = std::min(event.text.size(), record.name_text.size());
     std::memcpy(record.name_text.data(), event.text.data(), size);
     record.name_size = static_cast<std::uint16_t>(size);
     record.host_key_size = static_cast<std::uint8_t>(event.host_key.copy(record.host_key_text.data(), record.host_key_text.size()));
+    record.proxy_target_size =
+        static_cast<std::uint16_t>(event.proxy_target.copy(record.proxy_target_text.data(), record.proxy_target_text.size()));
     return record;
   }
 };

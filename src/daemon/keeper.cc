@@ -12,6 +12,8 @@
 #include <cstring>
 #include <utility>
 
+#include "sallyport/netfilter/command.h"
+
 namespace sallyport::daemon {
 namespace {
 
@@ -57,6 +59,7 @@ std::expected<Keeper, std::string> Keeper::start(const std::function<void(bool)>
     keep(pipe[0], undo);
   }
   ::close(pipe[0]);
+  netfilter::hold_in_commands(pipe[1]);  // iptables-restore goes on when this process is killed: its rules are to be undone, too.
   return Keeper(pid, open_pidfd(pid), pipe[1]);
 }
 
@@ -70,6 +73,7 @@ void Keeper::rules_touched() {
 void Keeper::dismiss() {
   if (pid_ < 0) return;
   (void)!::write(pipe_, &kDone, 1);
+  netfilter::hold_in_commands(-1);
   ::close(pipe_);
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
@@ -79,6 +83,7 @@ void Keeper::dismiss() {
 
 void Keeper::leave_the_rest() {
   if (pid_ < 0) return;
+  netfilter::hold_in_commands(-1);
   ::close(pipe_);
   if (pid_fd_ >= 0) ::close(pid_fd_);
   pid_ = -1;

@@ -1,6 +1,7 @@
 // Which addresses may belong to a name, and for how long.
 #include <algorithm>
 
+#include "sallyport/core/special_addresses.h"
 #include "sallyport/engine/name_bindings.h"
 
 namespace sallyport::engine {
@@ -47,6 +48,24 @@ bool is_public_address(const IpAddress& address) {
 bool may_bind(const IpAddress& address, const DomainName& name, const policy::Policy& policy) {
   const IpAddress plain = policy.plain(address);
   return is_unicast(plain) && (is_public(plain) || policy.may_be_private(name));
+}
+
+bool is_public_name(const DomainName& name) {
+  constexpr std::string_view kLocal[] = {"localhost", "local", "internal", "home.arpa"};  // RFC 6761, 6762, 8375; ICANN 2024.
+  if (name.empty()) return true;
+  if (name.text().find('.') == std::string_view::npos) return false;
+  return std::ranges::none_of(kLocal, [&](std::string_view suffix) {
+    const std::string_view text = name.text();
+    return text == suffix || (text.ends_with(suffix) && text[text.size() - suffix.size() - 1] == '.');
+  });
+}
+
+bool is_rebinding(const IpAddress& address, const DomainName& name, const policy::Policy& policy) {
+  if (policy.dns().rebinding == policy::Rebinding::kAllow) return false;
+  if (std::ranges::all_of(address.bytes(), [](std::uint8_t byte) { return byte == 0; })) return false;
+  const IpAddress plain = policy.plain(address);
+  if (is_public_address(plain) && !is_metadata_address(plain)) return false;
+  return is_public_name(name) && (name.empty() || !policy.may_rebind(name));
 }
 
 Duration binding_life(std::uint32_t ttl, const policy::Policy& policy) {

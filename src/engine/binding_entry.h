@@ -15,12 +15,12 @@ inline constexpr std::uint32_t kNoEntry = std::numeric_limits<std::uint32_t>::ma
 // Accounts of who made a binding: own look-ups, the state file, answers to flows in no scope, those of each scope, and those
 // whose owner is not known.
 inline constexpr std::uint8_t kLookups = 0, kRestored = 1, kInNoScope = 2;
-inline constexpr std::size_t kAccounts = kInNoScope + 1 + policy::kScopesMax + 1;
+inline constexpr std::size_t kAccounts = kInNoScope + 1 + policy::kScopesMax + 2;
 
 inline std::uint8_t account_of(const Binding& binding) {
   if (binding.source == BindingSource::kLookup) return kLookups;
   if (binding.source == BindingSource::kState) return kRestored;
-  if (binding.scopes == 0) return kInNoScope;
+  if (binding.scopes == 0 || binding.scopes == policy::kUnnamedWorkload) return kInNoScope;
   return static_cast<std::uint8_t>(kInNoScope + 1 + std::countr_zero(binding.scopes));
 }
 

@@ -26,7 +26,8 @@ bool Inspector::Impl::trusts(const Flow& flow) const {
 }
 
 bool Inspector::Impl::reads_answers(const Flow& flow) const {
-  return flow.key.server.port == kDnsPort && flow.key.tunnel == 0 && policy_->needs_bindings() && trusts(flow);
+  const bool wanted = policy_->needs_bindings() || policy_->dns().rebinding != policy::Rebinding::kAllow;
+  return flow.key.server.port == kDnsPort && flow.key.tunnel == 0 && wanted && trusts(flow);
 }
 
 bool Inspector::Impl::is_own(const Flow& flow) const {
@@ -198,7 +199,8 @@ bool Inspector::Impl::names_cover(const Flow& flow) {
   } question{*policy_, flow, now_};
   const auto covers = [](void* context, const DomainName& name) {
     const Question& asked = *static_cast<Question*>(context);
-    return asked.policy.names_cover(asked.flow.scopes, asked.flow.key.transport, target_port(asked.flow), name, asked.now);
+    const policy::Via via = asked.flow.proxy != nullptr ? policy::Via::kProxy : policy::Via::kNothing;
+    return asked.policy.names_cover(asked.flow.scopes, asked.flow.key.transport, target_port(asked.flow), name, asked.now, via);
   };
   return any_name_of_target(flow, covers, &question);
 }

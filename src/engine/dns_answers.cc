@@ -11,16 +11,6 @@ namespace {
 using parsers::DnsName;
 using parsers::DnsRecord;
 
-// bound_name returns the name that an answer gives addresses to: of a service's records, the host that has the service. Other
-// labels that begin with an underscore may lead to whoever answers for them (_acme-challenge), and bind nothing to the host.
-std::optional<DomainName> bound_name(const parsers::DnsQuestion& question) {
-  const std::string_view name = question.name.text();
-  const bool service = question.type == parsers::kDnsTypeHttps || question.type == parsers::kDnsTypeSvcb;
-  if (!service || !name.starts_with('_')) return DomainName::parse(name);
-  const auto host = host_of_service(name, question.type);
-  return host ? DomainName::parse(*host) : std::nullopt;
-}
-
 // is_below tells that `name` has labels before those of `suffix` (RFC 6672 §2.3: not the DNAME's owner itself).
 bool is_below(std::string_view name, std::string_view suffix) {
   return name.size() > suffix.size() + 1 && name.ends_with(suffix) && name[name.size() - suffix.size() - 1] == '.';
@@ -102,6 +92,14 @@ void add_hints(const parsers::DnsMessage& message, const DnsRecord& record, std:
 }
 
 }  // namespace
+
+std::optional<DomainName> bound_name(const parsers::DnsQuestion& question) {
+  const std::string_view name = question.name.text();
+  const bool service = question.type == parsers::kDnsTypeHttps || question.type == parsers::kDnsTypeSvcb;
+  if (!service || !name.starts_with('_')) return DomainName::parse(name);
+  const auto host = host_of_service(name, question.type);
+  return host ? DomainName::parse(*host) : std::nullopt;
+}
 
 void read_answer(const parsers::DnsMessage& message, AnswerAddresses& out) {
   out.count = 0;

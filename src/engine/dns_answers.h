@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "sallyport/core/domain_name.h"
@@ -23,6 +24,10 @@ struct AnswerAddresses {
   std::size_t count = 0;
   std::span<const AnswerAddress> span() const { return std::span(addresses).first(count); }
 };
+
+// bound_name returns the name that an answer gives addresses to: of a service's records, the host that has the service. Other
+// labels that begin with an underscore may lead to whoever answers for them (_acme-challenge), and bind nothing to the host.
+std::optional<DomainName> bound_name(const parsers::DnsQuestion& question);
 
 // read_answer collects the addresses of the answer section that belong to the question by its aliases (CNAME, and DNAME
 // above it): those of A or AAAA records as asked, and the hints of HTTPS and SVCB records whose target is their owner.

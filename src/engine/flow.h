@@ -138,6 +138,10 @@ enum class SocksPhase : std::uint8_t {
   kRequest4, kReply4, kRequest5, kReply5,
 };
 
+constexpr bool awaits_socks_answer(SocksPhase phase) {
+  return phase == SocksPhase::kMethod || phase == SocksPhase::kStatus || phase == SocksPhase::kReply4 || phase == SocksPhase::kReply5;
+}
+
 // SessionState is a session in plaintext that is followed to its upgrade to TLS (judge_upgrade.cc).
 struct SessionState {
   parsers::UpgradeSession read;
@@ -146,6 +150,8 @@ struct SessionState {
   bool ended = false;         // No TLS can begin any more.
   bool begin_known = false;
   std::uint32_t begin = 0;    // What the client's first segment acknowledges: the server's answers begin there.
+  bool scale_known = false;
+  std::uint8_t scale = 0;     // Of the windows that the server tells (RFC 7323 §2).
 };
 
 // BindingWait is what a flow waits with until its address is bound (binding_wait.cc). It may wait once with each, in
@@ -223,6 +229,7 @@ struct Flow {
   std::uint32_t server_base = 0;
   std::uint64_t client_seen = 0;           // Highest client offset seen; sequence numbers are unwrapped near it.
   std::uint64_t acknowledged = 0;          // Client offset that the server has acknowledged.
+  std::uint64_t left = 0;                  // Highest client offset that was let go.
   std::uint64_t final_after = 0;           // Client offset to be acknowledged before the kernel takes over.
   StreamWindow* client = nullptr;          // QUIC: the CRYPTO stream of the Initial packets. DTLS: the hello.
   StreamWindow* server = nullptr;
@@ -256,7 +263,6 @@ struct Flow {
   std::uint32_t server_next = 0;           // TCP: the sequence number that the client expects of the server next.
   bool server_first_known = false;         // The SYN-ACK or the ACK behind it came to the queue.
   std::uint32_t server_first = 0;          // TCP: the same when its handshake was done. Differs once the server has spoken.
-  std::uint64_t passed = 0;                // TCP: client offset behind the last byte that was let go.
 
   // For details only: the client's stream from its beginning, and what was told of it.
   UpgradeState upgrade;

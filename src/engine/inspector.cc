@@ -46,6 +46,7 @@ Inspector::Impl::Impl(const InspectorOptions& options)
   replacement_.reserve(kPacketMax);
   injections.reserve(kInjectionsPerCall);
   injected_.resize(kRefusalBytesPerCall);
+  refused_.resize(parsers::kDnsMessageMax);
 }
 
 void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
@@ -154,6 +155,8 @@ bool Inspector::Impl::is_misplaced(const Flow& flow, const Packet& packet) {
 policy::ScopeSet Inspector::Impl::scopes_of(const Packet& packet, const FlowKey& key) const {
   if (inside_.id != 0) return inside_.scopes;
   policy::ScopeFacts facts{.source = key.client.address, .interface = packet.in_interface, .uid = packet.uid, .gid = packet.gid};
+  // The name of an interface that is gone is not known; that the flow came in by one is.
+  facts.workload = options_.workload || packet.in_link != 0;
   if (options_.owner_of) {
     const FlowOwner owner = packet.origin == Origin::kOriginal ? options_.owner_of(key, packet) : FlowOwner{.unknown = true};
     facts.cgroup = owner.cgroup;
@@ -217,10 +220,10 @@ Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
   flow.told = tell(flow);
   drop_held(flow, reason);
   table_.stop_waiting(flow);
+  increment(counters.flows_by_verdict[static_cast<std::size_t>(FlowVerdict::kDeny)]);
+  report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});  // With the proxy's target.
   give_back_windows(flow);
   touch(flow);
-  increment(counters.flows_by_verdict[static_cast<std::size_t>(FlowVerdict::kDeny)]);
-  report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});
   return refusal_of(flow);
 }
 
@@ -347,7 +350,10 @@ bool Inspector::Impl::push_held(Flow& flow, const Packet& packet, std::uint64_t 
 
 Decision Inspector::Impl::hold(Flow& flow, const Packet& packet, std::uint64_t end) {
   const Reason reason = flow.binding_wait == BindingWait::kNone ? Reason::kNeedMoreData : Reason::kAwaitingBinding;
-  if (observing()) return {Verdict::kHold, reason};  // as_enforced lets it go.
+  if (observing()) {  // as_enforced lets it go.
+    flow.left = std::max(flow.left, end);
+    return {Verdict::kHold, reason};
+  }
   if (flow.held.count >= kHeldPacketsPerFlow || !push_held(flow, packet, end)) {
     // A datagram is the sender's to send again; of a stream the bytes are remembered, and TCP does.
     if (flow.binding_wait != BindingWait::kNone) return {.reason = reason};
@@ -367,8 +373,8 @@ void Inspector::Impl::release_held(Flow& flow, std::uint64_t up_to) {
   held_.take_if(
       flow.held, [up_to](const HeldPackets::Node& node) { return node.end <= up_to; },
       [&](const HeldPackets::Node& node) {
+        flow.left = std::max(flow.left, node.end);
         releases.push_back({node.id, pass(flow, flow.reason)});
-        if (flow.key.transport == Transport::kTcp) flow.passed = std::max(flow.passed, node.end);
       });
   if (flow.binding_wait != BindingWait::kNone) awaiting_.give_back(flow.wait_place, before - flow.held.count);
   if (flow.held.count == 0) table_.stop_holding(flow);
@@ -493,6 +499,8 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.reason = flow.reason;
   event.rule = flow.rule;
   event.text = keep(text);
+  const bool sums_up = kind == FlowEvent::Kind::kVerdict || kind == FlowEvent::Kind::kEnd;
+  if (sums_up && flow.proxy != nullptr) event.proxy_target = keep(ProxyTargetText(*flow.proxy).view());
   if (kind == FlowEvent::Kind::kVerdict && flow.ssh.host_key_known) {
     event.host_key = keep(parsers::ssh_fingerprint(flow.ssh.host_key).text().substr(parsers::kSshFingerprintPrefix));
   }

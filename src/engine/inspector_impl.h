@@ -151,7 +151,7 @@ class Inspector::Impl {
   std::size_t dns_words(refusal::Buffer out, const refusal::Notice& notice, ByteSpan query, bool over_tcp);
   bool inject(std::size_t size, bool to_client);
   static void note_acknowledged(Flow& flow, const parsers::IpPacket& ip);
-  static void note_passed(Flow& flow, const parsers::IpPacket& ip, bool from_client);
+  static void note_delivered(Flow& flow, const parsers::IpPacket& ip);
   // refusal_notice.cc: the words. The notice is valid until the next call.
   refusal::Notice notice_of(const Flow& flow);
   ByteSpan refused_query(const Flow& flow) const;
@@ -167,6 +167,7 @@ class Inspector::Impl {
   bool may_begin_anew(const Flow& flow, const Packet& packet) const;
   Decision pass(const Flow& flow, Reason reason) const;
   void become_final(Flow& flow);
+  static bool waits_for_itself(const Flow& flow, std::uint64_t judged);
   static std::uint64_t judged_end(const Flow& flow);
   void read_client_stream(Flow& flow);
   void read_stage(Flow& flow);
@@ -215,7 +216,6 @@ class Inspector::Impl {
   policy::PolicyMatch match_every_name(Flow& flow, const policy::FlowQuery& query);
   bool is_proxy(Flow& flow, Protocol protocol, const NameClaim& claim);
   bool set_target(Flow& flow, std::string_view host, std::optional<IpAddress> address, std::uint16_t port);
-  void report_target(Flow& flow);
   bool judge_target_early(Flow& flow);
   void await_proxy(Flow& flow);
   bool asks_proxy(Flow& flow, const parsers::HttpRequestHead& head, const NameClaim& claim);
@@ -240,7 +240,7 @@ class Inspector::Impl {
   void report_question(Flow& flow, ByteSpan message);
   void report_dns(Flow& flow, ByteSpan message);
   // judge_answer.cc
-  enum class Answer : std::uint8_t { kTaken, kNotAsked, kUnreadable };
+  enum class Answer : std::uint8_t { kTaken, kNotAsked, kUnreadable, kRebinding };
   void note_question(Flow& flow, const parsers::DnsMessage& message);
   void note_datagram(Flow& flow, ByteSpan datagram);
   Answer take_answer(Flow& flow, ByteSpan message);
@@ -287,14 +287,27 @@ class Inspector::Impl {
   static bool follows_session(const Flow& flow);
   static ByteSpan readable_of(const Flow& flow);
   void read_acknowledged_body(Flow& flow);
+  static void note_window_scale(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  void narrow_window(const Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+
+  // rebinding.cc
+  static bool gives_addresses(const parsers::DnsQuestion& question);
+  std::optional<IpAddress> rebound_address(const parsers::DnsMessage& message) const;
+  bool refuses_rebinding() const;
+  void report_rebinding(const Flow& flow, const parsers::DnsMessage& message, const IpAddress& address);
+  Decision refuse_answer(const Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
+  bool refuse_answer(std::span<std::uint8_t> message);
 
   // strip_ech.cc
   bool strips_ech(const Flow& flow) const;
+  bool refuses_in_stream(const Flow& flow) const;
+  bool must_be_whole(const Flow& flow, const parsers::DnsQuestion& question) const;
+  parsers::EchStrip rewrite_answer(Flow& flow, std::span<std::uint8_t> message);
   bool strips_answer(const Flow& flow, ByteSpan message) const;
   parsers::EchStrip strip_answer(Flow& flow, std::span<std::uint8_t> message);
   Decision strip_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision strip_segment(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
-  void expect_keys(Flow& flow, const parsers::DnsQuestion& question);
+  void expect_answers(Flow& flow, const parsers::DnsQuestion& question);
   Reason read_answers(Flow& flow);
   std::span<std::uint8_t> copy_packet(const Packet& packet);
 
@@ -373,6 +386,7 @@ class Inspector::Impl {
   std::vector<std::uint8_t> injected_;      // The packets of `injections`, one behind the other.
   std::array<char, refusal::kNoticeTextMax> notice_text_{};
   std::array<char, 256> notice_name_{};
+  std::vector<std::uint8_t> refused_;  // Room for an answer of a stream.
 
   // Of the current call.
   const policy::Policy* policy_ = nullptr;

@@ -46,8 +46,14 @@ Inspector::Impl::Answer Inspector::Impl::take_answer(Flow& flow, ByteSpan bytes)
   }
   if (header.question_count != 1) return Answer::kNotAsked;
   const DnsPending::Question key = question_key(*message);
-  const auto same = [&key](const DnsPending::Question& asked) { return asked == key; };
-  if (!questions_.take(flow.questions, same, now_)) return Answer::kNotAsked;
+  const auto same = [&key](const DnsPending::Question& other) { return other == key; };
+  const bool asked = questions_.take(flow.questions, same, now_);
+  const bool reaches_client = asked || flow.answers_read || flow.key.transport == Transport::kTcp;
+  if (const auto address = reaches_client ? rebound_address(*message) : std::nullopt) {
+    report_rebinding(flow, *message, *address);
+    if (refuses_rebinding()) return Answer::kRebinding;
+  }
+  if (!asked) return Answer::kNotAsked;
   const bool internet = message->question->dns_class == parsers::kDnsClassIn;
   const unsigned rcode = header.rcode + 16U * message->edns.extended_rcode;  // RFC 6891 §6.1.3
   if (rcode == 0 && internet && trusts(flow)) bind_answer(flow, *message);
@@ -75,6 +81,7 @@ Decision Inspector::Impl::dns_answer(Flow& flow, const Packet& packet, const par
     case Answer::kTaken: return strip_datagram(flow, packet, ip);
     case Answer::kNotAsked: return {.reason = Reason::kAnswerNotAsked};
     case Answer::kUnreadable: return {.reason = Reason::kMalformed};
+    case Answer::kRebinding: return refuse_answer(flow, packet, ip);
   }
   return {};
 }
@@ -90,7 +97,8 @@ void Inspector::Impl::read_dns_server(Flow& flow) {
       flow.server->skip(kTcpLengthSize + (std::size_t{stream[0]} << 8 | stream[1]));
       continue;
     }
-    (void)take_answer(flow, answer.message);
+    const Answer taken = take_answer(flow, answer.message);
+    if (taken == Answer::kRebinding && !observing() && !refuses_in_stream(flow)) return refuse(flow, Reason::kRebinding);
     flow.server->skip(answer.consumed);
   }
 }

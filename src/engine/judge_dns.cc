@@ -46,6 +46,7 @@ void Inspector::Impl::look_up(const Flow& flow, const parsers::DnsQuestion& ques
 
 bool Inspector::Impl::judge_question(Flow& flow, const parsers::DnsQuestion& question) {
   report_claim(flow, {question.name.text(), nullptr, false});
+  if (flow.answers_read) expect_answers(flow, question);
   if (shadow(flow)) return true;
   Lookup lookup;
   look_up(flow, question, lookup);
@@ -76,7 +77,7 @@ bool Inspector::Impl::judge_question(Flow& flow, const parsers::DnsQuestion& que
     return false;
   }
   allow_flow(flow, rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, rule);
-  expect_keys(flow, question);
+  expect_answers(flow, question);
   return true;
 }
 

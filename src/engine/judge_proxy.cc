@@ -32,6 +32,23 @@ Reason reason_of(const policy::PolicyMatch& match) {
 
 }  // namespace
 
+ProxyTargetText::ProxyTargetText(const ProxyTarget& target) {
+  const auto put = [this](std::string_view part) { size_ += part.copy(text_.data() + size_, text_.size() - size_); };
+  if (target.by_name()) {
+    put(target.name.text());
+  } else {
+    char address[INET6_ADDRSTRLEN] = "";
+    const bool is_v6 = target.address.is_v6();
+    inet_ntop(is_v6 ? AF_INET6 : AF_INET, target.address.bytes().data(), address, sizeof address);
+    if (is_v6) put("[");
+    put(address);
+    if (is_v6) put("]");
+  }
+  put(":");
+  const auto end = std::to_chars(text_.data() + size_, text_.data() + text_.size(), target.port);
+  size_ = static_cast<std::size_t>(end.ptr - text_.data());
+}
+
 IpAddress Inspector::Impl::target_address(const Flow& flow) {
   return flow.proxy != nullptr ? flow.proxy->address : flow.key.server.address;
 }
@@ -118,29 +135,8 @@ bool Inspector::Impl::set_target(Flow& flow, std::string_view host, std::optiona
   if (name) flow.proxy->name = *name;
   if (address) flow.proxy->address = address->unmapped();
   flow.proxy->port = port;
-  report_target(flow);
+  report_detail(flow, Detail::kProxyTarget, ProxyTargetText(*flow.proxy).view());
   return true;
-}
-
-// report_target tells the target as "name:port", "address:port" or "[address]:port".
-void Inspector::Impl::report_target(Flow& flow) {
-  const ProxyTarget& target = *flow.proxy;
-  std::array<char, DomainName::kMaxLength + 16> text{};
-  std::size_t size = 0;
-  const auto put = [&](std::string_view part) { size += part.copy(text.data() + size, text.size() - size); };
-  if (target.by_name()) {
-    put(target.name.text());
-  } else {
-    char address[INET6_ADDRSTRLEN] = "";
-    const bool is_v6 = target.address.is_v6();
-    inet_ntop(is_v6 ? AF_INET6 : AF_INET, target.address.bytes().data(), address, sizeof address);
-    if (is_v6) put("[");
-    put(address);
-    if (is_v6) put("]");
-  }
-  put(":");
-  const auto end = std::to_chars(text.data() + size, text.data() + text.size(), target.port);
-  report_detail(flow, Detail::kProxyTarget, {text.data(), static_cast<std::size_t>(end.ptr - text.data())});
 }
 
 // judge_target_early is to a tunnel what judge_early and gate_syn are to a connection: it refuses what nothing in the tunnel
@@ -149,12 +145,13 @@ bool Inspector::Impl::judge_target_early(Flow& flow) {
   const ProxyTarget& target = *flow.proxy;
   const policy::EarlyResult early =
       target.by_name() ? policy_->match_named_early(flow.scopes, target.name, target.port, now_)
-                       : policy_->match_early(flow.scopes, Transport::kTcp, target.address, target.port, now_);
+                       : policy_->match_early(flow.scopes, Transport::kTcp, target.address, target.port, now_, policy::Via::kProxy);
   Reason reason = Reason::kNotEvaluated;
   if (flow.midstream) {
     reason = Reason::kMidstream;
   } else if (early.match == policy::EarlyMatch::kDeny) {
     reason = early.rule != kNoRule ? Reason::kRuleDenies
+             : early.metadata      ? Reason::kMetadataAddress
              : target.by_name()    ? Reason::kNameNotAllowed
                                    : Reason::kAddressNotAllowed;
   } else if (early.needs_binding && !names_cover(flow)) {

@@ -2,7 +2,10 @@
 // name, and followed on both sides to what the server agreed to; the client's next bytes are a ClientHello then, judged
 // like any other, by rules for tls or for the protocol that it began in. For as long as TLS could still begin, the flow
 // stays in the queue; where a rule says starttls = "require", mail, login and data do not leave before it does.
+#include <algorithm>
+
 #include "inspector_impl.h"
+#include "replaced_packet.h"
 
 namespace sallyport::engine {
 namespace {
@@ -25,6 +28,9 @@ Reason refusal_reason(StepKind kind) {
   return Reason::kNotEvaluated;
 }
 
+// A window forgets half of its history at most to make room ahead.
+constexpr std::uint64_t kRememberedMin = (kStreamWindowSize - kStreamAheadMax) / 2;
+
 }  // namespace
 
 // follows_session tells whether what the server says is read: until it has agreed to TLS, and that ends here.
@@ -36,8 +42,6 @@ bool Inspector::Impl::follows_session(const Flow& flow) {
 // readable_of returns what may be read of the client's stream. A mail's body is as long as it likes, and what of it the
 // server has not acknowledged must be remembered: other bytes could still take its place (R4).
 ByteSpan Inspector::Impl::readable_of(const Flow& flow) {
-  // A window forgets half of its history at most to make room ahead.
-  constexpr std::uint64_t kRememberedMin = (kStreamWindowSize - kStreamAheadMax) / 2;
   const ByteSpan stream = flow.client->contiguous();
   if (flow.session.read.next != parsers::UpgradeSession::Next::kBody) return stream;
   const std::uint64_t end = flow.acknowledged + kRememberedMin;
@@ -57,6 +61,41 @@ void Inspector::Impl::read_acknowledged_body(Flow& flow) {
   table_.stop_waiting(flow);  // As for a client's segment: what was waited for came.
   flow.hold_deadline = now_ + kHoldTime;
   table_.start_waiting(flow);
+}
+
+// note_window_scale reads the option of a SYN-ACK; without it windows are told as they are.
+void Inspector::Impl::note_window_scale(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
+  constexpr std::uint8_t kEnd = 0, kPadding = 1, kWindowScale = 3, kScaleMax = 14;  // RFC 9293 §3.2, RFC 7323 §2.3
+  constexpr std::size_t kHeader = 20;
+  const std::size_t begin = ip.transport_offset + kHeader;
+  const std::size_t end = ip.transport_offset + static_cast<std::size_t>(packet.bytes[ip.transport_offset + 12] >> 4) * 4;
+  flow.session.scale_known = true;
+  flow.session.scale = 0;
+  if (end > packet.bytes.size() || begin > end) return;
+  ByteSpan options = packet.bytes.subspan(begin, end - begin);
+  while (!options.empty() && options[0] != kEnd) {
+    const std::size_t size = options[0] == kPadding ? 1 : options.size() < 2 ? 0 : options[1];
+    if (size == 0 || size > options.size() || (size == 1 && options[0] != kPadding)) return;
+    if (options[0] == kWindowScale && size == 3) flow.session.scale = std::min(options[2], kScaleMax);
+    options = options.subspan(size);
+  }
+}
+
+// narrow_window has the client send no more ahead of the server than is remembered: what it sent beyond would be dropped, and come
+// again by its timer alone, ever later. The server's window is told smaller than it is.
+void Inspector::Impl::narrow_window(const Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
+  const bool mail = follows_session(flow) && flow.session.read.protocol == Protocol::kSmtp;
+  if (!mail || !flow.session.scale_known || packet.origin != Origin::kReply || flow.key.tunnel != 0 || observing() || ip.truncated) return;
+  constexpr std::size_t kWindowOffset = 14;  // RFC 9293 §3.1
+  const std::size_t at = ip.transport_offset + kWindowOffset;
+  const auto told = static_cast<std::uint64_t>(packet.bytes[at] << 8 | packet.bytes[at + 1]);
+  const std::uint64_t most = std::max<std::uint64_t>(kRememberedMin >> flow.session.scale, 1);
+  if (told <= most) return;
+  const std::span<std::uint8_t> copy = copy_packet(packet);
+  copy[at] = static_cast<std::uint8_t>(most >> 8);
+  copy[at + 1] = static_cast<std::uint8_t>(most);
+  write_checksum(copy, ip);
+  replacement = copy;
 }
 
 bool Inspector::Impl::begin_session(Flow& flow) {

@@ -1,9 +1,11 @@
 // ProxyTarget is what a flow's server, a proxy, is asked for: the destination that the rules are asked about.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "sallyport/core/domain_name.h"
@@ -18,6 +20,18 @@ struct ProxyTarget {
   bool reached = false;  // The proxy has said yes: what the client sends is for the target, not for the proxy.
 
   bool by_name() const { return !name.empty(); }
+};
+
+// ProxyTargetText is a target as "name:port", "address:port" or "[address]:port".
+class ProxyTargetText {
+ public:
+  explicit ProxyTargetText(const ProxyTarget& target);
+  // view is valid as long as this is.
+  std::string_view view() const { return {text_.data(), size_}; }
+
+ private:
+  std::array<char, DomainName::kMaxLength + 16> text_{};
+  std::size_t size_ = 0;
 };
 
 // ProxyTargetPool lends targets. All memory is taken at start; its pages are touched on first use only.

@@ -29,10 +29,10 @@ class NoticeText {
   std::size_t size_ = 0;
 };
 
-// says_not_allowed tells the reasons that need no further words than that the rules have no such name, address or protocol.
+// says_not_allowed tells the reasons that need no further words than that the rules have no such name or address. Of one that
+// they have for another protocol it would be misleading.
 bool says_not_allowed(Reason reason) {
-  return reason == Reason::kRuleDenies || reason == Reason::kNameNotAllowed || reason == Reason::kAddressNotAllowed ||
-         reason == Reason::kProtocolNotAllowed;
+  return reason == Reason::kRuleDenies || reason == Reason::kNameNotAllowed || reason == Reason::kAddressNotAllowed;
 }
 
 std::string_view file_name(std::string_view path) {

@@ -4,6 +4,7 @@
 
 #include "inspector_impl.h"
 #include "sallyport/core/text.h"
+#include "sallyport/parsers/quic.h"
 #include "sallyport/refusal/dns.h"
 #include "sallyport/refusal/http.h"
 #include "sallyport/refusal/lines.h"
@@ -103,7 +104,7 @@ void Inspector::Impl::tell_server(const Flow& flow) {
   refusal::TcpSegment segment;
   segment.from = flow.key.client;
   segment.to = flow.key.server;
-  segment.sequence = flow.client_base + static_cast<std::uint32_t>(flow.passed);
+  segment.sequence = flow.client_base + static_cast<std::uint32_t>(flow.left);
   segment.rst = true;
   (void)inject(refusal::tcp_segment(std::span(injected_).subspan(injected_size()), segment), false);
 }
@@ -142,7 +143,7 @@ std::size_t Inspector::Impl::tcp_words(Flow& flow, refusal::Buffer out) {
   const bool server_spoke = heard_server(flow);
   const refusal::Notice notice = notice_of(flow);
   // Behind the server's word that TLS may begin, until the client's hello, the client still reads the session's lines.
-  const bool session = flow.stage == Protocol::kTls && flow.session.upgraded && flow.client_seen <= flow.passed;
+  const bool session = flow.stage == Protocol::kTls && flow.session.upgraded && flow.client_seen <= flow.left;
   switch (session ? flow.session.read.protocol : flow.stage) {
     case Protocol::kTls:
       return refusal::tls_alert(out, static_cast<refusal::TlsAlert>(policy_->refusals().tls_alert));
@@ -208,12 +209,19 @@ std::size_t Inspector::Impl::udp_words(Flow& flow, refusal::Buffer out) {
     case Protocol::kStun:
       return datagram_.empty() ? 0 : refusal::stun_forbidden(out, notice, datagram_, datagram_.size());
     case Protocol::kQuic: {
-      const QuicState& quic = flow.quic;
-      if (!quic.has_keys) return 0;
       refusal::QuicRefusal form;
-      form.version = quic.keys.version;
-      form.key_connection_id = ByteSpan(quic.connection_id).first(quic.connection_id_size);
-      form.client_connection_id = ByteSpan(quic.client_connection_id).first(quic.client_connection_id_size);
+      const QuicState& quic = flow.quic;
+      if (quic.has_keys) {
+        form.version = quic.keys.version;
+        form.key_connection_id = ByteSpan(quic.connection_id).first(quic.connection_id_size);
+        form.client_connection_id = ByteSpan(quic.client_connection_id).first(quic.client_connection_id_size);
+      } else {  // Refused before anything of it was opened: `quic = "deny"`.
+        const auto header = parsers::parse_quic_long_header(datagram_);
+        if (!header || header->type != parsers::QuicPacketType::kInitial) return 0;
+        form.version = header->version;
+        form.key_connection_id = header->destination_connection_id;
+        form.client_connection_id = header->source_connection_id;
+      }
       form.server_connection_id = form.key_connection_id;
       form.error_code = 0x100u + policy_->refusals().tls_alert;  // RFC 9001 §4.8
       // What waited for a binding came in a datagram of this size at least.
@@ -236,14 +244,9 @@ void Inspector::Impl::note_acknowledged(Flow& flow, const parsers::IpPacket& ip)
   flow.server_next_known = true;
 }
 
-void Inspector::Impl::note_passed(Flow& flow, const parsers::IpPacket& ip, bool from_client) {
-  const auto size = static_cast<std::uint32_t>(ip.payload.size());
-  if (from_client) {
-    const std::int64_t offset = unwrap(ip.tcp.sequence + (ip.tcp.syn ? 1 : 0), flow.client_base, flow.client_seen);
-    if (offset >= 0) flow.passed = std::max(flow.passed, static_cast<std::uint64_t>(offset) + size);
-    return;
-  }
-  const std::uint32_t end = ip.tcp.sequence + size;
+// note_delivered: what the client gets is behind it, whether it has said so or not.
+void Inspector::Impl::note_delivered(Flow& flow, const parsers::IpPacket& ip) {
+  const std::uint32_t end = ip.tcp.sequence + static_cast<std::uint32_t>(ip.payload.size());
   if (flow.server_next_known && static_cast<std::int32_t>(end - flow.server_next) > 0) flow.server_next = end;
 }
 

@@ -11,6 +11,16 @@ std::uint64_t sum_of(ByteSpan bytes) {
   return sum;
 }
 
+void put_u16(std::span<std::uint8_t> at, std::size_t value) {
+  at[0] = static_cast<std::uint8_t>(value >> 8);
+  at[1] = static_cast<std::uint8_t>(value);
+}
+
+std::uint16_t checksum_of(std::uint64_t sum) {
+  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<std::uint16_t>(~sum);
+}
+
 }  // namespace
 
 void write_checksum(std::span<std::uint8_t> packet, const parsers::IpPacket& ip) {
@@ -24,11 +34,30 @@ void write_checksum(std::span<std::uint8_t> packet, const parsers::IpPacket& ip)
   checksum[0] = checksum[1] = 0;
   std::uint64_t sum = sum_of(segment) + ip.ip_protocol + segment.size();
   sum += v4 ? sum_of(packet.subspan(12, 8)) : sum_of(packet.subspan(8, 32));  // The pseudo header's addresses.
-  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-  auto value = static_cast<std::uint16_t>(~sum);
-  if (udp && value == 0) value = 0xffff;
-  checksum[0] = static_cast<std::uint8_t>(value >> 8);
-  checksum[1] = static_cast<std::uint8_t>(value);
+  const std::uint16_t value = checksum_of(sum);
+  put_u16(checksum, udp && value == 0 ? 0xffff : value);
+}
+
+bool replace_datagram(std::vector<std::uint8_t>& out, ByteSpan packet, const parsers::IpPacket& ip, ByteSpan payload) {
+  constexpr std::size_t kUdpHeaderSize = 8, kIpv6HeaderSize = 40, kLengthMax = 65'535;
+  if (ip.transport != Transport::kUdp || payload.size() > kLengthMax - ip.transport_offset - kUdpHeaderSize) return false;
+  const ByteSpan headers = packet.first(ip.transport_offset + kUdpHeaderSize);
+  out.assign(headers.begin(), headers.end());
+  out.insert(out.end(), payload.begin(), payload.end());
+  const std::span<std::uint8_t> bytes(out);
+  put_u16(bytes.subspan(ip.transport_offset + 4), kUdpHeaderSize + payload.size());
+  if (bytes[0] >> 4 == 4) {
+    const auto header = bytes.first(ip.transport_offset);
+    put_u16(header.subspan(2), out.size());
+    put_u16(header.subspan(10), 0);
+    put_u16(header.subspan(10), checksum_of(sum_of(header)));
+  } else {
+    put_u16(bytes.subspan(4), out.size() - kIpv6HeaderSize);
+  }
+  parsers::IpPacket after = ip;
+  after.payload = ByteSpan(bytes).subspan(headers.size());
+  write_checksum(bytes, after);
+  return true;
 }
 
 }  // namespace sallyport::engine

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "sallyport/parsers/ip_packet.h"
 
@@ -13,5 +14,9 @@ namespace sallyport::engine {
 // hardware. A UDP datagram without a checksum (IPv4 alone) stays without. Bad checksums of packets from the wire do not
 // come here: connection tracking has refused them.
 void write_checksum(std::span<std::uint8_t> packet, const parsers::IpPacket& ip);
+
+// replace_datagram makes `out` the UDP packet `packet`, of which `ip` tells where its parts are, with another payload: lengths and
+// checksums are made anew. It takes no memory where `out` has the capacity. False: no UDP, or the packet would be too long.
+bool replace_datagram(std::vector<std::uint8_t>& out, ByteSpan packet, const parsers::IpPacket& ip, ByteSpan payload);
 
 }  // namespace sallyport::engine

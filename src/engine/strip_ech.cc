@@ -1,5 +1,6 @@
-// Answers without the keys of Encrypted Client Hello (parsers/dns_ech.h). Over UDP a datagram is rewritten as it comes.
-// Over TCP nothing is done before the first question for HTTPS or SVCB, as clients do not look for keys in other answers.
+// Answers without the keys of Encrypted Client Hello (parsers/dns_ech.h), and refusals in place of answers of rebinding
+// (rebinding.cc). Over UDP a datagram is rewritten as it comes. Over TCP nothing is done before the first question whose answer may
+// have to be rewritten: for HTTPS or SVCB, and where rebinding is refused for anything that leads to addresses.
 // From then on an answer to such a question goes when it is whole: segments of an incomplete one are dropped and
 // remembered, and the server sends them again. Other answers need not be whole.
 #include <algorithm>
@@ -22,6 +23,17 @@ bool may_carry_keys(const parsers::DnsQuestion& question) {
 bool Inspector::Impl::strips_ech(const Flow& flow) const {
   if (observing() || flow.state != FlowState::kJudged || flow.by_address || flow.key.tunnel != 0) return false;
   return policy_->dns().ech == policy::Ech::kStrip || policy_->ech_of(flow.rule) == policy::Ech::kStrip;
+}
+
+// refuses_in_stream tells whether an answer of rebinding can be refused in a stream's own bytes.
+bool Inspector::Impl::refuses_in_stream(const Flow& flow) const {
+  if (observing() || flow.state != FlowState::kJudged || flow.key.tunnel != 0) return false;
+  return refuses_rebinding() && (flow.answers_read || !flow.by_address);
+}
+
+// must_be_whole tells which answers are read before any byte of them goes.
+bool Inspector::Impl::must_be_whole(const Flow& flow, const parsers::DnsQuestion& question) const {
+  return (strips_ech(flow) && may_carry_keys(question)) || (refuses_in_stream(flow) && gives_addresses(question));
 }
 
 // strips_answer tells it for one message, by the rule that lets its question pass.
@@ -57,19 +69,30 @@ Decision Inspector::Impl::strip_datagram(Flow& flow, const Packet& packet, const
   return pass(flow, Reason::kReply);
 }
 
-// expect_keys begins to follow the stream of answers, at the first message that has not come as a whole yet.
-void Inspector::Impl::expect_keys(Flow& flow, const parsers::DnsQuestion& question) {
-  if (flow.key.transport != Transport::kTcp || flow.answers_wanted || !may_carry_keys(question)) return;
+// expect_answers begins to follow the stream of answers, at the first message that has not come as a whole yet.
+void Inspector::Impl::expect_answers(Flow& flow, const parsers::DnsQuestion& question) {
+  const bool of_interest = may_carry_keys(question) || (refuses_rebinding() && gives_addresses(question));
+  if (flow.key.transport != Transport::kTcp || flow.answers_wanted || !of_interest) return;
   flow.answers_wanted = true;
-  if (!strips_ech(flow)) return;
+  if (!strips_ech(flow) && !refuses_in_stream(flow)) return;
   flow.answers_begin = flow.server == nullptr ? 0 : flow.server->base();
   flow.answers = windows_.acquire(flow.answers_begin);
   if (flow.answers != nullptr && flow.server != nullptr) (void)flow.answers->put(flow.answers_begin, flow.server->contiguous());
 }
 
+// rewrite_answer rewrites one message of a stream in place. kMalformed: it must not go on.
+parsers::EchStrip Inspector::Impl::rewrite_answer(Flow& flow, std::span<std::uint8_t> message) {
+  const auto question = parsers::read_first_dns_question(message);
+  if (refuses_in_stream(flow) && (!question || gives_addresses(*question))) {
+    if (!parsers::parse_dns_message(message)) return parsers::EchStrip::kMalformed;
+    if (refuse_answer(message)) return parsers::EchStrip::kRewritten;
+  }
+  return strips_ech(flow) ? strip_answer(flow, message) : parsers::EchStrip::kNothing;
+}
+
 // strip_segment puts a server's segment into the stream of answers and tells whether it may go.
 Decision Inspector::Impl::strip_segment(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
-  if (!flow.answers_wanted || flow.answers_lost || !strips_ech(flow)) return pass(flow, Reason::kReply);
+  if (!flow.answers_wanted || flow.answers_lost || !(strips_ech(flow) || refuses_in_stream(flow))) return pass(flow, Reason::kReply);
   if (ip.truncated) {
     flow.answers_lost = packet.origin == Origin::kUnknown;  // A capture is read on without.
     return flow.answers_lost ? pass(flow, Reason::kReply) : Decision{.reason = Reason::kTruncated};
@@ -111,7 +134,7 @@ Reason Inspector::Impl::read_answers(Flow& flow) {
     const std::span<std::uint8_t> stream = answers.contiguous_bytes();
     const auto message = parsers::read_dns_tcp_message(stream, parsers::kDnsMessageMax);
     if (message.framing == Framing::kComplete) {
-      switch (strip_answer(flow, stream.subspan(2, message.message.size()))) {
+      switch (rewrite_answer(flow, stream.subspan(2, message.message.size()))) {
         case parsers::EchStrip::kNothing: answers.skip(message.consumed); break;
         case parsers::EchStrip::kRewritten: answers.consume(message.consumed); break;
         case parsers::EchStrip::kMalformed: return Reason::kMalformed;
@@ -123,7 +146,7 @@ Reason Inspector::Impl::read_answers(Flow& flow) {
     std::uint16_t length = 0;
     if (!in.read_u16(length)) return Reason::kNotEvaluated;
     const auto question = parsers::read_first_dns_question(in.rest());
-    if (!question || may_carry_keys(*question)) {
+    if (!question || must_be_whole(flow, *question)) {
       return std::size_t{2} + length > kStreamAheadMax ? Reason::kTooLong : Reason::kNotEvaluated;
     }
     answers.skip(std::uint64_t{2} + length);

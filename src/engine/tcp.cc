@@ -60,7 +60,9 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     return {.reason = Reason::kMidstream};  // The kernel and we do not mean the same connection.
   }
   // Of a judged stream too: what follows the missing bytes could be another request.
-  if (ip.truncated && (flow->state == FlowState::kUndecided || (flow->state == FlowState::kJudged && from_client && !flow->answers_read))) {
+  // A packet on the loopback may be longer than the kernel hands over: the end of a body need not be seen (client_payload).
+  const bool cut_by_queue = is_guarded(*flow) && packet.origin == Origin::kOriginal;
+  if (ip.truncated && !cut_by_queue && (flow->state == FlowState::kUndecided || (flow->state == FlowState::kJudged && from_client && !flow->answers_read))) {
     flow->truncated = true;
     if (flow->state == FlowState::kUndecided) flow->reason = Reason::kTruncated;
     if (from_client && flow->client == nullptr && !ip.payload.empty()) set_protocol(*flow, detect_prefix(ip.payload));
@@ -70,7 +72,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   const Decision decision = !from_client ? tcp_from_server(*flow, packet, ip)
                             : opens      ? tcp_syn(*flow, packet, ip)
                                          : tcp_from_client(*flow, packet, ip);
-  if (decision.verdict == Verdict::kAccept && !ip.payload.empty()) note_passed(*flow, ip, from_client);
+  if (decision.verdict == Verdict::kAccept && !from_client) note_delivered(*flow, ip);
   return decision;
 }
 
@@ -212,6 +214,7 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
     if (flow.ssh_client != nullptr) (void)flow.ssh_client->put(offset, payload);
   }
   const std::uint64_t end = offset + payload.size();
+  const std::uint64_t unseen = is_guarded(flow) ? packet.wire_size - packet.bytes.size() : 0;
   std::uint64_t stored = offset;
   bool fresh = false;
   while (stored < end) {
@@ -235,11 +238,23 @@ Decision Inspector::Impl::client_payload(Flow& flow, const Packet& packet, ByteS
     flow.hold_deadline = now_ + kHoldTime;
     table_.start_waiting(flow);
   }
-  if (end <= judged) return pass(flow, flow.watch ? Reason::kAwaitingServer : flow.reason);
+  const bool goes = end + unseen <= judged;
+  if (goes) flow.left = std::max(flow.left, end + unseen);
+  if (waits_for_itself(flow, judged)) return deny_flow(flow, Reason::kAmbiguous);
+  if (goes) return pass(flow, flow.watch ? Reason::kAwaitingServer : flow.reason);
   if (stored < end) return {.reason = Reason::kStreamLimit};  // Not remembered: TCP sends it again.
+  if (unseen != 0) return deny_flow(flow, Reason::kTruncated);
   // The same bytes are remembered already: their packet is held, or will be sent again once they are judged.
   if (!fresh && flow.waiting.list != 0) return {.reason = Reason::kNeedMoreData};
   return hold(flow, packet, end);
+}
+
+// waits_for_itself tells that one packet has both what a proxy, or a server that may switch, is to answer and what waits for the
+// answer. Half a packet cannot leave, and should the answer be no, the rest is read as another message.
+bool Inspector::Impl::waits_for_itself(const Flow& flow, std::uint64_t judged) {
+  if (flow.client == nullptr || flow.left >= judged || flow.client->received_end() <= judged) return false;
+  const bool switches = flow.stage == Protocol::kHttp && flow.http_phase == HttpPhase::kAwaitingSwitch;
+  return switches || (flow.stage == Protocol::kSocks && awaits_socks_answer(flow.socks_phase));
 }
 
 // judged_end returns the client offset up to which bytes may leave.
@@ -333,6 +348,7 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
     flow.server_base = flow.server_first = ip.tcp.sequence + 1;
     if (!flow.server_next_known) flow.server_next = flow.server_first;
     flow.server_next_known = true;
+    note_window_scale(flow, packet, ip);
     if (flow.server_must_confirm && ip.tcp.ack && ip.tcp.acknowledgment == flow.client_base) {
       flow.server_must_confirm = false;
       flow.watch = flow.ssh.server_wanted || flow.greeting_wanted;
@@ -354,6 +370,7 @@ Decision Inspector::Impl::tcp_from_server(Flow& flow, const Packet& packet, cons
   finish_if_acknowledged(flow);
   if (flow.state == FlowState::kDenied) return was_denied || flow.told ? denied(flow) : reset_client(flow, packet, ip);
   if (flow.stage == Protocol::kDns && !ip.payload.empty()) return strip_segment(flow, packet, ip);
+  narrow_window(flow, packet, ip);
   return pass(flow, Reason::kReply);
 }
 

@@ -153,9 +153,13 @@ Decision Inspector::Impl::udp_from_server(Flow& flow, const Packet& packet, cons
     return pass(flow, Reason::kReply);
   }
   if (flow.answers_read) {
-    if (!ip.truncated) (void)take_answer(flow, ip.payload);
     report_dns(flow, ip.payload);
-    return pass(flow, Reason::kReply);
+    if (ip.truncated) return packet.origin == Origin::kUnknown ? pass(flow, Reason::kReply) : Decision{.reason = Reason::kTruncated};
+    const Answer answer = take_answer(flow, ip.payload);
+    if (answer == Answer::kRebinding) return refuse_answer(flow, packet, ip);
+    // What begins like an answer and cannot be read may be one that the client can.
+    const bool odd = answer == Answer::kUnreadable && refuses_rebinding() && parsers::read_first_dns_question(ip.payload);
+    return odd ? Decision{.reason = Reason::kMalformed} : pass(flow, Reason::kReply);
   }
   if (is_dns_like(flow.stage) || (flow.stage == Protocol::kUnknown && looks_like_dns_answer(ip.payload))) {
     if (!flow.stage_known) set_protocol(flow, detect_datagram(ip.payload, flow.key));

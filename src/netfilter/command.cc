@@ -3,6 +3,8 @@
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -44,6 +46,8 @@ std::string error_text(const std::string& what, int error) {
   return what + ": " + std::strerror(error);
 }
 
+std::atomic<int> held_in_commands{-1};
+
 // spawn starts the program; gives its pid.
 std::expected<pid_t, std::string> spawn(const std::string& path, const std::vector<std::string>& arguments,
                                         int in, int out, int err) {
@@ -59,6 +63,8 @@ std::expected<pid_t, std::string> spawn(const std::string& path, const std::vect
   posix_spawn_file_actions_adddup2(&actions, in, 0);
   posix_spawn_file_actions_adddup2(&actions, out, 1);
   posix_spawn_file_actions_adddup2(&actions, err, 2);
+  // Onto itself: that takes close-on-exec off.
+  if (const int held = held_in_commands.load(); held >= 0) posix_spawn_file_actions_adddup2(&actions, held, held);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none;
@@ -80,6 +86,8 @@ std::expected<pid_t, std::string> spawn(const std::string& path, const std::vect
 }
 
 }  // namespace
+
+void hold_in_commands(int fd) { held_in_commands.store(fd); }
 
 std::string find_program(std::string_view name) {
   for (const char* directory : {"/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/", "/usr/local/sbin/"}) {

@@ -19,10 +19,10 @@ std::string text_of(const json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-std::expected<std::string, std::string> nft(const std::vector<std::string>& arguments) {
+std::expected<std::string, std::string> nft(const std::vector<std::string>& arguments, std::string_view input = {}) {
   std::vector<std::string> command = {"nft"};
   command.insert(command.end(), arguments.begin(), arguments.end());
-  const std::expected<CommandResult, std::string> result = run_command(command);
+  const std::expected<CommandResult, std::string> result = run_command(command, input);
   if (!result) return std::unexpected(result.error());
   if (result->exit_code != 0) return std::unexpected("nft: " + result->errors);
   return result->output;
@@ -92,23 +92,27 @@ std::expected<NftObjects, std::string> list_nft_objects(Family family) {
 }
 
 std::expected<void, std::string> remove_created(Family family, const TableState& state) {
-  if (!state.created.table && state.created.base_chains.empty()) return {};
+  if (state.created.empty()) return {};
   const std::string name = nft_family(family);
   const std::expected<std::string, std::string> listed = nft({"-j", "list", "table", name, state.table});
   if (!listed) return std::unexpected(listed.error());
   Table table = read_table(*listed);
-  // A chain that got a rule meanwhile makes its deletion fail, and that is right.
+  const std::string record = name + ' ' + state.table + ' ' + std::string(kCreatedChain);
+  std::string forget;
+  if (table.chains.erase(std::string(kCreatedChain)) != 0) forget = "flush chain " + record + "\ndelete chain " + record + '\n';
+  std::string script = forget;
   for (const std::string& chain : state.created.base_chains) {
     if (!table.chains.contains(chain) || table.used.contains(chain)) continue;
-    const std::expected<std::string, std::string> deleted =
-        nft({"delete", "chain", name, state.table, chain});
-    if (!deleted) return std::unexpected(deleted.error());
+    script += "delete chain " + name + ' ' + state.table + ' ' + chain + '\n';
     table.chains.erase(chain);
   }
-  if (!state.created.table || !table.chains.empty() || table.other) return {};
-  const std::expected<std::string, std::string> deleted = nft({"delete", "table", name, state.table});
-  if (!deleted) return std::unexpected(deleted.error());
-  return {};
+  if (state.created.table && table.chains.empty() && !table.other) script += "delete table " + name + ' ' + state.table + '\n';
+  if (script.empty()) return {};
+  const std::expected<std::string, std::string> removed = nft({"-f", "-"}, script);
+  if (removed) return {};
+  // A chain that got a rule meanwhile makes its deletion fail, and that is right; the record is of no use then.
+  if (!forget.empty()) (void)nft({"-f", "-"}, forget);
+  return std::unexpected(removed.error());
 }
 
 }  // namespace sallyport::netfilter

@@ -25,7 +25,7 @@ NftObjects read_nft_objects(std::string_view json, Family family);
 std::expected<NftObjects, std::string> list_nft_objects(Family family);
 
 // remove_created deletes the base chains and the table of `state.created` that hold nothing any more: no
-// rule, no policy but accept. Errors are of no consequence to the firewall and are returned for the log.
+// rule, no policy but accept; and the record of them, in the same transaction. Errors are of no consequence to the firewall and are returned for the log.
 std::expected<void, std::string> remove_created(Family family, const TableState& state);
 
 }  // namespace sallyport::netfilter

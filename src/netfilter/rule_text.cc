@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "guard_rules.h"
+#include "heard_ports.h"
 #include "injection_rules.h"
 #include "packet_filters.h"
 #include "table_text.h"
@@ -179,8 +180,10 @@ class RuleWriter {
                       hex(plan_.mark.mask()) + " -j RETURN");
     // What ends a watch is nearly always a segment with data, whose acknowledgement says as much as a bare
     // one. A few bare ones are looked at all the same, for servers that only listen.
-    t.rules.push_back(chain + " -p tcp -m bpf --bytecode \"" + pure_ack_filter(family_) +
-                      "\" -m statistic --mode random --probability 0.9 -j RETURN");
+    for (const std::string& ports : unheard_ports(plan_.heard_ports)) {
+      t.rules.push_back(chain + " -p tcp" + ports + " -m bpf --bytecode \"" + pure_ack_filter(family_) +
+                        "\" -m statistic --mode random --probability 0.9 -j RETURN");
+    }
     // An error about a watched flow is the network's word, not the server's: path MTU discovery needs it.
     const bool icmp_replies = !icmp_requests().empty();
     if (icmp_replies) t.rules.push_back(chain + ' ' + icmp() + " -m conntrack --ctstate RELATED -j RETURN");
@@ -522,6 +525,7 @@ std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, po
   plan.output = deploy.hook_output;
   plan.forward = deploy.hook_forward;
   plan.inside = deploy.inside;
+  plan.heard_ports = heard_ports_of(policy);
   plan.ip_protocols.assign(policy.ip_protocols().begin(), policy.ip_protocols().end());
   plan.icmp_types.assign(policy.icmp_types().begin(), policy.icmp_types().end());
   plan.guards = plan_guards(policy);

@@ -52,7 +52,7 @@ std::vector<TableState> read_table_states(std::string_view save_output) {
     } else if (line.starts_with("-A ")) {
       const std::string_view rule = line.substr(3);
       const std::string_view chain = first_word(rule);
-      if (chain == "SALLYPORT-CREATED") {
+      if (chain == kCreatedChain) {
         read_created(rule, current.created);
       } else if (!chain.starts_with(kChainPrefix) && enters_ours(rule)) {
         current.jumps.emplace_back(rule);

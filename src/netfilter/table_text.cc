@@ -8,8 +8,6 @@
 namespace sallyport::netfilter {
 namespace {
 
-constexpr std::string_view kCreatedChain = "SALLYPORT-CREATED";
-
 void append_line(std::string& text, std::string_view a, std::string_view b = {}, std::string_view c = {}) {
   text.append(a).append(b).append(c).push_back('\n');
 }
@@ -55,8 +53,11 @@ std::string removal_text(std::span<const TableState> present) {
     if (state.empty()) continue;
     append_line(text, "*", state.table);
     for (const std::string& jump : state.jumps) append_line(text, "-D ", jump);
-    for (const std::string& chain : state.chains) append_line(text, "-F ", chain);
-    for (const std::string& chain : state.chains) append_line(text, "-X ", chain);
+    std::vector<std::string> chains = state.chains;
+    // The record goes with what it is of (remove_created): whoever takes over from a process that is killed between reads it.
+    if (!state.created.empty()) std::erase(chains, kCreatedChain);
+    for (const std::string& chain : chains) append_line(text, "-F ", chain);
+    for (const std::string& chain : chains) append_line(text, "-X ", chain);
     append_line(text, "COMMIT");
   }
   return text;

@@ -26,16 +26,18 @@ bool is_about(const RuleTerms& rule, RuleProtocols bit, PortRange ports) {
   return about;
 }
 
+bool in_no_scope(ScopeSet scopes) { return scopes == 0 || scopes == kUnnamedWorkload; }
+
 // takes_away tells whether a deny rule is for every flow that `allow` is for, as far as scopes go. A flow in no scope
 // asks for those of all scopes.
 bool takes_away(const RuleTerms& deny, const RuleTerms& allow, ScopeSet flow_scopes) {
   if (deny.scopes == 0) return true;
-  if (flow_scopes != 0) return (deny.scopes & flow_scopes) != 0;
+  if (!in_no_scope(flow_scopes)) return (deny.scopes & flow_scopes) != 0;
   return allow.scopes != 0 && (allow.scopes & ~deny.scopes) == 0;
 }
 
 bool may_ask(const RuleTerms& rule, ScopeSet flow_scopes, Timestamp now) {
-  return flow_scopes == 0 ? now < rule.expires : in_force(rule, flow_scopes, now);
+  return in_no_scope(flow_scopes) ? now < rule.expires : in_force(rule, flow_scopes, now);
 }
 
 }  // namespace
@@ -50,11 +52,12 @@ bool PrivateNames::has(std::string_view name) const {
 }
 
 bool CompiledRules::names_cover(ScopeSet flow_scopes, Transport transport, std::uint16_t port, std::string_view name,
-                                Timestamp now) const {
+                                Timestamp now, Via via) const {
   const RuleProtocols protocols = bound_protocols_on(transport);
   bool cover = false;
   visit_name(name, [&](RuleId id) {
     const RuleTerms& rule = rules[id];
+    if (rule.proxy && via == Via::kProxy) return;
     cover |= rule.action == Action::kAllow && in_force(rule, flow_scopes, now) && matches_at(rule, protocols, port);
   });
   return cover;

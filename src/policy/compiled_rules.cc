@@ -35,7 +35,8 @@ ScopeSet ScopeTable::scopes_of(const ScopeFacts& facts) const {
       if (pattern.matches(facts.cgroup)) set |= scopes;
     }
   }
-  return set | facts.containers | (facts.owner_unknown ? kUnknownOwner : 0);
+  set |= facts.containers | (facts.owner_unknown ? kUnknownOwner : 0);
+  return set == 0 && (facts.workload || !facts.interface.empty()) ? kUnnamedWorkload : set;
 }
 
 bool ContainerScope::matches(std::string_view container, std::string_view compose_project,
@@ -80,7 +81,10 @@ bool accepts_key(const HostKeys& keys, const FlowQuery& query) {
 // fit_of tells whether a rule has the request. A rule for some requests has no flow of which none is known.
 RequestFit fit_of(const RuleTerms& rule, const FlowQuery& query) {
   if (rule.http == nullptr) return RequestFit::kFits;
-  if (query.protocol != Protocol::kHttp) return rule.http->methods.empty() && !rule.http->has_paths() ? RequestFit::kFits : RequestFit::kMethod;
+  if (query.protocol != Protocol::kHttp) {
+    const bool whatever = rule.http->methods.empty() && !rule.http->has_paths() && rule.http->websocket != Websocket::kOnly;
+    return whatever ? RequestFit::kFits : RequestFit::kMethod;
+  }
   const bool denies = rule.action == Action::kDeny;
   if (query.http == nullptr) return denies ? RequestFit::kFits : RequestFit::kMethod;
   return rule.http->fit(*query.http, denies);
@@ -203,7 +207,7 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
 
 EarlyResult CompiledRules::match_early(ScopeSet flow_scopes, Transport transport,
                                        const IpAddress& destination, std::uint16_t port,
-                                       Timestamp now) const {
+                                       Timestamp now, Via via) const {
   const RuleProtocols certain = protocols_of_flow(transport, Protocol::kUnknown);
   const RuleProtocols possible = protocols_on(transport);
   RuleId deny = kNoRule;   // Whatever the bytes are.
@@ -213,13 +217,13 @@ EarlyResult CompiledRules::match_early(ScopeSet flow_scopes, Transport transport
   bool could_deny = names_could(Kind::kDeny) || (transport == Transport::kUdp && defaults.quic == Action::kDeny);
   // A metadata address is nobody's but that of rules that name it.
   const bool metadata = is_metadata_address(plain(destination));
-  bool could_allow = !metadata && names_could(Kind::kAllowAny);  // At an address that belongs to no name.
-  const bool strict_could_allow = !metadata && names_could(Kind::kAllowStrict);
+  bool could_allow = !metadata && names_could(via == Via::kProxy ? Kind::kAllowAnyTarget : Kind::kAllowAny);  // At an address that belongs to no name.
+  const bool strict_could_allow = !metadata && names_could(via == Via::kProxy ? Kind::kAllowStrictTarget : Kind::kAllowStrict);
   visit_address(destination, [&](RuleId id) {
     const RuleTerms& rule = rules[id];
     if (!in_force(rule, flow_scopes, now) || !matches_at(rule, possible, port)) return;
     const bool denies = rule.action == Action::kDeny;
-    if (metadata && !denies && !names_metadata(id, destination)) return;
+    if ((metadata && !denies && !names_metadata(id, destination)) || (rule.proxy && via == Via::kProxy)) return;
     (denies ? could_deny : could_allow) = true;
     if (!matches_at(rule, certain, port) || (rule.ip != nullptr && has_ip_terms(transport))) return;
     RuleId& first = denies ? deny : allow;

@@ -35,7 +35,7 @@ struct ScopeTable {
   ScopeSet scopes_of(const ScopeFacts& facts) const;
 };
 
-// PrivateNames are those whose addresses may be private.
+// PrivateNames are those whose addresses may be private: so that they bind, or so that they reach who asked.
 struct PrivateNames {
   using Set = absl::flat_hash_set<std::string, NameHash, NameEqual>;
   bool any = false;
@@ -74,6 +74,7 @@ class CompiledRules {
   std::vector<std::string_view> exact_list;
   std::vector<std::size_t> exact_begins;
   PrivateNames private_names;
+  PrivateNames rebinding_except;
   std::vector<std::vector<IpAddress>> scope_resolvers;  // By scope; empty: none of its own.
   bool any_host_keys = false;
   bool needs_bindings = false;
@@ -88,9 +89,10 @@ class CompiledRules {
 
   PolicyMatch match(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet flow_scopes, Transport transport, const IpAddress& destination,
-                          std::uint16_t port, Timestamp now) const;
+                          std::uint16_t port, Timestamp now, Via via) const;
   bool denies_datagrams_at(ScopeSet flow_scopes, const IpAddress& destination, std::uint16_t port, Timestamp now) const;
-  bool names_cover(ScopeSet flow_scopes, Transport transport, std::uint16_t port, std::string_view name, Timestamp now) const;
+  bool names_cover(ScopeSet flow_scopes, Transport transport, std::uint16_t port, std::string_view name, Timestamp now,
+                   Via via) const;
   PolicyMatch match_question(ScopeSet flow_scopes, const DomainName* name, Timestamp now) const;
   EarlyResult match_named_early(ScopeSet flow_scopes, const DomainName& name, std::uint16_t port, Timestamp now) const;
   std::string_view wildcard_of(ScopeSet flow_scopes, std::string_view name, Timestamp now) const;

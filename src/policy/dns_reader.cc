@@ -13,6 +13,7 @@ namespace sallyport::policy {
 namespace {
 
 constexpr std::array<std::string_view, 2> kNames = {"policy", "any"};
+constexpr std::array<std::string_view, 3> kRebinding = {"refuse", "log", "allow"};
 constexpr std::int64_t kWildcardBudgetMax = 1'000'000;
 constexpr Duration kGraceMax = std::chrono::hours(24);
 constexpr Duration kMissWaitMax = std::chrono::seconds(5);  // A held packet waits no longer.
@@ -133,8 +134,7 @@ void read_budget(const Reader& reader, const Value& value, Dns& out) {
                "expected names per hour from 1 to " + std::to_string(kWildcardBudgetMax) + ", or 0 for no bound");
 }
 
-void read_private_name(const Reader& reader, const Value& value, std::string_view text, PrivateNames& out) {
-  const std::string path = "dns.private";
+void read_private_name(const Reader& reader, const Value& value, const std::string& path, std::string_view text, PrivateNames& out) {
   const auto target = parse_name_target(text);
   if (!target) {
     reader.error(value.position, path, quote(text) + ": " + target.error());
@@ -150,16 +150,30 @@ void read_private_name(const Reader& reader, const Value& value, std::string_vie
 }
 
 void read_private_names(const Reader& reader, const Value& value, PrivateNames& out) {
+  const std::string path = "dns.private";
   const auto items = one_or_many(value);
   for (const Value& item : items) {
-    const auto text = reader.string(item, "dns.private");
+    const auto text = reader.string(item, path);
     if (!text) continue;
     if (*text != "any") {
-      read_private_name(reader, item, *text, out);
+      read_private_name(reader, item, path, *text, out);
     } else if (items.size() > 1) {
-      reader.error(item.position, "dns.private", "\"any\" already covers the rest of the list");
+      reader.error(item.position, path, "\"any\" already covers the rest of the list");
     } else {
       out.any = true;
+    }
+  }
+}
+
+void read_rebinding_except(const Reader& reader, const Value& value, PrivateNames& out) {
+  const std::string path = "dns.rebinding_except";
+  for (const Value& item : one_or_many(value)) {
+    const auto text = reader.string(item, path);
+    if (!text) continue;
+    if (*text == "any") {
+      reader.error(item.position, path, "\"any\": expected a name; for every name say rebinding = \"allow\"");
+    } else {
+      read_private_name(reader, item, path, *text, out);
     }
   }
 }
@@ -198,7 +212,8 @@ std::expected<IpAddress, std::string> read_resolver(std::string_view text) {
   return *address;
 }
 
-void read_dns(const Reader& reader, const Value& table, Dns& out, PrivateNames& private_names) {
+void read_dns(const Reader& reader, const Value& table, CompiledRules& rules) {
+  Dns& out = rules.dns;
   if (!reader.is_table(table, "dns")) return;
   reader.check_keys(table, "dns", "dns");
   if (const auto* entry = table.find("resolvers")) read_resolvers(reader, entry->value, out);
@@ -219,7 +234,11 @@ void read_dns(const Reader& reader, const Value& table, Dns& out, PrivateNames& 
                   out.miss_wait);
   }
   if (const auto* entry = table.find("nat64")) read_nat64(reader, entry->value, out);
-  if (const auto* entry = table.find("private")) read_private_names(reader, entry->value, private_names);
+  if (const auto* entry = table.find("private")) read_private_names(reader, entry->value, rules.private_names);
+  if (const auto* entry = table.find("rebinding")) {
+    if (const auto index = reader.word(entry->value, "dns.rebinding", kRebinding)) out.rebinding = static_cast<Rebinding>(*index);
+  }
+  if (const auto* entry = table.find("rebinding_except")) read_rebinding_except(reader, entry->value, rules.rebinding_except);
 }
 
 }  // namespace sallyport::policy

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "http_terms.h"
+#include "path_literals.h"
 #include "rule_reader.h"
 #include "sallyport/core/http_path.h"
 #include "sallyport/core/limits.h"
@@ -10,7 +11,7 @@
 namespace sallyport::policy {
 namespace {
 
-constexpr std::array<std::string_view, 2> kWebsocketWords = {"deny", "allow"};
+constexpr std::array<std::string_view, 3> kWebsocketWords = {"deny", "allow", "only"};  // Websocket
 constexpr std::string_view kPatternMark = "re:";
 constexpr RuleProtocols kHttpBit = bit_of_word("http"), kSocksBit = bit_of_word("socks");
 
@@ -36,16 +37,20 @@ void RuleReader::read_http_terms(Frame& frame) {
   if (websocket != nullptr) {
     const auto index = frame.reader.word(websocket->value, frame.path("websocket"), kWebsocketWords);
     frame.failed |= !index;
-    if (index) terms.websocket = *index == 1;
-    if (frame.draft.terms.action == Action::kDeny) {
-      frame.error(websocket->value.position, "websocket", "a deny rule denies WebSockets, too; leave \"websocket\" out");
+    if (index) terms.websocket = static_cast<Websocket>(*index);
+    const bool denies = frame.draft.terms.action == Action::kDeny;
+    if (denies && terms.websocket != Websocket::kOnly) {
+      frame.error(websocket->value.position, "websocket",
+                  "a deny rule denies WebSockets, too: leave \"websocket\" out, or write \"only\" to deny nothing else");
+    } else if (!denies && terms.websocket == Websocket::kOnly) {
+      frame.error(websocket->value.position, "websocket", "\"only\" is for deny rules; an allow rule has \"allow\" or \"deny\"");
     } else if ((frame.draft.terms.protocols & kHttpBit) == 0) {
       frame.error(websocket->value.position, "websocket", "only http turns into a WebSocket; leave \"websocket\" out");
     }
   }
   for (const std::string_view key : {"methods", "paths", "websocket"}) {
     const auto* entry = frame.table.find(key);
-    if (key == "websocket" && (terms.websocket || (frame.draft.terms.protocols & kHttpBit) == 0)) continue;  // A wider word would let them pass.
+    if (key == "websocket" && (terms.websocket == Websocket::kAllow || (frame.draft.terms.protocols & kHttpBit) == 0)) continue;  // A wider word would let them pass.
     if (entry != nullptr && frame.draft.terms.protocols != kHttpBit) {
       frame.error(entry->position, key, "only requests of http can be read: give http a rule of its own with protocols = [\"http\"]");
     }
@@ -116,6 +121,10 @@ void RuleReader::read_pattern(Frame& frame, const Value& value, HttpTerms& terms
                 "the regular expressions of a policy have at most " + std::to_string(kPolicyPatternProgramsMax) + " instructions together");
   } else if (pattern) {
     terms.patterns.push_back(*pattern);
+    const auto dead = find_dead_literal((*pattern)->expression());
+    if (!dead) return;
+    if (dead->always) return frame.error(value.position, "paths", quote(value.text) + " matches no path: " + dead->message);
+    frame.reader.warning(value.position, frame.path("paths"), "a part of " + quote(value.text) + " matches nothing: " + dead->message);
   } else {
     frame.error(value.position, "paths", quote(value.text) + ": " + pattern.error());
   }

@@ -52,6 +52,7 @@ RequestFit HttpTerms::fit(const HttpRequestFacts& request, bool denies) const {
     return denies ? equals_ignoring_case(method, request.method) : method == request.method;
   };
   if (!methods.empty() && std::none_of(methods.begin(), methods.end(), is_method)) return RequestFit::kMethod;
+  if (websocket == Websocket::kOnly && !request.websocket) return RequestFit::kUpgrade;
   if (has_paths()) {
     if (request.path_ambiguous) return RequestFit::kAmbiguousPath;
     const bool has_prefix = std::any_of(prefixes.begin(), prefixes.end(), [&](const std::string& x) { return has_path_prefix(request.path, x); });
@@ -61,12 +62,13 @@ RequestFit HttpTerms::fit(const HttpRequestFacts& request, bool denies) const {
     const auto matches = [&](const auto& pattern) { return pattern->matches(request.path); };
     if (!has_prefix && std::none_of(patterns.begin(), patterns.end(), matches)) return RequestFit::kPath;
   }
-  return request.websocket && !websocket ? RequestFit::kUpgrade : RequestFit::kFits;
+  const bool fits = websocket == Websocket::kAllow || request.websocket == (websocket == Websocket::kOnly);
+  return fits ? RequestFit::kFits : RequestFit::kUpgrade;
 }
 
 std::uint64_t HttpTerms::hash() const {
   constexpr std::uint64_t kMethodSeed = 1, kPrefixSeed = 2, kPatternSeed = 3;
-  std::uint64_t sum = websocket ? 0 : 1;
+  std::uint64_t sum = websocket == Websocket::kAllow ? 0 : websocket == Websocket::kDeny ? 1 : 2;
   for (const std::string& method : methods) sum += stable_hash(method, kMethodSeed);
   for (const std::string& prefix : prefixes) sum += stable_hash(prefix, kPrefixSeed);
   for (const auto& pattern : patterns) sum += stable_hash(pattern->expression(), kPatternSeed);

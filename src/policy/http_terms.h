@@ -33,15 +33,18 @@ class PathPattern {
   std::unique_ptr<re2::RE2> compiled_;
 };
 
+// Websocket says which requests a rule has, as far as WebSockets go: those that ask for none, all, or (a deny rule) only the others.
+enum class Websocket : std::uint8_t { kDeny, kAllow, kOnly };
+
 struct HttpTerms {
   std::vector<std::string> methods;   // Sorted; empty: any.
   std::vector<std::string> prefixes;  // Canonical and sorted. With no patterns either: any path.
   std::vector<std::shared_ptr<const PathPattern>> patterns;  // Sorted by expression.
-  bool websocket = true;
+  Websocket websocket = Websocket::kAllow;
 
   bool has_paths() const { return !prefixes.empty() || !patterns.empty(); }
   // limits tells that it does not have every request.
-  bool limits() const { return !methods.empty() || has_paths() || !websocket; }
+  bool limits() const { return !methods.empty() || has_paths() || websocket != Websocket::kAllow; }
 
   // fit tells whether the rule has a request. For a rule that denies, methods are compared without case: a server may.
   RequestFit fit(const HttpRequestFacts& request, bool denies) const;

@@ -37,6 +37,8 @@ void NamePortTable::add(const RuleTerms& rule, PortRange range, RuleProtocols pr
         slot.until = std::max(slot.until, rule.expires);
       };
       add_to(segment->slots[slot_index(kind, transport)]);
+      if (kind == Kind::kAllowStrict && !rule.proxy) add_to(segment->slots[slot_index(Kind::kAllowStrictTarget, transport)]);
+      if (kind == Kind::kAllowAny && !rule.proxy) add_to(segment->slots[slot_index(Kind::kAllowAnyTarget, transport)]);
       const bool unnamed = (protocols & protocols_on(transport) & ~kNamedProtocols) != 0;
       if (kind == Kind::kDeny && unnamed) add_to(segment->slots[slot_index(Kind::kDenyUnnamed, transport)]);
       const bool datagrams = (protocols & protocols_on(transport) & kDatagramProtocols & ~kNamedProtocols) != 0;

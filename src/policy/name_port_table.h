@@ -16,8 +16,9 @@ class NamePortTable {
   NamePortTable();
 
   // Action and Bind; kDenyUnnamed are those of kDeny that are about protocols which carry no name, and kDenyDatagrams
-  // those of these that are about one which a datagram shows.
-  enum class Kind : std::uint8_t { kDeny, kAllowStrict, kAllowAny, kDenyUnnamed, kDenyDatagrams };
+  // those of these that are about one which a datagram shows. The last two are those of kAllowStrict and kAllowAny that are not
+  // for proxies: what a proxy may be asked for.
+  enum class Kind : std::uint8_t { kDeny, kAllowStrict, kAllowAny, kDenyUnnamed, kDenyDatagrams, kAllowStrictTarget, kAllowAnyTarget };
 
   // build takes the terms of every rule that has a name among its targets.
   void build(std::span<const RuleTerms* const> rules);
@@ -33,7 +34,7 @@ class NamePortTable {
   };
   struct Segment {
     std::uint16_t first = 0;
-    std::array<Slot, 20> slots;  // slot_index
+    std::array<Slot, 28> slots;  // slot_index
   };
   static std::size_t slot_index(Kind kind, Transport transport) {
     const std::size_t column = transport == Transport::kTcp ? 0 : transport == Transport::kUdp ? 1 : transport == Transport::kOther ? 2 : 3;

@@ -46,8 +46,8 @@ PolicyMatch Policy::match(const FlowQuery& query) const {
 }
 
 EarlyResult Policy::match_early(ScopeSet scopes, Transport transport, const IpAddress& destination,
-                                std::uint16_t port, Timestamp now) const {
-  return compiled_->match_early(scopes, transport, destination, port, now);
+                                std::uint16_t port, Timestamp now, Via via) const {
+  return compiled_->match_early(scopes, transport, destination, port, now, via);
 }
 
 bool Policy::ssh_at(ScopeSet scopes, std::uint16_t port, Timestamp now) const {
@@ -65,8 +65,8 @@ bool Policy::greeting_at(ScopeSet scopes, std::uint16_t port, Timestamp now) con
 }
 
 bool Policy::names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name,
-                         Timestamp now) const {
-  return compiled_->names_cover(scopes, transport, port, name.text(), now);
+                         Timestamp now, Via via) const {
+  return compiled_->names_cover(scopes, transport, port, name.text(), now, via);
 }
 
 PolicyMatch Policy::match_question(ScopeSet scopes, const DomainName* name, Timestamp now) const {
@@ -177,6 +177,10 @@ std::span<const ContainerScope> Policy::containers() const {
 
 bool Policy::may_be_private(const DomainName& name) const {
   return compiled_->private_names.has(name.text());
+}
+
+bool Policy::may_rebind(const DomainName& name) const {
+  return compiled_->rebinding_except.has(name.text()) || may_be_private(name);
 }
 
 const Dns& Policy::dns() const {

@@ -77,7 +77,8 @@ std::uint64_t hash_of_private_names(const PrivateNames& names) {
   return sum;
 }
 
-std::uint64_t hash_of(const Dns& dns, const PrivateNames& private_names) {
+std::uint64_t hash_of(const CompiledRules& rules) {
+  const Dns& dns = rules.dns;
   std::uint64_t resolvers = dns.system_resolvers ? 1 : 0;
   for (const IpAddress& address : dns.resolvers) resolvers += stable_hash(address.to_string());
   if (dns.nat64 != Dns{}.nat64) {  // A policy that says nothing of it has the hash that it had before.
@@ -91,7 +92,9 @@ std::uint64_t hash_of(const Dns& dns, const PrivateNames& private_names) {
   hash = stable_hash(dns.wildcard_budget, hash);
   hash = stable_hash(static_cast<std::uint64_t>(dns.grace.count()), hash);
   hash = stable_hash(static_cast<std::uint64_t>(dns.miss_wait.count()), hash);
-  return stable_hash(hash_of_private_names(private_names), hash);
+  if (dns.rebinding != Rebinding::kRefuse) hash = stable_hash(static_cast<std::uint64_t>(dns.rebinding), hash);
+  if (const std::uint64_t except = hash_of_private_names(rules.rebinding_except); except != 0) hash = stable_hash(except, mixed(hash));
+  return stable_hash(hash_of_private_names(rules.private_names), hash);
 }
 
 // list_exact_names lists what a resolver keeps warm: the names of rules that match only at a name's own addresses.
@@ -159,6 +162,7 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
   // Behind the hashes: the bit is no scope of the policy's own.
   for (RuleTerms& rule : out.rules) {
     if (rule.action == Action::kDeny && (rule.scopes & (out.scopes.by_owner | kNoScope)) != 0) rule.scopes |= kUnknownOwner;
+    if (rule.action == Action::kDeny && (rule.scopes & kNoScope) != 0) rule.scopes |= kUnnamedWorkload;
   }
   list_exact_names(drafts, out);
   out.name_ports.build(named);
@@ -174,7 +178,7 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
   out.fingerprint = stable_hash(sum, static_cast<std::uint64_t>(defaults.action) << 16 |
                                          static_cast<std::uint64_t>(defaults.mode) << 8 |
                                          static_cast<std::uint64_t>(defaults.refuse));
-  out.fingerprint = stable_hash(hash_of(out.dns, out.private_names), out.fingerprint);
+  out.fingerprint = stable_hash(hash_of(out), out.fingerprint);
   if (defaults.quic == Action::kDeny) out.fingerprint = stable_hash(out.fingerprint, kQuicSeed);
   if (out.inspect.tunnels != 0) out.fingerprint = stable_hash(out.fingerprint, out.inspect.tunnels);
   if (const std::uint64_t guards = hash_of_guards(out.guards); guards != 0) out.fingerprint = stable_hash(out.fingerprint, guards);

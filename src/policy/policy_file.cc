@@ -161,7 +161,7 @@ class Loader {
         } else if (key == "guards") {
           read_guards(reader, entry->value, builder_.rules().guards);
         } else if (key == "dns") {
-          read_dns(reader, entry->value, builder_.rules().dns, builder_.rules().private_names);
+          read_dns(reader, entry->value, builder_.rules());
         } else if (key == "listeners") {
           read_listeners(reader, entry->value, builder_.rules().listeners);
         } else {

@@ -170,7 +170,7 @@ void ScopeReader::read(const Reader& reader, const Value& table) {
     } else if (std::find(names_.begin(), names_.end(), entry.key) != names_.end()) {
       reader.error(entry.position, path, "another file of this policy has a scope of this name");
     } else if (names_.size() == kScopesMax) {
-      reader.error(entry.position, path, "a policy has at most 62 scopes");
+      reader.error(entry.position, path, "a policy has at most 61 scopes");
     } else if (reader.is_table(entry.value, path)) {
       names_.emplace_back(entry.key);
       hashes_.push_back(stable_hash(entry.key));

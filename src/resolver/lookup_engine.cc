@@ -107,6 +107,11 @@ void LookupEngine::take_answer(Lookup& lookup, const LookupAnswer& answer) {
     case LookupAnswer::Kind::kNoAddress: return;
     case LookupAnswer::Kind::kAddresses: break;
   }
+  const auto rebinds = [&](const IpAddress& address) { return engine::is_rebinding(address, lookup.name, *policy_); };
+  if (policy_->dns().rebinding == policy::Rebinding::kRefuse && std::ranges::any_of(answer.addresses, rebinds)) {
+    ++counters_.private_answers;  // A client that asked would be refused the whole answer.
+    return;
+  }
   lookup.has_address = true;
   lookup.ttl = std::min(lookup.ttl, answer.ttl);
   const Timestamp now = clock_();

@@ -196,6 +196,20 @@ TEST_F(GuardTest, NothingElseIsEverHandedOver) {
   }
 }
 
+TEST_F(GuardTest, TheCutEndOfALongPacketMayBeABodyAndNothingElse) {
+  const auto cut = [&](const std::string& more, std::size_t body) {
+    tcp_ = connect();
+    std::vector<std::uint8_t> bytes = tcp_.client_data(request("localhost", more, "POST /") + std::string(body, 'x'));
+    const std::size_t whole = bytes.size();
+    bytes.resize(whole - 5);
+    return fw_.inbound(bytes, whole).decision;
+  };
+  EXPECT_EQ(reason(cut("Content-Length: 60000\r\n", 60'000)), "");
+  EXPECT_EQ(reason(cut("Content-Length: 90000\r\n", 60'000)), "");
+  EXPECT_EQ(reason(cut("Content-Length: 59999\r\n", 60'000)), "truncated") << "a byte of another request is not seen";
+  EXPECT_EQ(reason(cut("Transfer-Encoding: chunked\r\n", 0)), "truncated");
+}
+
 TEST_F(GuardTest, AnUpgradeToSomethingElseIsJudgedByItsBytes) {
   EXPECT_EQ(one("localhost", "Upgrade: tcp\r\nConnection: Upgrade\r\n", "POST /"), "");
   (void)fw_.server(tcp_.server_data(kSwitch));

@@ -161,9 +161,10 @@ TEST_P(QuicDeniedTest, RefusesAHelloThatARuleAllowsAtOnce) {
   const Outcome refused = send(quic_hello("good.example"), 40'000, 443);
   EXPECT_EQ(refused.decision.verdict, Verdict::kDrop);
   EXPECT_EQ(refused.decision.reason, Reason::kQuicDenied);
-  EXPECT_EQ(refused.decision.mark, FlowMark::kIcmp);
+  EXPECT_EQ(refused.decision.mark, FlowMark::kSilent) << "its client is told by CONNECTION_CLOSE";
+  EXPECT_EQ(refused.injections.size(), 1U);
   EXPECT_EQ(fw_.verdicts().back().protocol, Protocol::kQuic);
-  EXPECT_EQ(send(quic_hello("good.example"), 40'000, 443).decision.mark, FlowMark::kIcmp);
+  EXPECT_EQ(send(quic_hello("good.example"), 40'000, 443).decision.mark, FlowMark::kSilent);
 }
 
 TEST_P(QuicDeniedTest, RefusesTheFirstPartOfAHelloAndDoesNotWaitForTheRest) {

@@ -408,9 +408,40 @@ TEST_F(ProxyTest, WhatIsSentBeforeTheProxysAnswerWaitsForIt) {
   EXPECT_EQ(client(hello("bad.example")).verdict, Verdict::kHold);
   EXPECT_EQ(server("\x05\x00"s).releases.size(), 1U);
   EXPECT_EQ(server("\x05\x00\x00\x01\0\0\0\0\0\0"s).releases.back().decision.verdict, Verdict::kDrop);
+}
+
+// What has no answer before it leaves, and may leave only behind the answer, need not wait for hold_timeout.
+TEST_F(ProxyTest, APacketThatWouldWaitForItsOwnAnswerIsRefusedAtOnce) {
+  const std::string request = connect_line("good.example:443");
+  for (const std::string& packet : {request + "x", "GET /ws HTTP/1.1\r\nHost: good.example\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nGET"s}) {
+    tcp_ = packet.starts_with("GET") ? open("198.51.100.4", 80) : open();
+    EXPECT_EQ(client(packet).reason, Reason::kAmbiguous) << packet;
+    EXPECT_EQ(last().verdict, FlowVerdict::kDeny);
+  }
   tcp_ = open();
-  EXPECT_EQ(client(connect_line("good.example:443") + hello("bad.example")).verdict, Verdict::kHold) << "in one segment";
-  EXPECT_EQ(server(kYes).releases.back().decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(client("\x05\x01\x00\x05\x01\x00\x03\x0cgood.example\x01\xbb"s).verdict, Verdict::kDrop) << "no greeting of SOCKS is that long";
+  tcp_ = open();
+  EXPECT_EQ(client(request.substr(0, 20)).verdict, Verdict::kHold);
+  EXPECT_EQ(client(request.substr(20) + hello("good.example")).reason, Reason::kAmbiguous);
+  tcp_ = open();  // In another order: what is held has the end of the request and more.
+  const auto at = [&](std::size_t offset, const std::string& text) {
+    return fw_.client(tcp_.client_at(static_cast<std::uint32_t>(offset)).payload(text).build()).decision;
+  };
+  EXPECT_EQ(at(20, request.substr(20) + "x").verdict, Verdict::kHold);
+  EXPECT_EQ(at(0, request.substr(0, 20)).reason, Reason::kAmbiguous);
+}
+
+TEST_F(ProxyTest, ARequestSentAgainTogetherWithWhatWaitsForItsAnswerIsNoneOfThese) {
+  const std::string request = connect_line("good.example:443");
+  EXPECT_EQ(client(request.substr(0, 20)).verdict, Verdict::kHold);
+  EXPECT_EQ(client(request.substr(20)).verdict, Verdict::kAccept);
+  EXPECT_EQ(client(hello("good.example")).verdict, Verdict::kHold);
+  const Decision again = fw_.client(tcp_.client_at(0).payload(request + hello("good.example")).build()).decision;
+  EXPECT_EQ(again.reason, Reason::kNeedMoreData) << "its bytes are remembered, and their packets held";
+  const auto answer = server(kYes);
+  ASSERT_EQ(answer.releases.size(), 1U);
+  EXPECT_EQ(answer.releases[0].decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(last().verdict, FlowVerdict::kAllow);
 }
 
 TEST_F(ProxyTest, AProxyThatSaysNoOpensNothing) {
@@ -460,7 +491,11 @@ TEST_F(ProxyTest, ATunnelToAMetadataAddressNeedsARuleThatNamesIt) {
   TcpConversation tcp(endpoint("10.0.0.1", 39'000), endpoint("192.0.2.80", 3128));
   fw.client(tcp.syn());
   (void)tcp.syn_ack();
-  EXPECT_EQ(fw.client(tcp.client_data(connect_line("169.254.169.254:80"))).decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw.client(tcp.client_data(connect_line("169.254.169.254:80"))).decision.reason, Reason::kMetadataAddress);
+  TcpConversation v6(endpoint("10.0.0.1", 39'001), endpoint("192.0.2.80", 3128));
+  fw.client(v6.syn());
+  (void)v6.syn_ack();
+  EXPECT_EQ(fw.client(v6.client_data(connect_line("[fd00:ec2::254]:80"))).decision.reason, Reason::kMetadataAddress);
 }
 
 TEST_F(ProxyTest, AProxyInsideATunnelIsNotAsked) {
@@ -472,10 +507,34 @@ TEST_F(ProxyTest, AProxyInsideATunnelIsNotAsked) {
   client(connect_line("198.51.100.4:80"));
   server(kYes);
   EXPECT_EQ(client("\x05\x01\x00"s).verdict, Verdict::kDrop);
-  // Not even to the proxy itself, whose own rule would have it.
-  EXPECT_EQ(denied_by(connect_line("192.0.2.80:3128")), "");
+}
+
+TEST_F(ProxyTest, ARuleForAProxyLetsNoProxyBeAskedForIt) {
+  EXPECT_EQ(denied_by(connect_line("192.0.2.80:3128")), "address_not_allowed");
+  EXPECT_EQ(denied_by(connect_line("[2001:db8::80]:3128")), "address_not_allowed");
+  EXPECT_EQ(denied_by("\x04\x01\x0c\x38\xc0\x00\x02\x50me\0"s), "address_not_allowed") << "SOCKS 4";
+  bind("proxy.example", "203.0.113.80");
+  EXPECT_EQ(denied_by(connect_line("203.0.113.80:3128")), "address_not_allowed") << "the name of the rule for proxies does not cover it";
+  EXPECT_EQ(denied_by(connect_line("proxy.example:3128")), "name_not_allowed");
+}
+
+TEST_F(ProxyTest, VerdictsTellWhatTheProxyWasAskedFor) {
+  std::vector<std::string> told;
+  const auto verdict_of = [&](std::string_view text) {
+    client(text);
+    told.push_back(last().proxy_target);
+  };
+  for (const std::string& request : {connect_line("bad.example:443"), connect_line("[2001:db8:9::9]:25"),
+                                     "GET http://good.example/x HTTP/1.1\r\nHost: good.example\r\n\r\n"s,
+                                     "GET /x HTTP/1.1\r\nHost: bad.example\r\n\r\n"s}) {
+    tcp_ = open();
+    verdict_of(request);
+  }
+  tcp_ = open();
+  client(connect_line("also.example:443"));
   server(kYes);
-  EXPECT_EQ(client(connect_line("good.example:443")).verdict, Verdict::kDrop);
+  verdict_of(hello("also.example"));
+  EXPECT_EQ(told, (std::vector<std::string>{"bad.example:443", "[2001:db8:9::9]:25", "good.example:80", "", "also.example:443"}));
 }
 
 TEST_F(ProxyTest, WithoutARuleForProxiesNothingIsAskedOfOne) {

@@ -56,6 +56,26 @@ class RefusalTest : public ::testing::Test {
   }
   Outcome send(TcpConversation& tcp, ByteSpan bytes) { return fw_->client(tcp.client_data(bytes)); }
 
+  // expect_quic_close sends a client's first datagram and opens the answer with the keys of the connection id in it.
+  void expect_quic_close(std::uint32_t version, const char* text) {
+    const Bytes hello = ClientHelloBuilder::typical("evil.example").message();
+    const Bytes initial = QuicInitialBuilder(version).source_connection_id(hex("c1c2c3")).crypto(0, hello).build();
+    const Endpoint client = endpoint("10.0.0.1", static_cast<std::uint16_t>(41'000 + (version & 0xff)));
+    const Outcome outcome = fw_->client(PacketBuilder::udp(client, server_).payload(initial).build());
+    EXPECT_EQ(outcome.decision.verdict, Verdict::kDrop);
+    ASSERT_EQ(outcome.injections.size(), 1U);
+    const Heard words = heard(outcome.injections[0]);
+    const auto header = parsers::parse_quic_long_header(words.ip.payload);
+    ASSERT_TRUE(header);
+    EXPECT_THAT(header->destination_connection_id, ::testing::ElementsAre(0xc1, 0xc2, 0xc3)) << "the client's own";
+    parsers::QuicInitialOpener opener;
+    parsers::QuicInitialKeys keys;
+    ASSERT_TRUE(opener.derive(version, hex("8394c8f03e515708"), keys));
+    const auto plaintext = opener.open(keys, false, *header);
+    ASSERT_TRUE(plaintext);
+    EXPECT_THAT(std::string(as_text(plaintext->frames)), HasSubstr(text));
+  }
+
   std::unique_ptr<InspectorHarness> fw_ = std::make_unique<InspectorHarness>(kPolicy);
   const Endpoint client_ = endpoint("10.0.0.1", 40'000);
   const Endpoint server_ = endpoint("192.0.2.1", 443);
@@ -102,6 +122,16 @@ TEST_F(RefusalTest, HttpClientReadsNameScopeAndRule) {
   EXPECT_THAT(text, StartsWith("HTTP/1.1 403 "));
   EXPECT_THAT(text, HasSubstr("application/problem+json"));
   EXPECT_THAT(text, HasSubstr("sallyport: evil.example is not allowed for agent (test.toml:"));
+}
+
+TEST_F(RefusalTest, NameThatIsAllowedForAnotherProtocolIsNotSaidToBeDenied) {
+  use("version = 1\n[[rules]]\nto = [\"good.example\"]\nprotocols = [\"tls\"]\n");
+  connect(tcp_);
+  const Outcome outcome = send(tcp_, bytes_of("GET / HTTP/1.1\r\nHost: good.example\r\n\r\n"));
+  ASSERT_EQ(outcome.injections.size(), 2U);
+  const std::string text = heard(outcome.injections[0]).text;
+  EXPECT_THAT(text, HasSubstr("sallyport: good.example: no rule allows this protocol to this destination (default)"));
+  EXPECT_THAT(text, Not(HasSubstr("is not allowed")));
 }
 
 TEST_F(RefusalTest, PlaceOfTheRuleCanBeKeptBack) {
@@ -194,24 +224,12 @@ TEST_F(RefusalTest, QuestionIsRefusedInNoMoreBytesThanItHad) {
 }
 
 TEST_F(RefusalTest, QuicClientGetsACloseThatItsKeysOpen) {
-  for (const std::uint32_t version : {kTestQuicV1, kTestQuicV2}) {
-    const Bytes hello = ClientHelloBuilder::typical("evil.example").message();
-    const Bytes initial = QuicInitialBuilder(version).source_connection_id(hex("c1c2c3")).crypto(0, hello).build();
-    const Endpoint client = endpoint("10.0.0.1", static_cast<std::uint16_t>(41'000 + (version & 0xff)));
-    const Outcome outcome = fw_->client(PacketBuilder::udp(client, server_).payload(initial).build());
-    EXPECT_EQ(outcome.decision.verdict, Verdict::kDrop);
-    ASSERT_EQ(outcome.injections.size(), 1U);
-    const Heard words = heard(outcome.injections[0]);
-    const auto header = parsers::parse_quic_long_header(words.ip.payload);
-    ASSERT_TRUE(header);
-    EXPECT_THAT(header->destination_connection_id, ::testing::ElementsAre(0xc1, 0xc2, 0xc3)) << "the client's own";
-    parsers::QuicInitialOpener opener;
-    parsers::QuicInitialKeys keys;
-    ASSERT_TRUE(opener.derive(version, hex("8394c8f03e515708"), keys));
-    const auto plaintext = opener.open(keys, false, *header);
-    ASSERT_TRUE(plaintext);
-    EXPECT_THAT(std::string(as_text(plaintext->frames)), HasSubstr("sallyport: evil.example is not allowed"));
-  }
+  for (const std::uint32_t version : {kTestQuicV1, kTestQuicV2}) expect_quic_close(version, "sallyport: evil.example is not allowed");
+}
+
+TEST_F(RefusalTest, QuicClientIsToldWhereThePolicyHasNoQuicAtAll) {
+  use(std::string(kPolicy) + "[defaults]\nquic = \"deny\"\n");
+  for (const std::uint32_t version : {kTestQuicV1, kTestQuicV2}) expect_quic_close(version, "sallyport: 192.0.2.1: ");
 }
 
 TEST_F(RefusalTest, ResetSaysNothingToTheClientAndEndsTheServersSide) {

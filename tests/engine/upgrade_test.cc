@@ -412,6 +412,31 @@ TEST_P(SmtpBodyTest, ABodyGoesNoFurtherAheadOfTheServerThanItIsRemembered) {
   EXPECT_EQ(fw->client(tcp.client_data(ByteSpan(ClientHelloBuilder::typical("evil.example").record()))).decision.verdict, Verdict::kDrop);
 }
 
+// A client that knew of more room would send packets that must be dropped, and wait for its timer each time.
+TEST_P(SmtpBodyTest, TheServersWindowIsToldNoLargerThanIsRemembered) {
+  for (const auto& [options, shift] : {std::pair{Bytes{2, 4, 5, 180, 1, 3, 3, 7}, 7U}, {Bytes{2, 4, 5, 180}, 0U}, {Bytes{3, 3, 15, 0}, 14U}, {Bytes{1, 1, 3, 0}, 0U}}) {
+    const auto fw = firewall(policy_for(GetParam()));
+    bind(*fw, "mail.example");
+    const Endpoint client = endpoint("10.0.0.1", 41'000), server = endpoint("192.0.2.25", GetParam().port);
+    TcpConversation tcp(client, server);
+    fw->client(tcp.syn());
+    (void)tcp.syn_ack();
+    fw->server(PacketBuilder::tcp(server, client).seq(5'000).flags(kSyn).ack(tcp.client_next()).tcp_options(options).build());
+    const auto window = [&] {
+      const ByteSpan packet = fw->inspector().replacement();
+      return packet.empty() ? 0U : static_cast<unsigned>(packet[20 + 14] << 8 | packet[20 + 15]);
+    };
+    fw->server(tcp.server_data("220 mail.example\r\n"));
+    EXPECT_EQ(window(), 0U) << "nothing is known of the session yet";
+    fw->client(tcp.client_data("EHLO x\r\n"));
+    fw->server(tcp.server_data("250-mail.example\r\n250 STARTTLS\r\n"));
+    EXPECT_EQ(window(), std::max(6'912U >> shift, 1U));
+    fw->client(tcp.client_data("STARTTLS\r\n"));
+    fw->server(tcp.server_data("220 go\r\n"));
+    EXPECT_EQ(window(), 0U) << "TLS may use all of it";
+  }
+}
+
 using LdapBindTest = UpgradeTest;
 
 TEST_P(LdapBindTest, AnAnonymousBindSentAgainWithAPasswordIsRefused) {

@@ -176,7 +176,7 @@ protocols = ["dns", "quic", "ssh"]
 action = "deny"
 )";
 
-// No QUIC; VPNs denied wherever they come in a flow; no waiting; a key for an address; a server that may be asked anything, and one whose keys stay.
+// No QUIC; VPNs denied wherever they come in a flow; a guarded port; no waiting; a key for an address; a server that may be asked anything, and one whose keys stay.
 constexpr const char* kAtOnce = R"(
 version = 1
 [defaults]
@@ -207,6 +207,10 @@ to = ["any"]
 protocols = ["wireguard", "openvpn", "ike", "ntp"]
 ports = "any"
 action = "deny"
+[[guards]]
+listen = ["*:80", "[fd91:0:0:9::2]:8081"]
+hosts = ["allowed.test", "10.91.9.2"]
+origins = ["allowed.test", "https://good.example:8443"]
 [[rules]]
 name = "strict by exception"
 to = ["bound.example", "allowed.test"]

@@ -24,7 +24,8 @@ from support.clients import Clients, http3_worked
 from support.ftp_servers import FtpServers
 from support.hello import client_hello, quic_hello
 from support.proc import must
-from support.proxies import HTTP_PROXY_PORT, SOCKS5_PASSWORD_PORT, SOCKS5_PORT, SSH_SOCKS_PORT, start_http_proxy, start_socks
+from support.proxies import (H2C_UPGRADE_PORT, HTTP_PROXY_PORT, SOCKS5_PASSWORD_PORT, SOCKS5_PORT, SSH_SOCKS_PORT, WEBSOCKET_H2_PORT, start_h2c_upgrade,
+                             start_http_proxy, start_socks, start_websocket, start_websocket_h2, websocket_h2)
 from support.quic_initial import V1, V2, hello_datagrams
 from support import service_cases
 from support.service_cases import SERVICE_CASES
@@ -96,6 +97,11 @@ class Lab:
         """curl asks for the upgrade, and gives up when the server has said hello in a frame."""
         self.curl(f"http://{host}:{GREETER_PORTS['websocket']}/chat", "--http1.1", "-N", "-m", "1", "-H", "Connection: Upgrade", "-H",
                   "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+
+    def websocket_h2(self, host: str) -> None:
+        result = websocket_h2(self.bed, f"ws://{host}:{WEBSOCKET_H2_PORT}/chat", 4, "one", "two")
+        if "echo two" not in result.out:
+            raise RuntimeError(result.describe())
 
     def ssh_with_each_method(self) -> None:
         """One connection for each key exchange that this OpenSSH still has."""
@@ -350,6 +356,14 @@ CASES: dict[str, tuple[Callable[[Lab], object], str]] = {
     "http-path-second-denied": (lambda lab: lab.curl("http://allowed.test/api/x", "http://allowed.test/other"), "tcp port 80"),
     "http-path-two-readings-denied": (lambda lab: lab.curl("http://allowed.test/api/%2e%2e/other", "--path-as-is"), "tcp port 80"),
     "http2-path-denied": (lambda lab: lab.curl(f"http://allowed.test:{H2C_PORT}/other", "--http2-prior-knowledge"), f"tcp port {H2C_PORT}"),
+    "h2c-upgrade": (lambda lab: lab.curl(f"http://allowed.test:{H2C_UPGRADE_PORT}/api/x", f"http://allowed.test:{H2C_UPGRADE_PORT}/api/y", "--http2"),
+                    f"tcp port {H2C_UPGRADE_PORT}"),
+    "h2c-upgrade-denied": (lambda lab: lab.curl(f"http://denied.test:{H2C_UPGRADE_PORT}/api/x", "--http2"), f"tcp port {H2C_UPGRADE_PORT}"),
+    "h2c-upgrade-second-denied": (
+        lambda lab: lab.curl(f"http://allowed.test:{H2C_UPGRADE_PORT}/api/x", f"http://allowed.test:{H2C_UPGRADE_PORT}/other", "--http2"),
+        f"tcp port {H2C_UPGRADE_PORT}"),
+    "http2-websocket": (lambda lab: lab.websocket_h2("allowed.test"), f"tcp port {WEBSOCKET_H2_PORT}"),
+    "http2-websocket-denied": (lambda lab: lab.websocket_h2("allowed.test"), f"tcp port {WEBSOCKET_H2_PORT}"),
     "http-websocket-denied": (lambda lab: lab.websocket("allowed.test"), "tcp port 8082"),
     "proxy-connect": (lambda lab: lab.curl("https://allowed.test/", "-x", f"http://10.91.9.2:{HTTP_PROXY_PORT}"), f"tcp port {HTTP_PROXY_PORT}"),
     "proxy-connect-denied": (
@@ -528,6 +542,9 @@ def main() -> int:
             servers.start_greeter(protocol)
         start_http_proxy(bed, servers)
         start_socks(bed, servers)
+        start_websocket(bed)
+        start_websocket_h2(bed)
+        start_h2c_upgrade(bed)
         lab = Lab(bed, servers, Clients(bed, servers))
         for name in names:
             capture(lab, name, folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support import Suite, binary, expect, skip_unless_possible
 from support.daemon import allow
-from support.refused import expect_dig_refused, is_dns_refused
+from support.refused import expect_dig_refused, expect_printed, is_dns_refused
 from support.suite import skip
 from support.testbed import SERVER_LINK, address
 from support.world import World, world
@@ -114,7 +114,10 @@ def questions(suite: Suite, it: World, label: str, family: int) -> None:
                 mark = it.mark()
                 command = ["dig", "+tries=1", "+time=2", f"@{it.bed.server_address(family, server)}", *arguments, *more, name, kind]
                 result = it.bed.run("client", command, 8.0)
-                expect_dig_refused(result, name + (" is not allowed" if reason == "name_not_allowed" else ": ") if transport == "tcp" else "")
+                if transport == "tcp" and server != 0:
+                    expect_printed(result, "connection refused")  # At its SYN.
+                else:
+                    expect_dig_refused(result, name.lower() + (" is not allowed" if reason == "name_not_allowed" else ": ") if transport == "tcp" else "")
                 if forbidden:
                     it.expect_never(mark, forbidden)
                 leaked = [p for p in it.capture.packets(mark[0]) if p.dst == it.bed.server_address(family, 1) and p.payload]

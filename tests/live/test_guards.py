@@ -9,6 +9,7 @@ from support import Suite, Testbed, binary, expect, expect_equal, skip_unless_po
 from support.clients import Clients
 from support.daemon import Sallyport, policy_text
 from support.servers import Servers
+from support.testbed import address
 
 SERVER = Path(__file__).resolve().parent / "support" / "guarded_server.py"
 NGINX_PORT = 8090
@@ -72,9 +73,8 @@ server {{ listen [::]:{NGINX_PORT} http2 ipv6only=off; location / {{ return 200 
         import json
         import sys
         from support.clients import RAW_CLIENT
-        address = self.address(where, family)
-        request = {"address": address, "port": port, "data": data.hex(), "read": 1.5, "connect": 2.0, **options}
-        node = "firewall" if where == "local" else "server"
+        request = {"address": self.address(where, family), "port": port, "data": data.hex(), "read": 1.5, "connect": 2.0, **options}
+        node = {"local": "firewall", "remote": "server", "inside": "client"}[where]
         result = self.bed.run(node, [sys.executable, str(RAW_CLIENT)], 20, stdin=json.dumps(request).encode() + b"\n")
         expect(result.code == 0, result.describe())
         return json.loads(result.out)
@@ -82,6 +82,8 @@ server {{ listen [::]:{NGINX_PORT} http2 ipv6only=off; location / {{ return 200 
     def address(self, where: str, family: int) -> str:
         if where == "remote":
             return self.bed.client_address(family)
+        if where == "inside":  # The gateway, as workloads see it.
+            return address(family, self.bed.links[0], 254)
         return "127.0.0.1" if family == 4 else "::1"
 
     def served(self, port: int = GUARDED) -> bytes:
@@ -197,7 +199,7 @@ def connections(suite: Suite, it: Guarded, where: str, family: int) -> None:
     with suite.case(f"{label}: a refused request byte by byte"):
         it.forget()
         since = it.firewall.mark()
-        reply = it.raw(where, family, request("evil.test", line="GET /mark"), piece=3, gap_ms=5)
+        reply = it.raw(where, family, request("evil.test", line="GET /mark"), piece=5, gap_ms=5)
         expect(it.served() == b"", f"{it.served()!r}")
         it.firewall.wait_event(since, verdict="deny", reason="guard_host")
     with suite.case(f"{label}: a stream of events arrives whole"):
@@ -215,16 +217,18 @@ def connections(suite: Suite, it: Guarded, where: str, family: int) -> None:
         since = it.firewall.mark()
         upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nOrigin: https://evil.test\r\n"
         expect_refused(it, it.raw(where, family, request("localhost", upgrade, "GET /ws")), b"/ws", since, "guard_origin")
-    with suite.case(f"{label}: an upload of 2 MB"):
-        body = bytes(2 << 20)
-        reply = it.raw(where, family, request("localhost", f"Content-Length: {len(body)}\r\n", "POST /") + body, read=5)
-        expect_equal(answers(reply), 1, str(reply)[:300])
+    for more in ((), ("-H", "Transfer-Encoding: chunked")):
+        with suite.case(f"{label}: an upload of 2 MB {'in chunks' if more else 'by length'}"):
+            upload = it.bed.scratch / "upload"
+            upload.write_bytes(bytes(2 << 20))
+            result = curl(it, where, family, GUARDED, "-H", "Host: localhost", "-H", "Expect:", "-X", "POST", "-T", str(upload), *more)
+            expect_equal(result.out, "hello", result.describe())
 
 
 def curl(it: Guarded, where: str, family: int, port: int, *arguments: str):
-    address = it.address(where, family)
-    host = f"[{address}]" if family == 6 else address
-    return it.bed.run("firewall" if where == "local" else "server", ["curl", "-sS", "-m", "4", f"http://{host}:{port}/", *arguments], 8)
+    host = it.address(where, family)
+    host = f"[{host}]" if family == 6 else host
+    return it.bed.run("firewall" if where == "local" else "server", ["curl", "-sS", "-m", "8", f"http://{host}:{port}/", *arguments], 12)
 
 
 def http2(suite: Suite, it: Guarded, where: str, family: int) -> None:
@@ -310,6 +314,40 @@ def without_the_program(suite: Suite, it: Guarded) -> None:
         expect_refused(it, it.raw("local", 4, HIDDEN), b"evil", since, "guard_host")
 
 
+def gateway(suite: Suite) -> None:
+    """The forward hook alone: what workloads and the gateway's own processes ask a port of the gateway."""
+    with Testbed("gateway") as bed, Servers(bed) as servers:
+        with Sallyport(bed, policy_text(bed, GUARDS, on_exit="closed")) as firewall:
+            suite.on_failure = firewall.log
+            it = Guarded(bed, servers, firewall)
+            it.start_servers()
+            for where in ("inside", "local"):
+                for family in (4, 6):
+                    label = f"gateway: {where} v{family}"
+                    with suite.case(f"{label}: a listed host"):
+                        it.forget()
+                        expect_served(it, it.raw(where, family, request("localhost", line="GET /mark")), b"/mark")
+                    with suite.case(f"{label}: a rebound name"):
+                        it.forget()
+                        since = firewall.mark()
+                        expect_refused(it, it.raw(where, family, HIDDEN), b"/mark", since, "guard_host")
+                    with suite.case(f"{label}: a WebSocket"):
+                        upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                        reply = it.raw(where, family, request("localhost", upgrade, "GET /ws"), then=[b"ping".hex()])
+                        expect(b"ping" in bytes.fromhex(reply["received"]), str(reply))
+            with suite.case("gateway: an interface that is not listed"):
+                since = firewall.mark()
+                reply = it.raw("inside", 4, request("localhost"), FAR)
+                expect(not reply["connected"] and reply["error"] == "ECONNREFUSED", str(reply))
+                firewall.wait_event(since, verdict="deny", reason="guard_source", dport=FAR)
+            firewall.kill()
+            for where in ("inside", "local"):
+                with suite.case(f"gateway: {where}: killed, the guarded port is closed"):
+                    reply = it.raw(where, 4, request("localhost"), connect=1.0)
+                    expect(not reply["connected"], str(reply))
+            suite.on_failure = None
+
+
 def observing(suite: Suite) -> None:
     with Testbed("host") as bed, Servers(bed) as servers:
         with Sallyport(bed, policy_text(bed, GUARDS, mode="observe", on_exit="closed")) as firewall:
@@ -341,9 +379,10 @@ def body(suite: Suite) -> None:
             reuse(suite, it)
             without_the_program(suite, it)
             suite.on_failure = None
+    gateway(suite)
     observing(suite)
 
 
 if __name__ == "__main__":
     skip_unless_possible(binary(), ("curl", "nginx"))
-    Suite("guards", 280).main(body)
+    Suite("guards", 460).main(body)

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import allow
-from support.proxies import H2C_UPGRADE_PORT, WEBSOCKET_PORT, start_h2c_upgrade, start_websocket, websocket
+from support.proxies import (H2C_UPGRADE_PORT, WEBSOCKET_H2_PORT, WEBSOCKET_PORT, start_h2c_upgrade, start_websocket, start_websocket_h2,
+                              websocket, websocket_h2)
 from support.refused import WITH_STATUS, expect_end, expect_forbidden, expect_printed_forbidden, expect_problem_text, received
 from support.servers import H2C_PORT
 from support.world import TCP, World, world
@@ -17,8 +18,10 @@ RULES = (
     + allow("allowed.test", "http", PORTS, 'methods = ["POST"]\npaths = ["/form"]\n')
     + allow("other.test", "http", PORTS)
     + '[[rules]]\nto = ["other.test"]\nprotocols = ["http"]\nports = [' + PORTS + ']\naction = "deny"\npaths = ["/admin"]\n'
-    + allow("allowed.test", "http", str(WEBSOCKET_PORT))
-    + allow("other.test", "http", str(WEBSOCKET_PORT), 'websocket = "deny"\n')
+    + allow("allowed.test, www.allowed.test", "http", f"{WEBSOCKET_PORT}, {WEBSOCKET_H2_PORT}")
+    + allow("other.test", "http", f"{WEBSOCKET_PORT}, {WEBSOCKET_H2_PORT}", 'websocket = "deny"\n')
+    + f'[[rules]]\nto = ["www.allowed.test"]\nprotocols = ["http"]\nports = [{WEBSOCKET_PORT}, {WEBSOCKET_H2_PORT}]\n'
+    + 'action = "deny"\nwebsocket = "only"\n'
 )
 
 
@@ -27,6 +30,7 @@ def body(suite: Suite) -> None:
         with world(suite, mode, RULES, "web") as it:
             it.servers.start_h2c()
             start_websocket(it.bed)
+            start_websocket_h2(it.bed)
             start_h2c_upgrade(it.bed)
             for family in (4, 6):
                 requests(suite, it, f"{mode} v{family}", family)
@@ -143,18 +147,23 @@ def websockets(suite: Suite, it: World, label: str, family: int) -> None:
         result = websocket(it.bed, f"ws://allowed.test:{WEBSOCKET_PORT}/chat", family, "one", "two" * 30_000)
         expect_equal(result.out.split(), ["echo", "one", "echo", "two" * 30_000], result.describe()[:500])
         expect_equal(it.expect_event(mark, name="allowed.test", verdict="allow")["protocol"], "http", "the event")
-    with suite.case(f"{label}: one to a host whose rule denies it does not get there"):
+    with suite.case(f"{label}: a WebSocket in a stream of HTTP/2 (RFC 8441)"):
         mark = it.mark()
-        result = websocket(it.bed, f"ws://other.test:{WEBSOCKET_PORT}/stolen", family, "one")
-        expect(result.code not in (0, None) and "echo" not in result.out and "403" in result.err, result.describe())
-        expect_equal(it.expect_event(mark, name="other.test", verdict="deny")["reason"], "upgrade_not_allowed", "the event")
-        it.expect_never(mark, b"stolen")
-    with suite.case(f"{label}: one to a host of no rule does not get there"):
-        mark = it.mark()
-        result = websocket(it.bed, f"ws://denied.test:{WEBSOCKET_PORT}/stolen", family, "one")
-        expect(result.code not in (0, None) and "403" in result.err, result.describe())
-        it.expect_event(mark, name="denied.test", verdict="deny", reason="name_not_allowed")
-        it.expect_never(mark, b"stolen")
+        result = websocket_h2(it.bed, f"ws://allowed.test:{WEBSOCKET_H2_PORT}/chat", family, "one", "two")
+        expect_equal(result.out.split("\n")[:2], ["echo one", "echo two"], result.describe())
+        expect_equal(it.expect_event(mark, name="allowed.test", verdict="allow")["protocol"], "http2", "the event")
+    with suite.case(f"{label}: other requests of a host whose WebSockets a rule of its own denies"):
+        result = it.clients.curl(f"http://www.allowed.test:{WEBSOCKET_PORT}/", family, "-o", "/dev/null", "-w", "%{http_code}")
+        expect_equal(result.out.strip(), "426", result.describe())  # Upgrade Required: it got there.
+    for way, port in ((websocket, WEBSOCKET_PORT), (websocket_h2, WEBSOCKET_H2_PORT)):
+        for name, reason, why in (("other.test", "upgrade_not_allowed", "whose rule denies it"), ("denied.test", "name_not_allowed", "of no rule"),
+                                  ("www.allowed.test", "rule_denies", "whose WebSockets a rule of its own denies")):
+            with suite.case(f"{label}: {way.__name__} to a host {why} does not get there"):
+                mark = it.mark()
+                result = way(it.bed, f"ws://{name}:{port}/stolen", family, "one")
+                expect(result.code not in (0, None) and "echo" not in result.out and "403" in result.out + result.err, result.describe())
+                it.expect_event(mark, name=name, verdict="deny", reason=reason)
+                it.expect_never(mark, b"stolen")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """Proxies: what an allowed proxy is asked for is judged like a connection to that, and what the tunnel carries, too."""
 
+import time
+from urllib.parse import urlsplit
+
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import allow
+from support.hello import client_hello
 from support.proc import Result
 from support.proxies import HTTP_PROXY_PORT, SOCKS5_PASSWORD_PORT, SOCKS5_PORT, SOCKS_PORT, SSH_SOCKS_PORT, start_http_proxy, start_socks
 from support.refused import WITH_STATUS, expect_printed, expect_printed_alert, expect_printed_forbidden, received
@@ -35,8 +39,16 @@ def body(suite: Suite) -> None:
                 by_address(suite, it, label, family)
         with world(suite, mode, allow(", ".join(proxies), "http, socks", PROXY_PORTS, "proxy = true\n"), "web", bind="strict") as it:
             start_http_proxy(it.bed, it.servers)
-            with suite.case(f"{mode}: a rule for the proxy alone allows nothing inside"):
-                expect_denied(it, 4, "https://allowed.test/", ("-x", f"http://{it.bed.server_address(4)}:{HTTP_PROXY_PORT}"), "allowed.test")
+            for family in (4, 6):
+                with suite.case(f"{mode} v{family}: a rule for the proxy alone allows nothing inside, not even the proxy"):
+                    proxy = ("-x", f"http://{bracketed(it, family)}:{HTTP_PROXY_PORT}")
+                    expect_denied(it, family, "https://allowed.test/", proxy, "allowed.test")
+                    mark = it.mark()
+                    result = it.clients.curl(f"http://{bracketed(it, family)}:{HTTP_PROXY_PORT}/stolen", family, "-p", *proxy)
+                    expect(result.code != 0, result.describe())
+                    it.expect_event(mark, verdict="deny", reason="address_not_allowed",
+                                    proxy_target=f"{bracketed(it, family)}:{HTTP_PROXY_PORT}")
+                    it.expect_never(mark, b"CONNECT")
 
 
 def bracketed(it: World, family: int) -> str:
@@ -71,6 +83,7 @@ def expect_denied(it: World, family: int, url: str, arguments: tuple[str, ...], 
         expect_printed(result, NO_TUNNEL[kind])
     event = it.expect_event(mark, name=name, verdict="deny")
     expect_equal(event["reason"], reason, str(event))
+    expect_equal(event["proxy_target"], f"{name}:{urlsplit(url).port or {'https': 443, 'http': 80}[urlsplit(url).scheme]}", str(event))
     it.expect_never(mark, name.encode())
 
 
@@ -79,7 +92,8 @@ def https(suite: Suite, it: World, label: str, family: int, arguments: tuple[str
         mark = it.mark()
         result = it.clients.curl("https://allowed.test/", family, *arguments)
         expect_equal(result.out.strip(), "vhost allowed.test", result.describe())
-        it.expect_event(mark, name="allowed.test", verdict="allow")
+        event = it.expect_event(mark, name="allowed.test", verdict="allow")
+        expect_equal(event["proxy_target"], "allowed.test:443", str(event))
     with suite.case(f"{label}: the proxy is not asked for a denied name"):
         expect_denied(it, family, "https://denied.test/", arguments, "denied.test")
 
@@ -118,6 +132,20 @@ def inside(suite: Suite, it: World, label: str, family: int) -> None:
         expect_printed_forbidden(result, "denied.test", "name_differs")
         it.expect_event(mark, verdict="deny", name="denied.test", reason="name_differs")
         it.expect_never(mark, b"denied.test")
+    with suite.case(f"{label}: a CONNECT with a hello behind it in one packet is refused at once"):
+        mark = it.mark()
+        line = b"CONNECT allowed.test:443 HTTP/1.1\r\nHost: allowed.test:443\r\n\r\n"
+        began = time.monotonic()
+        it.clients.raw(it.bed.server_address(family), HTTP_PROXY_PORT, line + client_hello("allowed.test"))
+        it.expect_event(mark, verdict="deny", reason="ambiguous", proxy_target="allowed.test:443")
+        expect(time.monotonic() - began < 3, "it was not refused at once")
+        it.expect_never(mark, b"CONNECT")
+    with suite.case(f"{label}: a metadata address is named as that"):
+        mark = it.mark()
+        target = "169.254.169.254:80" if family == 4 else "[fd00:ec2::254]:80"
+        it.clients.raw(it.bed.server_address(family), HTTP_PROXY_PORT, f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+        it.expect_event(mark, verdict="deny", reason="metadata_address", proxy_target=target)
+        it.expect_never(mark, b"CONNECT")
     with suite.case(f"{label}: bytes of no protocol inside a tunnel do not reach the proxy"):
         mark = it.mark()
         line = b"CONNECT allowed.test:443 HTTP/1.1\r\nHost: allowed.test:443\r\n\r\n"
@@ -159,6 +187,7 @@ def by_address(suite: Suite, it: World, label: str, family: int) -> None:
             expect_printed(result, NO_TUNNEL[proxy.partition(":")[0]])
             event = it.expect_event(mark, verdict="deny")
             expect(event["reason"] in ("address_not_allowed", "address_not_bound"), str(event))
+            expect_equal(event["proxy_target"], f"[{other}]:80" if family == 6 else f"{other}:80", str(event))
             it.expect_never(mark, b"stolen")
 
 

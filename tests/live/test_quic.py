@@ -8,6 +8,7 @@ from support.clients import http3_worked
 from support.daemon import allow
 from support.hello import quic_hello
 from support.quic_initial import V1, V2, hello_datagrams
+from support.refused import expect_printed_quic_close, expect_quic_closed
 from support.world import UDP, World, world
 
 RULES = allow("allowed.test", "quic", "443, 4434")
@@ -37,6 +38,7 @@ def each(suite: Suite, it: World, label: str, family: int) -> None:
             mark = it.mark()
             result = it.clients.http3("denied.test", family, port, seconds=2)
             expect(not http3_worked(result), result.describe())
+            expect_printed_quic_close(result, "sallyport: denied.test is not allowed (default)")
             it.expect_nothing_arrived(mark, UDP, port)
             event = it.expect_event(mark, name="denied.test", verdict="deny", dport=port)
             expect_equal(event["reason"], "name_not_allowed", "the event")
@@ -46,8 +48,9 @@ def each(suite: Suite, it: World, label: str, family: int) -> None:
             mark = it.mark()
             first, = datagrams(V1, "allowed.test", True)
             second, = datagrams(version, "denied.test", fixed_bit)
-            answer = it.clients.raw(it.bed.server_address(family), 443, first, transport="udp", then=[second.hex()], read=1.0)
-            expect(answer["received"], f"no answer to the first: {answer}")
+            answer = it.clients.raw(it.bed.server_address(family), 443, first, transport="udp", then=[second.hex()], read=0.5, to_end=True)
+            expect(len(answer["reads"]) > 1, f"no answer to the first: {answer}")
+            expect_quic_closed(answer, second, "sallyport: denied.test is not allowed (default)")
             it.expect_never(mark, second[100:200])
             it.expect_event(mark, name="denied.test", verdict="deny")
     with suite.case(f"{label}: QUIC of an unread version is refused"):
@@ -57,7 +60,8 @@ def each(suite: Suite, it: World, label: str, family: int) -> None:
         it.expect_nothing_arrived(mark, UDP, 443)
     with suite.case(f"{label}: datagrams that are not QUIC are refused on the same port"):
         mark = it.mark()
-        it.clients.raw(it.bed.server_address(family), 443, b"\x00secret of a tunnel", transport="udp", read=1.0)
+        answer = it.clients.raw(it.bed.server_address(family), 443, b"\x00secret of a tunnel", transport="udp", read=1.0)
+        expect_equal(answer["error"], "EHOSTUNREACH" if family == 4 else "EACCES", str(answer))
         it.expect_nothing_arrived(mark, UDP, 443)
 
 

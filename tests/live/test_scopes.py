@@ -11,6 +11,7 @@ from support import Suite, Testbed, Servers, binary, expect, expect_equal, polic
 from support.clients import Clients
 from support.daemon import Sallyport
 from support.proc import run, wait_until
+from support.refused import expect_printed_alert
 from support.suite import skip
 from support.world import world
 
@@ -89,7 +90,7 @@ class Host:
 
     def expect_none(self, cgroup: str, name: str, family: int, **who) -> None:
         result = self.page(cgroup, name, family, **who)
-        expect(result.code not in (0, None) and result.out == "", result.describe())
+        expect_printed_alert(result)
 
 
 def host(suite: Suite, it: Host, family: int) -> None:
@@ -230,7 +231,10 @@ cgroups = ["/"]
             for name, allowed in (("allowed.test", True), ("other.test", False), ("second.test", True), ("blocked.test", False), ("denied.test", False)):
                 with suite.case(f"gateway v{family}: {name} is {'allowed' if allowed else 'denied'}"):
                     result = it.clients.curl(f"https://{name}/", family)
-                    expect_equal((result.code == 0, result.out.strip()), (allowed, f"vhost {name}" if allowed else ""), result.describe())
+                    if allowed:
+                        expect_equal(result.out.strip(), f"vhost {name}", result.describe())
+                    else:
+                        expect_printed_alert(result)
 
 
 CONTAINER_SCOPES = """

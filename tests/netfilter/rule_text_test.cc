@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "sallyport/policy/policy_file.h"
+
 namespace sallyport::netfilter {
 namespace {
 
@@ -243,6 +245,25 @@ TEST(RestoreTextTest, ATableThatThePlanDoesNotUseIsCleared) {
               HasSubstr("*raw\n-D OUTPUT -j SALLYPORT-OLD\n-F SALLYPORT-OLD\n-X SALLYPORT-OLD\nCOMMIT\n"));
 }
 
+// Nothing but bare acknowledgements comes from a server that a mail's body is sent to.
+TEST(RestoreTextTest, AcknowledgementsOfServersThatSpeakFirstAreAllQueued) {
+  const auto sampled = [](std::string_view ports) {
+    const auto policy = policy::load_policy_text("version = 1\n[[rules]]\nto = [\"mail.example\"]\nprotocols = [\"smtp\"]\nports = " + std::string(ports) + "\n", "p.toml");
+    EXPECT_TRUE(policy);
+    const auto plan = plan_rules(**policy, kEnforce, 1);
+    EXPECT_TRUE(plan);
+    std::vector<std::string> found;
+    for (const std::string& line : lines_of(restore_text(*plan, Family::kIpv4))) {
+      const std::size_t end = line.find(" -m bpf");
+      if (line.starts_with("-A SALLYPORT-REPLY") && line.find("--probability 0.9") != std::string::npos) found.push_back(line.substr(0, end));
+    }
+    return found;
+  };
+  EXPECT_THAT(sampled("[25, 587, 588]"), testing::ElementsAre("-A SALLYPORT-REPLY -p tcp -m tcp --sport 0:24", "-A SALLYPORT-REPLY -p tcp -m tcp --sport 26:586",
+                                                              "-A SALLYPORT-REPLY -p tcp -m tcp --sport 589:65535"));
+  EXPECT_THAT(sampled("\"any\""), testing::ElementsAre("-A SALLYPORT-REPLY -p tcp -m tcp --sport 0:0"));
+}
+
 TEST(RestoreTextTest, AWorkloadsQuestionToThisHostIsJudgedWithAndWithoutTheOutputHook) {
   for (const bool output : {false, true}) {
     const std::string text = restore_text(plan_of({"", kEnforce, output, true, Family::kIpv4, 1}), Family::kIpv4);
@@ -280,13 +301,14 @@ TEST(RemovalTextTest, DeletesJumpsThenChainsOfOurs) {
             "*filter\n"
             "-D OUTPUT -j SALLYPORT-OUT\n"
             "-D OUTPUT -j SALLYPORT-OUT\n"
-            "-F SALLYPORT-CREATED\n"
             "-F SALLYPORT-OUT\n"
             "-F SALLYPORT-OLD\n"
-            "-X SALLYPORT-CREATED\n"
             "-X SALLYPORT-OUT\n"
             "-X SALLYPORT-OLD\n"
-            "COMMIT\n");
+            "COMMIT\n")
+      << "the record of what was created stays until that is gone";
+  EXPECT_EQ(removal_text(read_table_states("*filter\n:SALLYPORT-CREATED - [0:0]\nCOMMIT\n")),
+            "*filter\n-F SALLYPORT-CREATED\n-X SALLYPORT-CREATED\nCOMMIT\n");
   EXPECT_EQ(removal_text({}), "");
 }
 

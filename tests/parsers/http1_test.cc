@@ -52,6 +52,19 @@ TEST(HttpRequestHeadTest, ReadsAnOrdinaryRequest) {
   EXPECT_FALSE(head.upgrade || head.connect || head.expect_continue || head.ambiguous);
 }
 
+TEST(HttpRequestHeadTest, TellsTheFirstOriginAndHowManyThereAre) {
+  EXPECT_EQ(Parsed(request("Host: a\r\n")).head.origin_fields, 0U);
+  const Parsed one(request("Host: a\r\noRIGIN:  http://a:1 \r\n"));
+  EXPECT_EQ(one.head.origin, "http://a:1");
+  EXPECT_EQ(one.head.origin_fields, 1U);
+  const Parsed empty(request("Host: a\r\nOrigin:\r\n"));
+  EXPECT_EQ(empty.head.origin_fields, 1U) << "an empty field is there";
+  const Parsed two(request("Origin: null\r\nHost: a\r\nOrigin: http://a\r\nX-Origin: b\r\n"));
+  EXPECT_EQ(two.head.framing, Framing::kComplete);
+  EXPECT_EQ(two.head.origin, "null");
+  EXPECT_EQ(two.head.origin_fields, 2U);
+}
+
 TEST(HttpRequestHeadTest, NoProperPrefixIsComplete) {
   for (std::size_t length = 0; length < kCurl.size(); ++length) {
     const Parsed parsed(kCurl.substr(0, length));

@@ -76,6 +76,21 @@ TEST(Http2RequestReaderTest, ReadsAnOrdinaryRequest) {
   EXPECT_EQ(result.head.name_authority()->port, 8080);
 }
 
+TEST(Http2RequestReaderTest, TellsTheFirstOriginAndHowManyThereAre) {
+  Http2RequestReader reader;
+  std::string stream = h2_open() + h2_headers(1, with(h2_get("a"), {{"origin", "null"}, {"origin", "http://a"}})) + h2_headers(3, h2_get("a"));
+  for (const unsigned expected : {2U, 0U}) {
+    Http2RequestReader::Result result;
+    do {
+      result = reader.next(as_bytes_of(stream));
+      stream.erase(0, result.consumed + result.body_bytes);
+    } while (result.step == Http2RequestReader::Step::kBodyBytes);
+    ASSERT_EQ(result.step, Http2RequestReader::Step::kRequest);
+    EXPECT_EQ(result.head.origin_fields, expected);
+    EXPECT_EQ(result.head.origin, expected == 0 ? "" : "null");
+  }
+}
+
 // RFC 7541 Appendix C.4: three requests with Huffman code and a growing dynamic table.
 TEST(Http2RequestReaderTest, DecodesTheExamplesOfRfc7541) {
   const std::string first("\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff", 17);

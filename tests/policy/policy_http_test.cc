@@ -175,6 +175,77 @@ TEST(PolicyHttpTest, MistakesAreToldWithTheirPlace) {
   EXPECT_EQ(problem("protocols = [\"http\", \"tls\"]\nwebsocket = \"allow\"\n"), "");
   EXPECT_THAT(problem("protocols = [\"http\"]\nwebsocket = \"no\"\n"), HasSubstr("rules[0].websocket"));
   EXPECT_THAT(problem("protocols = [\"http\"]\naction = \"deny\"\nwebsocket = \"deny\"\n"), HasSubstr("leave \"websocket\" out"));
+  EXPECT_THAT(problem("protocols = [\"http\"]\nwebsocket = \"only\"\n"), HasSubstr("\"only\" is for deny rules"));
+  EXPECT_THAT(problem("action = \"deny\"\nwebsocket = \"only\"\n"), HasSubstr("only requests of http can be read"));
+}
+
+TEST(PolicyHttpTest, ADenyRuleForWebsocketsAloneHoldsBesideAWiderRule) {
+  const auto policy = load(R"(
+[[rules]]
+to = ["a.example"]
+protocols = ["http"]
+[[rules]]
+to = ["a.example"]
+protocols = ["tcp"]
+ports = [80]
+[[rules]]
+to = "any"
+protocols = ["http"]
+action = "deny"
+websocket = "only"
+[[rules]]
+to = ["b.example"]
+protocols = ["http"]
+[[rules]]
+to = ["b.example"]
+protocols = ["http"]
+action = "deny"
+paths = ["/ws"]
+websocket = "only"
+)");
+  EXPECT_EQ(request(*policy, "a.example", {.method = "GET", .path = "/"}).action, Action::kAllow);
+  const PolicyMatch denied = request(*policy, "a.example", {.method = "GET", .path = "/", .websocket = true});
+  EXPECT_EQ(denied.action, Action::kDeny);
+  EXPECT_EQ(denied.rule, 2U);
+  EXPECT_EQ(request(*policy, "b.example", {.method = "GET", .path = "/ws"}).action, Action::kAllow);
+  EXPECT_EQ(request(*policy, "b.example", {.method = "GET", .path_ambiguous = true}).action, Action::kAllow) << "no WebSocket";
+  EXPECT_EQ(request(*policy, "b.example", {.method = "GET", .path = "/ws", .websocket = true}).action, Action::kDeny);
+}
+
+TEST(PolicyHttpTest, ExpressionsThatNoPathCanMatchAreErrors) {
+  const auto told = [](const std::string& expression) { return problem("protocols = [\"http\"]\npaths = ['re:" + expression + "']\n"); };
+  EXPECT_EQ(told("/a b"), "p.toml:5:10: rules[0].paths: \"re:/a b\" matches no path: \" \" is percent-encoded in the paths that are "
+                          "compared: write %20");
+  EXPECT_THAT(told("/caf\xc3\xa9"), HasSubstr("beyond ASCII are percent-encoded in the paths that are compared: write %C3"));
+  EXPECT_THAT(told("/a//b"), HasSubstr("write one \"/\""));
+  EXPECT_THAT(told("/a/\\.\\./b"), HasSubstr("no dot segments"));
+  EXPECT_THAT(told("/a%c3%a9"), HasSubstr("\"%c3\" is in upper case in the paths that are compared: write %C3"));
+  EXPECT_THAT(told("/%7Euser"), HasSubstr("\"%7E\" stands for itself in the paths that are compared: write \"~\""));
+  EXPECT_THAT(told("/a%2Fb"), HasSubstr("no request passes with %2F"));
+  EXPECT_EQ(told("/100%"), "") << "what stands behind the sign may be a class";
+  EXPECT_THAT(told("/100%/x"), HasSubstr("write %25"));
+  for (const std::string raw : {"/a\\?q=1", "/a[?]q", "/a\\x3fq", "/a\\Q?\\E", "/a#x"}) {
+    EXPECT_THAT(told(raw), HasSubstr("queries are not compared")) << raw;
+  }
+  EXPECT_THAT(told("/a;b"), HasSubstr("no request passes with \";\""));
+  EXPECT_THAT(told("/\\{id\\}"), HasSubstr("write %7B"));
+  EXPECT_THAT(told("/a\\tb"), HasSubstr("control character (%09)"));
+}
+
+TEST(PolicyHttpTest, ExpressionsOfWhichAPartMatchesNothingAreWarnedOf) {
+  const auto warned = [](const std::string& expression) {
+    std::string text;
+    const auto policy = load("[[rules]]\nto = [\"a.example\"]\nprotocols = [\"http\"]\npaths = ['re:" + expression + "']\n");
+    for (const Problem& one : policy->warnings()) text += one.message;
+    return text;
+  };
+  EXPECT_THAT(warned("/a b|/c"), HasSubstr("rules[0].paths: a part of \"re:/a b|/c\" matches nothing: \" \" is percent-encoded"));
+  EXPECT_THAT(warned("/a( |%20)b"), HasSubstr("matches nothing"));
+  EXPECT_THAT(warned("/a(?:#x)?"), HasSubstr("queries are not compared"));
+  for (const std::string good : {"/v[0-9]+/items", "/a ?b", "/a/?", "/a[^?#]*", "/%[0-9A-F]{2}x", "(?i)/a%c3%a9", "/%C3%A9", "/a{2,3}/x*", "/(?P<id>\\d+)/\\.well-known",
+                                 "/a\\+b", "/a[ %]b", "/[[:alpha:]]+", "/\\pL+", "/.*", "/x/*y", "/a/{0,1}/b", "/\\Qa.b\\E/c"}) {
+    EXPECT_EQ(warned(good), "") << good;
+  }
 }
 
 TEST(PolicyHttpTest, MistakesOfProxyRulesAreToldToo) {
@@ -204,7 +275,8 @@ TEST(PolicyHttpTest, TheFingerprintHasEachOfTheKeys) {
   const std::string rule = "[[rules]]\nto = [\"a.example\"]\nprotocols = [\"http\"]\n";
   std::set<std::uint64_t> seen;
   const std::vector<std::string> variants = {"", "methods = [\"GET\"]\n", "methods = [\"PUT\"]\n", "paths = [\"/GET\"]\n",
-                                             "paths = [\"re:/GET\"]\n", "websocket = \"deny\"\n", "proxy = true\n"};
+                                             "paths = [\"re:/GET\"]\n", "websocket = \"deny\"\n", "proxy = true\n", "action = \"deny\"\n",
+                                             "action = \"deny\"\nwebsocket = \"only\"\n"};
   for (const std::string& more : variants) seen.insert(load(rule + more)->fingerprint());
   EXPECT_EQ(seen.size(), variants.size());
   EXPECT_EQ(load(rule + "methods = [\"GET\", \"PUT\"]\n")->fingerprint(), load(rule + "methods = [\"PUT\", \"GET\"]\n")->fingerprint());

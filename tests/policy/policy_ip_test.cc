@@ -246,6 +246,20 @@ TEST(NoScopeTest, NoneIsForFlowsInNoScope) {
   EXPECT_FALSE(in(0, "192.0.2.3"));
   EXPECT_TRUE(in(3, "192.0.2.3"));
   EXPECT_NE(load(rule("\"192.0.2.1\"", "scope = \"none\""))->fingerprint(), load(rule("\"192.0.2.1\"", ""))->fingerprint());
+  // Nor is a workload's flow that no scope names one of the host's own; a deny rule for those holds for it.
+  EXPECT_EQ(policy->scopes_of(ScopeFacts{}), 0u);
+  ScopeFacts forwarded, command;
+  forwarded.interface = "inside0";
+  command.uid = 9;
+  command.workload = true;
+  for (const ScopeFacts& facts : {forwarded, command}) {
+    const ScopeSet workload = policy->scopes_of(facts);
+    EXPECT_FALSE(in(workload, "192.0.2.1"));
+    EXPECT_FALSE(in(workload, "192.0.2.2"));
+    EXPECT_FALSE(in(workload, "192.0.2.3"));
+  }
+  command.uid = 2;
+  EXPECT_EQ(policy->scopes_of(command), 2u);
   EXPECT_THAT(problems("version = 1\n[scopes.none]\nusers = 1\n"), ElementsAre(HasSubstr("scopes.none")));
 }
 

@@ -329,12 +329,12 @@ TEST(PolicyScopeTest, FlowIsInEveryScopeThatMatchesAnyFact) {
                           std::optional<std::uint32_t> uid) {
     return policy->scopes_of({IpAddress::parse(source).value(), interface, uid, std::nullopt});
   };
-  EXPECT_EQ(scopes("192.0.2.1", "eth0", std::nullopt), 0u);
+  EXPECT_EQ(scopes("192.0.2.1", "eth0", std::nullopt), kUnnamedWorkload);
   EXPECT_EQ(scopes("172.17.9.9", "", std::nullopt), 1u);
   EXPECT_EQ(scopes("172.17.0.1", "", std::nullopt), 3u);
   EXPECT_EQ(scopes("fd00:17::9", "", std::nullopt), 1u);
   EXPECT_EQ(scopes("192.0.2.1", "docker0", 0), 3u);
-  EXPECT_EQ(scopes("192.0.2.1", "docker", 7), 0u);
+  EXPECT_EQ(scopes("192.0.2.1", "docker", 7), kUnnamedWorkload);
   EXPECT_EQ(scopes("192.0.2.1", "", 65'534), 1u);
 }
 

@@ -124,6 +124,9 @@ constexpr Case kCases[] = {
     {"MissWaitTooLong", "[dns]\nmiss_wait = \"6s\"\n", R"(p.toml:3:13: dns.miss_wait: "6s": expected a time of at most 5 seconds, such as "500ms" or "1s")"},
     {"PrivateAnyAndMore", "[dns]\nprivate = [\"a.example\", \"any\"]\n", R"(p.toml:3:25: dns.private: "any" already covers the rest of the list)"},
     {"PrivateAddress", "[dns]\nprivate = \"a..b\"\n", R"(p.toml:3:11: dns.private: "a..b": not a host name: labels of letters, digits, "-" and "_", joined by single dots)"},
+    {"RebindingWord", "[dns]\nrebinding = \"deny\"\n", R"(p.toml:3:13: dns.rebinding: "deny": expected "refuse", "log" or "allow")"},
+    {"RebindingExceptAny", "[dns]\nrebinding_except = \"any\"\n", R"(p.toml:3:20: dns.rebinding_except: "any": expected a name; for every name say rebinding = "allow")"},
+    {"RebindingExceptRegistry", "[dns]\nrebinding_except = \"*.com\"\n", R"(p.toml:3:20: dns.rebinding_except: "*.com": "com" is a public suffix: anyone may register a name below it)"},
     {"PrivateRegistry", "[dns]\nprivate = \"*.com\"\n", R"(p.toml:3:11: dns.private: "*.com": "com" is a public suffix: anyone may register a name below it)"},
     {"ScopeResolver", "[scopes.a]\nusers = 0\nresolvers = \"system\"\n", R"(p.toml:4:13: scopes.a.resolvers: "system": expected the address of a DNS server, without a port)"},
     {"ScopeResolversEmpty", "[scopes.a]\nusers = 0\nresolvers = []\n", R"(p.toml:4:13: scopes.a.resolvers: an empty list; leave "resolvers" out for those of [dns])"},
@@ -266,8 +269,8 @@ TEST(PolicyProblemsTest, DenyRulesMayHaveWildcardsOverPublicSuffixes) {
 
 TEST(PolicyProblemsTest, TooManyScopesAreRefused) {
   std::string text = "version = 1\n";
-  for (int i = 0; i < 63; ++i) text += "[scopes.s" + std::to_string(100 + i) + "]\nusers = 0\n";
-  EXPECT_THAT(problems(text), ElementsAre("p.toml:126:9: scopes.s162: a policy has at most 62 scopes"));
+  for (int i = 0; i < 62; ++i) text += "[scopes.s" + std::to_string(100 + i) + "]\nusers = 0\n";
+  EXPECT_THAT(problems(text), ElementsAre("p.toml:124:9: scopes.s161: a policy has at most 61 scopes"));
 }
 
 }  // namespace

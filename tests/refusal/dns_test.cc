@@ -172,6 +172,29 @@ TEST(RefusalDnsTest, TheAnswerIsWholeInEveryBuffer) {
              });
 }
 
+// In a stream the answer's length stays: every length that can be is filled to the octet.
+TEST(RefusalDnsTest, ARefusalInPlaceOfAnAnswerFillsItsLength) {
+  const Bytes plain = DnsMessageBuilder(7).response().question("evil.example", 1).a("evil.example", "10.0.0.1").build();
+  const Bytes edns = DnsMessageBuilder(7).response().question("evil.example", 1).a("evil.example", "10.0.0.1").edns(1232, true).build();
+  const std::size_t bare = query().size();
+  for (const Bytes* answer : {&plain, &edns}) {
+    for (std::size_t size = bare; size <= 300; ++size) {
+      const DnsRefusal how = {.rcode = DnsRcode::kNxDomain, .size_max = size, .fill = true};
+      const Bytes got = built([&](Buffer out) { return dns_refusal_instead(out, kNotice, *answer, how); }, size);
+      const bool cannot = (size > bare && size < bare + 11) || (answer == &edns && size > bare + 11 && size < bare + 15);
+      ASSERT_EQ(got.empty(), cannot) << size;
+      if (got.empty()) continue;
+      ASSERT_EQ(got.size(), size);
+      const auto message = parsers::parse_dns_message(got);
+      ASSERT_TRUE(message && message->question && message->trailing.empty()) << size;
+      ASSERT_EQ(message->edns.present, answer == &edns && size >= bare + 11) << size;
+      ASSERT_EQ(message->header.rcode, 3);
+      ASSERT_EQ(message->header.id, 7);
+    }
+  }
+  EXPECT_TRUE(built([&](Buffer out) { return dns_refusal_instead(out, kNotice, query(), kRoomy); }, 500).empty()) << "a query";
+}
+
 TEST(RefusalDnsTest, TheTextIsPrintable) {
   const Notice notice = {.text = "a\r\n\x80\xffz, not allowed", .name = {}, .scope = {}, .rule = {}, .reason = {}};
   const Bytes response = refused(edns_query(), kRoomy, notice);

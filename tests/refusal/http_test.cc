@@ -51,7 +51,7 @@ TEST(Http1RefusalTest, IsAProblem) {  // RFC 9112 §4, RFC 9457 §3
   EXPECT_EQ(respond({}),
             "HTTP/1.1 403 Forbidden\r\n"
             "Content-Type: application/problem+json\r\n"
-            "Content-Length: 214\r\n"
+            "Content-Length: 223\r\n"
             "Connection: close\r\n"
             "Cache-Control: no-store\r\n"
             "Proxy-Status: sallyport; error=http_request_denied; "  // RFC 9209 §2.3.14
@@ -59,7 +59,7 @@ TEST(Http1RefusalTest, IsAProblem) {  // RFC 9112 §4, RFC 9457 §3
             "\r\n"
             R"({"type":"about:blank","status":403,"title":"Forbidden",)"
             R"json("detail":"sallyport: evil.example is not allowed for agent (policy.toml:21)",)json"
-            R"("name":"evil.example","scope":"agent","rule":"policy.toml:21","reason":"no_rule"})"
+            R"("name":"evil.example","scope":"agent","rule":"policy.toml:21","reason":"name_not_allowed"})"
             "\n");
 }
 
@@ -67,7 +67,7 @@ TEST(Http1RefusalTest, IsAPageForABrowser) {
   EXPECT_EQ(respond({.accept = kBrowser}),
             "HTTP/1.1 403 Forbidden\r\n"
             "Content-Type: text/html; charset=utf-8\r\n"
-            "Content-Length: 297\r\n"
+            "Content-Length: 306\r\n"
             "Connection: close\r\n"
             "Cache-Control: no-store\r\n"
             "Content-Security-Policy: default-src 'none'\r\n"
@@ -76,7 +76,7 @@ TEST(Http1RefusalTest, IsAPageForABrowser) {
             "\r\n"
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>403 Forbidden</title><h1>Refused by policy</h1>"
             "<p>sallyport: evil.example is not allowed for agent (policy.toml:21)</p>"
-            "<ul><li>name: evil.example</li><li>scope: agent</li><li>rule: policy.toml:21</li><li>reason: no_rule</li></ul></html>\n");
+            "<ul><li>name: evil.example</li><li>scope: agent</li><li>rule: policy.toml:21</li><li>reason: name_not_allowed</li></ul></html>\n");
 }
 
 TEST(Http1RefusalTest, AcceptChoosesTheForm) {

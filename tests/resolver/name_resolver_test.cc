@@ -115,10 +115,18 @@ TEST_F(NameResolverTest, NothingIsAskedBeforeTheStart) {
   EXPECT_EQ(server_.questions(), 0);
 }
 
+TEST_F(NameResolverTest, AnAnswerOfRebindingBindsNothing) {
+  server_.set("a.example", {"10.0.0.1", "198.51.100.1"});
+  server_.set("b.example", {"198.51.100.2"});
+  start(rule(R"("a.example", "b.example")"));
+  EXPECT_TRUE(wait_for([&] { return bound("198.51.100.2", "b.example") && resolver_->status().private_answers == 1; }));
+  EXPECT_FALSE(bound("198.51.100.1", "a.example")) << "clients are refused the whole of it";
+}
+
 TEST_F(NameResolverTest, PrivateAddressesBindOnlyWhereThePolicySaysSo) {
   server_.set("a.example", {"10.0.0.1", "198.51.100.1"});
   server_.set("a.corp.example", {"10.0.0.2"});
-  start("[dns]\nprivate = [\"*.corp.example\"]\n" + rule(R"("a.example", "a.corp.example")"));
+  start("[dns]\nprivate = [\"*.corp.example\"]\nrebinding = \"log\"\n" + rule(R"("a.example", "a.corp.example")"));
   EXPECT_TRUE(wait_for([&] { return bound("198.51.100.1", "a.example") && bound("10.0.0.2", "a.corp.example"); }));
   EXPECT_FALSE(bound("10.0.0.1", "a.example"));
   EXPECT_TRUE(wait_for([&] { return resolver_->status().private_answers == 1; }));

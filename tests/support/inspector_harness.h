@@ -33,6 +33,7 @@ struct SeenVerdict {
   Protocol protocol;
   std::string name;
   Protocol tunnel = Protocol::kUnknown;
+  std::string proxy_target = {};
 };
 
 class InspectorHarness {
@@ -48,8 +49,18 @@ class InspectorHarness {
   }
 
   // Most tests are about bytes: where the policy says nothing of `bind`, a name counts at any address.
+  // Their names are public and their addresses often are not, so rebinding is allowed where the policy says nothing of it.
   static std::string with_any_address(std::string text) {
-    if (text.find("bind") != std::string::npos) return text;
+    if (text.find("rebinding") == std::string::npos) {
+      constexpr std::string_view kDns = "[dns]\n", kAllow = "rebinding = \"allow\"\n";
+      const std::size_t dns = text.find(kDns);
+      if (dns == std::string::npos) {
+        text.append("\n").append(kDns).append(kAllow);
+      } else {
+        text.insert(dns + kDns.size(), kAllow);
+      }
+    }
+    if (text.find("bind =") != std::string::npos) return text;
     constexpr std::string_view kDefaults = "[defaults]\n", kBind = "bind = \"any\"\n";
     const std::size_t place = text.find(kDefaults);
     if (place == std::string::npos) return text.append("\n").append(kDefaults).append(kBind);
@@ -68,9 +79,9 @@ class InspectorHarness {
   Outcome client(const std::vector<std::uint8_t>& bytes) { return feed(bytes, Origin::kOriginal); }
   Outcome server(const std::vector<std::uint8_t>& bytes) { return feed(bytes, Origin::kReply); }
   // inbound is a client's packet that came in for this host itself.
-  Outcome inbound(const std::vector<std::uint8_t>& bytes) {
+  Outcome inbound(const std::vector<std::uint8_t>& bytes, std::size_t wire_size = 0) {
     inbound_ = true;
-    Outcome outcome = feed(bytes, Origin::kOriginal);
+    Outcome outcome = feed(bytes, Origin::kOriginal, wire_size);
     inbound_ = false;
     return outcome;
   }
@@ -155,7 +166,7 @@ class InspectorHarness {
     }
     for (const engine::FlowEvent& event : inspector_.events()) {
       if (event.kind == engine::FlowEvent::Kind::kVerdict) {
-        verdicts_.push_back({event.verdict, event.reason, event.protocol, std::string(event.text), event.tunnel});
+        verdicts_.push_back({event.verdict, event.reason, event.protocol, std::string(event.text), event.tunnel, std::string(event.proxy_target)});
       }
       if (event.kind == engine::FlowEvent::Kind::kName) names_.emplace_back(event.text);
       if (event.kind == engine::FlowEvent::Kind::kDetail) details_.emplace(event.detail, event.text);

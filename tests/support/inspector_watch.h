@@ -8,9 +8,10 @@
 //   allowed, and what a QUIC server says to a version that is not read;
 // - a rule whose name begins with "strict" allows a flow only at an address that is bound, by name if the flow has one;
 // - the inspector binds only by what a trusted resolver answers, outside of tunnels;
-// - a replacement has its packet's length and addresses, right checksums, and only a packet of the server that leaves has one;
+// - a replacement has its packet's length (but for a datagram of Reason::kRebinding) and addresses, right checksums, and only a packet of the server that leaves has one;
 // - a flow misses a binding once at most;
 // - a ct mark fits its verdict; every flow that was opened is ended;
+// - a guard allows HTTP alone, for its hosts;
 // - an observing inspector lets everything go at once, as it is.
 // The policy's default must be to deny.
 #pragma once
@@ -29,6 +30,7 @@
 
 #include "sallyport/engine/inspector.h"
 #include "sallyport/parsers/ip_packet.h"
+#include "sallyport/parsers/quic.h"
 #include "support/kept_inspector.h"
 
 namespace sallyport::testing {
@@ -59,6 +61,7 @@ class InspectorWatch {
     packet.wire_size = static_cast<std::uint32_t>(exact.size() + (truncated ? 10 : 0));
     packet.origin = origin;
     packet.uid = uid;
+    packet.inbound = origin == Origin::kOriginal && is_for_guard(packet);
     const std::uint64_t bindings = kept_.bindings().version();
     own_bindings_ = 0;
     const Decision decision = inspector_.inspect(packet, *policy_, now_);
@@ -173,7 +176,7 @@ class InspectorWatch {
       known.transport = event.key.transport;
       known.quic |= event.kind == engine::FlowEvent::Kind::kDetail && event.detail == engine::Detail::kQuicVersion;
       known.proxied |= event.kind == engine::FlowEvent::Kind::kDetail && event.detail == engine::Detail::kProxyTarget;
-      if (event.kind != engine::FlowEvent::Kind::kVerdict) continue;
+      if (event.kind != engine::FlowEvent::Kind::kVerdict || event.reason == Reason::kRebinding) continue;  // Of one answer, not the flow.
       known.verdict = event.verdict;
       known.reason = event.reason;
       denied_ |= event.verdict == engine::FlowVerdict::kDeny;
@@ -181,7 +184,21 @@ class InspectorWatch {
     }
   }
 
+  // is_for_guard: whatever goes to a guarded port counts as having come in for this host.
+  bool is_for_guard(const Packet& packet) const {
+    const auto ip = parsers::parse_ip_packet(packet.bytes, packet.wire_size);
+    return ip && policy_->guard_of(ip->destination, ip->destination_port) != policy::kNoGuard;
+  }
+
+  void check_guarded(const engine::FlowEvent& event) const {
+    const policy::Guard& guard = policy_->guards()[policy_->guard_of(event.key.server.address, event.key.server.port)];
+    check(event.reason == Reason::kRuleAllows && event.key.transport == Transport::kTcp && event.key.tunnel == 0);
+    check(event.protocol == Protocol::kHttp || event.protocol == Protocol::kHttp2);
+    check(event.text.empty() || guard.has_host(event.text));  // An address is no name.
+  }
+
   void check_allowed(const engine::FlowEvent& event, bool proxied) const {
+    if (event.rule != kNoRule && event.rule >= policy_->rules().size()) return check_guarded(event);
     if (event.rule == kNoRule) {  // What the policy's names let be asked of a trusted resolver.
       constexpr std::uint16_t kDnsPort = 53;
       check(event.reason == Reason::kDefaultAllows && event.protocol == Protocol::kDns && event.key.server.port == kDnsPort);
@@ -223,9 +240,15 @@ class InspectorWatch {
     const ByteSpan now = inspector_.replacement();
     if (now.empty()) return;
     check(!observing_ && decision.verdict == Verdict::kAccept && packet.origin != Origin::kOriginal);
-    check(now.size() == packet.bytes.size());
     const auto before = parsers::parse_ip_packet(packet.bytes, packet.wire_size);
     const auto after = parsers::parse_ip_packet(now, now.size());
+    if (decision.reason == Reason::kRebinding) {  // A datagram, made anew: the addresses and ports stay.
+      check(before && !before->truncated && after && !after->truncated && before->transport == Transport::kUdp);
+      check(before->source == after->source && before->destination == after->destination && before->source_port == after->source_port);
+      check(before->destination_port == after->destination_port && has_right_checksum(now, *after));
+      return;
+    }
+    check(now.size() == packet.bytes.size());
     check(before && !before->truncated && after && after->payload.size() == before->payload.size());
     const std::size_t transport = before->transport_offset;
     constexpr std::size_t kPortsAndNumbers = 12;  // Of TCP; of UDP the ports and the length.

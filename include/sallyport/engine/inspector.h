@@ -62,6 +62,8 @@ struct InspectorOptions {
   // Of this process. With it, questions for names of rules that come from one of the resolvers' own ports and this user are
   // its own look-ups, and pass whoever else may not ask them.
   std::optional<std::uint32_t> own_uid;
+  // All flows are of one workload (the command of a run): none is one of the host's own, in no scope.
+  bool workload = false;
   // Distinct names below wildcards, counted for all workers together. Absent: the inspector counts its own.
   std::shared_ptr<LookupBudget> lookup_budget;
   // What flows announce for others, of all workers together. Absent: the inspector has its own.
@@ -145,9 +147,12 @@ struct FlowEvent {
   RuleId rule = kNoRule;
   Detail detail = Detail::kAlpn;
   std::string_view text;  // Valid until the next call of the inspector.
+  // Of a verdict because of what a DNS answer says (Reason::kRebinding): the address in it.
+  std::optional<IpAddress> answer;
   // Of a verdict for which a rule's host keys count: SHA-256 of the server's key as OpenSSH prints it, without
   // "SHA256:". Valid as `text` is.
   std::string_view host_key;
+  std::string_view proxy_target;  // Of kVerdict and kEnd: what the proxy was asked for last, as Detail::kProxyTarget; else empty.
 };
 
 // Counters are written by the owning thread alone and may be read by any (relaxed: figures, not order).
@@ -186,8 +191,9 @@ class Inspector {
   std::span<const Release> releases() const;
   std::span<const FlowEvent> events() const;
 
-  // replacement returns the bytes, of the same length, that must go instead of the packet inspected last (an HTTPS record
-  // without its ECH keys, checksums right); empty: the packet goes as it is. Valid until the next call.
+  // replacement returns the bytes that must go instead of the packet inspected last, lengths and checksums right (an HTTPS record
+  // without its ECH keys, a refused answer); empty: the packet goes as it is. Of the same length but for a datagram whose
+  // answer was refused (Reason::kRebinding). Valid until the next call.
   ByteSpan replacement() const;
 
   // injections returns the packets that the last call of inspect, expire or finish made, in order; valid until the next. None in

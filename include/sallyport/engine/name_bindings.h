@@ -44,6 +44,13 @@ struct BindingRef {
 // may_bind tells whether an answer may give `name` this address: a public unicast one, or any unicast one that the policy
 // lets be private for the name. What embeds an IPv4 address (RFC 6052, RFC 3056) counts as that.
 bool may_bind(const IpAddress& address, const DomainName& name, const policy::Policy& policy);
+// is_public_name tells a name that may be anybody's: not one of a single label, nor one below a domain that is never delegated
+// (localhost, local, internal, home.arpa).
+bool is_public_name(const DomainName& name);
+// is_rebinding tells that an answer with this address would turn whoever trusts `name` (empty: one outside the host name alphabet)
+// to this network: the name is public and the policy has no exception for it, the address is private, loopback, link-local or
+// otherwise not public, or a metadata service. 0.0.0.0 and :: are what filtering resolvers answer, and are none.
+bool is_rebinding(const IpAddress& address, const DomainName& name, const policy::Policy& policy);
 // is_public_address tells a globally reachable unicast address, what embeds an IPv4 address (RFC 6052, RFC 3056) counting as that.
 bool is_public_address(const IpAddress& address);
 // binding_life returns how long a record with this TTL in seconds binds: clamped, and the policy's grace behind it.

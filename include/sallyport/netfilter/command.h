@@ -20,6 +20,10 @@ struct CommandResult {
 std::expected<CommandResult, std::string> run_command(const std::vector<std::string>& arguments,
                                                       std::string_view input = {});
 
+// hold_in_commands has each program that is run from now on keep `fd` open until it ends: whoever reads the other end of that pipe
+// learns of this process's death only once none of its programs is at work any more. -1: none, as at the start.
+void hold_in_commands(int fd);
+
 // find_program returns the full path of a program, or an empty string.
 std::string find_program(std::string_view name);
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sallyport/netfilter/mark_field.h"
@@ -36,6 +37,9 @@ struct RulePlan {
   std::vector<std::uint8_t> ip_protocols;  // Beside TCP and UDP, those that some rule allows; ascending.
   std::vector<std::uint8_t> icmp_types;    // Requests that some rule allows: ICMP below 128, ICMPv6 from 128 on.
   std::vector<GuardPlan> guards;           // Local ports whose requests are judged; not with a cgroup.
+  // Ports of servers that speak first (Policy::greeting_at), as ranges without gaps between them, ascending: the worker sees every
+  // empty acknowledgement of theirs, as a mail's body goes by those alone. Of others it sees some.
+  std::vector<std::pair<std::uint16_t, std::uint16_t>> heard_ports;
   bool answer_refused = true;              // An echo request that no rule can allow gets ICMP admin-prohibited.
   MarkField mark;
   Generation generation = 1;  // kObserveGeneration in observe mode.
@@ -59,7 +63,10 @@ std::expected<RulePlan, std::string> plan_rules(const policy::Policy& policy, po
 struct Created {
   bool table = false;
   std::vector<std::string> base_chains;  // "OUTPUT"
+
+  bool empty() const { return !table && base_chains.empty(); }
 };
+inline constexpr std::string_view kCreatedChain = "SALLYPORT-CREATED";
 
 // TableState is what is ours in one table now: the leftovers of a daemon that was killed, or the rules
 // that are to be removed.

@@ -73,11 +73,15 @@ static_assert(kProtocolCount <= 64);
 // DnsNames says which names may be looked up: those that a rule allows, or any.
 enum class DnsNames : std::uint8_t { kPolicy, kAny };
 
+// Rebinding says what becomes of an answer that gives a public name an address that is not.
+enum class Rebinding : std::uint8_t { kRefuse, kLog, kAllow };
+
 struct Dns {
   bool system_resolvers = true;      // "system": the resolvers of this host's configuration.
   std::vector<IpAddress> resolvers;  // Others. Only these may be asked, and only their answers are believed.
   DnsNames names = DnsNames::kPolicy;
   Ech ech = Ech::kStrip;
+  Rebinding rebinding = Rebinding::kRefuse;
   // RFC 6052: an address in one of these is the IPv4 address inside it.
   std::vector<IpPrefix> nat64 = {*IpPrefix::parse("64:ff9b::/96")};
   std::vector<std::uint16_t> edns_options;  // Option codes that may pass beside the hop-by-hop ones.
@@ -86,9 +90,12 @@ struct Dns {
   Duration miss_wait = std::chrono::seconds(1);  // How long a flow to an unbound address waits. 0: not at all.
 };
 
-// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 62 scopes. The last two bits are no scopes.
+// ScopeSet is a bit per scope of the policy, in file order; a policy has at most 61 scopes. The last three bits are no scopes.
 using ScopeSet = std::uint64_t;
-inline constexpr std::size_t kScopesMax = 62;
+inline constexpr std::size_t kScopesMax = 61;
+// Of a workload's flows that no scope names: forwarded, or of the command of a run. Rules for flows in no scope (kNoScope) do not
+// allow them; such deny rules have it, too.
+inline constexpr ScopeSet kUnnamedWorkload = ScopeSet{1} << 61;
 // Of flows whose cgroup or container should be known and is not: deny rules for scopes by cgroup or container have it, too,
 // and allow rules never do. So what is not known counts against a flow.
 inline constexpr ScopeSet kUnknownOwner = ScopeSet{1} << 62;
@@ -107,6 +114,7 @@ struct ScopeFacts {
   std::string_view cgroup{};     // Of the local socket, below the cgroup2 root ("/..."); empty: none, or not known.
   ScopeSet containers = 0;       // The scopes of its container.
   bool owner_unknown = false;    // Cgroup or container should be known, and one is not.
+  bool workload = false;         // Not the host's own flow: forwarded (as one with an interface is), or of the command of a run.
 };
 
 // ContainerScope names containers of a scope. In both texts a "*" stands for any octets.
@@ -184,6 +192,9 @@ enum class EarlyMatch : std::uint8_t {
   kAllow,      // Allowed whatever the bytes are (an address rule for tcp or udp, and no deny rule can match).
   kDeny,       // No rule can allow it, or an address rule denies it whatever the bytes are.
 };
+// Via tells whether a flow is one of its own or what a proxy is asked for, which no rule for proxies has.
+enum class Via : std::uint8_t { kNothing, kProxy };
+
 struct EarlyResult {
   EarlyMatch match = EarlyMatch::kUndecided;
   RuleId rule = kNoRule;
@@ -221,7 +232,7 @@ class Policy {
   std::span<const ContainerScope> containers() const;
   PolicyMatch match(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet scopes, Transport transport, const IpAddress& destination,
-                          std::uint16_t port, Timestamp now) const;
+                          std::uint16_t port, Timestamp now, Via via = Via::kNothing) const;
 
   // match_named_early says the same of a TCP connection that a proxy is asked for, to a name that the proxy looks up:
   // kDeny when every protocol that some rule allows there is denied by another. Never kAllow.
@@ -229,7 +240,8 @@ class Policy {
 
   // names_cover tells whether an allow rule for names, in force for these scopes and this port with any protocol of
   // this transport but dns, has `name` among its targets.
-  bool names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name, Timestamp now) const;
+  bool names_cover(ScopeSet scopes, Transport transport, std::uint16_t port, const DomainName& name, Timestamp now,
+                   Via via = Via::kNothing) const;
   // match_question judges a lookup of `name` (null: outside the host name alphabet) at a trusted resolver, where no
   // rule for `dns` matches: under DnsNames::kPolicy a name may be asked that an allow rule has for some protocol that
   // no deny rule takes away; a rule for any destination has every name. A flow in no scope may ask for the names of
@@ -283,6 +295,8 @@ class Policy {
 
   // may_be_private tells whether an answer for this name may give a private address (dns.private).
   bool may_be_private(const DomainName& name) const;
+  // may_rebind tells whether such an answer for this name reaches who asked (dns.rebinding_except, and what dns.private has).
+  bool may_rebind(const DomainName& name) const;
 
   const Dns& dns() const;
   const Defaults& defaults() const;

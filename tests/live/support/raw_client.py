@@ -18,7 +18,7 @@ def main() -> int:
     request = json.loads(sys.stdin.readline())
     family = socket.AF_INET6 if ":" in request["address"] else socket.AF_INET
     kind = socket.SOCK_STREAM if request.get("transport", "tcp") == "tcp" else socket.SOCK_DGRAM
-    answer = {"connected": False, "sent": 0, "received": "", "error": "", "eof": False}
+    answer = {"connected": False, "sent": 0, "received": "", "error": "", "eof": False, "reads": []}
     started = time.monotonic()
     client = socket.socket(family, kind)
     try:
@@ -68,6 +68,7 @@ def receive(client: socket.socket, seconds: float, answer: dict) -> None:
     answer["error"] = ""
     answer["eof"] = not got
     answer["received"] += got.hex()
+    answer["reads"].append(got.hex())  # Of UDP one datagram each.
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from .proc import Result
+from .quic_initial import open_server_initial
 from .suite import expect, expect_equal
 
 ALERT = bytes.fromhex("15030300020231")  # A record with the fatal alert access_denied, RFC 8446 §5.1, §6.2.
@@ -81,6 +82,33 @@ def expect_dig_refused(result: Result, name: str = "", code: str = "15 (Blocked)
 def expect_not_resolved(result: Result) -> None:
     """curl found no address because its resolver was told at once that the question is refused: a silent one is asked for 2 s."""
     expect(result.code == 6 and "Could not resolve host" in result.err and result.seconds < 1.9, result.describe())
+
+
+def expect_ssh_disconnect(read: bytes, text: str) -> None:
+    """The last packet is SSH_MSG_DISCONNECT, host not allowed to connect, with this at the beginning of its text (RFC 4253 §11.1)."""
+    wanted = b"\x01" + (1).to_bytes(4, "big")
+    before, found, rest = read.rpartition(wanted)
+    expect(found and before and rest[4:].startswith(text.encode()), str(read))
+
+
+QUIC_ACCESS_DENIED = 0x100 + 49  # RFC 9001 §4.8
+
+
+def expect_quic_closed(answer: dict, hello: bytes, text: str) -> None:
+    """Of the datagrams that were read one answers this hello: with CONNECTION_CLOSE (RFC 9000 §19.19), and in no more bytes."""
+    version, dcid = int.from_bytes(hello[1:5], "big"), hello[6:6 + hello[5]]
+    opened = [(len(read), open_server_initial(version, dcid, read)) for read in map(bytes.fromhex, answer["reads"])]
+    sizes, frames = zip(*[one for one in opened if one[1] is not None] or [(0, b"")])
+    wanted = b"\x1c" + (0x4000 | QUIC_ACCESS_DENIED).to_bytes(2, "big")
+    expect(len(frames) == 1 and sizes[0] <= len(hello), f"{opened}")
+    expect(wanted in frames[0] and text.encode() in frames[0].partition(wanted)[2], f"{frames}")
+
+
+def expect_printed_quic_close(result: Result, text: str) -> None:
+    """ngtcp2's client read the CONNECTION_CLOSE, and ended with it."""
+    printed = result.out + result.err
+    expect(f"CONNECTION_CLOSE(0x1c) error_code=CRYPTO_ERROR({QUIC_ACCESS_DENIED:#x})" in printed and f"reason=[{text}" in printed, result.describe())
+    expect("ERR_DRAINING" in printed and result.seconds < 0.9, result.describe())
 
 
 def is_dns_refused(message: bytes, identity: bytes = b"\x12\x34") -> bool:
