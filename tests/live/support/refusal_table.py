@@ -12,7 +12,8 @@ from .refusal_cases import Case
 BEGIN, END = "<!-- table: live.refusals writes it -->", "<!-- end of the table -->"
 LINE_MAX = 190
 # What differs from run to run.
-SCRUBBED = ((r"^\[\d+:\d+:[^\]]*\] ", ""), (r"\x1b\[[0-9;]*m", ""), (r"\b[0-9A-F]{12,16}:error", "error"), (r"\b\d+(\.\d+)? ?(ms|s|seconds|milliseconds)\b", "N ms"), (r"0x[0-9a-f]{8,}", "0x..."),
+SCRUBBED = ((r"\bid: \d+", "id: N"), (r"^I\d{8} 0x\w+ ", ""),
+            (r"^\[\d+:\d+:[^\]]*\] ", ""), (r"\x1b\[[0-9;]*m", ""), (r"\b[0-9A-F]{12,16}:error", "error"), (r"\b\d+(\.\d+)? ?(ms|s|seconds|milliseconds)\b", "N ms"), (r"0x[0-9a-f]{8,}", "0x..."),
             (r"/tmp/sallyport-live-[\w-]+/", ""), (r"\b(local|source|from) port \d+", r"\1 port N"), (r"object at 0x...", "object at 0x"),
             (r"\b(\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d(\.\d+)?)\s*", ""), (r"\s+", " "))
 
