@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "dns_pending.h"
+#include "http2_frames.h"
 #include "pools.h"
 #include "proxy_target.h"
 #include "sallyport/core/decision.h"
@@ -262,6 +263,7 @@ struct Flow {
   bool server_next_known = false;
   std::uint32_t server_next = 0;           // TCP: the sequence number that the client expects of the server next.
   bool server_first_known = false;         // The SYN-ACK or the ACK behind it came to the queue.
+  Http2Frames server_frames;
   bool asked_at_known = false;
   std::uint32_t asked_at = 0;              // HTTP/1: server_next when the last request was let go.
   std::uint32_t server_first = 0;          // TCP: the same when its handshake was done. Differs once the server has spoken.

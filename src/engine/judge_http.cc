@@ -139,6 +139,7 @@ void Inspector::Impl::read_refused_request(Flow& flow) {
 void Inspector::Impl::read_http2(Flow& flow) {
   if (flow.http2 == nullptr) flow.http2 = http2_readers_.acquire(flow.http_requests != 0 && !flow.http_connect);
   if (flow.http2 == nullptr) return refuse(flow, Reason::kStreamLimit);
+  flow.watch = true;  // A refusal must know where the server's frames end.
   while (flow.client != nullptr && flow.http2 != nullptr) {
     const bool goes_on = flow.http2_waiting != 0 ? judge_waiting_request(flow)
                                                  : read_http_step(flow, flow.http2->next(flow.client->contiguous()));

@@ -176,8 +176,8 @@ std::size_t Inspector::Impl::tcp_words(Flow& flow, refusal::Buffer out) {
       if (flow.http_phase == HttpPhase::kWebSocket || answer_is_due(flow)) return 0;
       return refusal::http1_forbidden(out, notice, http_refusal(as_text(unread), flow.reason));
     case Protocol::kHttp2: {
-      // Where the server is in its frames is not known, and words inside one would be read as another stream's.
-      if (flow.http2_requests > 1) return 0;
+      // Words inside a frame of the server's would be read as the stream's that it is of.
+      if (server_spoke && !(flow.server_frames.begun() && flow.server_frames.whole())) return 0;
       const bool bad = flow.reason == Reason::kMalformed || flow.reason == Reason::kAmbiguous || flow.reason == Reason::kTooLong;
       const std::uint32_t stream = flow.http2 == nullptr || bad ? 0 : flow.http2->last_stream();
       std::size_t size = 0;
@@ -281,8 +281,18 @@ bool Inspector::Impl::answer_is_due(const Flow& flow) {
 // note_delivered: what the client gets is behind it, whether it has said so or not. Behind a gap nothing can be said.
 void Inspector::Impl::note_delivered(Flow& flow, const parsers::IpPacket& ip) {
   const std::uint32_t end = ip.tcp.sequence + static_cast<std::uint32_t>(ip.payload.size());
-  const bool in_order = static_cast<std::int32_t>(ip.tcp.sequence - flow.server_next) <= 0;
-  if (flow.server_next_known && in_order && static_cast<std::int32_t>(end - flow.server_next) > 0) flow.server_next = end;
+  if (!flow.server_next_known || static_cast<std::int32_t>(end - flow.server_next) <= 0) return;
+  const auto known = static_cast<std::int32_t>(flow.server_next - ip.tcp.sequence);
+  if (flow.stage == Protocol::kHttp2) {
+    if (!flow.server_frames.begun() && flow.server_next != flow.server_first) flow.server_frames.lose();
+    flow.server_frames.begin();
+    if (known < 0) {
+      flow.server_frames.lose();
+    } else {
+      flow.server_frames.take(ip.payload.subspan(static_cast<std::size_t>(known)));
+    }
+  }
+  if (known >= 0) flow.server_next = end;
 }
 
 }  // namespace sallyport::engine

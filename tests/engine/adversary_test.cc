@@ -7,7 +7,6 @@
 #include "support/dns_builder.h"
 #include "support/dtls_builder.h"
 #include "support/http2_builder.h"
-#include "support/http2_builder.h"
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 

@@ -10,6 +10,7 @@
 #include "sallyport/parsers/quic.h"
 #include "support/client_hello_builder.h"
 #include "support/dns_builder.h"
+#include "support/http2_builder.h"
 #include "support/inspector_harness.h"
 #include "support/quic_builder.h"
 
@@ -328,6 +329,27 @@ TEST_F(RefusalTest, RequestBehindOneThatIsNotAnsweredYetGetsNoWords) {
   EXPECT_EQ(outcome.decision.mark, FlowMark::kReset) << "they would be taken for the first one's answer";
   ASSERT_EQ(outcome.injections.size(), 1U);
   EXPECT_FALSE(outcome.injections[0].to_client);
+}
+
+TEST_F(RefusalTest, StreamOfHttp2IsAnsweredBetweenTheServersFrames) {
+  const Bytes settings = {0, 0, 0, 4, 0, 0, 0, 0, 0};
+  const Bytes data = {0, 0, 4, 0, 0, 0, 0, 0, 1, 'b', 'o', 'd', 'y'};
+  for (const std::size_t of_data : {std::size_t{0}, data.size(), std::size_t{5}, std::size_t{11}}) {
+    const bool whole = of_data == 0 || of_data == data.size();
+    TcpConversation tcp(endpoint("10.0.0.1", static_cast<std::uint16_t>(42'000 + of_data)), server_);
+    connect(tcp);
+    const std::string first = std::string(kHttp2Preface) + h2_frame(kH2Settings, 0, 0, "") + h2_headers(1, h2_get("good.example"));
+    EXPECT_EQ(fw_->client(tcp.client_data(first)).decision.verdict, Verdict::kAccept);
+    fw_->server(tcp.server_data(ByteSpan(settings)));
+    if (of_data != 0) fw_->server(tcp.server_data(ByteSpan(data).first(of_data)));
+    const Outcome outcome = send(tcp, as_bytes_of(h2_headers(3, h2_get("evil.example"))));
+    EXPECT_EQ(outcome.decision.verdict, Verdict::kDrop);
+    ASSERT_EQ(outcome.injections.size(), whole ? 2U : 1U) << of_data;
+    EXPECT_EQ(outcome.injections[0].to_client, whole);
+    if (whole) {
+      EXPECT_THAT(heard(outcome.injections[0]).text, HasSubstr("evil.example is not allowed"));
+    }
+  }
 }
 
 TEST_F(RefusalTest, WordsStandBehindWhatTheClientHasInOrder) {
