@@ -274,8 +274,10 @@ void Inspector::Impl::note_acknowledged(Flow& flow, const parsers::IpPacket& ip)
 }
 
 // answer_is_due tells that the client asked again before a byte of the last answer came: the words would be taken for that answer.
+// A request that stands in one segment with the refused one does not leave, and they are the answer to it, too.
 bool Inspector::Impl::answer_is_due(const Flow& flow) {
-  return flow.http_requests > 1 && flow.asked_at_known && flow.asked_at == flow.server_next;
+  const bool left = flow.client != nullptr && flow.left >= flow.client->base();
+  return left && flow.http_requests > 1 && flow.asked_at_known && flow.asked_at == flow.server_next;
 }
 
 // note_delivered: what the client gets is behind it, whether it has said so or not. Behind a gap nothing can be said.
