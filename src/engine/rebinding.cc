@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "inspector_impl.h"
+#include "notice_text.h"
 #include "replaced_packet.h"
 #include "sallyport/refusal/dns.h"
 
@@ -14,27 +15,13 @@ namespace {
 // one who has not asked, so there is nothing to amplify.
 constexpr std::size_t kRefusalUdpMax = 512;
 
-// Text is a line of bounded size; what does not fit is left out.
-class Text {
- public:
-  Text& operator<<(std::string_view part) {
-    const std::size_t size = std::min(part.size(), chars_.size() - size_);
-    std::copy_n(part.begin(), size, chars_.begin() + static_cast<std::ptrdiff_t>(size_));
-    size_ += size;
-    return *this;
-  }
-  std::string_view view() const { return {chars_.data(), size_}; }
-
- private:
-  std::array<char, refusal::kNoticeTextMax> chars_;
-  std::size_t size_ = 0;
-};
-
 std::size_t write_refusal(refusal::Buffer out, const parsers::DnsMessage& message, const IpAddress& address, const refusal::DnsRefusal& how) {
-  Text text;
-  text << "sallyport: " << message.question->name.text().substr(0, DomainName::kMaxLength) << " has the address " << address.to_string()
+  std::array<char, refusal::kNoticeTextMax> chars;
+  NoticeText text(chars);
+  IpAddress::Text storage;
+  text << "sallyport: " << message.question->name.text().substr(0, DomainName::kMaxLength) << " has the address " << address.text(storage)
        << ", which is not public (dns.rebinding)";
-  const refusal::Notice notice = {.text = text.view(), .name = {}, .scope = {}, .rule = {}, .reason = {}};
+  const refusal::Notice notice = {.text = text.from(0), .name = {}, .scope = {}, .rule = {}, .reason = {}};
   return dns_refusal_instead(out, notice, message.bytes, how);
 }
 

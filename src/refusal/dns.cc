@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "printable.h"
+#include "text.h"
 #include "sallyport/parsers/dns.h"
 
 namespace sallyport::refusal {
@@ -66,7 +66,7 @@ struct Options {
 Options options_within(std::size_t room, std::string_view text, bool fill) {
   Options options;
   options.error = room >= kErrorSize;
-  if (options.error) options.text = printable_size(text, room - kErrorSize);
+  if (options.error) options.text = plain_size(text, room - kErrorSize);
   if (options.text < text.size() && options.text < kErrorTextMin) options.text = 0;
   std::size_t rest = room - options.size();
   if (!fill || rest == 0) return options;
@@ -91,7 +91,7 @@ void write_edns(Writer& writer, const Notice& notice, const DnsRefusal& refusal,
   if (options.error) {
     write_option(writer, kExtendedError, 2 + options.text);
     writer.u16(static_cast<std::uint16_t>(refusal.error));
-    write_printable(writer, notice.text, options.text);
+    put_plain(writer, notice.text, options.text);
   }
   if (options.padding) {
     write_option(writer, kPadding, *options.padding);

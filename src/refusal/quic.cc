@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-#include "printable.h"
+#include "text.h"
 #include "sallyport/core/limits.h"
 #include "sallyport/parsers/quic.h"
 
@@ -136,7 +136,7 @@ std::size_t QuicCloser::close(Buffer out, const Notice& notice, const QuicRefusa
       number_offset + number_size + varint_size(kConnectionClose) + varint_size(refusal.error_code) + varint_size(kCryptoFrame) + 2 + kTagSize;
   const std::size_t room = std::min({out.size(), refusal.provoked_by, kLengthFieldMax});
   if (room < least) return 0;
-  const std::size_t reason = printable_size(notice.text, room - least);
+  const std::size_t reason = plain_size(notice.text, room - least);
 
   Writer writer(out.first(room));
   writer.u8(static_cast<std::uint8_t>(initial_type(refusal.version) | (number_size - 1)));
@@ -152,7 +152,7 @@ std::size_t QuicCloser::close(Buffer out, const Notice& notice, const QuicRefusa
   write_varint(writer, refusal.error_code);
   write_varint(writer, kCryptoFrame);  // What provoked it, RFC 9000 §19.19.
   write_varint(writer, reason);
-  write_printable(writer, notice.text, reason);
+  put_plain(writer, notice.text, reason);
   writer.fill(kTagSize, 0);
   writer.patch<2>(length, 0x4000 | (writer.size() - number_offset));
   if (!writer.ok() || !impl_->protect(writer.written(), number_offset, refusal.packet_number, keys)) return 0;

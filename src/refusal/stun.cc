@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "printable.h"
+#include "text.h"
 #include "sallyport/parsers/stun.h"
 
 namespace sallyport::refusal {
@@ -41,7 +41,7 @@ std::size_t stun_forbidden(Buffer out, const Notice& notice, ByteSpan request, s
   const std::size_t least = kHeaderSize + kAttributeHeaderSize + kErrorHeadSize + behind;
   const std::size_t room = std::min(out.size(), size_max);
   if (room < least) return 0;
-  const std::size_t phrase = printable_size(notice.text, std::min(kPhraseMax, (room - least) / 4 * 4));
+  const std::size_t phrase = plain_size(notice.text, std::min(kPhraseMax, (room - least) / 4 * 4));
 
   Writer writer(out);
   writer.u16(static_cast<std::uint16_t>((request[0] << 8 | request[1]) | kErrorResponse));
@@ -51,7 +51,7 @@ std::size_t stun_forbidden(Buffer out, const Notice& notice, ByteSpan request, s
   writer.u16(kErrorCode);
   writer.u16(static_cast<std::uint16_t>(kErrorHeadSize + phrase));
   writer.u32(0x0403);  // 403: class and number.
-  write_printable(writer, notice.text, phrase);
+  put_plain(writer, notice.text, phrase);
   writer.fill(padded(phrase) - phrase, 0);
   if (fingerprint) {
     constexpr std::uint32_t kXor = 0x5354554e;

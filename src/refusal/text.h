@@ -17,9 +17,14 @@ constexpr std::uint8_t plain(char c) {
   return c >= ' ' && c <= '~' ? static_cast<std::uint8_t>(c) : std::uint8_t{'?'};
 }
 
-// put_plain writes at most `max` bytes of `text`.
+// plain_size is how many bytes of `text` put_plain writes: at most `max`, and no more than a notice has.
+constexpr std::size_t plain_size(std::string_view text, std::size_t max) {
+  return std::min({text.size(), max, kNoticeTextMax});
+}
+
+// put_plain writes the beginning of `text`. A cut never falls into the middle of a character.
 constexpr void put_plain(Writer& out, std::string_view text, std::size_t max) {
-  for (const char c : text.substr(0, max)) out.u8(plain(c));
+  for (const char c : text.substr(0, plain_size(text, max))) out.u8(plain(c));
 }
 
 // put_decimal writes a number as people do.
