@@ -210,6 +210,7 @@ std::size_t Inspector::Impl::tcp_words(Flow& flow, refusal::Buffer out) {
     case Protocol::kAmqp:
       return refusal::amqp_refusal(out, notice, unread);
     case Protocol::kSocks:
+      if (awaits_socks_answer(flow.socks_phase)) return 0;  // What is unread is no request.
       return refusal::socks_refusal(out, unread, flow.socks_phase == SocksPhase::kRequest5);
     case Protocol::kDns:
       return dns_words(out, notice, refused_query(flow), true);

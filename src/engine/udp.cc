@@ -78,7 +78,10 @@ Decision Inspector::Impl::udp(const Packet& packet, const parsers::IpPacket& ip)
 Decision Inspector::Impl::udp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
   ++flow.datagrams;
   datagram_ = ip.payload;
-  if (flow.state == FlowState::kDenied && !options_.read_details) return denied(flow);
+  if (flow.state == FlowState::kDenied && !options_.read_details) {
+    if (flow.told) flow.told = tell(flow);  // Sent again: what it was told may be lost.
+    return denied(flow);
+  }
   if (flow.datagrams == 1 && take_expected_peer(flow, ip.payload) && flow.state == FlowState::kDenied) return refusal_of(flow);
   if (flow.ice.phase == IcePhase::kChecking || flow.ice.phase == IcePhase::kOpen) return ice_datagram(flow, packet, ip);
   if (flow.datagrams == 1) {

@@ -273,7 +273,7 @@ class InspectorWatch {
                event.key.client == client && event.key.server == server;
       });
       const bool later = injection.to_client && tcp && ip->tcp.rst && !ip->tcp.ack && ip->payload.empty();  // The end of what was told.
-      check(denied || later);
+      check(denied || later || !tcp);  // Who sends a datagram again is told again.
       if (later) continue;
       if (!injection.to_client) check(tcp && ip->tcp.rst && ip->payload.empty());
       if (injection.to_client && tcp) check(ip->tcp.fin && !ip->payload.empty());
