@@ -97,7 +97,8 @@ std::optional<StunHead> read_stun_head(ByteSpan datagram) {
   if (!in.read_u16(type) || !in.read_u16(length) || !in.read_u32(cookie) || !in.read_bytes(kStunIdSize, head.transaction_id)) {
     return std::nullopt;
   }
-  if (type >> 14 != 0 || cookie != kCookie || length != in.size()) return std::nullopt;
+  // Methods from 0x100 on are kept free, so that the first byte tells STUN from media (RFC 7983 §7).
+  if (type >> 10 != 0 || cookie != kCookie || length != in.size()) return std::nullopt;
   head.kind = static_cast<StunClass>((type >> 4 & 1) | (type >> 7 & 2));
   head.method = static_cast<std::uint16_t>((type & 0x000f) | (type & 0x00e0) >> 1 | (type & 0x3e00) >> 2);
   return head;

@@ -20,6 +20,7 @@ TEST(StunTest, ReadsClassMethodAndTransaction) {
   EXPECT_EQ(parsers::read_stun_head(StunBuilder(0x0101).build())->kind, StunClass::kSuccess);
   EXPECT_EQ(parsers::read_stun_head(StunBuilder(0x0111).build())->kind, StunClass::kError);
   EXPECT_EQ(parsers::read_stun_head(StunBuilder(0x0011).build())->kind, StunClass::kIndication);
+  EXPECT_FALSE(parsers::read_stun_head(StunBuilder(0x0811).build())) << "its first byte is not STUN's among media";
 }
 
 TEST(StunTest, ACheckNeedsAllOfItsAttributes) {
