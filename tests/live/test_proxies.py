@@ -92,7 +92,7 @@ def https(suite: Suite, it: World, label: str, family: int, arguments: tuple[str
         mark = it.mark()
         result = it.clients.curl("https://allowed.test/", family, *arguments)
         expect_equal(result.out.strip(), "vhost allowed.test", result.describe())
-        event = it.expect_event(mark, name="allowed.test", verdict="allow")
+        event = it.expect_event(mark, name="allowed.test", verdict="allow", proto="tcp")
         expect_equal(event["proxy_target"], "allowed.test:443", str(event))
     with suite.case(f"{label}: the proxy is not asked for a denied name"):
         expect_denied(it, family, "https://denied.test/", arguments, "denied.test")
