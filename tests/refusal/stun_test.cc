@@ -35,7 +35,7 @@ TEST(RefusalStunTest, AnAllocationIsAnsweredWithTheseBytes) {
 }
 
 TEST(RefusalStunTest, MethodAndTransactionAreTheRequests) {
-  for (const std::uint16_t type : std::initializer_list<std::uint16_t>{0x0001, 0x0003, 0x0004, 0x0008, 0x0009, 0x2e6f}) {
+  for (const std::uint16_t type : std::initializer_list<std::uint16_t>{0x0001, 0x0003, 0x0004, 0x0008, 0x0009, 0x02ef}) {
     const Bytes request = StunBuilder(type, "mine").build();
     const auto asked = parsers::read_stun_head(request);
     ASSERT_TRUE(asked);
