@@ -165,7 +165,8 @@ void Inspector::Impl::read_tls_server(Flow& flow) {
       return;
     case parsers::ServerFlight::kHelloRetryRequest:
       if (flow.tls_phase == TlsPhase::kSecondServerFlight) return refuse(flow, Reason::kMalformed);
-      if (flow.tls_phase == TlsPhase::kServerFlight) flow.tls_phase = TlsPhase::kSecondHello;
+      if (flow.tls_phase != TlsPhase::kServerFlight) return;  // No hello has left that it could be about; or it is known.
+      flow.tls_phase = TlsPhase::kSecondHello;
       read_client_stream(flow);  // The second hello may be here already.
       if (flow.client != nullptr && flow.state == FlowState::kJudged) release_held(flow, flow.client->base());
       return;
