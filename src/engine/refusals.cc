@@ -110,12 +110,16 @@ bool Inspector::Impl::tell_client(const Flow& flow, ByteSpan words) {
 // reset is behind the FIN, or where the words were due.
 void Inspector::Impl::end_told() {
   constexpr std::uint32_t kFin = 1;
+  constexpr std::size_t kResets = 2;
   for (const LastWords* told = last_words_.due(now_); told != nullptr; told = last_words_.due(now_)) {
+    const bool room = injections.capacity() - injections.size() >= kResets &&
+                      injected_.size() - injected_size() >= kResets * refusal::kRefusalHeadersMax;
+    if (!room) return;  // The others' turn comes with the next call.
     refusal::TcpSegment reset;
     reset.from = told->key.server;
     reset.to = told->key.client;
     reset.rst = true;
-    for (const std::uint32_t behind : {told->size + kFin, 0U}) {
+    for (const std::uint32_t behind : std::array<std::uint32_t, kResets>{told->size + kFin, 0}) {
       reset.sequence = told->sequence + behind;
       (void)inject(refusal::tcp_segment(std::span(injected_).subspan(injected_size()), reset), true);
     }

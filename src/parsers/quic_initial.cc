@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sallyport/core/free_with.h"
 #include "sallyport/parsers/quic.h"
 
 namespace sallyport::parsers {
@@ -286,17 +287,10 @@ class QuicInitialOpener::Impl {
     return good;
   }
 
-  template <auto Free>
-  struct Deleter {
-    template <typename T>
-    void operator()(T* pointer) const {
-      Free(pointer);
-    }
-  };
-  std::unique_ptr<EVP_CIPHER, Deleter<EVP_CIPHER_free>> aead_;
-  std::unique_ptr<EVP_CIPHER, Deleter<EVP_CIPHER_free>> block_;
-  std::unique_ptr<EVP_CIPHER_CTX, Deleter<EVP_CIPHER_CTX_free>> opener_;
-  std::unique_ptr<EVP_CIPHER_CTX, Deleter<EVP_CIPHER_CTX_free>> masker_;
+  std::unique_ptr<EVP_CIPHER, FreeWith<EVP_CIPHER_free>> aead_;
+  std::unique_ptr<EVP_CIPHER, FreeWith<EVP_CIPHER_free>> block_;
+  std::unique_ptr<EVP_CIPHER_CTX, FreeWith<EVP_CIPHER_CTX_free>> opener_;
+  std::unique_ptr<EVP_CIPHER_CTX, FreeWith<EVP_CIPHER_CTX_free>> masker_;
   std::vector<std::uint8_t> plaintext_;
   bool usable_ = false;
 };

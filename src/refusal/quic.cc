@@ -7,6 +7,7 @@
 #include <array>
 
 #include "text.h"
+#include "sallyport/core/free_with.h"
 #include "sallyport/core/limits.h"
 #include "sallyport/parsers/quic.h"
 
@@ -108,17 +109,10 @@ class QuicCloser::Impl {
     return true;
   }
 
-  template <auto Free>
-  struct Deleter {
-    template <typename T>
-    void operator()(T* pointer) const {
-      Free(pointer);
-    }
-  };
-  std::unique_ptr<EVP_CIPHER, Deleter<EVP_CIPHER_free>> aead_;
-  std::unique_ptr<EVP_CIPHER, Deleter<EVP_CIPHER_free>> block_;
-  std::unique_ptr<EVP_CIPHER_CTX, Deleter<EVP_CIPHER_CTX_free>> sealer_;
-  std::unique_ptr<EVP_CIPHER_CTX, Deleter<EVP_CIPHER_CTX_free>> masker_;
+  std::unique_ptr<EVP_CIPHER, FreeWith<EVP_CIPHER_free>> aead_;
+  std::unique_ptr<EVP_CIPHER, FreeWith<EVP_CIPHER_free>> block_;
+  std::unique_ptr<EVP_CIPHER_CTX, FreeWith<EVP_CIPHER_CTX_free>> sealer_;
+  std::unique_ptr<EVP_CIPHER_CTX, FreeWith<EVP_CIPHER_CTX_free>> masker_;
   bool usable_ = false;
 };
 

@@ -323,6 +323,19 @@ TEST_F(RefusalTest, ClientThatWasToldIsResetSoonAfter) {
   EXPECT_TRUE(fw_->wait(kRefusalEndsAfter).injections.empty());
 }
 
+TEST_F(RefusalTest, EachOfAThousandClientsIsReset) {
+  constexpr std::size_t kClients = 1'000;
+  for (std::size_t i = 0; i < kClients; ++i) {
+    const std::string address = "10.0." + std::to_string(i / 250) + '.' + std::to_string(1 + i % 250);
+    TcpConversation tcp(endpoint(address, 40'000), server_);
+    connect(tcp);
+    ASSERT_EQ(send(tcp, ClientHelloBuilder::typical("evil.example").record()).injections.size(), 2U);
+  }
+  std::size_t resets = 0;
+  for (int calls = 0; calls < 20; ++calls) resets += fw_->wait(kRefusalEndsAfter).injections.size();
+  EXPECT_EQ(resets, 2 * kClients) << "more than one call has room for";
+}
+
 TEST_F(RefusalTest, RequestBehindOneThatIsNotAnsweredYetGetsNoWords) {
   connect(tcp_);
   EXPECT_EQ(send(tcp_, bytes_of("GET / HTTP/1.1\r\nHost: good.example\r\n\r\n")).decision.verdict, Verdict::kAccept);

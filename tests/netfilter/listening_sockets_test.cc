@@ -51,11 +51,11 @@ std::optional<ListeningSocket> find(const Bound& wanted) {
   return std::nullopt;
 }
 
-TEST(ListeningSocketsTest, TellsDualStackFromV6Only) {
+TEST(ListeningSocketsHostTest, TellsDualStackFromV6Only) {
   for (const bool v6only : {false, true}) {
     for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
       const Bound made = bound(type, in6addr_any, v6only, type == SOCK_STREAM);
-      if (made.inode == 0) GTEST_SKIP() << "no IPv6 here";
+      if (made.inode == 0) GTEST_SKIP() << "SKIPPED: no IPv6 here; nothing was tested";
       const auto found = find(made);
       ASSERT_TRUE(found);
       EXPECT_EQ(found->dual, !v6only);
@@ -67,22 +67,22 @@ TEST(ListeningSocketsTest, TellsDualStackFromV6Only) {
   }
 }
 
-TEST(ListeningSocketsTest, AMappedAddressIsOfIpv4) {
+TEST(ListeningSocketsHostTest, AMappedAddressIsOfIpv4) {
   in6_addr mapped{};
   constexpr std::uint8_t kMapped[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
   std::memcpy(&mapped, kMapped, sizeof kMapped);
   const Bound made = bound(SOCK_STREAM, mapped, false, true);
-  if (made.inode == 0) GTEST_SKIP() << "no IPv6 here";
+  if (made.inode == 0) GTEST_SKIP() << "SKIPPED: no IPv6 here; nothing was tested";
   const auto found = find(made);
   ASSERT_TRUE(found);
   EXPECT_EQ(found->address, IpAddress::v4(0x7f000001));
   EXPECT_FALSE(found->dual);
 }
 
-TEST(ListeningSocketsTest, LeavesOutWhatDoesNotListen) {
+TEST(ListeningSocketsHostTest, LeavesOutWhatDoesNotListen) {
   const Bound closed = bound(SOCK_STREAM, in6addr_loopback, true, false);
   const Bound connected = bound(SOCK_DGRAM, in6addr_loopback, true, false);
-  if (connected.inode == 0) GTEST_SKIP() << "no IPv6 here";
+  if (connected.inode == 0) GTEST_SKIP() << "SKIPPED: no IPv6 here; nothing was tested";
   EXPECT_TRUE(find(connected));
   sockaddr_in6 peer{};
   peer.sin6_family = AF_INET6;
@@ -93,9 +93,9 @@ TEST(ListeningSocketsTest, LeavesOutWhatDoesNotListen) {
   EXPECT_FALSE(find(closed));
 }
 
-TEST(ListeningSocketsTest, AnOwnerIsFoundOnceForASocketUnderTwoNumbers) {
+TEST(ListeningSocketsHostTest, AnOwnerIsFoundOnceForASocketUnderTwoNumbers) {
   const Bound made = bound(SOCK_STREAM, in6addr_loopback, true, true);
-  if (made.inode == 0) GTEST_SKIP() << "no IPv6 here";
+  if (made.inode == 0) GTEST_SKIP() << "SKIPPED: no IPv6 here; nothing was tested";
   const FileDescriptor second(::dup(made.socket.get()));
   const auto owners = find_owners({made.inode});
   ASSERT_EQ(owners.size(), 1U);

@@ -43,6 +43,16 @@ H2Fields with(H2Fields fields, const H2Fields& more) {
   return fields;
 }
 
+// behind_frames reads on to what is no frame without fields, and takes it off the stream.
+Http2RequestReader::Result behind_frames(Http2RequestReader& reader, std::string& stream) {
+  Http2RequestReader::Result result;
+  do {
+    result = reader.next(as_bytes_of(stream));
+    stream.erase(0, result.consumed + result.body_bytes);
+  } while (result.step == Http2RequestReader::Step::kBodyBytes);
+  return result;
+}
+
 TEST(Http2LikenessTest, ComparesWithTheWholePreface) {
   for (std::size_t length = 0; length < kHttp2Preface.size(); ++length) {
     const std::vector<std::uint8_t> prefix(kHttp2Preface.begin(),
@@ -58,11 +68,7 @@ TEST(Http2RequestReaderTest, ReadsAnOrdinaryRequest) {
   Http2RequestReader reader;
   std::string stream = h2_open() + h2_headers(1, with(h2_get("www.example.com:8080", "/a/b?c"),
                                                       {{"user-agent", "curl/8.0"}, {"accept", "*/*"}}));
-  Http2RequestReader::Result result;
-  do {
-    result = reader.next(as_bytes_of(stream));
-    stream.erase(0, result.consumed + result.body_bytes);
-  } while (result.step == Http2RequestReader::Step::kBodyBytes);
+  const Http2RequestReader::Result result = behind_frames(reader, stream);
   ASSERT_EQ(result.step, Http2RequestReader::Step::kRequest);
   EXPECT_TRUE(stream.empty());
   EXPECT_EQ(result.stream_id, 1U);
@@ -80,11 +86,7 @@ TEST(Http2RequestReaderTest, TellsTheFirstOriginAndHowManyThereAre) {
   Http2RequestReader reader;
   std::string stream = h2_open() + h2_headers(1, with(h2_get("a"), {{"origin", "null"}, {"origin", "http://a"}})) + h2_headers(3, h2_get("a"));
   for (const unsigned expected : {2U, 0U}) {
-    Http2RequestReader::Result result;
-    do {
-      result = reader.next(as_bytes_of(stream));
-      stream.erase(0, result.consumed + result.body_bytes);
-    } while (result.step == Http2RequestReader::Step::kBodyBytes);
+    const Http2RequestReader::Result result = behind_frames(reader, stream);
     ASSERT_EQ(result.step, Http2RequestReader::Step::kRequest);
     EXPECT_EQ(result.head.origin_fields, expected);
     EXPECT_EQ(result.head.origin, expected == 0 ? "" : "null");
@@ -400,11 +402,7 @@ TEST(Http2RequestReaderTest, ResetForgetsEverything) {
   for (int round = 0; round < 1'000; ++round) {
     reader.reset(round % 2 == 1);
     std::string stream = h2_open() + h2_headers(round % 2 == 1 ? 3 : 1, h2_get("a.example"));
-    Http2RequestReader::Result result;
-    do {
-      result = reader.next(as_bytes_of(stream));
-      stream.erase(0, result.consumed + result.body_bytes);
-    } while (result.step == Http2RequestReader::Step::kBodyBytes);
+    const Http2RequestReader::Result result = behind_frames(reader, stream);
     ASSERT_EQ(result.step, Http2RequestReader::Step::kRequest) << round;
   }
 }
@@ -412,11 +410,7 @@ TEST(Http2RequestReaderTest, ResetForgetsEverything) {
 TEST(Http2RequestReaderTest, ARefusedRequestStillNamesItsAuthority) {
   Http2RequestReader reader;
   std::string stream = h2_open() + h2_headers(1, with(h2_get("a.example"), {{"host", "b.example"}}));
-  Http2RequestReader::Result result;
-  do {
-    result = reader.next(as_bytes_of(stream));
-    stream.erase(0, result.consumed + result.body_bytes);
-  } while (result.step == Http2RequestReader::Step::kBodyBytes);
+  const Http2RequestReader::Result result = behind_frames(reader, stream);
   EXPECT_EQ(result.step, Http2RequestReader::Step::kAmbiguous);
   ASSERT_TRUE(result.head.authority && result.head.host);
   EXPECT_EQ(result.head.authority->host, "a.example");
