@@ -62,6 +62,13 @@ class CompiledRules {
   std::vector<Problem> warnings;
   std::vector<Guard> guards;
   std::uint64_t fingerprint = 0;
+  // BypassTerms is a Bypass; no scopes: every flow.
+  struct BypassTerms {
+    ScopeSet scopes = 0;
+    Timestamp expires;
+  };
+  std::vector<BypassTerms> bypasses;
+  std::vector<Problem> grant_problems;
 
   std::vector<RuleTerms> rules;
   ScopeTable scopes;
