@@ -55,6 +55,7 @@ class CompiledRules {
   Inspect inspect;
   Dns dns;
   Listeners listeners;
+  Events events;
   std::vector<std::uint8_t> ip_protocols;
   std::vector<std::uint8_t> icmp_types;
   std::vector<RuleInfo> infos;
