@@ -63,6 +63,10 @@ class CompiledRules {
   std::vector<Problem> warnings;
   std::vector<Guard> guards;
   std::uint64_t fingerprint = 0;
+  std::vector<std::uint64_t> definitions;        // By rule.
+  std::vector<std::uint64_t> guard_definitions;  // By guard.
+  absl::flat_hash_map<std::uint64_t, RuleId> by_definition;
+  std::vector<std::uint64_t> scope_definitions;
 
   std::vector<RuleTerms> rules;
   ScopeTable scopes;

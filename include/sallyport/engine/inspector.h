@@ -161,6 +161,25 @@ struct FlowEvent {
   std::string_view proxy_target;  // Of kVerdict and kEnd: what the proxy was asked for last, as Detail::kProxyTarget; else empty.
 };
 
+// Remark is what the ct mark of a flow must become because another policy judged it (Inspector::rejudge). Only of flows that
+// are in no tunnel.
+struct Remark {
+  FlowKey key;
+  FlowMark mark = FlowMark::kUndecided;
+  bool cut = false;      // It lost permission: kWatch for TCP, whose next packet is answered by resets; kIcmp for others.
+  bool passed = false;   // It stays allowed for good, and its mark need not change. `mark` is kAllow.
+};
+
+struct RejudgeCounts {
+  std::uint64_t judged = 0;     // Flows that had a verdict to allow, or waited for one.
+  std::uint64_t kept = 0;
+  std::uint64_t cut = 0;
+  std::uint64_t forgotten = 0;  // Denied ones, and those that are judged anew with their next packet.
+};
+
+// InterfaceOf tells the name of an interface by its number (Packet::in_link), or gives an empty view.
+using InterfaceOf = std::function<std::string_view(std::uint32_t)>;
+
 // Counters are written by the owning thread alone and may be read by any (relaxed: figures, not order).
 // Packets are counted by decision, each decision once under its verdict and once under its reason: a held packet counts as
 // held when it comes, and again, as accepted or dropped, when it is released. So accepted + dropped + packets_held is how many
@@ -189,6 +208,14 @@ class Inspector {
   // expire ends what has timed out by `now`; its releases answer for packets held too long. Live: call
   // it a few times a second. Bounded work per call.
   void expire(const policy::Policy& policy, Timestamp now);
+
+  // rejudge judges flows again by `policy` that `before` has judged, a bounded number per call; true: call it again, with the
+  // same arguments and nothing in between, or flows would be of two policies. Flows that lose permission get a kVerdict event
+  // (Reason::kRevoked). From the first call on every other function must be given `policy`.
+  bool rejudge(const policy::Policy& before, const policy::Policy& policy, Timestamp now, const InterfaceOf& interface_of);
+  // remarks of the last call of rejudge, valid until the next call; rejudge_counts of the last policy's calls together.
+  std::span<const Remark> remarks() const;
+  const RejudgeCounts& rejudge_counts() const;
 
   // finish ends every flow: the end of a capture, or the worker's stop. Packets still held are dropped.
   void finish(const policy::Policy& policy, Timestamp now);
