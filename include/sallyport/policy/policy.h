@@ -354,6 +354,7 @@ class Policy {
 
  private:
   friend class PolicyBuilder;
+  friend class Introspection;  // policy/explain.h
   std::unique_ptr<CompiledRules> compiled_;
 };
 
