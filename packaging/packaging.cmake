@@ -20,7 +20,7 @@ set(manual_files ${share}/commands.json ${share}/man/sallyport.1 ${share}/man/sa
 add_custom_command(OUTPUT ${manual_files}
   COMMAND ${CMAKE_COMMAND} -E make_directory ${share}
   COMMAND $<TARGET_FILE:sallyport_describe> > ${share}/commands.json
-  COMMAND ${Python3_EXECUTABLE} -B ${manual}/generate.py ${share}/commands.json ${CMAKE_SOURCE_DIR} ${share} ${PROJECT_VERSION} ${manual_date}
+  COMMAND ${Python3_EXECUTABLE} -B ${manual}/generate.py ${share}/commands.json ${CMAKE_SOURCE_DIR} ${share} ${PROJECT_VERSION} "${manual_date}"
   DEPENDS sallyport_describe ${manual_sources} ${CMAKE_SOURCE_DIR}/docs/policy.md
   COMMENT "Man pages, completions, schema" VERBATIM)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import completions
@@ -19,6 +20,7 @@ from policy_page import PolicyPage
 
 def main() -> int:
     described, source, output, version, date = sys.argv[1:]
+    date = datetime.strptime(date, "%d %b %Y").date().isoformat()
     description = json.loads(Path(described).read_text())
     page = PolicyPage((Path(source) / "docs/policy.md").read_text())
     output = Path(output)
