@@ -15,6 +15,7 @@
 #include <thread>
 #include <utility>
 
+#include "change_event.h"
 #include "control_server.h"
 #include "drift_watch.h"
 #include "event_log.h"
@@ -107,10 +108,10 @@ class Daemon {
     if (const Outcome opened = open_resolver(); !opened) return opened;
     if (const Outcome opened = open_workers(*plan); !opened) return opened;
     if (attended() == nullptr) {
-      auto control =
-          ControlServer::open(control_path_, [this](std::string_view command) { return answer(command); });
+      auto control = ControlServer::open(control_path_);
       if (!control) return std::unexpected(control.error());
       control_ = std::move(*control);
+      add_commands();
     }
     saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
     log_.start();
@@ -302,8 +303,19 @@ class Daemon {
     if (resolver_) resolver_->stop();
   }
 
-  std::string answer(std::string_view command) const {
-    if (command != "status") return R"({"error":"unknown command; there is: status"})";
+  // add_commands says what may be asked of the control socket (docs/control.md).
+  void add_commands() {
+    control_->set_change_log([this](const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer) {
+      const Timestamp now = std::chrono::system_clock::now();
+      log_.add_line(options_.json ? change_json(peer, request, answer, now) + '\n' : change_line(peer, request, answer, now));
+    });
+    control_->on("status", [this](const nlohmann::json& request, const Peer&) {
+      if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
+      return status();
+    });
+  }
+
+  nlohmann::ordered_json status() const {
     StatusFacts facts;
     facts.version = options_.version;
     facts.mode = mode_;

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "sallyport/netfilter/queue_stats.h"
 
@@ -118,7 +117,7 @@ Json drift_report(const DriftStatus& drift) {
 
 }  // namespace
 
-std::string status_report(const StatusFacts& facts, const Workers& workers) {
+nlohmann::ordered_json status_report(const StatusFacts& facts, const Workers& workers) {
   Json report;
   report["version"] = facts.version;
   report["pid"] = ::getpid();
@@ -147,7 +146,7 @@ std::string status_report(const StatusFacts& facts, const Workers& workers) {
   report["workers"] = Json::array();
   for (std::size_t i = 0; i < workers.size(); ++i) report["workers"].push_back(worker_report(i, *workers[i]));
   report["queues"] = queue_reports(workers.size());
-  return report.dump(-1, ' ', true, Json::error_handler_t::replace);
+  return report;
 }
 
 }  // namespace sallyport::daemon

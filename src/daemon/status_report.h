@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,7 @@ struct StatusFacts {
 
 using Workers = std::vector<std::unique_ptr<netfilter::QueueWorker>>;
 
-// status_report returns one line of JSON. Counters that are zero are left out of the groups.
-std::string status_report(const StatusFacts& facts, const Workers& workers);
+// status_report returns an object. Counters that are zero are left out of the groups.
+nlohmann::ordered_json status_report(const StatusFacts& facts, const Workers& workers);
 
 }  // namespace sallyport::daemon
