@@ -22,10 +22,12 @@
 #include "namespace_lock.h"
 #include "notify.h"
 #include "owners.h"
+#include "privileges.h"
 #include "saved_bindings.h"
 #include "sallyport/netfilter/rule_installer.h"
 #include "sallyport/resolver/name_resolver.h"
 #include "status_report.h"
+#include "watchdog.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -255,7 +257,8 @@ class Daemon {
   int wait_for_end() {
     pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {control_->fd(), POLLIN, 0}};
     for (;;) {
-      const int ready = ::poll(fds, 2, kSaveIntervalMs);
+      const int ready = ::poll(fds, 2, watchdog_.sleep_ms(kSaveIntervalMs));
+      tell_watchdog();
       if (saved_.due(*bindings_)) save_bindings();
       if (ready <= 0) continue;
       if ((fds[1].revents & POLLIN) != 0) control_->serve();
@@ -264,6 +267,12 @@ class Daemon {
         return static_cast<int>(info.ssi_signo);
       }
     }
+  }
+
+  void tell_watchdog() {
+    std::vector<std::uint64_t> rounds;
+    for (const auto& worker : workers_) rounds.push_back(worker->counters().rounds.load(std::memory_order_relaxed));
+    if (watchdog_.look(Watchdog::Clock::now(), rounds, say)) notify_service_manager("WATCHDOG=1");
   }
 
   int shut_down(int signal) {
@@ -347,6 +356,7 @@ class Daemon {
   int signal_fd_ = -1;
   EventLog log_;  // Outlives the workers and the watch, which write to it.
   DriftWatch drift_;
+  Watchdog watchdog_ = Watchdog::from_environment();
   Workers workers_;
   std::unique_ptr<ControlServer> control_;
   std::optional<NamespaceLock> lock_;
@@ -364,6 +374,12 @@ unsigned queue_count(const policy::Policy& policy, std::optional<unsigned> overr
 }
 
 int run_daemon(const DaemonOptions& options) {
+  // Whoever starts a command needs more than the service, and it is not the command's filter either.
+  if (options.attended == nullptr) {
+    const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};
+    if (const auto dropped = drop_privileges(needs); !dropped) say(dropped.error());
+    if (const auto filtered = filter_system_calls(needs); !filtered) say(filtered.error());
+  }
   return Daemon(options).run();
 }
 
