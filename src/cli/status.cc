@@ -6,6 +6,7 @@
 #include <string>
 
 #include "commands.h"
+#include "grant_text.h"
 #include "policy_option.h"
 #include "sallyport/daemon/control_client.h"
 
@@ -81,6 +82,7 @@ void print_report(const nlohmann::ordered_json& report) {
   std::printf("%-10s %s packets, %s flows wait for a binding\n", "held now", figure("held").c_str(), figure("awaiting_binding").c_str());
   print_resolver(report);
   print_listeners(report);
+  print_grants(report, nullptr);
   if (report.contains("state_error")) std::printf("%-10s %s\n", "state", word("state_error").c_str());
   if (!report.contains("queues")) return;
   for (const auto& queue : report["queues"]) {

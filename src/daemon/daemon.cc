@@ -19,6 +19,7 @@
 #include "control_server.h"
 #include "drift_watch.h"
 #include "event_log.h"
+#include "grant_commands.h"
 #include "namespace_lock.h"
 #include "notify.h"
 #include "owners.h"
@@ -58,8 +59,9 @@ bool may_colour() {
 // things apart in the order that the mode asks for.
 class Daemon {
  public:
-  explicit Daemon(const DaemonOptions& options)
+  Daemon(const DaemonOptions& options, GrantStore& grants)
       : options_(options),
+        grants_(grants),
         policy_(options.policy),
         mode_(options.mode.value_or(policy_->defaults().mode)),
         queues_(queue_count(*policy_, options.queues)),
@@ -115,6 +117,7 @@ class Daemon {
       if (!control) return std::unexpected(control.error());
       control_ = std::move(*control);
       add_commands();
+      grant_commands_.register_at(*control_);
     }
     saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
     log_.start();
@@ -332,6 +335,20 @@ class Daemon {
     });
   }
 
+  GrantHost grant_host() {
+    return {.compile = options_.apply_overlay,
+            .adopt = [this](std::shared_ptr<const policy::Policy> policy, const std::string& why) { return adopt(std::move(policy), why); },
+            .report = [this](std::string_view kind, nlohmann::ordered_json fields) { log_.add_event(kind, std::move(fields)); },
+            .say = say,
+            .observing = [this] { return observing(); },
+            .now = [] { return Timestamp(std::chrono::system_clock::now()); }};
+  }
+
+  // adopt puts a policy in force that differs from this one in its grants.
+  std::expected<nlohmann::ordered_json, std::string> adopt(std::shared_ptr<const policy::Policy>, const std::string&) {
+    return std::unexpected(std::string("this service cannot take another policy while it runs"));
+  }
+
   nlohmann::ordered_json status() const {
     StatusFacts facts;
     facts.version = options_.version;
@@ -347,10 +364,13 @@ class Daemon {
     facts.state_error = saved_.error();
     facts.drift = drift_.status();
     facts.rule_watch = rule_watch_.status();
-    return status_report(facts, workers_);
+    nlohmann::ordered_json report = status_report(facts, workers_);
+    if (attended() == nullptr) report.update(grant_commands_.listing());
+    return report;
   }
 
   const DaemonOptions& options_;
+  GrantStore& grants_;  // Restored, and in the policy.
   std::shared_ptr<const policy::Policy> policy_;
   policy::Mode mode_;
   unsigned queues_;
@@ -368,6 +388,7 @@ class Daemon {
   Watchdog watchdog_ = Watchdog::from_environment();
   RuleWatch rule_watch_{[this](nlohmann::ordered_json fields) { report_displaced(std::move(fields)); }, say, &NamespaceLock::removal_noted};
   Workers workers_;
+  GrantCommands grant_commands_{grants_, grant_host()};
   std::unique_ptr<ControlServer> control_;
   std::optional<NamespaceLock> lock_;
   std::optional<netfilter::RuleInstaller> installer_;
@@ -383,14 +404,34 @@ unsigned queue_count(const policy::Policy& policy, std::optional<unsigned> overr
   return std::clamp(wanted, 1U, kQueuesMax);
 }
 
-int run_daemon(const DaemonOptions& options) {
+namespace {
+
+// restore_grants puts into force what operators granted before this start; it is theirs to revoke.
+void restore_grants(DaemonOptions& options, GrantStore& grants) {
+  if (const auto restored = grants.restore(std::chrono::system_clock::now()); !restored) return say(restored.error());
+  if (grants.list().empty() || !options.apply_overlay) return;
+  const policy::LoadResult loaded = options.apply_overlay(grants.overlay());
+  if (!loaded) return say("grants are not in force: the policy does not load with them");
+  options.policy = *loaded;
+  for (const policy::Problem& problem : (*loaded)->grant_problems()) {
+    say("grant " + std::to_string(problem.line) + ": " + problem.message);
+  }
+}
+
+}  // namespace
+
+int run_daemon(const DaemonOptions& given) {
+  DaemonOptions options = given;
+  const std::string control = options.control.value_or(options.policy->deploy().control);
+  GrantStore grants(options.attended != nullptr ? std::string() : grants_path(control));
+  if (options.attended == nullptr) restore_grants(options, grants);
   // Whoever starts a command needs more than the service, and it is not the command's filter either.
   if (options.attended == nullptr) {
     const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};
     if (const auto dropped = drop_privileges(needs); !dropped) say(dropped.error());
     if (const auto filtered = filter_system_calls(needs); !filtered) say(filtered.error());
   }
-  return Daemon(options).run();
+  return Daemon(options, grants).run();
 }
 
 }  // namespace sallyport::daemon
