@@ -22,6 +22,7 @@ struct EventRecord {
   engine::FlowVerdict verdict = engine::FlowVerdict::kPending;
   Reason reason = Reason::kNotEvaluated;
   RuleId rule = kNoRule;
+  const policy::Policy* policy = nullptr;  // Whose rule that is; the log keeps it (EventLog::set_policy).
   std::uint16_t name_size = 0;
   std::array<char, 256> name_text;
   std::optional<IpAddress> answer;  // FlowEvent::answer
@@ -46,6 +47,7 @@ struct EventRecord {
     record.verdict = event.verdict;
     record.reason = event.reason;
     record.rule = event.rule;
+    record.policy = event.policy;
     record.answer = event.answer;
     const std::size_t size = std::min(event.text.size(), record.name_text.size());
     std::memcpy(record.name_text.data(), event.text.data(), size);
