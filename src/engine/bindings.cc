@@ -61,6 +61,7 @@ policy::PolicyMatch Inspector::Impl::match(Flow& flow, Protocol protocol, const 
     query.bound = goes_on || bound_to_target(flow, *claim.name);
     flow.name = *claim.name;
     flow.has_name = true;
+    flow.name_of_address = false;
     flow.name_bound = query.bound;
   }
   const policy::PolicyMatch match = policy_->match(query);
@@ -155,7 +156,7 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
   use_binding(flow, *allowed);
   if (has_claim) return by_name;
   flow.name = *allowed;
-  flow.has_name = true;
+  flow.has_name = flow.name_of_address = true;
   return by_name;
 }
 

@@ -186,6 +186,8 @@ struct Flow {
   std::uint64_t number = 0;
   Timestamp opened;
   Timestamp last_seen;
+  std::uint32_t packets = 0;              // That were inspected, both ways, and their octets; for reports.
+  std::uint64_t bytes = 0;
   policy::ScopeSet scopes = 0;
   policy::GuardId guard = policy::kNoGuard;  // Its server is a guarded port of this host: no rule judges it, the guard does.
   std::optional<std::uint32_t> uid;
@@ -212,6 +214,7 @@ struct Flow {
   bool watch = false;                      // Both directions must be queued.
   bool truncated = false;                  // Bytes are missing for good; the flow cannot be judged.
   bool has_name = false;
+  bool name_of_address = false;            // No bytes of it said `name`: the address is known by it.
   DomainName name;                         // The name judged last.
 
   // For judging it again under another policy (rejudge.cc).

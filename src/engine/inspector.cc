@@ -142,6 +142,7 @@ Flow* Inspector::Impl::open_flow(const Packet& packet, const FlowKey& key) {
   flow.tunnel = inside_.tunnel;
   flow.carrier = inside_.carrier;
   increment(counters.flows_opened);
+  if (options_.on_open) options_.on_open(key, packet);
   return &flow;
 }
 
@@ -198,6 +199,14 @@ void Inspector::Impl::touch(Flow& flow) {
                                               : AgeClass::kTcp;
   }
   table_.touch(flow, age);
+}
+
+// note_packet is what every packet of a flow comes through, first.
+void Inspector::Impl::note_packet(Flow& flow, const Packet& packet) {
+  last_flow = flow.number;
+  ++flow.packets;
+  flow.bytes += packet.wire_size;
+  touch(flow);
 }
 
 void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
@@ -297,6 +306,7 @@ bool Inspector::Impl::judge_claim(Flow& flow, Protocol protocol, const NameClaim
   if (differs_from_target(flow, claim)) {
     flow.has_name = claim.name != nullptr;
     if (claim.name != nullptr) flow.name = *claim.name;
+    flow.name_of_address = false;
     deny_flow(flow, Reason::kNameDiffers);
     return false;
   }
@@ -502,6 +512,8 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.time = now_;
   event.uid = flow.uid;
   event.scopes = flow.scopes;
+  event.packets = flow.packets;
+  event.bytes = flow.bytes;
   event.protocol = flow.protocol;
   event.tunnel = flow.tunnel;
   event.carrier = flow.carrier;
@@ -510,6 +522,7 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.rule = flow.rule;
   event.policy = policy_;
   event.text = keep(text);
+  event.name_of_address = flow.name_of_address;
   const bool sums_up = kind == FlowEvent::Kind::kVerdict || kind == FlowEvent::Kind::kEnd;
   if (sums_up && flow.proxy != nullptr) event.proxy_target = keep(ProxyTargetText(*flow.proxy).view());
   if (kind == FlowEvent::Kind::kVerdict && flow.ssh.host_key_known) {

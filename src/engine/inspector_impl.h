@@ -196,6 +196,7 @@ class Inspector::Impl {
 
   // tcp.cc -------------------------------------------------------------------------------------------
   Decision tcp(const Packet& packet, const parsers::IpPacket& ip);
+  void note_packet(Flow& flow, const Packet& packet);
   Decision tcp_syn(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision tcp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision tcp_from_server(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);

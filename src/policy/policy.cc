@@ -195,6 +195,10 @@ const Refusals& Policy::refusals() const {
 const Deploy& Policy::deploy() const {
   return compiled_->deploy;
 }
+const Events& Policy::events() const {
+  return compiled_->events;
+}
+
 const Listeners& Policy::listeners() const {
   return compiled_->listeners;
 }

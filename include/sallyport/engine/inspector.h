@@ -75,6 +75,8 @@ struct InspectorOptions {
   // Called once for each flow that is opened from the side that is inspected, with its first packet, on the worker's thread.
   // Absent: no flow has a cgroup or a container (a capture).
   std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of;
+  // Called once for each flow with the packet that opened it, on the worker's thread; must not block. May be absent.
+  std::function<void(const FlowKey&, const Packet&)> on_open;
 };
 
 // Release answers for a packet that was held. Releases of one flow come in the order of arrival and
@@ -138,6 +140,9 @@ struct FlowEvent {
   Timestamp time;
   std::optional<std::uint32_t> uid;
   policy::ScopeSet scopes = 0;
+  // What the inspector has seen of it so far, both ways, IP headers included. The kernel passes the packets of decided flows.
+  std::uint32_t packets = 0;
+  std::uint64_t bytes = 0;
   Protocol protocol = Protocol::kUnknown;
   // Of a flow inside a tunnel (key.tunnel is not zero): what it came in, and the flow that brought its first packet.
   Protocol tunnel = Protocol::kUnknown;
@@ -153,6 +158,7 @@ struct FlowEvent {
   // Of a verdict for which a rule's host keys count: SHA-256 of the server's key as OpenSSH prints it, without
   // "SHA256:". Valid as `text` is.
   std::string_view host_key;
+  bool name_of_address = false;   // `text` is a name that the address is known by; else the flow's bytes said it.
   std::string_view proxy_target;  // Of kVerdict and kEnd: what the proxy was asked for last, as Detail::kProxyTarget; else empty.
 };
 

@@ -19,6 +19,7 @@
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/protocol.h"
 #include "sallyport/core/time.h"
+#include "sallyport/policy/events.h"
 #include "sallyport/policy/guard.h"
 #include "sallyport/policy/http_request.h"
 #include "sallyport/policy/listeners.h"
@@ -306,6 +307,8 @@ class Policy {
   const Inspect& inspect() const;
   // listeners returns what may listen here, for the drift audit.
   const Listeners& listeners() const;
+  // events says where events go.
+  const Events& events() const;
   // looks_into tells whether what is inside this tunnel is judged.
   bool looks_into(Protocol tunnel) const { return (inspect().tunnels >> static_cast<unsigned>(tunnel) & 1) != 0; }
   bool looks_into_any() const { return inspect().tunnels != 0; }
@@ -351,6 +354,7 @@ class Policy {
 
  private:
   friend class PolicyBuilder;
+  friend class Introspection;  // policy/explain.h
   std::unique_ptr<CompiledRules> compiled_;
 };
 
