@@ -217,6 +217,14 @@ const std::vector<RuleInfo>& Policy::rules() const {
 const std::vector<std::string>& Policy::scope_names() const {
   return compiled_->scope_names;
 }
+const std::vector<Problem>& Policy::grant_problems() const {
+  return compiled_->grant_problems;
+}
+bool Policy::bypassed(ScopeSet scopes, Timestamp now) const {
+  return std::ranges::any_of(compiled_->bypasses, [&](const CompiledRules::BypassTerms& bypass) {
+    return now < bypass.expires && (bypass.scopes == 0 || (bypass.scopes & (scopes == 0 ? kNoScope : scopes)) != 0);
+  });
+}
 const std::vector<Problem>& Policy::warnings() const {
   return compiled_->warnings;
 }

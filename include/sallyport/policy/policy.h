@@ -307,6 +307,11 @@ class Policy {
   const Inspect& inspect() const;
   // listeners returns what may listen here, for the drift audit.
   const Listeners& listeners() const;
+  // bypassed tells whether a flow of these scopes passes whatever the rules say (overlay.h).
+  bool bypassed(ScopeSet scopes, Timestamp now) const;
+  // grant_problems returns what is wrong with grants, whose line is the grant's id: those that cannot be read are left
+  // out, those that deny rules cover are in force and allow nothing.
+  const std::vector<Problem>& grant_problems() const;
   // events says where events go.
   const Events& events() const;
   // looks_into tells whether what is inside this tunnel is judged.
