@@ -324,8 +324,7 @@ class Daemon {
   // add_commands says what may be asked of the control socket (docs/control.md).
   void add_commands() {
     control_->set_change_log([this](const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer) {
-      const Timestamp now = std::chrono::system_clock::now();
-      log_.add_line(options_.json ? change_json(peer, request, answer, now) + '\n' : change_line(peer, request, answer, now));
+      log_.add_event("control", change_fields(peer, request, answer));
     });
     control_->on("status", [this](const nlohmann::json& request, const Peer&) {
       if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);

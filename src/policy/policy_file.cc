@@ -11,6 +11,7 @@
 #include "embedded_texts.h"
 #include "guard_reader.h"
 #include "listeners_reader.h"
+#include "metrics_reader.h"
 #include "overlay.h"
 #include "policy_builder.h"
 #include "reader.h"
@@ -151,7 +152,7 @@ class Loader {
       if (!sources_[i].document) continue;
       const Value& root = sources_[i].document->root();
       const Reader reader = reader_of(sources_[i]);
-      for (const std::string_view key : {"defaults", "refusals", "deploy", "inspect", "dns", "guards", "listeners", "events"}) {
+      for (const std::string_view key : {"defaults", "refusals", "deploy", "inspect", "dns", "guards", "listeners", "events", "metrics"}) {
         const auto* entry = root.find(key);
         if (entry == nullptr) continue;
         if (i != 0) {
@@ -166,6 +167,8 @@ class Loader {
           read_guards(reader, entry->value, builder_.rules().guards);
         } else if (key == "dns") {
           read_dns(reader, entry->value, builder_.rules());
+        } else if (key == "metrics") {
+          read_metrics(reader, entry->value, builder_.rules().metrics);
         } else if (key == "events") {
           read_events(reader, entry->value, builder_.rules().events);
         } else if (key == "listeners") {
