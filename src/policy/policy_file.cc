@@ -42,10 +42,14 @@ std::string identity_of(const fs::path& path) {
 class Loader {
  public:
   LoadResult load_text(std::string_view text, std::string name, std::optional<fs::path> folder,
-                       std::string identity) {
+                       std::string identity, std::string_view further = {}, std::string_view further_name = {}) {
     sources_.push_back({std::move(name), std::move(identity), std::move(folder), std::nullopt});
     open_.push_back(sources_.front().identity);
     read_source(0, text);
+    if (!further.empty()) {
+      sources_.push_back({std::string(further_name), std::string(), std::nullopt, std::nullopt});
+      read_source(sources_.size() - 1, further);
+    }
     read_sections();
     if (diagnostics_.failed()) {
       // The sound rules are compared although nothing will be loaded, so that one run shows all there is to
@@ -209,6 +213,12 @@ LoadResult load_policy_file(const fs::path& path) {
   const auto text = read_text_file(path, kPolicyFileMax);
   if (!text) return std::unexpected(std::vector<Problem>{{path.string(), 0, 0, text.error()}});
   return Loader().load_text(*text, path.string(), path.parent_path(), identity_of(path));
+}
+
+LoadResult load_policy_file_with(const fs::path& path, std::string_view further, std::string_view name) {
+  const auto text = read_text_file(path, kPolicyFileMax);
+  if (!text) return std::unexpected(std::vector<Problem>{{path.string(), 0, 0, text.error()}});
+  return Loader().load_text(*text, path.string(), path.parent_path(), identity_of(path), further, name);
 }
 
 LoadResult load_policy_text(std::string_view text, std::string_view name) {
