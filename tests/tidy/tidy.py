@@ -22,12 +22,13 @@ LAYERS = {
     "engine": {"refusal", "parsers", "policy", "core"},
     "pcap": {"core"},
     "replay": {"pcap", "engine", "policy", "parsers", "core"},
+    "advice": {"replay", "engine", "policy", "core"},
     "netfilter": {"engine", "policy", "parsers", "core"},
     "resolver": {"engine", "policy", "parsers", "core"},
     "daemon": {"netfilter", "resolver", "engine", "policy", "parsers", "core"},
-    "cli": {"daemon", "netfilter", "resolver", "replay", "pcap", "engine", "policy", "parsers", "core"},
+    "cli": {"daemon", "netfilter", "resolver", "advice", "replay", "pcap", "engine", "policy", "parsers", "core"},
 }
-OUTPUT_LAYERS = {"replay", "netfilter", "resolver", "daemon", "cli"}
+OUTPUT_LAYERS = {"replay", "advice", "netfilter", "resolver", "daemon", "cli"}
 # Third-party headers and the layers that own them.
 THIRD_PARTY = {
     "openssl/": {"parsers", "policy", "refusal"},
