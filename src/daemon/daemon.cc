@@ -15,16 +15,20 @@
 #include <thread>
 #include <utility>
 
+#include "change_event.h"
 #include "control_server.h"
 #include "drift_watch.h"
 #include "event_log.h"
 #include "namespace_lock.h"
 #include "notify.h"
 #include "owners.h"
+#include "privileges.h"
 #include "saved_bindings.h"
+#include "rule_watch.h"
 #include "sallyport/netfilter/rule_installer.h"
 #include "sallyport/resolver/name_resolver.h"
 #include "status_report.h"
+#include "watchdog.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -107,10 +111,10 @@ class Daemon {
     if (const Outcome opened = open_resolver(); !opened) return opened;
     if (const Outcome opened = open_workers(*plan); !opened) return opened;
     if (attended() == nullptr) {
-      auto control =
-          ControlServer::open(control_path_, [this](std::string_view command) { return answer(command); });
+      auto control = ControlServer::open(control_path_);
       if (!control) return std::unexpected(control.error());
       control_ = std::move(*control);
+      add_commands();
     }
     saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
     log_.start();
@@ -128,6 +132,10 @@ class Daemon {
   void report_drift(const DriftFinding& finding, bool begins) {
     const DriftStamp stamp{std::chrono::system_clock::now(), begins};
     log_.add_line(options_.json ? drift_json(finding, &stamp) + '\n' : drift_line(finding, stamp));
+  }
+
+  void report_displaced(nlohmann::ordered_json fields) {
+    if (attended() == nullptr) log_.add_event("rules_displaced", std::move(fields));  // There, what is said is enough.
   }
 
   std::expected<netfilter::RulePlan, std::string> make_plan() const {
@@ -222,11 +230,14 @@ class Daemon {
     installer_ = *installer;
     rules_were_there_ = *present;
     touched_rules_ = true;
-    return installer_->apply(plan);
+    const Outcome applied = installer_->apply(plan);
+    if (applied) rule_watch_.start(*installer_);
+    return applied;
   }
 
   // undo_start leaves the kernel as it was found: rules of an earlier enforcing run stay closed.
   void undo_start() {
+    rule_watch_.stop();
     if (touched_rules_ && !rules_were_there_) {
       if (const auto removed = installer_->remove(); !removed) say(removed.error());
     }
@@ -254,7 +265,8 @@ class Daemon {
   int wait_for_end() {
     pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {control_->fd(), POLLIN, 0}};
     for (;;) {
-      const int ready = ::poll(fds, 2, kSaveIntervalMs);
+      const int ready = ::poll(fds, 2, watchdog_.sleep_ms(kSaveIntervalMs));
+      tell_watchdog();
       if (saved_.due(*bindings_)) save_bindings();
       if (ready <= 0) continue;
       if ((fds[1].revents & POLLIN) != 0) control_->serve();
@@ -265,8 +277,15 @@ class Daemon {
     }
   }
 
+  void tell_watchdog() {
+    std::vector<std::uint64_t> rounds;
+    for (const auto& worker : workers_) rounds.push_back(worker->counters().rounds.load(std::memory_order_relaxed));
+    if (watchdog_.look(Watchdog::Clock::now(), rounds, say)) notify_service_manager("WATCHDOG=1");
+  }
+
   int shut_down(int signal) {
     drift_.stop();
+    rule_watch_.stop();
     const bool closed =
         !observing() && signal != SIGINT && policy_->deploy().on_exit == policy::OnExit::kClosed;
     int exit_code = 0;
@@ -302,8 +321,19 @@ class Daemon {
     if (resolver_) resolver_->stop();
   }
 
-  std::string answer(std::string_view command) const {
-    if (command != "status") return R"({"error":"unknown command; there is: status"})";
+  // add_commands says what may be asked of the control socket (docs/control.md).
+  void add_commands() {
+    control_->set_change_log([this](const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer) {
+      const Timestamp now = std::chrono::system_clock::now();
+      log_.add_line(options_.json ? change_json(peer, request, answer, now) + '\n' : change_line(peer, request, answer, now));
+    });
+    control_->on("status", [this](const nlohmann::json& request, const Peer&) {
+      if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
+      return status();
+    });
+  }
+
+  nlohmann::ordered_json status() const {
     StatusFacts facts;
     facts.version = options_.version;
     facts.mode = mode_;
@@ -317,6 +347,7 @@ class Daemon {
     facts.resolver = resolver_->status();
     facts.state_error = saved_.error();
     facts.drift = drift_.status();
+    facts.rule_watch = rule_watch_.status();
     return status_report(facts, workers_);
   }
 
@@ -335,6 +366,8 @@ class Daemon {
   int signal_fd_ = -1;
   EventLog log_;  // Outlives the workers and the watch, which write to it.
   DriftWatch drift_;
+  Watchdog watchdog_ = Watchdog::from_environment();
+  RuleWatch rule_watch_{[this](nlohmann::ordered_json fields) { report_displaced(std::move(fields)); }, say, &NamespaceLock::removal_noted};
   Workers workers_;
   std::unique_ptr<ControlServer> control_;
   std::optional<NamespaceLock> lock_;
@@ -352,6 +385,12 @@ unsigned queue_count(const policy::Policy& policy, std::optional<unsigned> overr
 }
 
 int run_daemon(const DaemonOptions& options) {
+  // Whoever starts a command needs more than the service, and it is not the command's filter either.
+  if (options.attended == nullptr) {
+    const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};
+    if (const auto dropped = drop_privileges(needs); !dropped) say(dropped.error());
+    if (const auto filtered = filter_system_calls(needs); !filtered) say(filtered.error());
+  }
   return Daemon(options).run();
 }
 

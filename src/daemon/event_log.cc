@@ -8,6 +8,7 @@
 #include <chrono>
 #include <climits>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 namespace sallyport::daemon {
@@ -17,9 +18,24 @@ constexpr std::size_t kRingCapacity = 4'096;
 constexpr std::size_t kLinesMax = 4'096;
 constexpr std::chrono::milliseconds kIdle{40};
 
+std::string base36(std::uint64_t number) {
+  std::string digits;
+  do {
+    digits += "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36];
+    number /= 36;
+  } while (number != 0);
+  std::ranges::reverse(digits);
+  return digits;
+}
+
+std::uint64_t microseconds(Timestamp time) {
+  return static_cast<std::uint64_t>(std::chrono::floor<std::chrono::microseconds>(time).time_since_epoch().count());
+}
+
 }  // namespace
 
-EventLog::EventLog(unsigned workers, EventFormatter formatter, int fd) : formatter_(std::move(formatter)), fd_(fd) {
+EventLog::EventLog(unsigned workers, EventFormatter formatter, int fd)
+    : formatter_(std::move(formatter)), fd_(fd), id_prefix_(base36(microseconds(std::chrono::system_clock::now())) + '-') {
   for (unsigned i = 0; i < workers; ++i)
     rings_.push_back(std::make_unique<SpscRing<EventRecord>>(kRingCapacity));
 }
@@ -40,6 +56,14 @@ void EventLog::add(unsigned worker, const engine::FlowEvent& event) {
   if (broken_.load(std::memory_order_relaxed) || !rings_[worker]->push(EventRecord::of(event))) {
     dropped_.fetch_add(1, std::memory_order_relaxed);
   }
+}
+
+std::string EventLog::next_id() {
+  return id_prefix_ + base36(next_id_.fetch_add(1, std::memory_order_relaxed));
+}
+
+void EventLog::add_event(std::string_view kind, nlohmann::ordered_json fields) {
+  add_line(formatter_.line(next_id(), std::chrono::system_clock::now(), kind, fields));
 }
 
 void EventLog::add_line(std::string line) {

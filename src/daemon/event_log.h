@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -27,6 +29,10 @@ class EventLog {
   void start();
   // add is for the thread of worker `worker` alone; never blocks.
   void add(unsigned worker, const engine::FlowEvent& event);
+  // add_event takes an event of another kind than a decided flow ("reload", "grant", ...): its own members, in the order that they
+  // are to have, but for v, id, event and time, which are put in front. A member "message" is what people read of it (one
+  // sentence, no control characters); without it they get the members. Any thread. Waits for a lock that is held for moments alone.
+  void add_event(std::string_view kind, nlohmann::ordered_json fields);
   // add_line takes a whole line of another kind, with its newline; any thread. Waits for a lock that is held for moments alone.
   void add_line(std::string line);
   // dropped returns how many events were lost.
@@ -35,6 +41,7 @@ class EventLog {
  private:
   void run();
   bool write_pending();
+  std::string next_id();
   // write writes to standard output without ever blocking longer than a stop may take.
   bool write(std::string_view text);
 
@@ -46,6 +53,8 @@ class EventLog {
   std::atomic<std::uint64_t> dropped_{0};
   std::uint64_t reported_ = 0;
   std::atomic<bool> stopping_{false};
+  std::string id_prefix_;
+  std::atomic<std::uint64_t> next_id_{0};
   std::atomic<bool> broken_{false};  // Nobody reads any more: each further event is lost.
   std::thread thread_;
 };

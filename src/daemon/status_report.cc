@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "sallyport/netfilter/queue_stats.h"
 
@@ -116,9 +115,21 @@ Json drift_report(const DriftStatus& drift) {
   return report;
 }
 
+Json rule_watch_report(const RuleWatchStatus& watch) {
+  Json report;
+  report["watching"] = watch.watching;
+  report["in_place"] = watch.in_place;
+  report["displaced"] = watch.displaced;
+  if (watch.failures != 0) report["failures"] = watch.failures;
+  if (watch.removed) report["removed"] = true;
+  if (!watch.last.empty()) report["last"] = watch.last;
+  if (!watch.error.empty()) report["error"] = watch.error;
+  return report;
+}
+
 }  // namespace
 
-std::string status_report(const StatusFacts& facts, const Workers& workers) {
+nlohmann::ordered_json status_report(const StatusFacts& facts, const Workers& workers) {
   Json report;
   report["version"] = facts.version;
   report["pid"] = ::getpid();
@@ -126,6 +137,7 @@ std::string status_report(const StatusFacts& facts, const Workers& workers) {
   report["policy"] = facts.policy_name;
   report["uptime_s"] = facts.uptime.count();
   report["rules"] = facts.backend.empty() ? Json(nullptr) : Json(facts.backend);
+  if (!facts.backend.empty()) report["rule_watch"] = rule_watch_report(facts.rule_watch);
   report["flows_opened"] = sum(workers, &engine::Counters::flows_opened);
   report["flows_active"] = sum(workers, &engine::Counters::flows_active);
   report["held"] = sum(workers, &engine::Counters::packets_held);
@@ -147,7 +159,7 @@ std::string status_report(const StatusFacts& facts, const Workers& workers) {
   report["workers"] = Json::array();
   for (std::size_t i = 0; i < workers.size(); ++i) report["workers"].push_back(worker_report(i, *workers[i]));
   report["queues"] = queue_reports(workers.size());
-  return report.dump(-1, ' ', true, Json::error_handler_t::replace);
+  return report;
 }
 
 }  // namespace sallyport::daemon

@@ -3,10 +3,12 @@
 
 #include <chrono>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "drift_watch.h"
+#include "rule_watch.h"
 #include "sallyport/engine/name_bindings.h"
 #include "sallyport/netfilter/queue_worker.h"
 #include "sallyport/policy/policy.h"
@@ -26,11 +28,12 @@ struct StatusFacts {
   resolver::ResolverStatus resolver;
   std::string state_error;  // Why the state file could not be written.
   DriftStatus drift;
+  RuleWatchStatus rule_watch;
 };
 
 using Workers = std::vector<std::unique_ptr<netfilter::QueueWorker>>;
 
-// status_report returns one line of JSON. Counters that are zero are left out of the groups.
-std::string status_report(const StatusFacts& facts, const Workers& workers);
+// status_report returns an object. Counters that are zero are left out of the groups.
+nlohmann::ordered_json status_report(const StatusFacts& facts, const Workers& workers);
 
 }  // namespace sallyport::daemon

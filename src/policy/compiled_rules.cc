@@ -86,7 +86,7 @@ RequestFit fit_of(const RuleTerms& rule, const FlowQuery& query) {
     return whatever ? RequestFit::kFits : RequestFit::kMethod;
   }
   const bool denies = rule.action == Action::kDeny;
-  if (query.http == nullptr) return denies ? RequestFit::kFits : RequestFit::kMethod;
+  if (query.http == nullptr) return denies && !query.request_judged ? RequestFit::kFits : RequestFit::kMethod;
   return rule.http->fit(*query.http, denies);
 }
 

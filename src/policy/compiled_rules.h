@@ -56,6 +56,7 @@ class CompiledRules {
   Inspect inspect;
   Dns dns;
   Listeners listeners;
+  Events events;
   std::vector<std::uint8_t> ip_protocols;
   std::vector<std::uint8_t> icmp_types;
   std::vector<RuleInfo> infos;
@@ -63,6 +64,10 @@ class CompiledRules {
   std::vector<Problem> warnings;
   std::vector<Guard> guards;
   std::uint64_t fingerprint = 0;
+  std::vector<std::uint64_t> definitions;        // By rule.
+  std::vector<std::uint64_t> guard_definitions;  // By guard.
+  absl::flat_hash_map<std::uint64_t, RuleId> by_definition;
+  std::vector<std::uint64_t> scope_definitions;
 
   std::vector<RuleTerms> rules;
   ScopeTable scopes;
