@@ -23,12 +23,13 @@ LAYERS = {
     "pcap": {"core"},
     "replay": {"pcap", "engine", "policy", "parsers", "core"},
     "learn": {"replay", "engine", "policy", "parsers", "core"},
+    "advice": {"replay", "engine", "policy", "core"},
     "netfilter": {"engine", "policy", "parsers", "core"},
     "resolver": {"engine", "policy", "parsers", "core"},
     "daemon": {"netfilter", "resolver", "engine", "policy", "parsers", "core"},
-    "cli": {"daemon", "netfilter", "resolver", "learn", "replay", "pcap", "engine", "policy", "parsers", "core"},
+    "cli": {"daemon", "netfilter", "resolver", "learn", "advice", "replay", "pcap", "engine", "policy", "parsers", "core"},
 }
-OUTPUT_LAYERS = {"replay", "learn", "netfilter", "resolver", "daemon", "cli"}
+OUTPUT_LAYERS = {"replay", "learn", "advice", "netfilter", "resolver", "daemon", "cli"}
 # Third-party headers and the layers that own them.
 THIRD_PARTY = {
     "openssl/": {"parsers", "policy", "refusal"},
