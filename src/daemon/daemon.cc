@@ -25,6 +25,7 @@
 #include "privileges.h"
 #include "saved_bindings.h"
 #include "rule_watch.h"
+#include "sallyport/netfilter/cgroup.h"
 #include "sallyport/netfilter/rule_installer.h"
 #include "sallyport/resolver/name_resolver.h"
 #include "status_report.h"
@@ -387,6 +388,7 @@ int run_daemon(const DaemonOptions& options) {
   // Whoever starts a command needs more than the service, and it is not the command's filter either.
   if (options.attended == nullptr) {
     const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};
+    (void)netfilter::cgroup_root();  // Where it is not in sight it is mounted, which nobody may do afterwards.
     if (const auto dropped = drop_privileges(needs); !dropped) say(dropped.error());
     if (const auto filtered = filter_system_calls(needs); !filtered) say(filtered.error());
   }
