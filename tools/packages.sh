@@ -6,7 +6,7 @@
 BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
   libssl-dev libabsl-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libidn2-dev libpsl-dev
-  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev libre2-dev zlib1g-dev libzstd-dev
+  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev libre2-dev zlib1g-dev libzstd-dev libncurses-dev
   libgtest-dev libgmock-dev python3
 )
 # To run it.
@@ -25,6 +25,7 @@ TEST_PACKAGES=(
   python3-qpid-proton wireguard-go wireguard-tools openvpn strongswan-charon strongswan-swanctl
   wget git nodejs python3-requests swaks tnftp
   python3-websockets python3-h2 nghttp2-proxy tinyproxy microsocks dante-server netcat-openbsd
+  tmux
 )
 # What only tools/capture-pcaps needs besides: a client for the time. No time server: each would take the place
 # of the machine's own.

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <climits>
 #include <cstring>
@@ -17,9 +19,17 @@ constexpr std::size_t kRingCapacity = 4'096;
 constexpr std::size_t kLinesMax = 4'096;
 constexpr std::chrono::milliseconds kIdle{40};
 
+std::string base36(std::uint64_t number) {
+  std::array<char, 16> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), number, 36);
+  return {text.data(), end.ptr};
+}
+
 }  // namespace
 
 EventLog::EventLog(unsigned workers, EventFormatter formatter, int fd) : formatter_(std::move(formatter)), fd_(fd) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  id_prefix_ = base36(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count())) + '-';
   for (unsigned i = 0; i < workers; ++i)
     rings_.push_back(std::make_unique<SpscRing<EventRecord>>(kRingCapacity));
 }
@@ -35,11 +45,13 @@ void EventLog::start() {
 
 void EventLog::add(unsigned worker, const engine::FlowEvent& event) {
   // A flow that ends without a verdict sent nothing to judge; it gets its line all the same.
-  const bool undecided = event.verdict == engine::FlowVerdict::kPending;
-  if (event.kind != (undecided ? engine::FlowEvent::Kind::kEnd : engine::FlowEvent::Kind::kVerdict)) return;
-  if (broken_.load(std::memory_order_relaxed) || !rings_[worker]->push(EventRecord::of(event))) {
-    dropped_.fetch_add(1, std::memory_order_relaxed);
-  }
+  if (event.kind != engine::FlowEvent::Kind::kEnd && event.kind != engine::FlowEvent::Kind::kVerdict) return;
+  EventRecord record = EventRecord::of(event);
+  record.worker = worker;
+  if (!record.is_row() && !observer_) return;
+  const bool broken = broken_.load(std::memory_order_relaxed);
+  const bool taken = (!broken || observer_) && rings_[worker]->push(record);
+  if (record.is_row() && (broken || !taken)) dropped_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void EventLog::add_line(std::string line) {
@@ -59,6 +71,10 @@ void EventLog::run() {
   }
 }
 
+std::string EventLog::next_id() {
+  return id_prefix_ + base36(++ids_);
+}
+
 bool EventLog::write_pending() {
   std::vector<EventRecord> records;
   EventRecord record;
@@ -68,7 +84,13 @@ bool EventLog::write_pending() {
   }
   std::ranges::stable_sort(records, {}, &EventRecord::time);  // The workers' rows in one order.
   std::string text;
-  for (const EventRecord& each : records) text += formatter_.line(each);
+  std::size_t rows = 0;
+  for (const EventRecord& each : records) {
+    if (observer_) observer_(each, each.is_row() ? next_id() : std::string());
+    if (!each.is_row() || quiet_ || broken_) continue;
+    text += formatter_.line(each);
+    ++rows;
+  }
   std::vector<std::string> lines;
   {
     const std::lock_guard lock(lines_mutex_);
@@ -81,9 +103,9 @@ bool EventLog::write_pending() {
     (void)!::write(STDERR_FILENO, note.data(), note.size());
     reported_ = lost;
   }
-  if (text.empty()) return false;
+  if (text.empty()) return !records.empty();
   if (write(text)) return true;
-  dropped_.fetch_add(records.size() + lines.size(), std::memory_order_relaxed);
+  dropped_.fetch_add(rows + lines.size(), std::memory_order_relaxed);
   return false;
 }
 

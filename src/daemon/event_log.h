@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -24,6 +26,12 @@ class EventLog {
   EventLog(const EventLog&) = delete;
   EventLog& operator=(const EventLog&) = delete;
 
+  using Observer = std::function<void(const EventRecord&, std::string_view id)>;
+  // set_observer, before start: it gets each record, the ends of decided flows too, on the log's thread. The id is the row's; it
+  // is empty for a record that is no row.
+  void set_observer(Observer observer) { observer_ = std::move(observer); }
+  // set_quiet, before start: nothing is written of flows; the observer gets them all the same.
+  void set_quiet(bool quiet) { quiet_ = quiet; }
   void start();
   // add is for the thread of worker `worker` alone; never blocks.
   void add(unsigned worker, const engine::FlowEvent& event);
@@ -35,10 +43,16 @@ class EventLog {
  private:
   void run();
   bool write_pending();
+  // next_id returns an id that no other row has, of this run or another: the start and a count, both in base 36.
+  std::string next_id();
   // write writes to standard output without ever blocking longer than a stop may take.
   bool write(std::string_view text);
 
   EventFormatter formatter_;
+  Observer observer_;
+  bool quiet_ = false;
+  std::string id_prefix_;
+  std::uint64_t ids_ = 0;
   int fd_;
   std::vector<std::unique_ptr<SpscRing<EventRecord>>> rings_;
   std::mutex lines_mutex_;

@@ -25,9 +25,10 @@ LAYERS = {
     "netfilter": {"engine", "policy", "parsers", "core"},
     "resolver": {"engine", "policy", "parsers", "core"},
     "daemon": {"netfilter", "resolver", "engine", "policy", "parsers", "core"},
-    "cli": {"daemon", "netfilter", "resolver", "replay", "pcap", "engine", "policy", "parsers", "core"},
+    "view": {"core"},
+    "cli": {"view", "daemon", "netfilter", "resolver", "replay", "pcap", "engine", "policy", "parsers", "core"},
 }
-OUTPUT_LAYERS = {"replay", "netfilter", "resolver", "daemon", "cli"}
+OUTPUT_LAYERS = {"replay", "netfilter", "resolver", "daemon", "view", "cli"}
 # Third-party headers and the layers that own them.
 THIRD_PARTY = {
     "openssl/": {"parsers", "policy", "refusal"},
@@ -49,6 +50,7 @@ THIRD_PARTY = {
     "spdlog/": OUTPUT_LAYERS,
     "fmt/": OUTPUT_LAYERS,
     "CLI/": {"cli"},
+    "curses.h": {"view"},
     "gtest/": set(),
     "gmock/": set(),
     "benchmark/": set(),
