@@ -10,6 +10,9 @@
 #include <vector>
 
 #include "commands.h"
+#ifdef SALLYPORT_DESCRIBE
+#include "describe.h"
+#endif
 
 namespace {
 
@@ -59,6 +62,9 @@ int main(int argc, char** argv) {
   try {
     std::vector<std::string> command = take_command(argc, argv);
     CLI::App app{"Sallyport decides by name what this host may talk to.", "sallyport"};
+#ifdef SALLYPORT_DESCRIBE  // The variant that the manual is made with (packaging/manual).
+    sallyport::cli::describe_instead(app);
+#endif
     app.set_version_flag("--version", "sallyport " SALLYPORT_VERSION);
     app.require_subcommand(1);
     app.footer(kExamples);

@@ -15,16 +15,20 @@
 #include <thread>
 #include <utility>
 
+#include "change_event.h"
 #include "control_server.h"
 #include "drift_watch.h"
 #include "event_log.h"
+#include "live_view.h"
 #include "namespace_lock.h"
 #include "notify.h"
 #include "owners.h"
+#include "privileges.h"
 #include "saved_bindings.h"
 #include "sallyport/netfilter/rule_installer.h"
 #include "sallyport/resolver/name_resolver.h"
 #include "status_report.h"
+#include "watchdog.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -62,6 +66,7 @@ class Daemon {
         control_path_(options.attended != nullptr ? std::string() : options.control.value_or(policy_->deploy().control)),
         saved_(saved_bindings_path(control_path_)),
         owners_(policy_),
+        live_(policy_, [this] { return watch_figures({mode_, options_.policy_name, uptime(), log_.dropped()}, workers_); }),
         log_(queues_, EventFormatter(*policy_, mode_, style(), style() == EventFormatter::Style::kText && may_colour()),
              options.attended != nullptr ? STDERR_FILENO : STDOUT_FILENO),
         drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say) {}
@@ -107,10 +112,12 @@ class Daemon {
     if (const Outcome opened = open_resolver(); !opened) return opened;
     if (const Outcome opened = open_workers(*plan); !opened) return opened;
     if (attended() == nullptr) {
-      auto control =
-          ControlServer::open(control_path_, [this](std::string_view command) { return answer(command); });
+      auto control = ControlServer::open(control_path_);
       if (!control) return std::unexpected(control.error());
       control_ = std::move(*control);
+      add_commands();
+      live_.attach(log_);
+      live_.serve(*control_);
     }
     saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
     log_.start();
@@ -157,6 +164,7 @@ class Daemon {
   }
 
   Outcome open_workers(const netfilter::RulePlan& plan) {
+    log_.set_quiet(options_.quiet && attended() == nullptr);
     owners_.start(say);
     const auto budget = std::make_shared<engine::LookupBudget>(random_key());
     const auto expectations = std::make_shared<engine::Expectations>(random_key());
@@ -185,7 +193,7 @@ class Daemon {
         on_event = [this, i](const engine::FlowEvent& event) {
           if (event.verdict == engine::FlowVerdict::kDeny) log_.add(i, event);
         };
-      } else if (!options_.quiet) {
+      } else {
         on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
       }
       auto opened = netfilter::QueueWorker::open(worker, policy_, std::move(on_event));
@@ -254,7 +262,8 @@ class Daemon {
   int wait_for_end() {
     pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {control_->fd(), POLLIN, 0}};
     for (;;) {
-      const int ready = ::poll(fds, 2, kSaveIntervalMs);
+      const int ready = ::poll(fds, 2, watchdog_.sleep_ms(kSaveIntervalMs));
+      tell_watchdog();
       if (saved_.due(*bindings_)) save_bindings();
       if (ready <= 0) continue;
       if ((fds[1].revents & POLLIN) != 0) control_->serve();
@@ -263,6 +272,12 @@ class Daemon {
         return static_cast<int>(info.ssi_signo);
       }
     }
+  }
+
+  void tell_watchdog() {
+    std::vector<std::uint64_t> rounds;
+    for (const auto& worker : workers_) rounds.push_back(worker->counters().rounds.load(std::memory_order_relaxed));
+    if (watchdog_.look(Watchdog::Clock::now(), rounds, say)) notify_service_manager("WATCHDOG=1");
   }
 
   int shut_down(int signal) {
@@ -297,20 +312,36 @@ class Daemon {
     saved_.save(*bindings_, *policy_, {status.trusted, status.trusted_since}, say);
   }
 
+  std::chrono::seconds uptime() const {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+  }
+
   void stop_workers() {
+    live_.stop();
     for (const auto& worker : workers_) worker->stop();
     if (resolver_) resolver_->stop();
   }
 
-  std::string answer(std::string_view command) const {
-    if (command != "status") return R"({"error":"unknown command; there is: status"})";
+  // add_commands says what may be asked of the control socket (docs/control.md).
+  void add_commands() {
+    control_->set_change_log([this](const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer) {
+      const Timestamp now = std::chrono::system_clock::now();
+      log_.add_line(options_.json ? change_json(peer, request, answer, now) + '\n' : change_line(peer, request, answer, now));
+    });
+    control_->on("status", [this](const nlohmann::json& request, const Peer&) {
+      if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
+      return status();
+    });
+  }
+
+  nlohmann::ordered_json status() const {
     StatusFacts facts;
     facts.version = options_.version;
     facts.mode = mode_;
     facts.policy_name = options_.policy_name;
     if (touched_rules_) facts.backend = to_string(installer_->backend());
-    facts.uptime =
-        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+    facts.uptime = uptime();
+    facts.live = live_report(live_.book());
     facts.events_lost = log_.dropped();
     facts.bindings = bindings_->list(saved_.now());
     facts.name_bindings = bindings_;
@@ -333,8 +364,10 @@ class Daemon {
   std::unique_ptr<resolver::NameResolver> resolver_;  // Outlives the workers, which ask it.
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   int signal_fd_ = -1;
+  LiveView live_;  // Outlives the log, which writes to it.
   EventLog log_;  // Outlives the workers and the watch, which write to it.
   DriftWatch drift_;
+  Watchdog watchdog_ = Watchdog::from_environment();
   Workers workers_;
   std::unique_ptr<ControlServer> control_;
   std::optional<NamespaceLock> lock_;
@@ -352,6 +385,12 @@ unsigned queue_count(const policy::Policy& policy, std::optional<unsigned> overr
 }
 
 int run_daemon(const DaemonOptions& options) {
+  // Whoever starts a command needs more than the service, and it is not the command's filter either.
+  if (options.attended == nullptr) {
+    const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};
+    if (const auto dropped = drop_privileges(needs); !dropped) say(dropped.error());
+    if (const auto filtered = filter_system_calls(needs); !filtered) say(filtered.error());
+  }
   return Daemon(options).run();
 }
 

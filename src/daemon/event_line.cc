@@ -31,6 +31,10 @@ std::string clock_text(Timestamp time) {
   return std::string(text.data(), size) + fraction.data();
 }
 
+double seconds_of(Timestamp time) {
+  return static_cast<double>(std::chrono::floor<std::chrono::microseconds>(time).time_since_epoch().count()) / 1e6;
+}
+
 std::string padded(std::string text, std::size_t width) {
   if (text.size() < width) text.append(width - text.size(), ' ');
   return text;
@@ -90,6 +94,21 @@ std::string EventFormatter::line(const EventRecord& record) {
   return {};
 }
 
+std::string EventFormatter::line(std::string_view id, Timestamp time, std::string_view kind, const nlohmann::ordered_json& fields) const {
+  constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
+  if (style_ == Style::kJson) {
+    nlohmann::ordered_json row{{"v", 1}, {"id", id}, {"event", kind}, {"time", seconds_of(time)}};
+    for (const auto& [key, value] : fields.items()) row[key] = value;
+    return row.dump(-1, ' ', true, kReplace) + '\n';
+  }
+  std::string text = clock_text(time) + "  " + escaped(kind) + ':';
+  if (const auto message = fields.find("message"); message != fields.end() && message->is_string()) {
+    return text + ' ' + message->get_ref<const std::string&>() + '\n';
+  }
+  for (const auto& [key, value] : fields.items()) text += ' ' + escaped(key) + '=' + value.dump(-1, ' ', true, kReplace);
+  return text + '\n';
+}
+
 std::string EventFormatter::brief_line(const EventRecord& record) {
   const bool denied = record.verdict == engine::FlowVerdict::kDeny;
   const std::string server = endpoint_text(record.key.server, record.key.transport);
@@ -128,9 +147,7 @@ std::string EventFormatter::text_line(const EventRecord& record) {
 
 std::string EventFormatter::json_line(const EventRecord& record) {
   nlohmann::ordered_json row;
-  row["time"] = static_cast<double>(
-                    std::chrono::floor<std::chrono::microseconds>(record.time).time_since_epoch().count()) /
-                1e6;
+  row["time"] = seconds_of(record.time);
   row["proto"] = to_string(record.key.transport);
   row["src"] = record.key.client.address.to_string();
   row["sport"] = record.key.client.port;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -26,6 +27,8 @@ class EventFormatter {
 
   // line returns the line with its newline.
   std::string line(const EventRecord& record);
+  // line of an event of another kind; any thread.
+  std::string line(std::string_view id, Timestamp time, std::string_view kind, const nlohmann::ordered_json& fields) const;
 
  private:
   std::string text_line(const EventRecord& record);

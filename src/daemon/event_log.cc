@@ -4,12 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <climits>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 namespace sallyport::daemon {
@@ -20,16 +19,23 @@ constexpr std::size_t kLinesMax = 4'096;
 constexpr std::chrono::milliseconds kIdle{40};
 
 std::string base36(std::uint64_t number) {
-  std::array<char, 16> text{};
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), number, 36);
-  return {text.data(), end.ptr};
+  std::string digits;
+  do {
+    digits += "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36];
+    number /= 36;
+  } while (number != 0);
+  std::ranges::reverse(digits);
+  return digits;
+}
+
+std::uint64_t microseconds(Timestamp time) {
+  return static_cast<std::uint64_t>(std::chrono::floor<std::chrono::microseconds>(time).time_since_epoch().count());
 }
 
 }  // namespace
 
-EventLog::EventLog(unsigned workers, EventFormatter formatter, int fd) : formatter_(std::move(formatter)), fd_(fd) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  id_prefix_ = base36(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count())) + '-';
+EventLog::EventLog(unsigned workers, EventFormatter formatter, int fd)
+    : formatter_(std::move(formatter)), fd_(fd), id_prefix_(base36(microseconds(std::chrono::system_clock::now())) + '-') {
   for (unsigned i = 0; i < workers; ++i)
     rings_.push_back(std::make_unique<SpscRing<EventRecord>>(kRingCapacity));
 }
@@ -54,6 +60,14 @@ void EventLog::add(unsigned worker, const engine::FlowEvent& event) {
   if (record.is_row() && (broken || !taken)) dropped_.fetch_add(1, std::memory_order_relaxed);
 }
 
+std::string EventLog::next_id() {
+  return id_prefix_ + base36(next_id_.fetch_add(1, std::memory_order_relaxed));
+}
+
+void EventLog::add_event(std::string_view kind, nlohmann::ordered_json fields) {
+  add_line(formatter_.line(next_id(), std::chrono::system_clock::now(), kind, fields));
+}
+
 void EventLog::add_line(std::string line) {
   const std::lock_guard lock(lines_mutex_);
   if (broken_.load(std::memory_order_relaxed) || lines_.size() >= kLinesMax) {
@@ -69,10 +83,6 @@ void EventLog::run() {
   }
   while (!broken_ && write_pending()) {
   }
-}
-
-std::string EventLog::next_id() {
-  return id_prefix_ + base36(++ids_);
 }
 
 bool EventLog::write_pending() {

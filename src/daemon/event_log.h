@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -35,6 +36,10 @@ class EventLog {
   void start();
   // add is for the thread of worker `worker` alone; never blocks.
   void add(unsigned worker, const engine::FlowEvent& event);
+  // add_event takes an event of another kind than a decided flow ("reload", "grant", ...): its own members, in the order that they
+  // are to have, but for v, id, event and time, which are put in front. A member "message" is what people read of it (one
+  // sentence, no control characters); without it they get the members. Any thread. Waits for a lock that is held for moments alone.
+  void add_event(std::string_view kind, nlohmann::ordered_json fields);
   // add_line takes a whole line of another kind, with its newline; any thread. Waits for a lock that is held for moments alone.
   void add_line(std::string line);
   // dropped returns how many events were lost.
@@ -43,7 +48,6 @@ class EventLog {
  private:
   void run();
   bool write_pending();
-  // next_id returns an id that no other row has, of this run or another: the start and a count, both in base 36.
   std::string next_id();
   // write writes to standard output without ever blocking longer than a stop may take.
   bool write(std::string_view text);
@@ -51,8 +55,6 @@ class EventLog {
   EventFormatter formatter_;
   Observer observer_;
   bool quiet_ = false;
-  std::string id_prefix_;
-  std::uint64_t ids_ = 0;
   int fd_;
   std::vector<std::unique_ptr<SpscRing<EventRecord>>> rings_;
   std::mutex lines_mutex_;
@@ -60,6 +62,8 @@ class EventLog {
   std::atomic<std::uint64_t> dropped_{0};
   std::uint64_t reported_ = 0;
   std::atomic<bool> stopping_{false};
+  std::string id_prefix_;
+  std::atomic<std::uint64_t> next_id_{0};
   std::atomic<bool> broken_{false};  // Nobody reads any more: each further event is lost.
   std::thread thread_;
 };

@@ -136,11 +136,13 @@ Flow* Inspector::Impl::open_flow(const Packet& packet, const FlowKey& key) {
   flow.number = next_number_++;
   flow.opened = flow.last_seen = now_;
   flow.uid = packet.uid;
+  flow.gid = packet.gid;
   flow.client_link = packet.in_link;
   set_owner(flow, packet);
   flow.tunnel = inside_.tunnel;
   flow.carrier = inside_.carrier;
   increment(counters.flows_opened);
+  if (options_.on_open) options_.on_open(key, packet);
   return &flow;
 }
 
@@ -187,7 +189,9 @@ void Inspector::Impl::touch(Flow& flow) {
   flow.last_seen = now_;
   keep_binding(flow);
   AgeClass age = AgeClass::kUdp;
-  if (flow.state == FlowState::kDenied) {
+  if (flow.revoked != 0) {
+    age = AgeClass::kFinal;  // Its next packet may come hours later, and must find it.
+  } else if (flow.state == FlowState::kDenied) {
     age = AgeClass::kDenied;
   } else if (flow.key.transport == Transport::kTcp) {
     age = flow.state == FlowState::kUndecided ? AgeClass::kUndecidedTcp
@@ -195,6 +199,14 @@ void Inspector::Impl::touch(Flow& flow) {
                                               : AgeClass::kTcp;
   }
   table_.touch(flow, age);
+}
+
+// note_packet is what every packet of a flow comes through, first.
+void Inspector::Impl::note_packet(Flow& flow, const Packet& packet) {
+  last_flow = flow.number;
+  ++flow.packets;
+  flow.bytes += packet.wire_size;
+  touch(flow);
 }
 
 void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
@@ -259,6 +271,7 @@ bool Inspector::Impl::judge_early(Flow& flow, const Packet& packet) {
   // An observer wants to see the name that the flow would have been for.
   if (observing() || early.match == policy::EarlyMatch::kUndecided) return false;
   if (early.match == policy::EarlyMatch::kAllow) {
+    flow.early = true;
     allow_flow(flow, early.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, early.rule);
     if (reads_answers(flow)) flow.answers_read = flow.by_address = flow.watch = true;
   } else {
@@ -276,7 +289,11 @@ bool Inspector::Impl::may_await_binding(const Flow& flow, const NameClaim& claim
 
 bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& claim) {
   report_claim(flow, claim);
-  if (protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kDtls) flow.hello_named = claim.name != nullptr;
+  if (protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kDtls) {
+    flow.hello_named = claim.name != nullptr;
+    flow.offers_ech = claim.ech;
+  }
+  if (flow.stage == Protocol::kHttp2) flow.several_names |= flow.has_name && (claim.name == nullptr || *claim.name != flow.name);
   return judge_claim(flow, protocol, claim);
 }
 
@@ -289,6 +306,7 @@ bool Inspector::Impl::judge_claim(Flow& flow, Protocol protocol, const NameClaim
   if (differs_from_target(flow, claim)) {
     flow.has_name = claim.name != nullptr;
     if (claim.name != nullptr) flow.name = *claim.name;
+    flow.name_of_address = false;
     deny_flow(flow, Reason::kNameDiffers);
     return false;
   }
@@ -390,6 +408,7 @@ void Inspector::Impl::drop_held(Flow& flow, Reason reason) {
 }
 
 void Inspector::Impl::give_back_windows(Flow& flow) {
+  remember_target(flow);
   if (options_.read_details) return;  // They are read on; close_flow gives them back.
   windows_.release(flow.client);
   windows_.release(flow.server);
@@ -473,11 +492,11 @@ void Inspector::Impl::set_protocol(Flow& flow, Protocol protocol) {
 
 // What is read again because it waits for a binding was told the first time.
 void Inspector::Impl::report_name(Flow& flow, std::string_view text) {
-  if (flow.binding_wait == BindingWait::kNone) report(flow, FlowEvent::Kind::kName, text);
+  if (flow.binding_wait == BindingWait::kNone && !rejudging_) report(flow, FlowEvent::Kind::kName, text);
 }
 
 void Inspector::Impl::report_detail(Flow& flow, Detail detail, std::string_view text) {
-  if (flow.binding_wait != BindingWait::kNone) return;
+  if (flow.binding_wait != BindingWait::kNone || rejudging_) return;
   if (!text.empty()) report(flow, FlowEvent::Kind::kDetail, text).detail = detail;
 }
 
@@ -493,6 +512,8 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.time = now_;
   event.uid = flow.uid;
   event.scopes = flow.scopes;
+  event.packets = flow.packets;
+  event.bytes = flow.bytes;
   event.protocol = flow.protocol;
   event.tunnel = flow.tunnel;
   event.carrier = flow.carrier;
@@ -500,6 +521,7 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.reason = flow.reason;
   event.rule = flow.rule;
   event.text = keep(text);
+  event.name_of_address = flow.name_of_address;
   const bool sums_up = kind == FlowEvent::Kind::kVerdict || kind == FlowEvent::Kind::kEnd;
   if (sums_up && flow.proxy != nullptr) event.proxy_target = keep(ProxyTargetText(*flow.proxy).view());
   if (kind == FlowEvent::Kind::kVerdict && flow.ssh.host_key_known) {
@@ -523,6 +545,11 @@ Decision Inspector::inspect(const Packet& packet, const policy::Policy& policy, 
 }
 void Inspector::expire(const policy::Policy& policy, Timestamp now) { impl_->expire(policy, now); }
 void Inspector::finish(const policy::Policy& policy, Timestamp now) { impl_->finish(policy, now); }
+bool Inspector::rejudge(const policy::Policy& before, const policy::Policy& policy, Timestamp now, const InterfaceOf& interface_of) {
+  return impl_->rejudge(before, policy, now, interface_of);
+}
+std::span<const Remark> Inspector::remarks() const { return impl_->remarks; }
+const RejudgeCounts& Inspector::rejudge_counts() const { return impl_->rejudge_counts; }
 std::span<const Release> Inspector::releases() const { return impl_->releases; }
 std::span<const FlowEvent> Inspector::events() const { return impl_->events; }
 ByteSpan Inspector::replacement() const { return impl_->replacement; }

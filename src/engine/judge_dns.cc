@@ -53,6 +53,7 @@ bool Inspector::Impl::judge_question(Flow& flow, const parsers::DnsQuestion& que
   if (!lookup.name.empty()) {
     flow.name = lookup.name;
     flow.has_name = true;
+    flow.name_of_address = false;
   }
   const RuleId rule = lookup.match.rule;
   if (lookup.match.action != policy::Action::kAllow) {

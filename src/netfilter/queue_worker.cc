@@ -92,6 +92,7 @@ class QueueWorker::Impl {
     std::chrono::nanoseconds last_expire = monotonic_now();
     std::chrono::milliseconds interval{0};
     while (!stopping_.load(std::memory_order_relaxed)) {
+      count(counters_.rounds);
       const bool holding = inspector_.counters().packets_held.load(std::memory_order_relaxed) != 0;
       if (const auto wanted = holding ? kExpireIntervalWhileHolding : kExpireInterval; wanted != interval) {
         interval = wanted;

@@ -195,6 +195,10 @@ const Refusals& Policy::refusals() const {
 const Deploy& Policy::deploy() const {
   return compiled_->deploy;
 }
+const Events& Policy::events() const {
+  return compiled_->events;
+}
+
 const Listeners& Policy::listeners() const {
   return compiled_->listeners;
 }
@@ -218,6 +222,57 @@ const std::vector<Problem>& Policy::warnings() const {
 }
 std::uint64_t Policy::fingerprint() const {
   return compiled_->fingerprint;
+}
+
+// The definition of a rule is never 0, but by a chance of 1 in 2^64.
+std::uint64_t Policy::definition_of(RuleId rule) const {
+  if (rule < compiled_->definitions.size()) return compiled_->definitions[rule];
+  const std::size_t guard = rule - compiled_->infos.size();
+  return rule != kNoRule && guard < compiled_->guard_definitions.size() ? compiled_->guard_definitions[guard] : 0;
+}
+
+RuleId Policy::rule_defined(std::uint64_t definition) const {
+  const auto found = compiled_->by_definition.find(definition);
+  return found == compiled_->by_definition.end() ? kNoRule : found->second;
+}
+
+bool Policy::rule_in_force(RuleId rule, ScopeSet scopes, Timestamp now) const {
+  return rule < compiled_->rules.size() && policy::in_force(compiled_->rules[rule], scopes, now);
+}
+
+ScopeSet Policy::scopes_from(const Policy& before, ScopeSet scopes, bool all) const {
+  ScopeSet carried = scopes & (all ? kUnknownOwner | kUnnamedWorkload : kUnknownOwner);
+  const CompiledRules& old = *before.compiled_;
+  const ScopeSet every = (ScopeSet{1} << compiled_->scope_names.size()) - 1;
+  for (ScopeSet rest = all ? every : compiled_->scopes.by_owner; rest != 0; rest &= rest - 1) {
+    const auto scope = static_cast<std::size_t>(std::countr_zero(rest));
+    const auto found = std::find(old.scope_names.begin(), old.scope_names.end(), compiled_->scope_names[scope]);
+    const auto then = static_cast<std::size_t>(found - old.scope_names.begin());
+    if (found == old.scope_names.end() || old.scope_definitions[then] != compiled_->scope_definitions[scope]) {
+      carried |= kUnknownOwner;
+    } else if ((scopes >> then & 1) != 0) {
+      carried |= ScopeSet{1} << scope;
+    }
+  }
+  return carried;
+}
+
+bool Policy::denies_no_more_requests(const Policy& before) const {
+  for (std::size_t i = 0; i < compiled_->rules.size(); ++i) {
+    const RuleTerms& rule = compiled_->rules[i];
+    if (rule.action == Action::kDeny && rule.http != nullptr && !before.compiled_->by_definition.contains(compiled_->definitions[i])) return false;
+  }
+  return true;
+}
+
+bool Policy::same_views(const Policy& before) const {
+  const CompiledRules& old = *before.compiled_;
+  if (compiled_->scope_resolvers != old.scope_resolvers) return false;
+  for (std::size_t i = 0; i < compiled_->scope_resolvers.size(); ++i) {
+    if (compiled_->scope_resolvers[i].empty()) continue;
+    if (compiled_->scope_names[i] != old.scope_names[i] || compiled_->scope_definitions[i] != old.scope_definitions[i]) return false;
+  }
+  return true;
 }
 
 std::span<const Guard> Policy::guards() const {

@@ -7,6 +7,7 @@
 
 #include "diagnostics.h"
 #include "dns_reader.h"
+#include "events_reader.h"
 #include "embedded_texts.h"
 #include "guard_reader.h"
 #include "listeners_reader.h"
@@ -147,7 +148,7 @@ class Loader {
       if (!sources_[i].document) continue;
       const Value& root = sources_[i].document->root();
       const Reader reader = reader_of(sources_[i]);
-      for (const std::string_view key : {"defaults", "refusals", "deploy", "inspect", "dns", "guards", "listeners"}) {
+      for (const std::string_view key : {"defaults", "refusals", "deploy", "inspect", "dns", "guards", "listeners", "events"}) {
         const auto* entry = root.find(key);
         if (entry == nullptr) continue;
         if (i != 0) {
@@ -162,6 +163,8 @@ class Loader {
           read_guards(reader, entry->value, builder_.rules().guards);
         } else if (key == "dns") {
           read_dns(reader, entry->value, builder_.rules());
+        } else if (key == "events") {
+          read_events(reader, entry->value, builder_.rules().events);
         } else if (key == "listeners") {
           read_listeners(reader, entry->value, builder_.rules().listeners);
         } else {

@@ -44,6 +44,7 @@ THIRD_PARTY = {
     "zstd.h": {"pcap"},
     "ares.h": {"resolver"},
     "libmnl/": {"netfilter"},
+    "seccomp.h": {"daemon"},
     "libnetfilter_queue/": {"netfilter"},
     "linux/netfilter": {"netfilter"},
     "nlohmann/": OUTPUT_LAYERS,

@@ -51,6 +51,7 @@ enum class Reason : std::uint8_t {
   kFtpOtherAddress,
   kIcePeerNotConfirmed,
   kFlowDenied,
+  kRevoked,
   // The bytes are not acceptable.
   kMalformed,
   kAmbiguous,
@@ -134,6 +135,7 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"ftp_other_address", "an FTP data connection to another host than the two of the control connection, or to a system port"},
     {"ice_peer_not_confirmed", "something else than an ICE check for a peer that has answered none yet"},
     {"flow_denied", "the flow was denied earlier"},
+    {"revoked", "the flow was allowed, and the policy that was loaded since does not allow it"},
     {"malformed", "the message breaks its standard"},
     {"ambiguous", "two readers could read the message differently"},
     {"too_long", "the message is longer than any honest one"},

@@ -32,6 +32,7 @@ struct WorkerOptions {
 // WorkerCounters are written by the worker alone and may be read by any thread.
 struct WorkerCounters {
   std::atomic<std::uint64_t> packets{0};
+  std::atomic<std::uint64_t> rounds{0};  // Of the loop: packets or not, it goes round many times in a second.
   std::atomic<std::uint64_t> held{0};  // Holds begun, in all.
   std::atomic<std::uint64_t> truncated{0};
   std::atomic<std::uint64_t> existing{0};      // Packets of connections that were there before us.

@@ -19,6 +19,7 @@
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/protocol.h"
 #include "sallyport/core/time.h"
+#include "sallyport/policy/events.h"
 #include "sallyport/policy/guard.h"
 #include "sallyport/policy/http_request.h"
 #include "sallyport/policy/listeners.h"
@@ -158,6 +159,8 @@ struct FlowQuery {
   bool connect = false;
   std::uint8_t number = 0;   // ICMP: the type of the request. Over IP itself: the protocol.
   std::uint32_t size = 0;    // ICMP: octets behind the header.
+  // HTTP without `http`: the request was judged when it was made, so no rule with request terms denies (or allows) now.
+  bool request_judged = false;
 };
 
 struct PolicyMatch {
@@ -304,6 +307,8 @@ class Policy {
   const Inspect& inspect() const;
   // listeners returns what may listen here, for the drift audit.
   const Listeners& listeners() const;
+  // events says where events go.
+  const Events& events() const;
   // looks_into tells whether what is inside this tunnel is judged.
   bool looks_into(Protocol tunnel) const { return (inspect().tunnels >> static_cast<unsigned>(tunnel) & 1) != 0; }
   bool looks_into_any() const { return inspect().tunnels != 0; }
@@ -327,11 +332,29 @@ class Policy {
   const Refusals& refusals() const;
   // fingerprint returns a hash of everything that decides a verdict; equal policies have equal ones.
   std::uint64_t fingerprint() const;
+
+  // What follows compares policies, for flows that a former one has judged (docs/netfilter.md, "Reload").
+  // definition_of returns a hash of all that a rule or guard says, the same wherever it stands; 0: there is none.
+  std::uint64_t definition_of(RuleId rule) const;
+  // rule_defined returns the first rule with this definition, or kNoRule.
+  RuleId rule_defined(std::uint64_t definition) const;
+  // rule_in_force tells whether a rule is for flows of these scopes now.
+  bool rule_in_force(RuleId rule, ScopeSet scopes, Timestamp now) const;
+  // scopes_from returns which scopes by cgroup or container a flow is in that had the scopes `scopes` under `before`: those whose
+  // name and entries are the same in both; with `all` of all scopes. kUnknownOwner, if there is another, or whose it is was not known
+  // then.
+  ScopeSet scopes_from(const Policy& before, ScopeSet scopes, bool all) const;
+  // denies_no_more_requests tells whether each deny rule with request terms is in `before`, too.
+  bool denies_no_more_requests(const Policy& before) const;
+  // same_views tells whether the same scopes, by number, have the same resolvers of their own.
+  bool same_views(const Policy& before) const;
+
   // warnings returns what is allowed but doubtful, sorted by file and line.
   const std::vector<Problem>& warnings() const;
 
  private:
   friend class PolicyBuilder;
+  friend class Introspection;  // policy/explain.h
   std::unique_ptr<CompiledRules> compiled_;
 };
 
