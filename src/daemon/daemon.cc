@@ -164,7 +164,7 @@ class Daemon {
   }
 
   Outcome open_workers(const netfilter::RulePlan& plan) {
-    log_.set_quiet(options_.quiet && attended() == nullptr);
+    log_.set_quiet(options_.quiet);
     owners_.start(say);
     const auto budget = std::make_shared<engine::LookupBudget>(random_key());
     const auto expectations = std::make_shared<engine::Expectations>(random_key());

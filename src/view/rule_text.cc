@@ -42,7 +42,7 @@ std::expected<Wanted, std::string> make(std::string target, const Row& row) {
   return Wanted{std::move(target), protocol, row.port, row.scopes.empty() || !is_word(row.scopes.front()) ? std::string() : row.scopes.front()};
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return '"' + std::string(text) + '"';
 }
 
@@ -67,9 +67,9 @@ std::expected<Wanted, std::string> wanted_of(const DeniedName& name) {
 
 std::string rule_toml(const Wanted& wanted) {
   std::string text = "[[rules]]\n";
-  if (!wanted.scope.empty()) text += "scope = " + quoted(wanted.scope) + '\n';
-  text += "to = [" + quoted(wanted.target) + "]\n";
-  text += "protocols = [" + quoted(wanted.protocol) + "]\n";
+  if (!wanted.scope.empty()) text += "scope = " + in_quotes(wanted.scope) + '\n';
+  text += "to = [" + in_quotes(wanted.target) + "]\n";
+  text += "protocols = [" + in_quotes(wanted.protocol) + "]\n";
   text += "ports = [" + std::to_string(wanted.port) + "]\n";
   return text + "action = \"allow\"\n";
 }
