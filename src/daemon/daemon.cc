@@ -25,6 +25,7 @@
 #include "owners.h"
 #include "privileges.h"
 #include "saved_bindings.h"
+#include "rule_watch.h"
 #include "sallyport/netfilter/rule_installer.h"
 #include "sallyport/resolver/name_resolver.h"
 #include "status_report.h"
@@ -137,6 +138,10 @@ class Daemon {
     log_.add_line(options_.json ? drift_json(finding, &stamp) + '\n' : drift_line(finding, stamp));
   }
 
+  void report_displaced(nlohmann::ordered_json fields) {
+    if (attended() == nullptr) log_.add_event("rules_displaced", std::move(fields));  // There, what is said is enough.
+  }
+
   std::expected<netfilter::RulePlan, std::string> make_plan() const {
     auto plan = netfilter::plan_rules(*policy_, mode_, queues_);
     if (plan) plan->service_uid = ::geteuid();
@@ -230,11 +235,14 @@ class Daemon {
     installer_ = *installer;
     rules_were_there_ = *present;
     touched_rules_ = true;
-    return installer_->apply(plan);
+    const Outcome applied = installer_->apply(plan);
+    if (applied) rule_watch_.start(*installer_);
+    return applied;
   }
 
   // undo_start leaves the kernel as it was found: rules of an earlier enforcing run stay closed.
   void undo_start() {
+    rule_watch_.stop();
     if (touched_rules_ && !rules_were_there_) {
       if (const auto removed = installer_->remove(); !removed) say(removed.error());
     }
@@ -282,6 +290,7 @@ class Daemon {
 
   int shut_down(int signal) {
     drift_.stop();
+    rule_watch_.stop();
     const bool closed =
         !observing() && signal != SIGINT && policy_->deploy().on_exit == policy::OnExit::kClosed;
     int exit_code = 0;
@@ -348,6 +357,7 @@ class Daemon {
     facts.resolver = resolver_->status();
     facts.state_error = saved_.error();
     facts.drift = drift_.status();
+    facts.rule_watch = rule_watch_.status();
     return status_report(facts, workers_);
   }
 
@@ -368,6 +378,7 @@ class Daemon {
   EventLog log_;  // Outlives the workers and the watch, which write to it.
   DriftWatch drift_;
   Watchdog watchdog_ = Watchdog::from_environment();
+  RuleWatch rule_watch_{[this](nlohmann::ordered_json fields) { report_displaced(std::move(fields)); }, say, &NamespaceLock::removal_noted};
   Workers workers_;
   std::unique_ptr<ControlServer> control_;
   std::optional<NamespaceLock> lock_;

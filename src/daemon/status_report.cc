@@ -118,6 +118,18 @@ Json drift_report(const DriftStatus& drift) {
   return report;
 }
 
+Json rule_watch_report(const RuleWatchStatus& watch) {
+  Json report;
+  report["watching"] = watch.watching;
+  report["in_place"] = watch.in_place;
+  report["displaced"] = watch.displaced;
+  if (watch.failures != 0) report["failures"] = watch.failures;
+  if (watch.removed) report["removed"] = true;
+  if (!watch.last.empty()) report["last"] = watch.last;
+  if (!watch.error.empty()) report["error"] = watch.error;
+  return report;
+}
+
 }  // namespace
 
 nlohmann::ordered_json status_report(const StatusFacts& facts, const Workers& workers) {
@@ -128,6 +140,7 @@ nlohmann::ordered_json status_report(const StatusFacts& facts, const Workers& wo
   report["policy"] = facts.policy_name;
   report["uptime_s"] = facts.uptime.count();
   report["rules"] = facts.backend.empty() ? Json(nullptr) : Json(facts.backend);
+  if (!facts.backend.empty()) report["rule_watch"] = rule_watch_report(facts.rule_watch);
   report["flows_opened"] = sum(workers, &engine::Counters::flows_opened);
   report["flows_active"] = sum(workers, &engine::Counters::flows_active);
   report["held"] = sum(workers, &engine::Counters::packets_held);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "drift_watch.h"
+#include "rule_watch.h"
 #include "sallyport/engine/name_bindings.h"
 #include "sallyport/netfilter/queue_worker.h"
 #include "sallyport/policy/policy.h"
@@ -27,6 +28,7 @@ struct StatusFacts {
   resolver::ResolverStatus resolver;
   std::string state_error;  // Why the state file could not be written.
   DriftStatus drift;
+  RuleWatchStatus rule_watch;
   nlohmann::ordered_json live;  // live_report (live_view.h), or null.
 };
 
