@@ -6,7 +6,7 @@
 BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
   libssl-dev libabsl-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libidn2-dev libpsl-dev
-  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev libre2-dev zlib1g-dev libzstd-dev
+  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev libre2-dev zlib1g-dev libzstd-dev libncurses-dev
   libseccomp-dev libcpp-httplib-dev prometheus-cpp-dev libgtest-dev libgmock-dev python3
 )
 # To run it.
@@ -28,7 +28,7 @@ TEST_PACKAGES=(
   python3-qpid-proton wireguard-go wireguard-tools openvpn strongswan-charon strongswan-swanctl
   wget git nodejs python3-requests swaks tnftp
   python3-websockets python3-h2 nghttp2-proxy tinyproxy microsocks dante-server netcat-openbsd
-  prometheus
+  prometheus tmux
   python3-jsonschema bash-completion zsh fish mandoc lintian debootstrap dpkg-dev strace
 )
 # What only tools/capture-pcaps needs besides: a client for the time. No time server: each would take the place

@@ -27,9 +27,10 @@ LAYERS = {
     "netfilter": {"engine", "policy", "parsers", "core"},
     "resolver": {"engine", "policy", "parsers", "core"},
     "daemon": {"netfilter", "resolver", "engine", "policy", "parsers", "core"},
-    "cli": {"daemon", "netfilter", "resolver", "learn", "advice", "replay", "pcap", "engine", "policy", "parsers", "core"},
+    "view": {"core"},
+    "cli": {"view", "daemon", "netfilter", "resolver", "learn", "advice", "replay", "pcap", "engine", "policy", "parsers", "core"},
 }
-OUTPUT_LAYERS = {"replay", "learn", "advice", "netfilter", "resolver", "daemon", "cli"}
+OUTPUT_LAYERS = {"replay", "learn", "advice", "netfilter", "resolver", "daemon", "view", "cli"}
 # Third-party headers and the layers that own them.
 THIRD_PARTY = {
     "openssl/": {"parsers", "policy", "refusal"},
@@ -52,6 +53,7 @@ THIRD_PARTY = {
     "spdlog/": OUTPUT_LAYERS,
     "fmt/": OUTPUT_LAYERS,
     "CLI/": {"cli"},
+    "curses.h": {"view"},
     "gtest/": set(),
     "gmock/": set(),
     "benchmark/": set(),
