@@ -26,6 +26,9 @@ TEST_PACKAGES=(
   wget git nodejs python3-requests swaks tnftp
   python3-websockets python3-h2 nghttp2-proxy tinyproxy microsocks dante-server netcat-openbsd
 )
+# A virtual machine with another kernel (tools/stock-kernel).
+# shellcheck disable=SC2034
+VM_PACKAGES=(qemu-system-x86 busybox-static cpio kmod)
 # What only tools/capture-pcaps needs besides: a client for the time. No time server: each would take the place
 # of the machine's own.
 # shellcheck disable=SC2034
