@@ -27,11 +27,12 @@ esac
 for name in iptables ip6tables; do
   for action in "" -save -restore; do ln -sfn "/usr/sbin/$name-$back_end$action" "/etc/alternatives/$name$action"; done
 done
+echo
 echo "GUEST $(uname -r) $(iptables --version) $(cut -d' ' -f1 /proc/uptime)"
 cd "$project" || exit
 for suite in $suites; do
   begun=$SECONDS
-  SALLYPORT=$project/build/sallyport PYTHONDONTWRITEBYTECODE=1 SALLYPORT_SLOW_MACHINE=1 \
+  SALLYPORT=$project/build/sallyport PYTHONDONTWRITEBYTECODE=1 SALLYPORT_PATIENCE=6 \
     timeout 1500 python3 -B "tests/live/test_$suite.py" >"$out/$back_end-$suite.log" 2>&1 </dev/null
   echo "SUITE $back_end $suite $? $((SECONDS - begun))"
 done
