@@ -31,6 +31,9 @@ TEST_PACKAGES=(
   prometheus tmux
   python3-jsonschema bash-completion zsh fish mandoc lintian debootstrap dpkg-dev strace
 )
+# A virtual machine with another kernel (tools/stock-kernel).
+# shellcheck disable=SC2034
+VM_PACKAGES=(qemu-system-x86 busybox-static cpio kmod)
 # What only tools/capture-pcaps needs besides: a client for the time. No time server: each would take the place
 # of the machine's own.
 # shellcheck disable=SC2034
