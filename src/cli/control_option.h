@@ -14,7 +14,6 @@
 
 namespace sallyport::cli {
 
-inline constexpr int kExitNotRunning = 3;
 inline constexpr const char* kControlExitCodes =
     "Exit codes: 0 done, 1 the service refuses or does not answer properly, 2 usage, 3 it is not running.";
 

@@ -73,10 +73,13 @@ int main(int argc, char** argv) {
     sallyport::cli::add_status_command(app, exit_code);
     sallyport::cli::add_grant_commands(app, exit_code);
     sallyport::cli::add_metrics_command(app, exit_code);
+    sallyport::cli::add_watch_command(app, exit_code);
+    sallyport::cli::add_flows_command(app, exit_code);
     sallyport::cli::add_rules_command(app, exit_code);
     sallyport::cli::add_audit_command(app, exit_code);
     sallyport::cli::add_check_command(app, exit_code);
     sallyport::cli::add_replay_command(app, exit_code);
+    sallyport::cli::add_learn_command(app, exit_code);
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -20,12 +20,16 @@
 #include "drift_watch.h"
 #include "event_log.h"
 #include "grant_commands.h"
+#include "live_view.h"
+#include "metrics.h"
+#include "metrics_server.h"
 #include "namespace_lock.h"
 #include "notify.h"
 #include "owners.h"
 #include "privileges.h"
 #include "saved_bindings.h"
 #include "rule_watch.h"
+#include "sallyport/netfilter/cgroup.h"
 #include "sallyport/netfilter/rule_installer.h"
 #include "sallyport/resolver/name_resolver.h"
 #include "status_report.h"
@@ -68,6 +72,7 @@ class Daemon {
         control_path_(options.attended != nullptr ? std::string() : options.control.value_or(policy_->deploy().control)),
         saved_(saved_bindings_path(control_path_)),
         owners_(policy_),
+        live_(policy_, [this] { return watch_figures({mode_, options_.policy_name, uptime(), log_.dropped()}, workers_); }),
         log_(queues_, EventFormatter(*policy_, mode_, style(), style() == EventFormatter::Style::kText && may_colour()),
              options.attended != nullptr ? STDERR_FILENO : STDOUT_FILENO),
         drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say) {}
@@ -118,6 +123,9 @@ class Daemon {
       control_ = std::move(*control);
       add_commands();
       grant_commands_.register_at(*control_);
+      if (const Outcome opened = open_metrics(); !opened) return opened;
+      live_.attach(log_);
+      live_.serve(*control_);
     }
     saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
     log_.start();
@@ -168,6 +176,7 @@ class Daemon {
   }
 
   Outcome open_workers(const netfilter::RulePlan& plan) {
+    log_.set_quiet(options_.quiet);
     owners_.start(say);
     const auto budget = std::make_shared<engine::LookupBudget>(random_key());
     const auto expectations = std::make_shared<engine::Expectations>(random_key());
@@ -196,7 +205,7 @@ class Daemon {
         on_event = [this, i](const engine::FlowEvent& event) {
           if (event.verdict == engine::FlowVerdict::kDeny) log_.add(i, event);
         };
-      } else if (!options_.quiet) {
+      } else {
         on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
       }
       auto opened = netfilter::QueueWorker::open(worker, policy_, std::move(on_event));
@@ -319,7 +328,12 @@ class Daemon {
     saved_.save(*bindings_, *policy_, {status.trusted, status.trusted_since}, say);
   }
 
+  std::chrono::seconds uptime() const {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+  }
+
   void stop_workers() {
+    live_.stop();
     for (const auto& worker : workers_) worker->stop();
     if (resolver_) resolver_->stop();
   }
@@ -332,6 +346,10 @@ class Daemon {
     control_->on("status", [this](const nlohmann::json& request, const Peer&) {
       if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
       return status();
+    });
+    control_->on("metrics", [this](const nlohmann::json& request, const Peer&) {
+      if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
+      return nlohmann::ordered_json{{"text", metrics()}};
     });
   }
 
@@ -349,14 +367,43 @@ class Daemon {
     return std::unexpected(std::string("this service cannot take another policy while it runs"));
   }
 
+  Outcome open_metrics() {
+    if (!policy_->metrics().address) return {};
+    auto opened = MetricsServer::open(policy_->metrics(), [this] { return metrics(); });
+    if (!opened) return std::unexpected(opened.error());
+    metrics_server_ = std::move(*opened);
+    if (!control_->attend(metrics_server_->fd(), [this] { metrics_server_->serve(); })) return std::unexpected(std::string("metrics.listen: cannot be polled"));
+    return {};
+  }
+
+  std::string metrics() const {
+    MetricFacts facts{.status = status_facts()};
+    for (const GrantEntry& entry : grants_.list()) {
+      ++(entry.is_bypass ? facts.bypasses : entry.grant.action == policy::Action::kAllow ? facts.allow_grants : facts.deny_grants);
+    }
+    facts.reloads = reloads_;
+    facts.failed_reloads = failed_reloads_;
+    facts.policy_loaded = policy_loaded_;
+    facts.rules = policy_->rules().size();
+    facts.queues = netfilter::read_queue_stats();
+    std::erase_if(facts.queues, [this](const netfilter::QueueStats& queue) { return queue.queue >= workers_.size(); });
+    return metrics_text(facts, workers_);
+  }
+
   nlohmann::ordered_json status() const {
+    nlohmann::ordered_json report = status_report(status_facts(), workers_);
+    if (attended() == nullptr) report.update(grant_commands_.listing());
+    return report;
+  }
+
+  StatusFacts status_facts() const {
     StatusFacts facts;
     facts.version = options_.version;
     facts.mode = mode_;
     facts.policy_name = options_.policy_name;
     if (touched_rules_) facts.backend = to_string(installer_->backend());
-    facts.uptime =
-        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+    facts.uptime = uptime();
+    facts.live = live_report(live_.book());
     facts.events_lost = log_.dropped();
     facts.bindings = bindings_->list(saved_.now());
     facts.name_bindings = bindings_;
@@ -364,9 +411,7 @@ class Daemon {
     facts.state_error = saved_.error();
     facts.drift = drift_.status();
     facts.rule_watch = rule_watch_.status();
-    nlohmann::ordered_json report = status_report(facts, workers_);
-    if (attended() == nullptr) report.update(grant_commands_.listing());
-    return report;
+    return facts;
   }
 
   const DaemonOptions& options_;
@@ -383,6 +428,7 @@ class Daemon {
   std::unique_ptr<resolver::NameResolver> resolver_;  // Outlives the workers, which ask it.
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   int signal_fd_ = -1;
+  LiveView live_;  // Outlives the log, which writes to it.
   EventLog log_;  // Outlives the workers and the watch, which write to it.
   DriftWatch drift_;
   Watchdog watchdog_ = Watchdog::from_environment();
@@ -390,6 +436,10 @@ class Daemon {
   Workers workers_;
   GrantCommands grant_commands_{grants_, grant_host()};
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+  std::uint64_t reloads_ = 0;
+  std::uint64_t failed_reloads_ = 0;
+  Timestamp policy_loaded_ = std::chrono::system_clock::now();
   std::optional<NamespaceLock> lock_;
   std::optional<netfilter::RuleInstaller> installer_;
   bool rules_were_there_ = false;
@@ -428,6 +478,7 @@ int run_daemon(const DaemonOptions& given) {
   // Whoever starts a command needs more than the service, and it is not the command's filter either.
   if (options.attended == nullptr) {
     const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};
+    (void)netfilter::cgroup_root();  // Where it is not in sight it is mounted, which nobody may do afterwards.
     if (const auto dropped = drop_privileges(needs); !dropped) say(dropped.error());
     if (const auto filtered = filter_system_calls(needs); !filtered) say(filtered.error());
   }

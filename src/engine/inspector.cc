@@ -530,6 +530,7 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.verdict = flow.verdict;
   event.reason = flow.reason;
   event.rule = flow.rule;
+  event.policy = policy_;
   event.text = keep(text);
   event.name_of_address = flow.name_of_address;
   const bool sums_up = kind == FlowEvent::Kind::kVerdict || kind == FlowEvent::Kind::kEnd;
@@ -557,6 +558,9 @@ void Inspector::expire(const policy::Policy& policy, Timestamp now) { impl_->exp
 void Inspector::finish(const policy::Policy& policy, Timestamp now) { impl_->finish(policy, now); }
 bool Inspector::rejudge(const policy::Policy& before, const policy::Policy& policy, Timestamp now, const InterfaceOf& interface_of) {
   return impl_->rejudge(before, policy, now, interface_of);
+}
+void Inspector::set_owner_of(std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of) {
+  impl_->set_owner_of(std::move(owner_of));
 }
 std::span<const Remark> Inspector::remarks() const { return impl_->remarks; }
 const RejudgeCounts& Inspector::rejudge_counts() const { return impl_->rejudge_counts; }

@@ -65,6 +65,8 @@ class Inspector::Impl {
   void finish(const policy::Policy& policy, Timestamp now);
   bool rejudge(const policy::Policy& before, const policy::Policy& policy, Timestamp now, const InterfaceOf& interface_of);
 
+  void set_owner_of(std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of) { options_.owner_of = std::move(owner_of); }
+
   std::vector<Remark> remarks;
   RejudgeCounts rejudge_counts;
   std::vector<Release> releases;
@@ -407,7 +409,7 @@ class Inspector::Impl {
   Decision look_inside(const Flow& carrier, const Packet& packet, const parsers::IpPacket& ip);
   std::uint64_t tunnel_id(const Flow& carrier, const parsers::IpPacket& ip, std::uint64_t segment) const;
 
-  const InspectorOptions options_;
+  InspectorOptions options_;
   FlowTable table_;
   WindowPool windows_;
   HeldPackets held_;

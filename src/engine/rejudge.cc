@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "inspector_impl.h"
+#include "sallyport/parsers/tunnel.h"
 #include "sallyport/refusal/packet.h"
 
 namespace sallyport::engine {

@@ -47,10 +47,14 @@ class Loader {
   Loader(TextStore store, const Overlay& overlay) : store_(store), overlay_(overlay) {}
 
   LoadResult load_text(std::string_view text, std::string name, std::optional<fs::path> folder,
-                       std::string identity) {
+                       std::string identity, std::string_view further = {}, std::string_view further_name = {}) {
     sources_.push_back({std::move(name), std::move(identity), std::move(folder), std::nullopt});
     open_.push_back(sources_.front().identity);
     read_source(0, text);
+    if (!further.empty()) {
+      sources_.push_back({std::string(further_name), std::string(), std::nullopt, std::nullopt});
+      read_source(sources_.size() - 1, further);
+    }
     read_sections();
     if (diagnostics_.failed()) {
       // The sound rules are compared although nothing will be loaded, so that one run shows all there is to
@@ -227,16 +231,21 @@ class Loader {
 
 namespace {
 
-LoadResult load_file(const fs::path& path, const TextStore& store, const Overlay& overlay) {
+LoadResult load_file(const fs::path& path, const TextStore& store, const Overlay& overlay, std::string_view further = {},
+                     std::string_view further_name = {}) {
   const auto text = store.read(path, kPolicyFileMax);
   if (!text) return std::unexpected(std::vector<Problem>{{path.string(), 0, 0, text.error()}});
-  return Loader(store, overlay).load_text(*text, path.string(), path.parent_path(), identity_of(path));
+  return Loader(store, overlay).load_text(*text, path.string(), path.parent_path(), identity_of(path), further, further_name);
 }
 
 }  // namespace
 
 LoadResult load_policy_file(const fs::path& path, const Overlay& overlay) {
   return load_file(path, TextStore(), overlay);
+}
+
+LoadResult load_policy_file_with(const fs::path& path, std::string_view further, std::string_view name) {
+  return load_file(path, TextStore(), {}, further, name);
 }
 
 LoadResult load_policy_text(std::string_view text, std::string_view name, const Overlay& overlay) {

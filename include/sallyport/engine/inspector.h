@@ -153,6 +153,7 @@ struct FlowEvent {
   FlowVerdict verdict = FlowVerdict::kPending;
   Reason reason = Reason::kNotEvaluated;
   RuleId rule = kNoRule;
+  const policy::Policy* policy = nullptr;  // Whose rule that is. Valid for as long as somebody keeps the policy.
   Detail detail = Detail::kAlpn;
   std::string_view text;  // Valid until the next call of the inspector.
   // Of a verdict because of what a DNS answer says (Reason::kRebinding): the address in it.
@@ -230,6 +231,9 @@ class Inspector {
   // remarks of the last call of rejudge, valid until the next call; rejudge_counts of the last policy's calls together.
   std::span<const Remark> remarks() const;
   const RejudgeCounts& rejudge_counts() const;
+
+  // set_owner_of replaces InspectorOptions::owner_of, between two policies.
+  void set_owner_of(std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of);
 
   // finish ends every flow: the end of a capture, or the worker's stop. Packets still held are dropped.
   void finish(const policy::Policy& policy, Timestamp now);
