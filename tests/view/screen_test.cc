@@ -85,7 +85,7 @@ TEST_F(ScreenTest, DrawsNamesDeniedMostWithASelection) {
   view::press(model, character('j'), 10);
   const view::Grid grid = view::draw(model, {80, 24});
   std::size_t selected = 0;
-  for (std::size_t y = 0; y < 24; ++y) selected += grid.at(0, y).style == view::Style::kSelected ? 1 : 0;
+  for (std::size_t y = 0; y < 24; ++y) selected += grid.at(0, y).style == view::Style::kSelected ? 1U : 0U;
   EXPECT_EQ(selected, 1U);
 }
 
