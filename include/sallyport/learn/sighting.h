@@ -36,6 +36,7 @@ struct Sighting {
   std::vector<std::string> answers;
   std::vector<std::uint8_t> icmp_types;
   std::size_t icmp_payload = 0;
+  bool first_of_socket = true;  // Of the flows of its client's address and port.
   std::string where;  // "FILE, flow 12"; for reports.
 
   bool denied() const { return verdict == engine::FlowVerdict::kDeny; }
