@@ -64,6 +64,12 @@ std::string why_not(const Sighting& sighting) {
   return text + ": " + std::string(reason.word) + " (" + std::string(reason.text) + ')';
 }
 
+// is_plain_user tells a name that can stand in a policy between quotes, whatever the file says that it is from.
+bool is_plain_user(const std::string& user) {
+  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'; };
+  return user.size() <= 64 && std::ranges::all_of(user, fits);
+}
+
 class Learner {
  public:
   explicit Learner(const LearnOptions& options) : options_(options) {
@@ -237,8 +243,8 @@ class Learner {
 
   void take_event(const Sighting& event) {
     if (event.reason == Reason::kExpected) return;
-    if (!event.owner.empty() && !options_.scope.empty() && event.has_user && users_.size() < kClientsMax) users_.insert(event.owner);
-    else take_client(event);
+    if (event.user.empty()) take_client(event);
+    else if (users_.size() < kClientsMax && is_plain_user(event.user)) users_.insert(event.user);
     if (event.protocol == Protocol::kDns) {
       note_question(event);
       if (event.reason == Reason::kResolverNotTrusted && event.key.server.port == 53 && !running_) (void)book_.trust(event.key.server.address.unmapped());

@@ -28,8 +28,8 @@ struct Sighting {
   bool enforced = false;  // An event of a service that enforced: what it denied was never reached.
   Timestamp first, last;
   std::uint64_t count = 1;
-  std::string owner;         // User, or the client's address; empty: not known.
-  bool has_user = false;     // The owner is a user.
+  std::string owner;         // Who, for people: the user and the process, or the client's address.
+  std::string user;          // Empty: not known.
   std::string host_key;      // SHA-256 of the SSH server's, without "SHA256:".
   std::string proxy_target;  // "name:port"
   std::string http_method, http_target;
