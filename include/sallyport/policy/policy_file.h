@@ -23,6 +23,10 @@ LoadResult load_policy_file(const std::filesystem::path& path);
 // include presets but no files: it has no folder that a relative name could start from.
 LoadResult load_policy_text(std::string_view text, std::string_view name);
 
+// load_policy_file_with loads the file as if `more` stood behind its text, for rules that are to be tried. An empty path is the
+// embedded policy.
+LoadResult load_policy_file_with(const std::filesystem::path& path, std::string_view more);
+
 // embedded_policy returns the policy that is used when none is given: observe, default deny, no rules.
 std::shared_ptr<const Policy> embedded_policy();
 
