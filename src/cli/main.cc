@@ -68,6 +68,7 @@ int main(int argc, char** argv) {
     sallyport::cli::add_rules_command(app, exit_code);
     sallyport::cli::add_audit_command(app, exit_code);
     sallyport::cli::add_check_command(app, exit_code);
+    sallyport::cli::add_doctor_command(app, exit_code);
     sallyport::cli::add_replay_command(app, exit_code);
     try {
       app.parse(argc, argv);

@@ -25,9 +25,10 @@ LAYERS = {
     "netfilter": {"engine", "policy", "parsers", "core"},
     "resolver": {"engine", "policy", "parsers", "core"},
     "daemon": {"netfilter", "resolver", "engine", "policy", "parsers", "core"},
-    "cli": {"daemon", "netfilter", "resolver", "replay", "pcap", "engine", "policy", "parsers", "core"},
+    "doctor": {"netfilter", "resolver", "engine", "policy", "parsers", "core"},
+    "cli": {"doctor", "daemon", "netfilter", "resolver", "replay", "pcap", "engine", "policy", "parsers", "core"},
 }
-OUTPUT_LAYERS = {"replay", "netfilter", "resolver", "daemon", "cli"}
+OUTPUT_LAYERS = {"replay", "netfilter", "resolver", "daemon", "doctor", "cli"}
 # Third-party headers and the layers that own them.
 THIRD_PARTY = {
     "openssl/": {"parsers", "policy", "refusal"},
