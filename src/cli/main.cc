@@ -80,6 +80,7 @@ int main(int argc, char** argv) {
     sallyport::cli::add_audit_command(app, exit_code);
     sallyport::cli::add_check_command(app, exit_code);
     sallyport::cli::add_explain_command(app, exit_code);
+    sallyport::cli::add_doctor_command(app, exit_code);
     sallyport::cli::add_replay_command(app, exit_code);
     sallyport::cli::add_learn_command(app, exit_code);
     try {

@@ -12,7 +12,7 @@ import sys
 import unittest
 
 PROGRAM = sys.argv.pop(1)
-COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["learn"], ["audit"]]
+COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["learn"], ["audit"], ["doctor"]]
 USAGE = {
     "": "sallyport: A subcommand is required (see sallyport --help)",
     "rnu": "sallyport: unknown command (see sallyport --help)",
@@ -40,6 +40,8 @@ USAGE = {
     "audit": "sallyport audit: --policy is needed, or --write (see sallyport audit --help)",
     "audit --write --json": "sallyport audit: --write and --json exclude each other (see sallyport audit --help)",
     "audit --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
+    "doctor --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
+    "doctor now": "sallyport doctor: The following argument was not expected: now (see sallyport doctor --help)",
     "check /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
 }
 
