@@ -19,12 +19,14 @@
 #include "control_server.h"
 #include "drift_watch.h"
 #include "event_log.h"
+#include "live_view.h"
 #include "namespace_lock.h"
 #include "notify.h"
 #include "owners.h"
 #include "privileges.h"
 #include "saved_bindings.h"
 #include "rule_watch.h"
+#include "sallyport/netfilter/cgroup.h"
 #include "sallyport/netfilter/rule_installer.h"
 #include "sallyport/resolver/name_resolver.h"
 #include "status_report.h"
@@ -66,6 +68,7 @@ class Daemon {
         control_path_(options.attended != nullptr ? std::string() : options.control.value_or(policy_->deploy().control)),
         saved_(saved_bindings_path(control_path_)),
         owners_(policy_),
+        live_(policy_, [this] { return watch_figures({mode_, options_.policy_name, uptime(), log_.dropped()}, workers_); }),
         log_(queues_, EventFormatter(*policy_, mode_, style(), style() == EventFormatter::Style::kText && may_colour()),
              options.attended != nullptr ? STDERR_FILENO : STDOUT_FILENO),
         drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say) {}
@@ -115,6 +118,8 @@ class Daemon {
       if (!control) return std::unexpected(control.error());
       control_ = std::move(*control);
       add_commands();
+      live_.attach(log_);
+      live_.serve(*control_);
     }
     saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
     log_.start();
@@ -165,6 +170,7 @@ class Daemon {
   }
 
   Outcome open_workers(const netfilter::RulePlan& plan) {
+    log_.set_quiet(options_.quiet);
     owners_.start(say);
     const auto budget = std::make_shared<engine::LookupBudget>(random_key());
     const auto expectations = std::make_shared<engine::Expectations>(random_key());
@@ -193,7 +199,7 @@ class Daemon {
         on_event = [this, i](const engine::FlowEvent& event) {
           if (event.verdict == engine::FlowVerdict::kDeny) log_.add(i, event);
         };
-      } else if (!options_.quiet) {
+      } else {
         on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
       }
       auto opened = netfilter::QueueWorker::open(worker, policy_, std::move(on_event));
@@ -316,7 +322,12 @@ class Daemon {
     saved_.save(*bindings_, *policy_, {status.trusted, status.trusted_since}, say);
   }
 
+  std::chrono::seconds uptime() const {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+  }
+
   void stop_workers() {
+    live_.stop();
     for (const auto& worker : workers_) worker->stop();
     if (resolver_) resolver_->stop();
   }
@@ -324,8 +335,7 @@ class Daemon {
   // add_commands says what may be asked of the control socket (docs/control.md).
   void add_commands() {
     control_->set_change_log([this](const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer) {
-      const Timestamp now = std::chrono::system_clock::now();
-      log_.add_line(options_.json ? change_json(peer, request, answer, now) + '\n' : change_line(peer, request, answer, now));
+      log_.add_event("control", change_fields(peer, request, answer));
     });
     control_->on("status", [this](const nlohmann::json& request, const Peer&) {
       if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
@@ -339,8 +349,8 @@ class Daemon {
     facts.mode = mode_;
     facts.policy_name = options_.policy_name;
     if (touched_rules_) facts.backend = to_string(installer_->backend());
-    facts.uptime =
-        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+    facts.uptime = uptime();
+    facts.live = live_report(live_.book());
     facts.events_lost = log_.dropped();
     facts.bindings = bindings_->list(saved_.now());
     facts.name_bindings = bindings_;
@@ -364,6 +374,7 @@ class Daemon {
   std::unique_ptr<resolver::NameResolver> resolver_;  // Outlives the workers, which ask it.
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   int signal_fd_ = -1;
+  LiveView live_;  // Outlives the log, which writes to it.
   EventLog log_;  // Outlives the workers and the watch, which write to it.
   DriftWatch drift_;
   Watchdog watchdog_ = Watchdog::from_environment();
@@ -388,6 +399,7 @@ int run_daemon(const DaemonOptions& options) {
   // Whoever starts a command needs more than the service, and it is not the command's filter either.
   if (options.attended == nullptr) {
     const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};
+    (void)netfilter::cgroup_root();  // Where it is not in sight it is mounted, which nobody may do afterwards.
     if (const auto dropped = drop_privileges(needs); !dropped) say(dropped.error());
     if (const auto filtered = filter_system_calls(needs); !filtered) say(filtered.error());
   }

@@ -51,11 +51,13 @@ void EventLog::start() {
 
 void EventLog::add(unsigned worker, const engine::FlowEvent& event) {
   // A flow that ends without a verdict sent nothing to judge; it gets its line all the same.
-  const bool undecided = event.verdict == engine::FlowVerdict::kPending;
-  if (event.kind != (undecided ? engine::FlowEvent::Kind::kEnd : engine::FlowEvent::Kind::kVerdict)) return;
-  if (broken_.load(std::memory_order_relaxed) || !rings_[worker]->push(EventRecord::of(event))) {
-    dropped_.fetch_add(1, std::memory_order_relaxed);
-  }
+  if (event.kind != engine::FlowEvent::Kind::kEnd && event.kind != engine::FlowEvent::Kind::kVerdict) return;
+  EventRecord record = EventRecord::of(event);
+  record.worker = worker;
+  if (!record.is_row() && !observer_) return;
+  const bool broken = broken_.load(std::memory_order_relaxed);
+  const bool taken = (!broken || observer_) && rings_[worker]->push(record);
+  if (record.is_row() && (broken || !taken)) dropped_.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::string EventLog::next_id() {
@@ -92,7 +94,13 @@ bool EventLog::write_pending() {
   }
   std::ranges::stable_sort(records, {}, &EventRecord::time);  // The workers' rows in one order.
   std::string text;
-  for (const EventRecord& each : records) text += formatter_.line(each);
+  std::size_t rows = 0;
+  for (const EventRecord& each : records) {
+    if (observer_) observer_(each, each.is_row() ? next_id() : std::string());
+    if (!each.is_row() || quiet_ || broken_) continue;
+    text += formatter_.line(each);
+    ++rows;
+  }
   std::vector<std::string> lines;
   {
     const std::lock_guard lock(lines_mutex_);
@@ -105,9 +113,9 @@ bool EventLog::write_pending() {
     (void)!::write(STDERR_FILENO, note.data(), note.size());
     reported_ = lost;
   }
-  if (text.empty()) return false;
+  if (text.empty()) return !records.empty();
   if (write(text)) return true;
-  dropped_.fetch_add(records.size() + lines.size(), std::memory_order_relaxed);
+  dropped_.fetch_add(rows + lines.size(), std::memory_order_relaxed);
   return false;
 }
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json_fwd.hpp>
@@ -26,6 +27,12 @@ class EventLog {
   EventLog(const EventLog&) = delete;
   EventLog& operator=(const EventLog&) = delete;
 
+  using Observer = std::function<void(const EventRecord&, std::string_view id)>;
+  // set_observer, before start: it gets each record, the ends of decided flows too, on the log's thread. The id is the row's; it
+  // is empty for a record that is no row.
+  void set_observer(Observer observer) { observer_ = std::move(observer); }
+  // set_quiet, before start: nothing is written of flows; the observer gets them all the same.
+  void set_quiet(bool quiet) { quiet_ = quiet; }
   void start();
   // add is for the thread of worker `worker` alone; never blocks.
   void add(unsigned worker, const engine::FlowEvent& event);
@@ -46,6 +53,8 @@ class EventLog {
   bool write(std::string_view text);
 
   EventFormatter formatter_;
+  Observer observer_;
+  bool quiet_ = false;
   int fd_;
   std::vector<std::unique_ptr<SpscRing<EventRecord>>> rings_;
   std::mutex lines_mutex_;

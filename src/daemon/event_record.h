@@ -14,6 +14,11 @@
 namespace sallyport::daemon {
 
 struct EventRecord {
+  engine::FlowEvent::Kind kind = engine::FlowEvent::Kind::kVerdict;
+  unsigned worker = 0;     // Whose flow it is; with `flow` it tells the flow from all others of the run.
+  std::uint64_t flow = 0;  // FlowEvent::flow
+  Timestamp opened;
+  policy::ScopeSet scopes = 0;
   Timestamp time;
   FlowKey key;
   std::optional<std::uint32_t> uid;
@@ -37,8 +42,17 @@ struct EventRecord {
   // proxy_target returns what a proxy was asked for (FlowEvent::proxy_target), or an empty text.
   std::string_view proxy_target() const { return {proxy_target_text.data(), proxy_target_size}; }
 
+  // is_row tells whether the record is a decision (or the end of a flow that never had one), which is told to people.
+  bool is_row() const {
+    return (kind == engine::FlowEvent::Kind::kEnd) == (verdict == engine::FlowVerdict::kPending);
+  }
+
   static EventRecord of(const engine::FlowEvent& event) {
     EventRecord record;
+    record.kind = event.kind;
+    record.flow = event.flow;
+    record.opened = event.opened;
+    record.scopes = event.scopes;
     record.time = event.time;
     record.key = event.key;
     record.uid = event.uid;

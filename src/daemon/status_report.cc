@@ -51,7 +51,8 @@ Json worker_report(std::size_t index, const netfilter::QueueWorker& worker) {
           {"verdict_errors", figure(counters.verdict_errors)}};
 }
 
-// queue_reports tells what the kernel counts for our queues.
+}  // namespace
+
 Json queue_reports(std::size_t workers) {
   Json queues = Json::array();
   for (const netfilter::QueueStats& stats : netfilter::read_queue_stats()) {
@@ -64,6 +65,8 @@ Json queue_reports(std::size_t workers) {
   }
   return queues;
 }
+
+namespace {
 
 Json binding_report(const std::vector<engine::Binding>& bindings) {
   std::array<std::size_t, 3> by_source{};
@@ -154,6 +157,7 @@ nlohmann::ordered_json status_report(const StatusFacts& facts, const Workers& wo
   report["bindings"] = binding_report(facts.bindings);
   report["binds"] = bind_report(facts.name_bindings);
   report["resolver"] = resolver_report(facts.resolver);
+  if (!facts.live.is_null()) report["flow_book"] = facts.live;
   if (facts.drift.watching) report["listeners"] = drift_report(facts.drift);
   if (!facts.state_error.empty()) report["state_error"] = facts.state_error;
   report["workers"] = Json::array();

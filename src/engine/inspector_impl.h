@@ -37,6 +37,13 @@ inline bool denies_by_rule(const policy::PolicyMatch& match) {
 }
 
 // carries_name tells the protocols whose first message says what it is for. The others go by the names of their address.
+// reason_to_allow is why a PolicyMatch or EarlyResult allows.
+template <typename Match>
+constexpr Reason reason_to_allow(const Match& match) {
+  if (match.bypass) return Reason::kBypass;
+  return match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows;
+}
+
 inline bool carries_name(Protocol protocol) {
   return protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp || protocol == Protocol::kDtls;
 }
@@ -123,6 +130,7 @@ class Inspector::Impl {
   };
   void rejudge_flow(Flow& flow, const InterfaceOf& interface_of);
   policy::ScopeSet scopes_again(const Flow& flow, const InterfaceOf& interface_of) const;
+  void count_verdict(const Flow& flow);
   RuleId successor_of(RuleId rule) const;
   void rejudge_undecided(Flow& flow);
   Standing standing_of(Flow& flow, RuleId successor);

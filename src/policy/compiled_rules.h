@@ -57,6 +57,7 @@ class CompiledRules {
   Dns dns;
   Listeners listeners;
   Events events;
+  Metrics metrics;
   std::vector<std::uint8_t> ip_protocols;
   std::vector<std::uint8_t> icmp_types;
   std::vector<RuleInfo> infos;

@@ -11,6 +11,7 @@
 #include "embedded_texts.h"
 #include "guard_reader.h"
 #include "listeners_reader.h"
+#include "metrics_reader.h"
 #include "overlay.h"
 #include "policy_builder.h"
 #include "reader.h"
@@ -46,10 +47,14 @@ class Loader {
   Loader(TextStore store, const Overlay& overlay) : store_(store), overlay_(overlay) {}
 
   LoadResult load_text(std::string_view text, std::string name, std::optional<fs::path> folder,
-                       std::string identity) {
+                       std::string identity, std::string_view further = {}, std::string_view further_name = {}) {
     sources_.push_back({std::move(name), std::move(identity), std::move(folder), std::nullopt});
     open_.push_back(sources_.front().identity);
     read_source(0, text);
+    if (!further.empty()) {
+      sources_.push_back({std::string(further_name), std::string(), std::nullopt, std::nullopt});
+      read_source(sources_.size() - 1, further);
+    }
     read_sections();
     if (diagnostics_.failed()) {
       // The sound rules are compared although nothing will be loaded, so that one run shows all there is to
@@ -151,7 +156,7 @@ class Loader {
       if (!sources_[i].document) continue;
       const Value& root = sources_[i].document->root();
       const Reader reader = reader_of(sources_[i]);
-      for (const std::string_view key : {"defaults", "refusals", "deploy", "inspect", "dns", "guards", "listeners", "events"}) {
+      for (const std::string_view key : {"defaults", "refusals", "deploy", "inspect", "dns", "guards", "listeners", "events", "metrics"}) {
         const auto* entry = root.find(key);
         if (entry == nullptr) continue;
         if (i != 0) {
@@ -166,6 +171,8 @@ class Loader {
           read_guards(reader, entry->value, builder_.rules().guards);
         } else if (key == "dns") {
           read_dns(reader, entry->value, builder_.rules());
+        } else if (key == "metrics") {
+          read_metrics(reader, entry->value, builder_.rules().metrics);
         } else if (key == "events") {
           read_events(reader, entry->value, builder_.rules().events);
         } else if (key == "listeners") {
@@ -224,16 +231,21 @@ class Loader {
 
 namespace {
 
-LoadResult load_file(const fs::path& path, const TextStore& store, const Overlay& overlay) {
+LoadResult load_file(const fs::path& path, const TextStore& store, const Overlay& overlay, std::string_view further = {},
+                     std::string_view further_name = {}) {
   const auto text = store.read(path, kPolicyFileMax);
   if (!text) return std::unexpected(std::vector<Problem>{{path.string(), 0, 0, text.error()}});
-  return Loader(store, overlay).load_text(*text, path.string(), path.parent_path(), identity_of(path));
+  return Loader(store, overlay).load_text(*text, path.string(), path.parent_path(), identity_of(path), further, further_name);
 }
 
 }  // namespace
 
 LoadResult load_policy_file(const fs::path& path, const Overlay& overlay) {
   return load_file(path, TextStore(), overlay);
+}
+
+LoadResult load_policy_file_with(const fs::path& path, std::string_view further, std::string_view name) {
+  return load_file(path, TextStore(), {}, further, name);
 }
 
 LoadResult load_policy_text(std::string_view text, std::string_view name, const Overlay& overlay) {
