@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdio>
 #include <expected>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -62,8 +63,7 @@ class Daemon {
         control_path_(options.attended != nullptr ? std::string() : options.control.value_or(policy_->deploy().control)),
         saved_(saved_bindings_path(control_path_)),
         owners_(policy_),
-        log_(queues_, EventFormatter(*policy_, mode_, style(), style() == EventFormatter::Style::kText && may_colour()),
-             options.attended != nullptr ? STDERR_FILENO : STDOUT_FILENO),
+        log_(log_options()),
         drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say) {}
 
   int run() {
@@ -84,9 +84,15 @@ class Daemon {
  private:
   bool observing() const { return mode_ == policy::Mode::kObserve; }
   const Attended* attended() const { return options_.attended; }
-  EventFormatter::Style style() const {
-    if (attended() != nullptr) return EventFormatter::Style::kBrief;
-    return options_.json ? EventFormatter::Style::kJson : EventFormatter::Style::kText;
+  EventLogOptions log_options() const {
+    return {.workers = queues_,
+            .policy = policy_,
+            .mode = options_.mode,
+            .brief = attended() != nullptr,
+            .json = options_.json,
+            .quiet = options_.quiet,
+            .colour = attended() == nullptr && may_colour(),
+            .say = say};
   }
 
   void block_signals() {
@@ -126,8 +132,7 @@ class Daemon {
   }
 
   void report_drift(const DriftFinding& finding, bool begins) {
-    const DriftStamp stamp{std::chrono::system_clock::now(), begins};
-    log_.add_line(options_.json ? drift_json(finding, &stamp) + '\n' : drift_line(finding, stamp));
+    log_.add_event("port_drift", drift_fields(finding, begins));
   }
 
   std::expected<netfilter::RulePlan, std::string> make_plan() const {
@@ -185,7 +190,8 @@ class Daemon {
         on_event = [this, i](const engine::FlowEvent& event) {
           if (event.verdict == engine::FlowVerdict::kDeny) log_.add(i, event);
         };
-      } else if (!options_.quiet) {
+      } else {
+        worker.inspector.on_open = [this, i](const FlowKey& key, const Packet& packet) { log_.note_flow(i, key, packet); };
         on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
       }
       auto opened = netfilter::QueueWorker::open(worker, policy_, std::move(on_event));
@@ -247,7 +253,7 @@ class Daemon {
                                 (queues_ == 1 ? " queue" : " queues") +
                                 (options_.install_rules ? "" : "; no rules") + "; ready\n";
     // Standard output carries nothing but rows when a program reads it.
-    (void)!::write(options_.json ? STDERR_FILENO : STDOUT_FILENO, summary.data(), summary.size());
+    (void)!::write(log_.stdout_is_for_programs() ? STDERR_FILENO : STDOUT_FILENO, summary.data(), summary.size());
     notify_service_manager("READY=1\nSTATUS=" + summary);
   }
 
