@@ -377,7 +377,8 @@ class Daemon {
   }
 
   std::string metrics() const {
-    MetricFacts facts{.status = status_facts()};
+    MetricFacts facts;
+    facts.status = status_facts();
     for (const GrantEntry& entry : grants_.list()) {
       ++(entry.is_bypass ? facts.bypasses : entry.grant.action == policy::Action::kAllow ? facts.allow_grants : facts.deny_grants);
     }
