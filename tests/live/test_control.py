@@ -8,7 +8,7 @@ import socket
 import time
 
 from support import Suite, expect, expect_equal, skip_unless_possible
-from support.daemon import REPOSITORY
+from support.daemon import REPOSITORY, binary
 from support.testbed import UNPRIVILEGED_UID
 from support.world import World, world
 
@@ -153,5 +153,5 @@ def refusals(suite: Suite, it: World) -> None:
 
 
 if __name__ == "__main__":
-    skip_unless_possible(None, ("curl", "nginx", "nc"))
+    skip_unless_possible(binary(), ("curl", "nginx", "nc"))
     Suite("control").main(body)

@@ -5,6 +5,7 @@ import json
 import time
 
 from support import Suite, expect, expect_equal, skip_unless_possible
+from support.daemon import binary
 from support.proc import wait_until
 from support.testbed import UNPRIVILEGED_UID
 from support.world import World, world
@@ -158,5 +159,5 @@ def wrong(suite: Suite, it: World) -> None:
 
 
 if __name__ == "__main__":
-    skip_unless_possible(None, ("curl", "nginx", "setpriv"))
+    skip_unless_possible(binary(), ("curl", "nginx", "setpriv"))
     Suite("grants").main(body)
