@@ -21,6 +21,7 @@ constexpr const char* kExamples = R"(Examples:
   sudo sallyport run --policy policy.toml          enforce
   sallyport check policy.toml                      is the policy well-formed?
   sudo sallyport audit --policy policy.toml        does anything listen that should not?
+  sallyport explain --policy p.toml example.com    may I go there, and if not, why?
   sallyport replay --policy policy.toml day.pcap   what would it have said of this traffic?
 
 Each command has its own: sallyport COMMAND --help)";
@@ -78,6 +79,8 @@ int main(int argc, char** argv) {
     sallyport::cli::add_rules_command(app, exit_code);
     sallyport::cli::add_audit_command(app, exit_code);
     sallyport::cli::add_check_command(app, exit_code);
+    sallyport::cli::add_explain_command(app, exit_code);
+    sallyport::cli::add_doctor_command(app, exit_code);
     sallyport::cli::add_replay_command(app, exit_code);
     sallyport::cli::add_learn_command(app, exit_code);
     try {
