@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 
-from policy_page import PolicyPage
+from policy_page import PolicyPage, Row
 
 INTEGERS = {"integer", "number", "code", "port", "protocol number"}
 SCALARS = {
@@ -72,13 +72,13 @@ def default_of(text: str):
 
 def described(key: dict, page: PolicyPage) -> dict:
     path = f"{key['table']}.{key['key']}".lstrip(".")
-    row = page.rows[path]
+    row = page.rows.get(path, Row("", ""))
     text = f"{key['type'][:1].upper()}{key['type'][1:]}"
     if key["default"] not in ("-", "required"):
         text += f"; default: {key['default']}"
     if row.limit:
         text += f"; {row.limit.replace('`', '')}"
-    schema = {"description": f"{text}. Example: {row.example}", **value(key["type"], page)}
+    schema = {"description": text + (f". Example: {row.example}" if row.example else ""), **value(key["type"], page)}
     default = default_of(key["default"])
     if default is not None and key["default"] != "-":
         schema["default"] = default

@@ -1,9 +1,5 @@
 #include "change_event.h"
 
-#include <array>
-#include <chrono>
-#include <ctime>
-
 #include "event_line.h"
 
 namespace sallyport::daemon {
@@ -22,6 +18,13 @@ std::string command_of(const nlohmann::json& request) {
   return command != request.end() && command->is_string() ? command->get<std::string>() : std::string();
 }
 
+// escaped_words leaves the spaces between words alone.
+std::string escaped_words(const std::string& text) {
+  std::string out;
+  for (const char c : text) out += c == ' ' ? std::string(1, c) : escaped({&c, 1});
+  return out;
+}
+
 nlohmann::json arguments_of(const nlohmann::json& request) {
   nlohmann::json arguments = request;
   arguments.erase("command");
@@ -30,34 +33,29 @@ nlohmann::json arguments_of(const nlohmann::json& request) {
 
 }  // namespace
 
-std::string change_json(const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer, Timestamp time) {
-  const auto micros = std::chrono::floor<std::chrono::microseconds>(time).time_since_epoch();
-  nlohmann::ordered_json row;
-  row["time"] = static_cast<double>(micros.count()) / 1e6;
-  row["event"] = "control";
-  row["command"] = command_of(request);
-  row["uid"] = peer.uid;
-  row["gid"] = peer.gid;
-  row["pid"] = peer.pid;
-  row["process"] = escaped(peer.process);
-  row["arguments"] = text_of(arguments_of(request));
-  row["done"] = !answer.contains("error");
-  if (answer.contains("error")) row["error"] = answer["error"];
-  if (answer.contains("id")) row["grant"] = answer["id"];
-  return row.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+std::string peer_text(const Peer& peer) {
+  std::string text = "uid " + std::to_string(peer.uid) + ", gid " + std::to_string(peer.gid) + ", pid " + std::to_string(peer.pid);
+  if (!peer.process.empty()) text += " (" + escaped(peer.process) + ')';
+  return text;
 }
 
-std::string change_line(const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer, Timestamp time) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(time));
-  std::tm local{};
-  std::array<char, 16> clock{};
-  (void)::localtime_r(&seconds, &local);
-  (void)std::strftime(clock.data(), clock.size(), "%H:%M:%S", &local);
-  std::string line = std::string(clock.data()) + "  control: " + escaped(command_of(request)) + ' ' + text_of(arguments_of(request)) +
-                     " by uid " + std::to_string(peer.uid) + ", gid " + std::to_string(peer.gid) + ", pid " + std::to_string(peer.pid);
-  if (!peer.process.empty()) line += " (" + escaped(peer.process) + ')';
-  if (answer.contains("error") && answer["error"].is_string()) line += ": failed: " + escaped(answer["error"].get<std::string>());
-  return line + '\n';
+nlohmann::ordered_json change_fields(const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer) {
+  const std::string arguments = text_of(arguments_of(request));
+  const bool failed = answer.contains("error") && answer["error"].is_string();
+  nlohmann::ordered_json fields;
+  fields["command"] = escaped(command_of(request));
+  fields["uid"] = peer.uid;
+  fields["gid"] = peer.gid;
+  fields["pid"] = peer.pid;
+  fields["process"] = escaped(peer.process);
+  fields["arguments"] = arguments;
+  fields["done"] = !failed;
+  if (failed) fields["error"] = answer["error"];
+  if (answer.contains("id")) fields["grant"] = answer["id"];
+  std::string message = "control: " + escaped(command_of(request)) + ' ' + arguments + " by " + peer_text(peer);
+  if (failed) message += ": failed: " + escaped_words(answer["error"].get<std::string>());
+  fields["message"] = std::move(message);
+  return fields;
 }
 
 }  // namespace sallyport::daemon

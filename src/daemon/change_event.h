@@ -5,13 +5,13 @@
 #include <string>
 
 #include "control_server.h"
-#include "sallyport/core/time.h"
 
 namespace sallyport::daemon {
 
-// change_json returns one line of JSON without its newline: {"time":...,"event":"control","command":"allow","uid":0,...}.
-std::string change_json(const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer, Timestamp time);
-// change_line returns it as a line for people, with its newline. Both escape whatever the peer said.
-std::string change_line(const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer, Timestamp time);
+// change_fields returns the members of an event "control": command, uid, gid, pid, process, arguments, done. Whatever the peer
+// said is escaped.
+nlohmann::ordered_json change_fields(const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer);
+// peer_text returns "uid 0, gid 0, pid 7 (sallyport)".
+std::string peer_text(const Peer& peer);
 
 }  // namespace sallyport::daemon

@@ -25,7 +25,8 @@ constexpr int kAcceptsPerTurn = 16;
 constexpr std::uint64_t kListenerId = 0;
 constexpr std::uint64_t kTimerId = 1;
 constexpr std::uint64_t kWakeId = 2;
-constexpr std::uint64_t kFirstClientId = 3;
+constexpr std::uint64_t kAlarmId = 3;
+constexpr std::uint64_t kFirstClientId = 4;
 
 std::string error_text(const std::string& path, const char* what) {
   return "control socket " + path + ": " + what + ": " + std::strerror(errno);
@@ -121,8 +122,9 @@ bool ControlServer::open_poll() {
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
   timer_ = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
   wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  alarm_ = ::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
   next_id_ = kFirstClientId;
-  return epoll_ >= 0 && timer_ >= 0 && wake_ >= 0 && watch(fd_, kListenerId, EPOLLIN) && watch(timer_, kTimerId, EPOLLIN) &&
+  return epoll_ >= 0 && timer_ >= 0 && wake_ >= 0 && alarm_ >= 0 && watch(alarm_, kAlarmId, EPOLLIN) && watch(fd_, kListenerId, EPOLLIN) && watch(timer_, kTimerId, EPOLLIN) &&
          watch(wake_, kWakeId, EPOLLIN);
 }
 
@@ -135,7 +137,7 @@ bool ControlServer::watch(int fd, Id id, std::uint32_t events) {
 
 ControlServer::~ControlServer() {
   while (!clients_.empty()) close(clients_.begin());
-  for (const int fd : {fd_, epoll_, timer_, wake_}) {
+  for (const int fd : {fd_, epoll_, timer_, wake_, alarm_}) {
     if (fd >= 0) ::close(fd);
   }
   if (abstract_) return;
@@ -152,6 +154,12 @@ void ControlServer::on_stream(std::string command, ControlStreamHandler handler)
   commands_[std::move(command)] = {nullptr, std::move(handler), ControlRight::kRead};
 }
 
+bool ControlServer::attend(int fd, std::function<void()> ready) {
+  const Id id = next_id_++;
+  attended_[id] = std::move(ready);
+  return watch(fd, id, EPOLLIN);
+}
+
 void ControlServer::serve() {
   std::array<epoll_event, 32> events;
   const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
@@ -163,9 +171,14 @@ void ControlServer::serve() {
     } else if (event.data.u64 == kTimerId) {
       (void)!::read(timer_, &ignored, sizeof ignored);
       end_overdue();
+    } else if (event.data.u64 == kAlarmId) {
+      (void)!::read(alarm_, &ignored, sizeof ignored);  // Fails when the clock was set: then, too, it is time to look.
+      if (ring_) ring_();
     } else if (event.data.u64 == kWakeId) {
       (void)!::read(wake_, &ignored, sizeof ignored);
       flush_streams();
+    } else if (const auto other = attended_.find(event.data.u64); other != attended_.end()) {
+      other->second();
     } else if (const auto client = clients_.find(event.data.u64); client == clients_.end()) {
       continue;  // Closed by an event before this one.
     } else if (!client->second.answered && (event.events & EPOLLIN) != 0) {
@@ -335,6 +348,16 @@ void ControlServer::end_overdue() {
     if (!idle_stream && now >= client->second.deadline) close(client);
     client = next;
   }
+}
+
+void ControlServer::set_alarm(std::optional<Timestamp> when) {
+  itimerspec spec{};
+  if (when) {
+    const auto since = std::max(std::chrono::ceil<std::chrono::milliseconds>(when->time_since_epoch()), std::chrono::milliseconds(1));
+    spec.it_value.tv_sec = static_cast<time_t>(since.count() / 1'000);
+    spec.it_value.tv_nsec = static_cast<long>(since.count() % 1'000) * 1'000'000;
+  }
+  (void)::timerfd_settime(alarm_, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &spec, nullptr);
 }
 
 void ControlServer::arm_timer(bool on) {

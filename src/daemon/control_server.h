@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "control_stream.h"
+#include "sallyport/core/time.h"
 
 namespace sallyport::daemon {
 
@@ -70,6 +71,14 @@ class ControlServer {
   void on_stream(std::string command, ControlStreamHandler handler);
   void set_change_log(ChangeLog log) { change_log_ = std::move(log); }
 
+  // set_alarm has serve call `ring` once at this moment of the wall clock, or soon after; a clock that is set counts. Another
+  // alarm, or none, takes the place of the last.
+  void set_alarm(std::optional<Timestamp> when);
+  void on_alarm(std::function<void()> ring) { ring_ = std::move(ring); }
+
+  // attend has serve call `ready` when `fd`, which stays the caller's and open, is readable.
+  bool attend(int fd, std::function<void()> ready);
+
   // fd is readable whenever there is something to serve, the end of a client's time included.
   int fd() const { return epoll_; }
   void serve();
@@ -116,12 +125,15 @@ class ControlServer {
   int epoll_ = -1;
   int timer_ = -1;
   int wake_ = -1;
+  int alarm_ = -1;
   bool timer_armed_ = false;
   bool abstract_ = false;
   std::string path_;
   ControlLimits limits_;
   std::map<std::string, Command, std::less<>> commands_;
   ChangeLog change_log_;
+  std::function<void()> ring_;
+  std::map<Id, std::function<void()>> attended_;
   Clients clients_;
   Id next_id_ = 0;
   std::vector<std::filesystem::path> made_;  // Outermost first.

@@ -217,8 +217,18 @@ void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
   flow.verdict = FlowVerdict::kAllow;
   flow.reason = reason;
   flow.rule = rule;
-  increment(counters.flows_by_verdict[static_cast<std::size_t>(FlowVerdict::kAllow)]);
+  count_verdict(flow);
   report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});
+}
+
+void Inspector::Impl::count_verdict(const Flow& flow) {
+  increment(counters.flows_by_verdict[static_cast<std::size_t>(flow.verdict)]);
+  increment(counters.flows_by_reason[static_cast<std::size_t>(flow.reason)]);
+  if (flow.reason == Reason::kRevoked) return;  // It had been decided before.
+  const Duration time = std::max(now_ - flow.opened, Duration{});
+  increment(counters.decision_times[decision_time_bucket(time)]);
+  const auto micros = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count());
+  counters.decision_time_us.store(counters.decision_time_us.load(std::memory_order_relaxed) + micros, std::memory_order_relaxed);
 }
 
 Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
@@ -232,7 +242,7 @@ Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
   flow.told = tell(flow);
   drop_held(flow, reason);
   table_.stop_waiting(flow);
-  increment(counters.flows_by_verdict[static_cast<std::size_t>(FlowVerdict::kDeny)]);
+  count_verdict(flow);
   report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});  // With the proxy's target.
   give_back_windows(flow);
   touch(flow);
@@ -272,7 +282,7 @@ bool Inspector::Impl::judge_early(Flow& flow, const Packet& packet) {
   if (observing() || early.match == policy::EarlyMatch::kUndecided) return false;
   if (early.match == policy::EarlyMatch::kAllow) {
     flow.early = true;
-    allow_flow(flow, early.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, early.rule);
+    allow_flow(flow, reason_to_allow(early), early.rule);
     if (reads_answers(flow)) flow.answers_read = flow.by_address = flow.watch = true;
   } else {
     deny_flow(flow, lookup ? Reason::kResolverNotTrusted : early.metadata ? Reason::kMetadataAddress : by_default ? Reason::kAddressNotAllowed : Reason::kRuleDenies, early.rule);
@@ -344,7 +354,7 @@ bool Inspector::Impl::judge_claim(Flow& flow, Protocol protocol, const NameClaim
   if (match.action == policy::Action::kAllow) {
     flow.own_word_rule = match.own_word;
     flow.ice_rule = match.ice;
-    allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
+    allow_flow(flow, reason_to_allow(match), match.rule);
     return true;
   }
   Reason reason = why_denied(flow, protocol, claim, match);
@@ -520,6 +530,7 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.verdict = flow.verdict;
   event.reason = flow.reason;
   event.rule = flow.rule;
+  event.policy = policy_;
   event.text = keep(text);
   event.name_of_address = flow.name_of_address;
   const bool sums_up = kind == FlowEvent::Kind::kVerdict || kind == FlowEvent::Kind::kEnd;
@@ -547,6 +558,9 @@ void Inspector::expire(const policy::Policy& policy, Timestamp now) { impl_->exp
 void Inspector::finish(const policy::Policy& policy, Timestamp now) { impl_->finish(policy, now); }
 bool Inspector::rejudge(const policy::Policy& before, const policy::Policy& policy, Timestamp now, const InterfaceOf& interface_of) {
   return impl_->rejudge(before, policy, now, interface_of);
+}
+void Inspector::set_owner_of(std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of) {
+  impl_->set_owner_of(std::move(owner_of));
 }
 std::span<const Remark> Inspector::remarks() const { return impl_->remarks; }
 const RejudgeCounts& Inspector::rejudge_counts() const { return impl_->rejudge_counts; }

@@ -37,6 +37,13 @@ inline bool denies_by_rule(const policy::PolicyMatch& match) {
 }
 
 // carries_name tells the protocols whose first message says what it is for. The others go by the names of their address.
+// reason_to_allow is why a PolicyMatch or EarlyResult allows.
+template <typename Match>
+constexpr Reason reason_to_allow(const Match& match) {
+  if (match.bypass) return Reason::kBypass;
+  return match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows;
+}
+
 inline bool carries_name(Protocol protocol) {
   return protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp || protocol == Protocol::kDtls;
 }
@@ -57,6 +64,8 @@ class Inspector::Impl {
   void expire(const policy::Policy& policy, Timestamp now);
   void finish(const policy::Policy& policy, Timestamp now);
   bool rejudge(const policy::Policy& before, const policy::Policy& policy, Timestamp now, const InterfaceOf& interface_of);
+
+  void set_owner_of(std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of) { options_.owner_of = std::move(owner_of); }
 
   std::vector<Remark> remarks;
   RejudgeCounts rejudge_counts;
@@ -121,6 +130,7 @@ class Inspector::Impl {
   };
   void rejudge_flow(Flow& flow, const InterfaceOf& interface_of);
   policy::ScopeSet scopes_again(const Flow& flow, const InterfaceOf& interface_of) const;
+  void count_verdict(const Flow& flow);
   RuleId successor_of(RuleId rule) const;
   void rejudge_undecided(Flow& flow);
   Standing standing_of(Flow& flow, RuleId successor);
@@ -399,7 +409,7 @@ class Inspector::Impl {
   Decision look_inside(const Flow& carrier, const Packet& packet, const parsers::IpPacket& ip);
   std::uint64_t tunnel_id(const Flow& carrier, const parsers::IpPacket& ip, std::uint64_t segment) const;
 
-  const InspectorOptions options_;
+  InspectorOptions options_;
   FlowTable table_;
   WindowPool windows_;
   HeldPackets held_;

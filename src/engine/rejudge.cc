@@ -348,7 +348,7 @@ void Inspector::Impl::revoke(Flow& flow, RuleId rule) {
   flow.revoked = tcp && flow.key.tunnel == 0 ? 1 : 0;
   drop_held(flow, Reason::kRevoked);
   table_.stop_waiting(flow);
-  increment(counters.flows_by_verdict[static_cast<std::size_t>(FlowVerdict::kDeny)]);
+  count_verdict(flow);
   report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});
   give_back_windows(flow);
   touch(flow);

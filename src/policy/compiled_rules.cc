@@ -35,7 +35,7 @@ ScopeSet ScopeTable::scopes_of(const ScopeFacts& facts) const {
       if (pattern.matches(facts.cgroup)) set |= scopes;
     }
   }
-  set |= facts.containers | (facts.owner_unknown ? kUnknownOwner : 0);
+  set |= facts.containers | (facts.owner_unknown && by_owner != 0 ? kUnknownOwner : 0);
   return set == 0 && (facts.workload || !facts.interface.empty()) ? kUnnamedWorkload : set;
 }
 

@@ -57,6 +57,7 @@ class CompiledRules {
   Dns dns;
   Listeners listeners;
   Events events;
+  Metrics metrics;
   std::vector<std::uint8_t> ip_protocols;
   std::vector<std::uint8_t> icmp_types;
   std::vector<RuleInfo> infos;
@@ -64,6 +65,13 @@ class CompiledRules {
   std::vector<Problem> warnings;
   std::vector<Guard> guards;
   std::uint64_t fingerprint = 0;
+  // BypassTerms is a Bypass; no scopes: every flow.
+  struct BypassTerms {
+    ScopeSet scopes = 0;
+    Timestamp expires;
+  };
+  std::vector<BypassTerms> bypasses;
+  std::vector<Problem> grant_problems;
   std::vector<std::uint64_t> definitions;        // By rule.
   std::vector<std::uint64_t> guard_definitions;  // By guard.
   absl::flat_hash_map<std::uint64_t, RuleId> by_definition;

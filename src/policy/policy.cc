@@ -42,11 +42,13 @@ ScopeSet Policy::scopes_of(const ScopeFacts& facts) const {
 }
 
 PolicyMatch Policy::match(const FlowQuery& query) const {
+  if (bypassed(query.scopes, query.now)) return {.action = Action::kAllow, .bypass = true};
   return compiled_->match(query);
 }
 
 EarlyResult Policy::match_early(ScopeSet scopes, Transport transport, const IpAddress& destination,
                                 std::uint16_t port, Timestamp now, Via via) const {
+  if (bypassed(scopes, now)) return {.match = EarlyMatch::kAllow, .bypass = true};
   return compiled_->match_early(scopes, transport, destination, port, now, via);
 }
 
@@ -70,6 +72,7 @@ bool Policy::names_cover(ScopeSet scopes, Transport transport, std::uint16_t por
 }
 
 PolicyMatch Policy::match_question(ScopeSet scopes, const DomainName* name, Timestamp now) const {
+  if (bypassed(scopes, now)) return {.action = Action::kAllow, .bypass = true};
   return compiled_->match_question(scopes, name, now);
 }
 
@@ -106,10 +109,12 @@ bool Policy::needs_bindings() const {
 }
 
 bool Policy::denies_names_at(ScopeSet scopes, Transport transport, std::uint16_t port, Timestamp now) const {
+  if (bypassed(scopes, now)) return false;
   return compiled_->name_ports.could_match(NamePortTable::Kind::kDenyUnnamed, transport, port, scopes, now);
 }
 
 bool Policy::denies_datagrams_at(ScopeSet scopes, const IpAddress& destination, std::uint16_t port, Timestamp now) const {
+  if (bypassed(scopes, now)) return false;
   return compiled_->denies_datagrams_at(scopes, destination, port, now);
 }
 
@@ -123,6 +128,7 @@ std::vector<DomainName> Policy::exact_names_for(ScopeSet scopes, Transport trans
 }
 
 EarlyResult Policy::match_named_early(ScopeSet scopes, const DomainName& name, std::uint16_t port, Timestamp now) const {
+  if (bypassed(scopes, now)) return {.bypass = true};
   return compiled_->match_named_early(scopes, name, port, now);
 }
 
@@ -216,6 +222,17 @@ const std::vector<RuleInfo>& Policy::rules() const {
 }
 const std::vector<std::string>& Policy::scope_names() const {
   return compiled_->scope_names;
+}
+const Metrics& Policy::metrics() const {
+  return compiled_->metrics;
+}
+const std::vector<Problem>& Policy::grant_problems() const {
+  return compiled_->grant_problems;
+}
+bool Policy::bypassed(ScopeSet scopes, Timestamp now) const {
+  return std::ranges::any_of(compiled_->bypasses, [&](const CompiledRules::BypassTerms& bypass) {
+    return now < bypass.expires && (bypass.scopes == 0 || (bypass.scopes & (scopes == 0 ? kNoScope : scopes)) != 0);
+  });
 }
 const std::vector<Problem>& Policy::warnings() const {
   return compiled_->warnings;

@@ -191,8 +191,8 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
 }
 
 void PolicyBuilder::report_redundant_rules(const std::vector<RuleDraft>& drafts,
-                                           Diagnostics& diagnostics) const {
-  Redundancy(*rules_, drafts, target_hashes_, diagnostics).report();
+                                           Diagnostics& diagnostics, Diagnostics& grant_problems) const {
+  Redundancy(*rules_, drafts, target_hashes_, diagnostics, grant_problems).report();
 }
 
 std::shared_ptr<const Policy> PolicyBuilder::finish(std::vector<Problem> warnings) {

@@ -23,6 +23,7 @@ enum class Reason : std::uint8_t {
   kReply,
   kTunnelControl,
   kExpected,
+  kBypass,
   // The policy says no.
   kRuleDenies,
   kNameNotAllowed,
@@ -108,6 +109,7 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"reply", "a packet of the server's direction"},
     {"tunnel_control", "what the ends of a tunnel find each other with: ARP, neighbour discovery, a Teredo bubble"},
     {"expected", "a flow that an allowed one announced: an FTP data connection, or a peer of an ICE socket"},
+    {"bypass", "an operator has the rules bypassed for a time (break-glass)"},
     {"rule_denies", "a deny rule matches"},
     {"name_not_allowed", "no rule allows this name with this protocol and port"},
     {"address_not_allowed", "no rule allows this address and port"},

@@ -65,6 +65,13 @@ struct Deploy {
   std::string control = "/run/sallyport/control.sock";
 };
 
+// Metrics says where figures are served over HTTP. Only loopback addresses.
+struct Metrics {
+  std::optional<IpAddress> address;  // Absent: nowhere but at the control socket.
+  std::uint16_t port = 0;
+  std::vector<std::string> hosts;    // Names that a request may ask by beside "localhost" and the address.
+};
+
 // Inspect says what is judged beside the flows that packets belong to.
 struct Inspect {
   std::uint64_t tunnels = 0;  // A bit for each Protocol whose inside is judged: gre, ipip, 6in4, vxlan, geneve, teredo.
@@ -182,6 +189,8 @@ struct PolicyMatch {
   bool needs_tls = false;
   // Denied, because the destination is a metadata address that no allow rule names.
   bool metadata = false;
+  // Allowed by no rule: the flow's scope is bypassed.
+  bool bypass = false;
   // Allowed, and some rule that allows has the name.
   bool by_name = false;
   // When allowed: the first rule that allows by the protocol's own word, and the first of those with ice = "allow".
@@ -207,6 +216,7 @@ struct EarlyResult {
   // Some deny rule could match, depending on the protocol or the name.
   bool could_deny = false;
   bool metadata = false;  // PolicyMatch::metadata
+  bool bypass = false;    // PolicyMatch::bypass
 };
 
 // RuleInfo is a rule as its operator wrote it, for reports.
@@ -307,6 +317,12 @@ class Policy {
   const Inspect& inspect() const;
   // listeners returns what may listen here, for the drift audit.
   const Listeners& listeners() const;
+  // bypassed tells whether a flow of these scopes passes whatever the rules say (overlay.h).
+  bool bypassed(ScopeSet scopes, Timestamp now) const;
+  // grant_problems returns what is wrong with grants, whose line is the grant's id: those that cannot be read are left
+  // out, those that deny rules cover are in force and allow nothing.
+  const std::vector<Problem>& grant_problems() const;
+  const Metrics& metrics() const;
   // events says where events go.
   const Events& events() const;
   // looks_into tells whether what is inside this tunnel is judged.
