@@ -7,6 +7,7 @@ import html
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -79,13 +80,16 @@ def main() -> int:
             traffic(bed, clients)
             screen.run(f"{binary()} watch --control {firewall.control}")
             screen.wait("denied most")
-            traffic(bed, clients)
-            screen.keys("j", "j")
-            time.sleep(1.5)
+            busy = threading.Thread(target=lambda: [traffic(bed, clients) for _ in range(3)])
+            busy.start()
+            time.sleep(1.0)
+            screen.keys("j", "j", "j", "a")
+            screen.wait(r"allowed \d+/s  denied [1-9]")
             source = bed.scratch / "watch.html"
-            source.write_text(page(screen.text("-e")))
+            source.write_text(page(screen.text("-e", "-N")))
+            busy.join()
             screen.keys("q")
-            size = f"{WIDTH * 9 + 42},{HEIGHT * 20 + 28}"
+            size = f"{WIDTH * 9 + 44},{HEIGHT * 20 + 28}"
             subprocess.run(["chromium", "--headless", "--no-sandbox", "--hide-scrollbars", f"--screenshot={target}", f"--window-size={size}",
                             f"--user-data-dir={bed.scratch}/chromium", source.as_uri()], check=True, capture_output=True, timeout=120)
     return 0

@@ -12,7 +12,7 @@ from support.proc import wait_until
 from support.terminal import Screen
 from support.world import world
 
-RULES = allow("allowed.test", "tls, http")
+RULES = allow("allowed.test", "tls, http") + allow("allowed.test", "dns")
 
 
 def ask(firewall: Sallyport, request: dict) -> dict:
