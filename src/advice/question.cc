@@ -182,6 +182,16 @@ Transport transport_of(Protocol protocol) {
   return Transport::kTcp;
 }
 
+Protocol protocol_at(Transport transport, std::uint16_t port) {
+  for (std::size_t i = 0; i < kProtocolCount; ++i) {
+    const auto protocol = static_cast<Protocol>(i);
+    if (protocol == Protocol::kUnknown || policy::word_for(transport, protocol) != to_string(protocol)) continue;
+    const auto ports = policy::home_ports_of(to_string(protocol));
+    if (std::ranges::find(ports, port) != ports.end()) return protocol;
+  }
+  return Protocol::kUnknown;
+}
+
 std::uint16_t home_port_of(Transport transport, Protocol protocol) {
   const auto ports = policy::home_ports_of(policy::word_for(transport, protocol));
   return ports.empty() ? std::uint16_t{0} : ports.front();

@@ -50,7 +50,7 @@ TEST_F(KeysTest, AllowsTheSelectedNameForTenMinutes) {
   press('j');
   const Effect effect = press('a');
   ASSERT_EQ(effect.kind, Effect::Kind::kAsk);
-  EXPECT_EQ(effect.text, R"({"command":"allow","name":"three.example","protocol":"tls","port":443,"for":"10m"})");
+  EXPECT_EQ(effect.text, R"({"command":"allow","name":"three.example","protocols":["tls"],"ports":[443],"for":"10m"})");
   view::show_answer(model, effect.text, R"({"ok":true,"id":12})");
   EXPECT_EQ(model.message, "allowed: tls three.example 443 for ten minutes; sallyport revoke 12 takes it back");
   view::show_answer(model, effect.text, R"({"error":"no room"})");
