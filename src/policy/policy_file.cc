@@ -269,11 +269,12 @@ LoadResult PolicySource::apply(const Overlay& overlay) {
   return load_file(path_, TextStore(&texts_, true), overlay);
 }
 
-LoadResult load_policy_file_with(const fs::path& path, std::string_view more) {
+LoadResult try_policy_file(const fs::path& path, std::string_view more) {
+  const Overlay none;
   if (path.empty()) return load_policy_text(std::string(kEmbeddedPolicy) + "\n" + std::string(more), "embedded");
   const auto text = read_text_file(path, kPolicyFileMax);
   if (!text) return std::unexpected(std::vector<Problem>{{path.string(), 0, 0, text.error()}});
-  return Loader().load_text(*text + "\n" + std::string(more), path.string(), path.parent_path(), identity_of(path));
+  return Loader(TextStore(), none).load_text(*text + "\n" + std::string(more), path.string(), path.parent_path(), identity_of(path));
 }
 
 std::shared_ptr<const Policy> embedded_policy() {

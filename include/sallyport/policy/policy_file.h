@@ -47,9 +47,9 @@ class PolicySource {
   std::map<std::string, std::string> texts_;
 };
 
-// load_policy_file_with loads the file as if `more` stood behind its text, for rules that are to be tried. An empty path is the
+// try_policy_file loads the file as if `more` stood behind its text, for rules that are to be tried. An empty path is the
 // embedded policy.
-LoadResult load_policy_file_with(const std::filesystem::path& path, std::string_view more);
+LoadResult try_policy_file(const std::filesystem::path& path, std::string_view more);
 
 // embedded_policy returns the policy that is used when none is given: observe, default deny, no rules.
 std::shared_ptr<const Policy> embedded_policy();
