@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdio>
 #include <expected>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -73,8 +74,7 @@ class Daemon {
         saved_(saved_bindings_path(control_path_)),
         owners_(policy_),
         live_(policy_, [this] { return watch_figures({mode_, options_.policy_name, uptime(), log_.dropped()}, workers_); }),
-        log_(queues_, EventFormatter(*policy_, mode_, style(), style() == EventFormatter::Style::kText && may_colour()),
-             options.attended != nullptr ? STDERR_FILENO : STDOUT_FILENO),
+        log_(log_options()),
         drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say) {}
 
   int run() {
@@ -95,9 +95,15 @@ class Daemon {
  private:
   bool observing() const { return mode_ == policy::Mode::kObserve; }
   const Attended* attended() const { return options_.attended; }
-  EventFormatter::Style style() const {
-    if (attended() != nullptr) return EventFormatter::Style::kBrief;
-    return options_.json ? EventFormatter::Style::kJson : EventFormatter::Style::kText;
+  EventLogOptions log_options() const {
+    return {.workers = queues_,
+            .policy = policy_,
+            .mode = options_.mode,
+            .brief = attended() != nullptr,
+            .json = options_.json,
+            .quiet = options_.quiet,
+            .colour = attended() == nullptr && may_colour(),
+            .say = say};
   }
 
   void block_signals() {
@@ -141,8 +147,7 @@ class Daemon {
   }
 
   void report_drift(const DriftFinding& finding, bool begins) {
-    const DriftStamp stamp{std::chrono::system_clock::now(), begins};
-    log_.add_line(options_.json ? drift_json(finding, &stamp) + '\n' : drift_line(finding, stamp));
+    log_.add_event("port_drift", drift_fields(finding, begins));
   }
 
   void report_displaced(nlohmann::ordered_json fields) {
@@ -176,7 +181,6 @@ class Daemon {
   }
 
   Outcome open_workers(const netfilter::RulePlan& plan) {
-    log_.set_quiet(options_.quiet);
     owners_.start(say);
     const auto budget = std::make_shared<engine::LookupBudget>(random_key());
     const auto expectations = std::make_shared<engine::Expectations>(random_key());
@@ -206,6 +210,7 @@ class Daemon {
           if (event.verdict == engine::FlowVerdict::kDeny) log_.add(i, event);
         };
       } else {
+        worker.inspector.on_open = [this, i](const FlowKey& key, const Packet& packet) { log_.note_flow(i, key, packet); };
         on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
       }
       auto opened = netfilter::QueueWorker::open(worker, policy_, std::move(on_event));
@@ -270,7 +275,7 @@ class Daemon {
                                 (queues_ == 1 ? " queue" : " queues") +
                                 (options_.install_rules ? "" : "; no rules") + "; ready\n";
     // Standard output carries nothing but rows when a program reads it.
-    (void)!::write(options_.json ? STDERR_FILENO : STDOUT_FILENO, summary.data(), summary.size());
+    (void)!::write(log_.stdout_is_for_programs() ? STDERR_FILENO : STDOUT_FILENO, summary.data(), summary.size());
     notify_service_manager("READY=1\nSTATUS=" + summary);
   }
 
