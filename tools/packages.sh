@@ -24,6 +24,7 @@ TEST_PACKAGES=(
   mosquitto mosquitto-clients redis-server redis-tools postgresql mariadb-server-core mariadb-client mariadb-client-core
   python3-qpid-proton wireguard-go wireguard-tools openvpn strongswan-charon strongswan-swanctl
   wget git nodejs python3-requests swaks tnftp
+  ufw firewalld dbus-daemon
   python3-websockets python3-h2 nghttp2-proxy tinyproxy microsocks dante-server netcat-openbsd
 )
 # What only tools/capture-pcaps needs besides: a client for the time. No time server: each would take the place
@@ -77,7 +78,7 @@ install_packages() (
         nghttp2-proxy) units=(nghttpx.service) ;;
         dante-server) units=(danted.service) ;;
         dovecot-imapd) units=(dovecot.service dovecot.socket) ;;
-        slapd | unbound | mosquitto | redis-server | postgresql | openvpn | vsftpd | coturn | tinyproxy | microsocks)
+        slapd | unbound | mosquitto | redis-server | postgresql | openvpn | vsftpd | coturn | tinyproxy | microsocks | ufw | firewalld)
           units=("$package.service") ;;
         *) continue ;;
       esac
