@@ -76,8 +76,11 @@ const char* check_together(const RunArguments& arguments) {
 int run(const RunArguments& arguments) {
   if (const char* problem = check_together(arguments)) return usage(problem);
   daemon::DaemonOptions options;
-  options.policy = load_live_policy(arguments.policy);
+  const auto source = std::make_shared<policy::PolicySource>(arguments.policy);
+  options.policy = load_source(*source);
   if (!options.policy) return kExitUsage;
+  options.load_policy = [source](const policy::Overlay& overlay) { return source->load(overlay); };
+  options.apply_overlay = [source](const policy::Overlay& overlay) { return source->apply(overlay); };
   options.policy_name = policy_name(arguments.policy);
   options.version = SALLYPORT_VERSION;
   if (arguments.observe) options.mode = policy::Mode::kObserve;

@@ -11,21 +11,30 @@
 #include <csignal>
 #include <cstdio>
 #include <expected>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <thread>
 #include <utility>
 
+#include "change_event.h"
 #include "control_server.h"
 #include "drift_watch.h"
 #include "event_log.h"
+#include "grant_commands.h"
+#include "live_view.h"
+#include "metrics.h"
+#include "metrics_server.h"
 #include "namespace_lock.h"
 #include "notify.h"
 #include "owners.h"
+#include "privileges.h"
 #include "saved_bindings.h"
 #include "rule_watch.h"
+#include "sallyport/netfilter/cgroup.h"
 #include "sallyport/netfilter/rule_installer.h"
 #include "sallyport/resolver/name_resolver.h"
 #include "status_report.h"
+#include "watchdog.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -55,16 +64,17 @@ bool may_colour() {
 // things apart in the order that the mode asks for.
 class Daemon {
  public:
-  explicit Daemon(const DaemonOptions& options)
+  Daemon(const DaemonOptions& options, GrantStore& grants)
       : options_(options),
+        grants_(grants),
         policy_(options.policy),
         mode_(options.mode.value_or(policy_->defaults().mode)),
         queues_(queue_count(*policy_, options.queues)),
         control_path_(options.attended != nullptr ? std::string() : options.control.value_or(policy_->deploy().control)),
         saved_(saved_bindings_path(control_path_)),
         owners_(policy_),
-        log_(queues_, EventFormatter(*policy_, mode_, style(), style() == EventFormatter::Style::kText && may_colour()),
-             options.attended != nullptr ? STDERR_FILENO : STDOUT_FILENO),
+        live_(policy_, [this] { return watch_figures({mode_, options_.policy_name, uptime(), log_.dropped()}, workers_); }),
+        log_(log_options()),
         drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say) {}
 
   int run() {
@@ -85,9 +95,15 @@ class Daemon {
  private:
   bool observing() const { return mode_ == policy::Mode::kObserve; }
   const Attended* attended() const { return options_.attended; }
-  EventFormatter::Style style() const {
-    if (attended() != nullptr) return EventFormatter::Style::kBrief;
-    return options_.json ? EventFormatter::Style::kJson : EventFormatter::Style::kText;
+  EventLogOptions log_options() const {
+    return {.workers = queues_,
+            .policy = policy_,
+            .mode = options_.mode,
+            .brief = attended() != nullptr,
+            .json = options_.json,
+            .quiet = options_.quiet,
+            .colour = attended() == nullptr && may_colour(),
+            .say = say};
   }
 
   void block_signals() {
@@ -108,10 +124,14 @@ class Daemon {
     if (const Outcome opened = open_resolver(); !opened) return opened;
     if (const Outcome opened = open_workers(*plan); !opened) return opened;
     if (attended() == nullptr) {
-      auto control =
-          ControlServer::open(control_path_, [this](std::string_view command) { return answer(command); });
+      auto control = ControlServer::open(control_path_);
       if (!control) return std::unexpected(control.error());
       control_ = std::move(*control);
+      add_commands();
+      grant_commands_.register_at(*control_);
+      if (const Outcome opened = open_metrics(); !opened) return opened;
+      live_.attach(log_);
+      live_.serve(*control_);
     }
     saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
     log_.start();
@@ -127,8 +147,7 @@ class Daemon {
   }
 
   void report_drift(const DriftFinding& finding, bool begins) {
-    const DriftStamp stamp{std::chrono::system_clock::now(), begins};
-    log_.add_line(options_.json ? drift_json(finding, &stamp) + '\n' : drift_line(finding, stamp));
+    log_.add_event("port_drift", drift_fields(finding, begins));
   }
 
   void report_displaced(nlohmann::ordered_json fields) {
@@ -190,7 +209,8 @@ class Daemon {
         on_event = [this, i](const engine::FlowEvent& event) {
           if (event.verdict == engine::FlowVerdict::kDeny) log_.add(i, event);
         };
-      } else if (!options_.quiet) {
+      } else {
+        worker.inspector.on_open = [this, i](const FlowKey& key, const Packet& packet) { log_.note_flow(i, key, packet); };
         on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
       }
       auto opened = netfilter::QueueWorker::open(worker, policy_, std::move(on_event));
@@ -255,14 +275,15 @@ class Daemon {
                                 (queues_ == 1 ? " queue" : " queues") +
                                 (options_.install_rules ? "" : "; no rules") + "; ready\n";
     // Standard output carries nothing but rows when a program reads it.
-    (void)!::write(options_.json ? STDERR_FILENO : STDOUT_FILENO, summary.data(), summary.size());
+    (void)!::write(log_.stdout_is_for_programs() ? STDERR_FILENO : STDOUT_FILENO, summary.data(), summary.size());
     notify_service_manager("READY=1\nSTATUS=" + summary);
   }
 
   int wait_for_end() {
     pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {control_->fd(), POLLIN, 0}};
     for (;;) {
-      const int ready = ::poll(fds, 2, kSaveIntervalMs);
+      const int ready = ::poll(fds, 2, watchdog_.sleep_ms(kSaveIntervalMs));
+      tell_watchdog();
       if (saved_.due(*bindings_)) save_bindings();
       if (ready <= 0) continue;
       if ((fds[1].revents & POLLIN) != 0) control_->serve();
@@ -271,6 +292,12 @@ class Daemon {
         return static_cast<int>(info.ssi_signo);
       }
     }
+  }
+
+  void tell_watchdog() {
+    std::vector<std::uint64_t> rounds;
+    for (const auto& worker : workers_) rounds.push_back(worker->counters().rounds.load(std::memory_order_relaxed));
+    if (watchdog_.look(Watchdog::Clock::now(), rounds, say)) notify_service_manager("WATCHDOG=1");
   }
 
   int shut_down(int signal) {
@@ -306,20 +333,82 @@ class Daemon {
     saved_.save(*bindings_, *policy_, {status.trusted, status.trusted_since}, say);
   }
 
+  std::chrono::seconds uptime() const {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+  }
+
   void stop_workers() {
+    live_.stop();
     for (const auto& worker : workers_) worker->stop();
     if (resolver_) resolver_->stop();
   }
 
-  std::string answer(std::string_view command) const {
-    if (command != "status") return R"({"error":"unknown command; there is: status"})";
+  // add_commands says what may be asked of the control socket (docs/control.md).
+  void add_commands() {
+    control_->set_change_log([this](const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer) {
+      log_.add_event("control", change_fields(peer, request, answer));
+    });
+    control_->on("status", [this](const nlohmann::json& request, const Peer&) {
+      if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
+      return status();
+    });
+    control_->on("metrics", [this](const nlohmann::json& request, const Peer&) {
+      if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
+      return nlohmann::ordered_json{{"text", metrics()}};
+    });
+  }
+
+  GrantHost grant_host() {
+    return {.compile = options_.apply_overlay,
+            .adopt = [this](std::shared_ptr<const policy::Policy> policy, const std::string& why) { return adopt(std::move(policy), why); },
+            .report = [this](std::string_view kind, nlohmann::ordered_json fields) { log_.add_event(kind, std::move(fields)); },
+            .say = say,
+            .observing = [this] { return observing(); },
+            .now = [] { return Timestamp(std::chrono::system_clock::now()); }};
+  }
+
+  // adopt puts a policy in force that differs from this one in its grants.
+  std::expected<nlohmann::ordered_json, std::string> adopt(std::shared_ptr<const policy::Policy>, const std::string&) {
+    return std::unexpected(std::string("this service cannot take another policy while it runs"));
+  }
+
+  Outcome open_metrics() {
+    if (!policy_->metrics().address) return {};
+    auto opened = MetricsServer::open(policy_->metrics(), [this] { return metrics(); });
+    if (!opened) return std::unexpected(opened.error());
+    metrics_server_ = std::move(*opened);
+    if (!control_->attend(metrics_server_->fd(), [this] { metrics_server_->serve(); })) return std::unexpected(std::string("metrics.listen: cannot be polled"));
+    return {};
+  }
+
+  std::string metrics() const {
+    MetricFacts facts{.status = status_facts()};
+    for (const GrantEntry& entry : grants_.list()) {
+      ++(entry.is_bypass ? facts.bypasses : entry.grant.action == policy::Action::kAllow ? facts.allow_grants : facts.deny_grants);
+    }
+    facts.reloads = reloads_;
+    facts.failed_reloads = failed_reloads_;
+    facts.policy_loaded = policy_loaded_;
+    facts.rules = policy_->rules().size();
+    facts.queues = netfilter::read_queue_stats();
+    std::erase_if(facts.queues, [this](const netfilter::QueueStats& queue) { return queue.queue >= workers_.size(); });
+    return metrics_text(facts, workers_);
+  }
+
+  nlohmann::ordered_json status() const {
+    nlohmann::ordered_json report = status_report(status_facts(), workers_);
+    if (attended() == nullptr) report.update(grant_commands_.listing());
+    return report;
+  }
+
+  StatusFacts status_facts() const {
     StatusFacts facts;
     facts.version = options_.version;
     facts.mode = mode_;
     facts.policy_name = options_.policy_name;
     if (touched_rules_) facts.backend = to_string(installer_->backend());
-    facts.uptime =
-        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+    facts.uptime = uptime();
+    facts.live = live_report(live_.book());
     facts.events_lost = log_.dropped();
     facts.bindings = bindings_->list(saved_.now());
     facts.name_bindings = bindings_;
@@ -327,10 +416,11 @@ class Daemon {
     facts.state_error = saved_.error();
     facts.drift = drift_.status();
     facts.rule_watch = rule_watch_.status();
-    return status_report(facts, workers_);
+    return facts;
   }
 
   const DaemonOptions& options_;
+  GrantStore& grants_;  // Restored, and in the policy.
   std::shared_ptr<const policy::Policy> policy_;
   policy::Mode mode_;
   unsigned queues_;
@@ -343,11 +433,18 @@ class Daemon {
   std::unique_ptr<resolver::NameResolver> resolver_;  // Outlives the workers, which ask it.
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   int signal_fd_ = -1;
+  LiveView live_;  // Outlives the log, which writes to it.
   EventLog log_;  // Outlives the workers and the watch, which write to it.
   DriftWatch drift_;
+  Watchdog watchdog_ = Watchdog::from_environment();
   RuleWatch rule_watch_{[this](nlohmann::ordered_json fields) { report_displaced(std::move(fields)); }, say, &NamespaceLock::removal_noted};
   Workers workers_;
+  GrantCommands grant_commands_{grants_, grant_host()};
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+  std::uint64_t reloads_ = 0;
+  std::uint64_t failed_reloads_ = 0;
+  Timestamp policy_loaded_ = std::chrono::system_clock::now();
   std::optional<NamespaceLock> lock_;
   std::optional<netfilter::RuleInstaller> installer_;
   bool rules_were_there_ = false;
@@ -362,8 +459,35 @@ unsigned queue_count(const policy::Policy& policy, std::optional<unsigned> overr
   return std::clamp(wanted, 1U, kQueuesMax);
 }
 
-int run_daemon(const DaemonOptions& options) {
-  return Daemon(options).run();
+namespace {
+
+// restore_grants puts into force what operators granted before this start; it is theirs to revoke.
+void restore_grants(DaemonOptions& options, GrantStore& grants) {
+  if (const auto restored = grants.restore(std::chrono::system_clock::now()); !restored) return say(restored.error());
+  if (grants.list().empty() || !options.apply_overlay) return;
+  const policy::LoadResult loaded = options.apply_overlay(grants.overlay());
+  if (!loaded) return say("grants are not in force: the policy does not load with them");
+  options.policy = *loaded;
+  for (const policy::Problem& problem : (*loaded)->grant_problems()) {
+    say("grant " + std::to_string(problem.line) + ": " + problem.message);
+  }
+}
+
+}  // namespace
+
+int run_daemon(const DaemonOptions& given) {
+  DaemonOptions options = given;
+  const std::string control = options.control.value_or(options.policy->deploy().control);
+  GrantStore grants(options.attended != nullptr ? std::string() : grants_path(control));
+  if (options.attended == nullptr) restore_grants(options, grants);
+  // Whoever starts a command needs more than the service, and it is not the command's filter either.
+  if (options.attended == nullptr) {
+    const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};
+    (void)netfilter::cgroup_root();  // Where it is not in sight it is mounted, which nobody may do afterwards.
+    if (const auto dropped = drop_privileges(needs); !dropped) say(dropped.error());
+    if (const auto filtered = filter_system_calls(needs); !filtered) say(filtered.error());
+  }
+  return Daemon(options, grants).run();
 }
 
 }  // namespace sallyport::daemon

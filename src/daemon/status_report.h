@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -28,11 +29,14 @@ struct StatusFacts {
   std::string state_error;  // Why the state file could not be written.
   DriftStatus drift;
   RuleWatchStatus rule_watch;
+  nlohmann::ordered_json live;  // live_report (live_view.h), or null.
 };
 
 using Workers = std::vector<std::unique_ptr<netfilter::QueueWorker>>;
 
-// status_report returns one line of JSON. Counters that are zero are left out of the groups.
-std::string status_report(const StatusFacts& facts, const Workers& workers);
+// status_report returns an object. Counters that are zero are left out of the groups.
+nlohmann::ordered_json status_report(const StatusFacts& facts, const Workers& workers);
+// queue_reports tells what the kernel counts for our queues, the first so many.
+nlohmann::ordered_json queue_reports(std::size_t workers);
 
 }  // namespace sallyport::daemon

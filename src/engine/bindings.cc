@@ -6,11 +6,6 @@
 namespace sallyport::engine {
 namespace {
 
-// carries_name tells the protocols whose first message says what it is for. The others go by the names of their address.
-bool carries_name(Protocol protocol) {
-  return protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp || protocol == Protocol::kDtls;
-}
-
 // on_condition tells an allowance that something else must bear out.
 bool on_condition(const policy::PolicyMatch& match) { return match.needs_host_key || match.needs_tls; }
 
@@ -50,7 +45,8 @@ policy::FlowQuery Inspector::Impl::query_of(const Flow& flow, Protocol protocol)
           .upgraded_from = upgraded ? flow.session.read.protocol : Protocol::kUnknown,
           .by_claim_alone = upgraded && flow.hello_named,
           .number = flow.key.transport == Transport::kOther ? flow.key.ip_protocol : flow.icmp.type,
-          .size = flow.icmp.size};
+          .size = flow.icmp.size,
+          .request_judged = rejudging_ && request_judged(flow)};
 }
 
 // match asks the policy: for what the message claims, and where that does not allow it, for what the address is known as.
@@ -65,6 +61,7 @@ policy::PolicyMatch Inspector::Impl::match(Flow& flow, Protocol protocol, const 
     query.bound = goes_on || bound_to_target(flow, *claim.name);
     flow.name = *claim.name;
     flow.has_name = true;
+    flow.name_of_address = false;
     flow.name_bound = query.bound;
   }
   const policy::PolicyMatch match = policy_->match(query);
@@ -159,7 +156,7 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
   use_binding(flow, *allowed);
   if (has_claim) return by_name;
   flow.name = *allowed;
-  flow.has_name = true;
+  flow.has_name = flow.name_of_address = true;
   return by_name;
 }
 

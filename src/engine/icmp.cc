@@ -44,8 +44,7 @@ Decision Inspector::Impl::icmp_request(const Packet& packet, const parsers::IpPa
   const bool fresh = flow == nullptr;
   if (fresh) flow = open_flow(packet, key);
   if (flow == nullptr) return {.reason = Reason::kFlowTableFull};
-  last_flow = flow->number;
-  touch(*flow);
+  note_packet(*flow, packet);
   if (flow->state == FlowState::kDenied) return denied(*flow);
   IcmpState& state = flow->icmp;
   const auto size = static_cast<std::uint32_t>(message.payload_size);
@@ -74,8 +73,7 @@ Decision Inspector::Impl::icmp_reply(const Packet& packet, const parsers::IpPack
   Flow* flow = table_.find(key);
   if (flow == nullptr || packet.origin == Origin::kOriginal) return {.reason = Reason::kReplyWithoutFlow};
   if (is_misplaced(*flow, packet)) return {.reason = Reason::kReplyMisplaced};
-  last_flow = flow->number;
-  touch(*flow);
+  note_packet(*flow, packet);
   if (flow->state == FlowState::kDenied) return denied(*flow);
   // A request of another type may have followed meanwhile; its own replies are what is awaited then.
   const IcmpState& state = flow->icmp;

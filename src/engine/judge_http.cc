@@ -165,6 +165,7 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
     report_claim(flow, claim);
     if (claim.name != nullptr) flow.name = *claim.name;
     flow.has_name = claim.name != nullptr;
+    flow.name_of_address = false;
     return judge_guarded_request(flow, head) && begin_request(flow, head, first, false);
   }
   const policy::HttpRequestFacts facts = facts_of(head);
@@ -180,6 +181,7 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
     return false;
   }
   if (!allowed && !options_.read_details) return false;
+  if (!proxied) flow.asked = {};
   return begin_request(flow, head, first, proxied);
 }
 

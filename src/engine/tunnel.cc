@@ -34,8 +34,7 @@ Decision Inspector::Impl::other_transport(const Packet& packet, const parsers::I
   if (fresh && packet.origin == Origin::kReply) return {.reason = Reason::kReplyWithoutFlow};
   if (fresh) flow = open_flow(packet, key);
   if (flow == nullptr) return {.reason = Reason::kFlowTableFull};
-  last_flow = flow->number;
-  touch(*flow);
+  note_packet(*flow, packet);
   if (!fresh && flow->state == FlowState::kDenied) return denied(*flow);
   if (fresh) {
     set_protocol(*flow, parsers::name_ip_protocol(ip.ip_protocol, ip.payload));

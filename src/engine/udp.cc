@@ -54,8 +54,7 @@ Decision Inspector::Impl::udp(const Packet& packet, const parsers::IpPacket& ip)
     if (flow == nullptr) return {.reason = Reason::kFlowTableFull};
     flow->carries = carried_by_datagram(flow->key, ip.payload);
   }
-  last_flow = flow->number;
-  touch(*flow);
+  note_packet(*flow, packet);
   const bool from_client = flow->key.client == source;
   if ((packet.origin == Origin::kOriginal && !from_client) || (packet.origin == Origin::kReply && from_client)) {
     return {.reason = Reason::kMidstream};

@@ -32,11 +32,17 @@ struct Answer {
   bool any = false;
   bool several = false;
   std::uint64_t id = 0;
+  bool several_sockets = false;
+  std::uint64_t inode = 0;
+  std::uint32_t owner = 0;
 
-  void add(std::uint64_t cgroup) {
+  void add(std::uint64_t cgroup, const inet_diag_msg& socket) {
     several |= any && cgroup != id;
+    several_sockets |= any && socket.idiag_inode != inode;
     any = true;
     id = cgroup;
+    inode = socket.idiag_inode;
+    owner = socket.idiag_uid;
   }
   std::optional<std::uint64_t> only() const { return any && !several ? std::optional(id) : std::nullopt; }
 };
@@ -71,7 +77,7 @@ int read_answer(const nlmsghdr* message, void* data) {
   if (!could_send(socket, answer.key)) return MNL_CB_OK;
   // The socket that sent may be gone, and this one be another user's on the same port.
   if (answer.key.transport == Transport::kUdp && answer.uid != socket.idiag_uid) return MNL_CB_OK;
-  answer.add(diag_cgroup(message));
+  answer.add(diag_cgroup(message), socket);
   return MNL_CB_OK;
 }
 
@@ -99,7 +105,7 @@ class SocketCgroups::Impl {
   Impl(DiagSocket socket, FileDescriptor root, std::string prefix)
       : socket_(std::move(socket)), root_(std::move(root)), prefix_(std::move(prefix)), buffer_(32'768) {}
 
-  std::string_view cgroup_of(const FlowKey& key, std::uint32_t out_link, std::optional<std::uint32_t> uid) {
+  LocalSocket socket_of(const FlowKey& key, std::uint32_t out_link, std::optional<std::uint32_t> uid) {
     Answer answer{key, uid};
     if (key.transport == Transport::kTcp) {
       // One connection has these addresses and ports, so it is the one.
@@ -110,8 +116,13 @@ class SocketCgroups::Impl {
       if (!family_of_v6(key)) ask(key, 0, AF_INET, true, answer);
       ask(key, 0, AF_INET6, true, answer);
     }
-    const auto id = answer.only();
-    return id && *id != 0 ? path_of(*id) : std::string_view{};
+    LocalSocket socket;
+    if (const auto id = answer.only(); id && *id != 0) socket.cgroup = path_of(*id);
+    if (answer.any && !answer.several && !answer.several_sockets) {
+      socket.inode = answer.inode;
+      socket.uid = answer.owner;
+    }
+    return socket;
   }
 
   // works asks for a socket that is not there: the kernel must say so.
@@ -224,11 +235,22 @@ std::expected<std::unique_ptr<SocketCgroups>, std::string> SocketCgroups::open()
   return std::unique_ptr<SocketCgroups>(new SocketCgroups(std::move(impl)));
 }
 
+std::expected<std::unique_ptr<SocketCgroups>, std::string> SocketCgroups::open_for_sockets() {
+  if (auto whole = open()) return whole;
+  auto impl = std::make_unique<Impl>(open_diag_socket(), FileDescriptor(), std::string());
+  if (!impl->works()) return std::unexpected("processes cannot be told: the kernel does not answer for sockets (sock_diag)");
+  return std::unique_ptr<SocketCgroups>(new SocketCgroups(std::move(impl)));
+}
+
 SocketCgroups::SocketCgroups(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 SocketCgroups::~SocketCgroups() = default;
 
 std::string_view SocketCgroups::cgroup_of(const FlowKey& key, std::uint32_t out_link, std::optional<std::uint32_t> uid) {
-  return impl_->cgroup_of(key, out_link, uid);
+  return impl_->socket_of(key, out_link, uid).cgroup;
+}
+
+LocalSocket SocketCgroups::socket_of(const FlowKey& key, std::uint32_t out_link, std::optional<std::uint32_t> uid) {
+  return impl_->socket_of(key, out_link, uid);
 }
 
 }  // namespace sallyport::netfilter

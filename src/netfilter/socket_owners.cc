@@ -18,6 +18,7 @@
 #include "file_descriptor.h"
 #include "sallyport/core/limits.h"
 #include "sallyport/netfilter/listening_sockets.h"
+#include "sallyport/netfilter/socket_processes.h"
 
 namespace sallyport::netfilter {
 namespace {
@@ -153,6 +154,68 @@ std::map<std::uint64_t, std::vector<SocketOwner>> find_owners(const std::set<std
   });
   for (auto& [inode, list] : owners) std::ranges::sort(list);
   return owners;
+}
+
+// Looking is one search: what is not found yet, and what is.
+struct ProcessSearch::Looking {
+  std::set<std::uint64_t> open;
+  std::map<std::uint64_t, SocketOwner> found;
+  std::size_t descriptors = 0;
+  std::set<pid_t> looked_at;
+
+  bool done() const { return open.empty() || descriptors >= kOwnerDescriptorsMax; }
+};
+
+void ProcessSearch::look_at(pid_t pid, Looking& looking) {
+  if (!looking.looked_at.insert(pid).second) return;
+  const std::string folder = "/proc/" + std::to_string(pid) + "/fd";
+  std::optional<SocketOwner> owner;
+  (void)visit_numbers(folder.c_str(), [&](std::uint64_t, const char* descriptor) {
+    ++looking.descriptors;
+    const auto inode = socket_of(folder + '/' + descriptor);
+    if (inode && looking.open.erase(*inode) != 0) {
+      if (!owner) owner = owner_of(pid);
+      looking.found.emplace(*inode, *owner);
+    }
+    return !looking.done();
+  });
+  if (!owner) return;
+  constexpr std::size_t kRecentMax = 16;
+  std::erase(recent_, pid);
+  recent_.push_front(pid);
+  if (recent_.size() > kRecentMax) recent_.pop_back();
+}
+
+std::map<std::uint64_t, SocketOwner> ProcessSearch::find(std::span<const Wanted> wanted) {
+  Looking looking;
+  std::set<std::uint32_t> users;
+  for (const Wanted& each : wanted) {
+    looking.open.insert(each.inode);
+    users.insert(each.uid);
+  }
+  const std::deque<pid_t> recent = recent_;
+  for (const pid_t pid : recent) {
+    if (looking.done()) break;
+    look_at(pid, looking);
+  }
+  if (looking.done()) return std::move(looking.found);
+  std::vector<pid_t> theirs, others;
+  (void)visit_numbers("/proc", [&](std::uint64_t pid, const char* name) {
+    struct stat status{};
+    if (::stat((std::string("/proc/") + name).c_str(), &status) != 0) return true;
+    (users.contains(status.st_uid) ? theirs : others).push_back(static_cast<pid_t>(pid));
+    return true;
+  });
+  // Who asks for something new has often just begun.
+  std::ranges::sort(theirs, std::ranges::greater{});
+  std::ranges::sort(others, std::ranges::greater{});
+  for (const auto* pids : {&theirs, &others}) {
+    for (const pid_t pid : *pids) {
+      if (looking.done()) break;
+      look_at(pid, looking);
+    }
+  }
+  return std::move(looking.found);
 }
 
 std::expected<std::vector<NetworkNamespace>, std::string> other_namespaces() {

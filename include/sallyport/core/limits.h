@@ -192,6 +192,15 @@ inline constexpr std::size_t kPolicyHostHashesMax = 1'000'000;
 // Look-ups spent on finding allow rules that a deny rule covers; past it such rules go unreported.
 inline constexpr std::size_t kPolicyCoverLookupsMax = 4'000'000;
 
+// --- Events ------------------------------------------------------------------------------------------
+inline constexpr std::size_t kEventOutputsMax = 8;              // Of a policy; each has a thread.
+inline constexpr std::size_t kEventsPerWorker = 4'096;          // On their way from a worker to the log.
+inline constexpr std::size_t kEventBufferBytes = 4u << 20;      // Lines that wait for one output.
+inline constexpr std::size_t kEventFoldsMax = 4'096;            // Denials that are told apart while their repetitions are counted.
+inline constexpr Duration kEventProcessWait = std::chrono::milliseconds(100);  // A line waits for whose the flow is.
+inline constexpr std::size_t kProcessAnswersKept = 8'192;       // Flows whose process is remembered.
+inline constexpr std::size_t kProcessQuestionsPerWorker = 1'024;
+
 // --- Refusals ----------------------------------------------------------------------------------------
 // A client that is told no in words goes on to its next name; one that asks this often is not listening.
 inline constexpr std::uint32_t kRefusalsPerSecond = 50;

@@ -15,10 +15,19 @@
 
 namespace sallyport::netfilter {
 
+// LocalSocket is what the kernel tells of the socket that sends a flow.
+struct LocalSocket {
+  std::uint64_t inode = 0;      // 0: not known, or several sockets could have sent the flow.
+  std::uint32_t uid = 0;        // Who made it; counts where the inode is known.
+  std::string_view cgroup{};    // As cgroup_of.
+};
+
 class SocketCgroups {
  public:
   // open fails with a message where the kernel does not tell (no sock_diag, no cgroup2, no CAP_DAC_READ_SEARCH).
   static std::expected<std::unique_ptr<SocketCgroups>, std::string> open();
+  // open_for_sockets does with less: only sock_diag must answer; cgroups are told if they can be.
+  static std::expected<std::unique_ptr<SocketCgroups>, std::string> open_for_sockets();
   ~SocketCgroups();
   SocketCgroups(const SocketCgroups&) = delete;
   SocketCgroups& operator=(const SocketCgroups&) = delete;
@@ -29,6 +38,8 @@ class SocketCgroups {
   // different cgroups could have sent it (UDP), its cgroup is removed, or it is neither TCP nor UDP. Valid until the next
   // call. Remembers the paths of kCgroupsKept cgroups; another one allocates.
   std::string_view cgroup_of(const FlowKey& key, std::uint32_t out_link, std::optional<std::uint32_t> uid);
+  // socket_of tells the same and which socket it is. The view is valid until the next call.
+  LocalSocket socket_of(const FlowKey& key, std::uint32_t out_link, std::optional<std::uint32_t> uid);
 
  private:
   class Impl;
