@@ -71,6 +71,7 @@ int main(int argc, char** argv) {
     app.option_defaults()->disable_flag_override();  // `--observe=no` must not observe.
     sallyport::cli::add_run_command(app, exit_code, std::move(command));
     sallyport::cli::add_status_command(app, exit_code);
+    sallyport::cli::add_reload_command(app, exit_code);
     sallyport::cli::add_watch_command(app, exit_code);
     sallyport::cli::add_flows_command(app, exit_code);
     sallyport::cli::add_rules_command(app, exit_code);

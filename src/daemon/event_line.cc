@@ -114,7 +114,7 @@ std::string EventFormatter::brief_line(const EventRecord& record) {
   const std::string server = endpoint_text(record.key.server, record.key.transport);
   std::string text = "sallyport: " + (record.name_size == 0 ? server : escaped(record.name()));
   text += !denied ? " is allowed" : mode_ == policy::Mode::kObserve ? " would not be allowed" : " is not allowed";
-  text += " (" + escaped(policy_.location(record.rule)) + ": " + std::string(to_string(record.reason));
+  text += " (" + escaped(policy_of(record).location(record.rule)) + ": " + std::string(to_string(record.reason));
   if (record.answer) text += " to " + record.answer->to_string();
   if (!record.host_key().empty()) text += ", host key SHA256:" + std::string(record.host_key());
   text += "): " + protocol_text(record);
@@ -133,7 +133,7 @@ std::string EventFormatter::text_line(const EventRecord& record) {
     verdict = std::string(colour) + verdict + std::string(kPlain);
   }
   std::string why(to_string(record.reason));
-  if (record.rule != kNoRule) why += ", " + escaped(policy_.location(record.rule));
+  if (record.rule != kNoRule) why += ", " + escaped(policy_of(record).location(record.rule));
   if (record.answer) why += " to " + record.answer->to_string();
   if (!record.host_key().empty()) why += ", host key SHA256:" + std::string(record.host_key());
   if (!record.proxy_target().empty()) why += ", a proxy asked for " + escaped(record.proxy_target());
@@ -167,7 +167,7 @@ std::string EventFormatter::json_line(const EventRecord& record) {
   if (!record.proxy_target().empty()) row["proxy_target"] = escaped(record.proxy_target());
   row["verdict"] = to_string(record.verdict);
   row["reason"] = to_string(record.reason);
-  row["rule"] = policy_.location(record.rule);
+  row["rule"] = policy_of(record).location(record.rule);
   if (record.answer) row["answer"] = record.answer->to_string();
   if (!record.host_key().empty()) row["hostkey_sha256"] = record.host_key();
   row["mode"] = mode_ == policy::Mode::kObserve ? "observe" : "enforce";

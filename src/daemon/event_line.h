@@ -37,6 +37,9 @@ class EventFormatter {
   // user_name looks a uid up once; the number stands for one that has no name.
   const std::string& user_name(std::uint32_t uid);
 
+  // A record that was not judged here has no policy of its own.
+  const policy::Policy& policy_of(const EventRecord& record) const { return record.policy != nullptr ? *record.policy : policy_; }
+
   const policy::Policy& policy_;
   policy::Mode mode_;
   Style style_;

@@ -68,6 +68,11 @@ void EventLog::add_event(std::string_view kind, nlohmann::ordered_json fields) {
   add_line(formatter_.line(next_id(), std::chrono::system_clock::now(), kind, fields));
 }
 
+void EventLog::set_policy(std::shared_ptr<const policy::Policy> policy) {
+  const std::lock_guard lock(lines_mutex_);
+  policies_.push_back(std::move(policy));
+}
+
 void EventLog::add_line(std::string line) {
   const std::lock_guard lock(lines_mutex_);
   if (broken_.load(std::memory_order_relaxed) || lines_.size() >= kLinesMax) {
@@ -105,6 +110,9 @@ bool EventLog::write_pending() {
   {
     const std::lock_guard lock(lines_mutex_);
     lines.swap(lines_);
+    // Records of older ones are out of the rings, and no worker is behind by more than one.
+    constexpr std::size_t kPoliciesKept = 3;
+    while (records.empty() && policies_.size() > kPoliciesKept) policies_.pop_front();
   }
   for (const std::string& line : lines) text += line;
   if (const std::uint64_t lost = dropped(); lost != reported_) {

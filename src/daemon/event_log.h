@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -42,6 +43,8 @@ class EventLog {
   void add_event(std::string_view kind, nlohmann::ordered_json fields);
   // add_line takes a whole line of another kind, with its newline; any thread. Waits for a lock that is held for moments alone.
   void add_line(std::string line);
+  // set_policy: records of this policy may come from now on. Those of former ones are worded with the policy that judged them.
+  void set_policy(std::shared_ptr<const policy::Policy> policy);
   // dropped returns how many events were lost.
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
@@ -59,6 +62,7 @@ class EventLog {
   std::vector<std::unique_ptr<SpscRing<EventRecord>>> rings_;
   std::mutex lines_mutex_;
   std::vector<std::string> lines_;
+  std::deque<std::shared_ptr<const policy::Policy>> policies_;  // lines_mutex_; those that records may be of.
   std::atomic<std::uint64_t> dropped_{0};
   std::uint64_t reported_ = 0;
   std::atomic<bool> stopping_{false};
