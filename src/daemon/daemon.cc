@@ -79,6 +79,7 @@ class Daemon {
         queues_(queue_count(*policy_, options.queues)),
         control_path_(options.attended != nullptr ? std::string() : options.control.value_or(policy_->deploy().control)),
         saved_(saved_bindings_path(control_path_)),
+        generation_(saved_generation_path(control_path_)),
         owners_(policy_),
         live_(policy_, [this] { return watch_figures({mode_, options_.policy_name, uptime(), log_.dropped()}, workers_); }),
         log_(log_options()),
@@ -93,6 +94,7 @@ class Daemon {
     }
     if (attended() != nullptr) return attend();
     announce();
+    save_generation();
     (void)watch_files();
     drift_.start();
     const int signal = wait_for_end();
@@ -126,9 +128,14 @@ class Daemon {
     signal_fd_ = ::signalfd(-1, &signals, SFD_CLOEXEC);
   }
 
+  void save_generation() {
+    if (!observing()) generation_.save(*policy_, plan_.generation, say);
+  }
+
   Outcome start() {
-    const std::expected<netfilter::RulePlan, std::string> plan = make_plan();
+    std::expected<netfilter::RulePlan, std::string> plan = make_plan();
     if (!plan) return std::unexpected(plan.error());
+    if (!observing()) plan->generation = generation_.restore(*policy_, say).value_or(plan->generation);
     if (const Outcome opened = open_resolver(); !opened) return opened;
     plan_ = *plan;
     if (const Outcome opened = open_workers(*plan); !opened) return opened;
@@ -331,6 +338,7 @@ class Daemon {
     // The operator is present and ends it: nothing is left behind. Otherwise the next run goes on where this one was.
     if (signal == SIGINT) {
       saved_.remove();
+      generation_.remove();
     } else {
       save_bindings();
     }
@@ -422,6 +430,7 @@ class Daemon {
     report.changed = true;
     ++reloads_;
     policy_loaded_ = std::chrono::system_clock::now();
+    save_generation();
     if (!changed.complete) report.error = "a queue is slow to take the policy; its flows are judged when it does";
     if (observing()) return;
     if (const std::string failed = Cutter(plan_.mark, plan_.generation, plan_.output).carry_out(changed); !failed.empty()) report.error = failed;
@@ -530,6 +539,7 @@ class Daemon {
   unsigned queues_;
   std::string control_path_;
   SavedBindings saved_;
+  SavedGeneration generation_;
   std::shared_ptr<engine::NameBindings> bindings_ =
       std::make_shared<engine::NameBindings>(kBindings, random_key());
   std::shared_ptr<engine::Resolvers> resolvers_ = std::make_shared<engine::Resolvers>();

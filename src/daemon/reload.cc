@@ -1,15 +1,19 @@
 #include "reload.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "event_line.h"
 #include "sallyport/netfilter/socket_end.h"
+#include "sallyport/resolver/bindings_file.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -126,6 +130,34 @@ bool PolicyFiles::changed() {
     seen_[i] = now;
   }
   return any;
+}
+
+std::string saved_generation_path(const std::string& control_path) {
+  if (control_path.empty() || control_path.front() == '@') return {};
+  return std::filesystem::path(control_path).replace_extension(".policy.json").string();
+}
+
+std::optional<netfilter::Generation> SavedGeneration::restore(const policy::Policy& policy, const Say& say) const {
+  if (path_.empty()) return std::nullopt;
+  const auto text = resolver::read_bindings_file(path_);  // It checks whose the file is.
+  if (!text) say(text.error());
+  if (!text || text->empty()) return std::nullopt;
+  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
+  const auto number = [&](const char* key) { return json.is_object() && json.contains(key) && json[key].is_number_unsigned() ? json[key].get<std::uint64_t>() : 0; };
+  constexpr std::uint64_t kGenerationMax = 31;
+  const std::uint64_t generation = number("generation");
+  if (generation == 0 || generation > kGenerationMax || number("fingerprint") != policy.fingerprint()) return std::nullopt;
+  return static_cast<netfilter::Generation>(generation);
+}
+
+void SavedGeneration::save(const policy::Policy& policy, netfilter::Generation generation, const Say& say) const {
+  if (path_.empty()) return;
+  const nlohmann::json json{{"fingerprint", policy.fingerprint()}, {"generation", generation}};
+  if (const auto written = resolver::write_bindings_file(path_, json.dump() + '\n'); !written) say(written.error());
+}
+
+void SavedGeneration::remove() const {
+  if (!path_.empty()) (void)::unlink(path_.c_str());
 }
 
 std::string Cutter::carry_out(const Changed& changed) {

@@ -68,6 +68,24 @@ class PolicyFiles {
   std::vector<Signature> seen_;
 };
 
+// SavedGeneration keeps which policy the marks in the kernel are of, beside the control socket: a reload keeps the generation, so a
+// restart with the policy that was loaded last must go on with it, or every connection would be judged anew in its middle.
+class SavedGeneration {
+ public:
+  using Say = std::function<void(const std::string&)>;
+  // An empty path: nothing is kept.
+  explicit SavedGeneration(std::string path) : path_(std::move(path)) {}
+  // restore returns the generation of this policy's marks, or nothing where another policy's are saved.
+  std::optional<netfilter::Generation> restore(const policy::Policy& policy, const Say& say) const;
+  void save(const policy::Policy& policy, netfilter::Generation generation, const Say& say) const;
+  void remove() const;
+
+ private:
+  std::string path_;
+};
+// saved_generation_path returns "DIR/NAME.policy.json" for a control socket "DIR/NAME.sock"; empty for an abstract one.
+std::string saved_generation_path(const std::string& control_path);
+
 // Cutter carries remarks out in the kernel. The sockets of this host end first (where `local`), then the marks are set.
 class Cutter {
  public:
