@@ -42,7 +42,8 @@ class Screen:
         self.keys(command, "Enter")
 
     def keys(self, *keys: str) -> None:
-        self.tmux("send-keys", *keys)
+        if keys:
+            self.tmux("send-keys", *keys)
 
     def text(self, *options: str) -> str:
         return self.tmux("capture-pane", "-p", *options)
