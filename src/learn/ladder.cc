@@ -143,8 +143,9 @@ class Ladder {
 
   // place is for protocols without names: a name of the address, or the address.
   void place(const RuleWordInfo& word) {
-    if (!sighting_.bound.empty()) may_be_private(std::string(sighting_.bound.front().text()));
-    grant(place_of(sighting_), word);
+    const Target target = place_of(sighting_);
+    if (!target.is_address) may_be_private(target.name);
+    grant(target, word);
   }
 
   void claimed(const std::string& text, bool further) {
@@ -159,9 +160,10 @@ class Ladder {
     if (further) grant(Target::of(*name), word_).terms.any_bind = true;
   }
 
+  // proxy is for who is asked; the bytes may be those of the tunnel already.
   void proxy() {
     if (!sighting_.bound.empty()) may_be_private(std::string(sighting_.bound.front().text()));
-    grant(place_of(sighting_), word_).grant.proxy = true;
+    grant(place_of(sighting_), policy::rule_word(word_.word == "socks" ? "socks" : "http")).grant.proxy = true;
   }
 
   // question is for a lookup that is denied.

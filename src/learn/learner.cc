@@ -82,6 +82,7 @@ class Learner {
       auto loaded = policy::load_policy_file(*options_.running);
       if (!loaded) return std::unexpected(loaded.error());
       running_ = *loaded;
+      style_.any_by_default = running_->defaults().bind == policy::Bind::kAny;
     }
     if (!observe()) return std::unexpected(problems_);
     take_events();

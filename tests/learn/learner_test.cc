@@ -161,6 +161,13 @@ TEST(LearnerTest, ADiffAgainstItselfIsEmptyAndAgainstAnotherIsWhatIsMissing) {
   EXPECT_THAT(other.unused.front(), HasSubstr("policy.toml:"));
 }
 
+TEST(LearnerTest, ADiffForAPolicyThatTakesNamesAsClaimedHasStrictRules) {
+  const auto running = std::filesystem::path(SALLYPORT_SOURCE_DIR) / "pcaps/tls-allowed/policy.toml";
+  const Learned learned = learned_from("amqp-by-name", [&](LearnOptions& options) { options.running = running; });
+  EXPECT_TRUE(learned.verified);
+  EXPECT_THAT(learned.policy, HasSubstr("protocols = [\"amqp\"]"));
+}
+
 learn::Sighting event(std::string name, std::string_view address = "192.0.2.1") {
   learn::Sighting event;
   event.key.transport = Transport::kTcp;
