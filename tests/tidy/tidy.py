@@ -32,7 +32,7 @@ LAYERS = {
     "view": {"core"},
     "cli": {"view", "doctor", "daemon", "netfilter", "resolver", "learn", "report", "advice", "replay", "pcap", "engine", "policy", "parsers", "core"},
 }
-OUTPUT_LAYERS = {"replay", "learn", "advice", "netfilter", "resolver", "daemon", "doctor", "view", "cli"}
+OUTPUT_LAYERS = {"replay", "learn", "advice", "report", "netfilter", "resolver", "daemon", "doctor", "view", "cli"}
 # Third-party headers and the layers that own them.
 THIRD_PARTY = {
     "openssl/": {"parsers", "policy", "refusal"},
