@@ -64,7 +64,10 @@ struct HtmlReport::State {
                             policy->location(row.rule) + "\n" + std::to_string(policy->scopes_of({.source = row.key.client.address, .interface = {}, .uid = {}, .gid = {}}));
     if (const auto known = explained.find(key); known != explained.end()) return known->second;
     if (explanations.size() >= kExplanationsMax) return -1;
-    const advice::LoadWith with = [&](const std::string& toml) { return policy::try_policy_file(policy_file, toml); };
+    const advice::LoadWith with = [&](const std::string& toml) { 
+      const std::string text = "version = 1\n" + toml;
+      return policy_file.empty() ? policy::load_policy_text(text, "added") : policy::load_policy_file_with(policy_file, text, "added");
+    };
     const bool tried = explanations.size() < kTriedMax;
     explanations.push_back(advice::to_text(advice::explain(*policy, advice::question_of_flow(row, *policy), texts, tried ? with : advice::LoadWith()), {}));
     return explained[key] = static_cast<std::int64_t>(explanations.size()) - 1;
