@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "sallyport/policy/policy_file.h"
 
@@ -17,12 +18,10 @@ inline std::string policy_name(const std::string& path) {
   return path.empty() ? "embedded" : path;
 }
 
-// load_source loads what a running service will go on reading. Prints every problem and gives null when it does not load.
-inline std::shared_ptr<const policy::Policy> load_source(policy::PolicySource& source) {
-  const policy::LoadResult loaded = source.load({});
-  if (loaded) return *loaded;
-  for (const policy::Problem& problem : loaded.error()) std::fprintf(stderr, "%s\n", problem.to_string().c_str());
-  return nullptr;
+// print_problems returns the exit code for them.
+inline int print_problems(const std::vector<policy::Problem>& problems) {
+  for (const policy::Problem& problem : problems) std::fprintf(stderr, "%s\n", problem.to_string().c_str());
+  return 2;
 }
 
 // load_live_policy loads `path`, or the embedded policy for an empty one. Prints every problem and gives null

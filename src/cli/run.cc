@@ -76,11 +76,10 @@ const char* check_together(const RunArguments& arguments) {
 int run(const RunArguments& arguments) {
   if (const char* problem = check_together(arguments)) return usage(problem);
   daemon::DaemonOptions options;
-  const auto source = std::make_shared<policy::PolicySource>(arguments.policy);
-  options.policy = load_source(*source);
-  if (!options.policy) return kExitUsage;
-  options.load_policy = [source](const policy::Overlay& overlay) { return source->load(overlay); };
-  options.apply_overlay = [source](const policy::Overlay& overlay) { return source->apply(overlay); };
+  options.source = std::make_shared<policy::PolicySource>(arguments.policy);
+  const policy::LoadResult loaded = options.source->load({});
+  if (!loaded) return print_problems(loaded.error());
+  options.policy = *loaded;
   options.policy_name = policy_name(arguments.policy);
   options.version = SALLYPORT_VERSION;
   if (arguments.observe) options.mode = policy::Mode::kObserve;

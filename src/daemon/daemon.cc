@@ -359,7 +359,7 @@ class Daemon {
   }
 
   GrantHost grant_host() {
-    return {.compile = options_.apply_overlay,
+    return {.compile = [this](const policy::Overlay& overlay) { return options_.source ? options_.source->apply(overlay) : policy::LoadResult(policy_); },
             .adopt = [this](std::shared_ptr<const policy::Policy> policy, const std::string& why) { return adopt(std::move(policy), why); },
             .report = [this](std::string_view kind, nlohmann::ordered_json fields) { log_.add_event(kind, std::move(fields)); },
             .say = say,
@@ -382,7 +382,8 @@ class Daemon {
   }
 
   std::string metrics() const {
-    MetricFacts facts{.status = status_facts()};
+    MetricFacts facts;
+    facts.status = status_facts();
     for (const GrantEntry& entry : grants_.list()) {
       ++(entry.is_bypass ? facts.bypasses : entry.grant.action == policy::Action::kAllow ? facts.allow_grants : facts.deny_grants);
     }
@@ -464,8 +465,8 @@ namespace {
 // restore_grants puts into force what operators granted before this start; it is theirs to revoke.
 void restore_grants(DaemonOptions& options, GrantStore& grants) {
   if (const auto restored = grants.restore(std::chrono::system_clock::now()); !restored) return say(restored.error());
-  if (grants.list().empty() || !options.apply_overlay) return;
-  const policy::LoadResult loaded = options.apply_overlay(grants.overlay());
+  if (grants.list().empty() || options.source == nullptr) return;
+  const policy::LoadResult loaded = options.source->apply(grants.overlay());
   if (!loaded) return say("grants are not in force: the policy does not load with them");
   options.policy = *loaded;
   for (const policy::Problem& problem : (*loaded)->grant_problems()) {

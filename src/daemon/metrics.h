@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sallyport/netfilter/queue_stats.h"
 #include "status_report.h"
 
 namespace sallyport::daemon {
@@ -18,9 +19,9 @@ struct MetricFacts {
   std::uint64_t bypasses = 0;
   std::uint64_t reloads = 0;         // That put a policy in force.
   std::uint64_t failed_reloads = 0;
-  Timestamp policy_loaded;           // When the policy in force was loaded; the epoch: not known.
+  Timestamp policy_loaded{};         // When the policy in force was loaded; the epoch: not known.
   std::size_t rules = 0;             // Of the policy in force, grants included.
-  std::vector<netfilter::QueueStats> queues;  // Of the kernel, of this service's queues.
+  std::vector<netfilter::QueueStats> queues{};  // Of the kernel, of this service's queues.
 };
 
 // metrics_text returns families that are the same from scrape to scrape: a counter that is zero is there, too.

@@ -245,7 +245,8 @@ LoadResult load_policy_file(const fs::path& path, const Overlay& overlay) {
 }
 
 LoadResult load_policy_file_with(const fs::path& path, std::string_view further, std::string_view name) {
-  return load_file(path, TextStore(), {}, further, name);
+  if (!path.empty()) return load_file(path, TextStore(), {}, further, name);
+  return Loader(TextStore(), {}).load_text(kEmbeddedPolicy, "embedded", std::nullopt, std::string(), further, name);
 }
 
 LoadResult load_policy_text(std::string_view text, std::string_view name, const Overlay& overlay) {
@@ -267,13 +268,6 @@ LoadResult PolicySource::load(const Overlay& overlay) {
 LoadResult PolicySource::apply(const Overlay& overlay) {
   if (path_.empty() || texts_.empty()) return load(overlay);
   return load_file(path_, TextStore(&texts_, true), overlay);
-}
-
-LoadResult load_policy_file_with(const fs::path& path, std::string_view more) {
-  if (path.empty()) return load_policy_text(std::string(kEmbeddedPolicy) + "\n" + std::string(more), "embedded");
-  const auto text = read_text_file(path, kPolicyFileMax);
-  if (!text) return std::unexpected(std::vector<Problem>{{path.string(), 0, 0, text.error()}});
-  return Loader().load_text(*text + "\n" + std::string(more), path.string(), path.parent_path(), identity_of(path));
 }
 
 std::shared_ptr<const Policy> embedded_policy() {

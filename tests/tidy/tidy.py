@@ -48,6 +48,7 @@ THIRD_PARTY = {
     "ares.h": {"resolver"},
     "libmnl/": {"netfilter"},
     "seccomp.h": {"daemon"},
+    "prometheus/": {"daemon"},
     "libnetfilter_queue/": {"netfilter"},
     "linux/netfilter": {"netfilter"},
     "nlohmann/": OUTPUT_LAYERS,

@@ -69,7 +69,7 @@ TEST_F(KeysTest, DeniesFromTheListOfNames) {
 TEST_F(KeysTest, CopiesTheRuleAndKeepsItForTheEnd) {
   Json scoped = flow_row(4, "four.example", "deny");
   scoped["scopes"] = {"agent"};
-  show({scoped});
+  show(Json::array({scoped}));
   press('j');
   const Effect effect = press('c');
   press('c');
@@ -95,7 +95,7 @@ TEST_F(KeysTest, FiltersWhileTypingAndEscapeClears) {
 
 TEST_F(KeysTest, PauseHoldsTheListStill) {
   press('p');
-  show({flow_row(4, "four.example")});
+  show(Json::array({flow_row(4, "four.example")}));
   EXPECT_EQ(model.flows().size(), 3U);
   press('p');
   EXPECT_EQ(model.flows().size(), 4U);
@@ -104,7 +104,7 @@ TEST_F(KeysTest, PauseHoldsTheListStill) {
 TEST_F(KeysTest, EndedFlowsCanBeHidden) {
   Json ended = flow_row(1, "one.example");
   ended["state"] = "ended";
-  show({ended});
+  show(Json::array({ended}));
   press('e');
   EXPECT_EQ(model.flows().size(), 2U);
   press('e');

@@ -165,7 +165,7 @@ TEST_F(ScreenTest, ShowsGrantsAndABypass) {
 
 TEST_F(ScreenTest, ThePlainLineHasTheFigures) {
   EXPECT_EQ(view::plain_line(model.header()),
-            "10:01:01  enforcing  new 12/s  allowed 9.0/s  denied 3.0/s  held 2  live 214  waiting 3  packets 40/s");
+            "10:01:01  enforcing  new 12/s  allowed 9/s  denied 3/s  held 2  live 214  waiting 3  packets 40/s");
 }
 
 }  // namespace

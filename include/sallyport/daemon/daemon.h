@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "sallyport/policy/overlay.h"
 #include "sallyport/policy/policy.h"
 #include "sallyport/policy/policy_file.h"
 
@@ -29,10 +28,7 @@ struct Attended {
 
 struct DaemonOptions {
   std::shared_ptr<const policy::Policy> policy;
-  // Reads the policy's files again and compiles them with what operators granted. Absent: a run cannot take another policy.
-  std::function<policy::LoadResult(const policy::Overlay&)> load_policy;
-  // The same of the texts that last loaded (policy::PolicySource): no file is read.
-  std::function<policy::LoadResult(const policy::Overlay&)> apply_overlay;
+  std::shared_ptr<policy::PolicySource> source;  // Where a reload gets it from; null: it stays.
   std::string policy_name;  // For people: the file, or "embedded".
   std::string version;
   std::optional<policy::Mode> mode;    // Overrides the policy's own.
