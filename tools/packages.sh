@@ -6,12 +6,15 @@
 BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
   libssl-dev libabsl-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libidn2-dev libpsl-dev
-  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev libre2-dev zlib1g-dev libzstd-dev
-  libgtest-dev libgmock-dev python3
+  libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev libre2-dev zlib1g-dev libzstd-dev libncurses-dev
+  libseccomp-dev libcpp-httplib-dev prometheus-cpp-dev libgtest-dev libgmock-dev python3
 )
 # To run it.
 # shellcheck disable=SC2034
 RUN_PACKAGES=(iptables nftables iproute2)
+# To make the .deb (tools/package).
+# shellcheck disable=SC2034
+PACKAGE_PACKAGES=(dpkg-dev)
 # Real clients and servers for the live tests, the demo and the captures.
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
@@ -25,7 +28,12 @@ TEST_PACKAGES=(
   python3-qpid-proton wireguard-go wireguard-tools openvpn strongswan-charon strongswan-swanctl
   wget git nodejs python3-requests swaks tnftp
   python3-websockets python3-h2 nghttp2-proxy tinyproxy microsocks dante-server netcat-openbsd
+  prometheus tmux
+  python3-jsonschema bash-completion zsh fish mandoc lintian debootstrap dpkg-dev strace
 )
+# A virtual machine with another kernel (tools/stock-kernel).
+# shellcheck disable=SC2034
+VM_PACKAGES=(qemu-system-x86 busybox-static cpio kmod)
 # What only tools/capture-pcaps needs besides: a client for the time. No time server: each would take the place
 # of the machine's own.
 # shellcheck disable=SC2034

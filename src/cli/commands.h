@@ -15,13 +15,17 @@ namespace sallyport::cli {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitNo = 1;
 inline constexpr int kExitUsage = 2;
+inline constexpr int kExitNotRunning = 3;  // Of commands that ask the service.
 
 void add_audit_command(CLI::App& app, int& exit_code);
 void add_check_command(CLI::App& app, int& exit_code);
+void add_flows_command(CLI::App& app, int& exit_code);
+void add_learn_command(CLI::App& app, int& exit_code);
 void add_replay_command(CLI::App& app, int& exit_code);
 void add_rules_command(CLI::App& app, int& exit_code);
 // `command` is what stands behind "--".
 void add_run_command(CLI::App& app, int& exit_code, std::vector<std::string> command);
 void add_status_command(CLI::App& app, int& exit_code);
+void add_watch_command(CLI::App& app, int& exit_code);
 
 }  // namespace sallyport::cli

@@ -10,6 +10,9 @@
 #include <vector>
 
 #include "commands.h"
+#ifdef SALLYPORT_DESCRIBE
+#include "describe.h"
+#endif
 
 namespace {
 
@@ -59,16 +62,22 @@ int main(int argc, char** argv) {
   try {
     std::vector<std::string> command = take_command(argc, argv);
     CLI::App app{"Sallyport decides by name what this host may talk to.", "sallyport"};
+#ifdef SALLYPORT_DESCRIBE  // The variant that the manual is made with (packaging/manual).
+    sallyport::cli::describe_instead(app);
+#endif
     app.set_version_flag("--version", "sallyport " SALLYPORT_VERSION);
     app.require_subcommand(1);
     app.footer(kExamples);
     app.option_defaults()->disable_flag_override();  // `--observe=no` must not observe.
     sallyport::cli::add_run_command(app, exit_code, std::move(command));
     sallyport::cli::add_status_command(app, exit_code);
+    sallyport::cli::add_watch_command(app, exit_code);
+    sallyport::cli::add_flows_command(app, exit_code);
     sallyport::cli::add_rules_command(app, exit_code);
     sallyport::cli::add_audit_command(app, exit_code);
     sallyport::cli::add_check_command(app, exit_code);
     sallyport::cli::add_replay_command(app, exit_code);
+    sallyport::cli::add_learn_command(app, exit_code);
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

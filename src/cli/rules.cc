@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "policy_option.h"
 #include "sallyport/daemon/daemon.h"
+#include "sallyport/daemon/removal_note.h"
 #include "sallyport/netfilter/rule_installer.h"
 
 namespace sallyport::cli {
@@ -69,6 +70,7 @@ int apply(const RulesArguments& arguments) {
 int remove() {
   const auto installer = netfilter::RuleInstaller::open();
   if (!installer) return fail(installer.error());
+  daemon::note_rules_removed();
   const std::expected<bool, std::string> removed = installer->remove();
   if (!removed) return fail(removed.error());
   std::puts(*removed ? "sallyport: rules removed" : "sallyport: there were no rules to remove");

@@ -16,16 +16,23 @@
 #include <thread>
 #include <utility>
 
+#include "change_event.h"
 #include "control_server.h"
+#include "drift_fields.h"
 #include "drift_watch.h"
 #include "event_log.h"
+#include "live_view.h"
 #include "namespace_lock.h"
 #include "notify.h"
 #include "owners.h"
+#include "privileges.h"
 #include "saved_bindings.h"
+#include "rule_watch.h"
+#include "sallyport/netfilter/cgroup.h"
 #include "sallyport/netfilter/rule_installer.h"
 #include "sallyport/resolver/name_resolver.h"
 #include "status_report.h"
+#include "watchdog.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -63,6 +70,7 @@ class Daemon {
         control_path_(options.attended != nullptr ? std::string() : options.control.value_or(policy_->deploy().control)),
         saved_(saved_bindings_path(control_path_)),
         owners_(policy_),
+        live_(policy_, [this] { return watch_figures({mode_, options_.policy_name, uptime(), log_.dropped()}, workers_); }),
         log_(log_options()),
         drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say) {}
 
@@ -113,10 +121,12 @@ class Daemon {
     if (const Outcome opened = open_resolver(); !opened) return opened;
     if (const Outcome opened = open_workers(*plan); !opened) return opened;
     if (attended() == nullptr) {
-      auto control =
-          ControlServer::open(control_path_, [this](std::string_view command) { return answer(command); });
+      auto control = ControlServer::open(control_path_);
       if (!control) return std::unexpected(control.error());
       control_ = std::move(*control);
+      add_commands();
+      live_.attach(log_);
+      live_.serve(*control_);
     }
     saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
     log_.start();
@@ -133,6 +143,10 @@ class Daemon {
 
   void report_drift(const DriftFinding& finding, bool begins) {
     log_.add_event("port_drift", drift_fields(finding, begins));
+  }
+
+  void report_displaced(nlohmann::ordered_json fields) {
+    if (attended() == nullptr) log_.add_event("rules_displaced", std::move(fields));  // There, what is said is enough.
   }
 
   std::expected<netfilter::RulePlan, std::string> make_plan() const {
@@ -228,11 +242,14 @@ class Daemon {
     installer_ = *installer;
     rules_were_there_ = *present;
     touched_rules_ = true;
-    return installer_->apply(plan);
+    const Outcome applied = installer_->apply(plan);
+    if (applied) rule_watch_.start(*installer_);
+    return applied;
   }
 
   // undo_start leaves the kernel as it was found: rules of an earlier enforcing run stay closed.
   void undo_start() {
+    rule_watch_.stop();
     if (touched_rules_ && !rules_were_there_) {
       if (const auto removed = installer_->remove(); !removed) say(removed.error());
     }
@@ -260,7 +277,8 @@ class Daemon {
   int wait_for_end() {
     pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {control_->fd(), POLLIN, 0}};
     for (;;) {
-      const int ready = ::poll(fds, 2, kSaveIntervalMs);
+      const int ready = ::poll(fds, 2, watchdog_.sleep_ms(kSaveIntervalMs));
+      tell_watchdog();
       if (saved_.due(*bindings_)) save_bindings();
       if (ready <= 0) continue;
       if ((fds[1].revents & POLLIN) != 0) control_->serve();
@@ -271,8 +289,15 @@ class Daemon {
     }
   }
 
+  void tell_watchdog() {
+    std::vector<std::uint64_t> rounds;
+    for (const auto& worker : workers_) rounds.push_back(worker->counters().rounds.load(std::memory_order_relaxed));
+    if (watchdog_.look(Watchdog::Clock::now(), rounds, say)) notify_service_manager("WATCHDOG=1");
+  }
+
   int shut_down(int signal) {
     drift_.stop();
+    rule_watch_.stop();
     const bool closed =
         !observing() && signal != SIGINT && policy_->deploy().on_exit == policy::OnExit::kClosed;
     int exit_code = 0;
@@ -303,26 +328,43 @@ class Daemon {
     saved_.save(*bindings_, *policy_, {status.trusted, status.trusted_since}, say);
   }
 
+  std::chrono::seconds uptime() const {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+  }
+
   void stop_workers() {
+    live_.stop();
     for (const auto& worker : workers_) worker->stop();
     if (resolver_) resolver_->stop();
   }
 
-  std::string answer(std::string_view command) const {
-    if (command != "status") return R"({"error":"unknown command; there is: status"})";
+  // add_commands says what may be asked of the control socket (docs/control.md).
+  void add_commands() {
+    control_->set_change_log([this](const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer) {
+      log_.add_event("control", change_fields(peer, request, answer));
+    });
+    control_->on("status", [this](const nlohmann::json& request, const Peer&) {
+      if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
+      return status();
+    });
+  }
+
+  nlohmann::ordered_json status() const {
     StatusFacts facts;
     facts.version = options_.version;
     facts.mode = mode_;
     facts.policy_name = options_.policy_name;
     if (touched_rules_) facts.backend = to_string(installer_->backend());
-    facts.uptime =
-        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+    facts.uptime = uptime();
+    facts.live = live_report(live_.book());
     facts.events_lost = log_.dropped();
+    facts.events = log_.status();
     facts.bindings = bindings_->list(saved_.now());
     facts.name_bindings = bindings_;
     facts.resolver = resolver_->status();
     facts.state_error = saved_.error();
     facts.drift = drift_.status();
+    facts.rule_watch = rule_watch_.status();
     return status_report(facts, workers_);
   }
 
@@ -339,8 +381,11 @@ class Daemon {
   std::unique_ptr<resolver::NameResolver> resolver_;  // Outlives the workers, which ask it.
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   int signal_fd_ = -1;
+  LiveView live_;  // Outlives the log, which writes to it.
   EventLog log_;  // Outlives the workers and the watch, which write to it.
   DriftWatch drift_;
+  Watchdog watchdog_ = Watchdog::from_environment();
+  RuleWatch rule_watch_{[this](nlohmann::ordered_json fields) { report_displaced(std::move(fields)); }, say, &NamespaceLock::removal_noted};
   Workers workers_;
   std::unique_ptr<ControlServer> control_;
   std::optional<NamespaceLock> lock_;
@@ -358,6 +403,13 @@ unsigned queue_count(const policy::Policy& policy, std::optional<unsigned> overr
 }
 
 int run_daemon(const DaemonOptions& options) {
+  // Whoever starts a command needs more than the service, and it is not the command's filter either.
+  if (options.attended == nullptr) {
+    const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};
+    (void)netfilter::cgroup_root();  // Where it is not in sight it is mounted, which nobody may do afterwards.
+    if (const auto dropped = drop_privileges(needs); !dropped) say(dropped.error());
+    if (const auto filtered = filter_system_calls(needs); !filtered) say(filtered.error());
+  }
   return Daemon(options).run();
 }
 

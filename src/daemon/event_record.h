@@ -16,7 +16,6 @@ namespace sallyport::daemon {
 struct EventRecord {
   engine::FlowEvent::Kind kind = engine::FlowEvent::Kind::kVerdict;
   unsigned worker = 0;     // Whose flow it is; with `flow` it tells the flow from all others of the run.
-  std::uint32_t epoch = 0;  // Which policy judged it (EventLog::set_policy).
   std::uint64_t flow = 0;  // FlowEvent::flow
   Timestamp opened;
   policy::ScopeSet scopes = 0;
@@ -30,6 +29,7 @@ struct EventRecord {
   engine::FlowVerdict verdict = engine::FlowVerdict::kPending;
   Reason reason = Reason::kNotEvaluated;
   RuleId rule = kNoRule;
+  const policy::Policy* policy = nullptr;  // Whose rule that is; the log keeps it (EventLog::set_policy).
   bool name_of_address = false;  // FlowEvent::name_of_address
   std::uint16_t name_size = 0;
   std::array<char, 256> name_text;
@@ -71,6 +71,7 @@ struct EventRecord {
     record.verdict = event.verdict;
     record.reason = event.reason;
     record.rule = event.rule;
+    record.policy = event.policy;
     record.name_of_address = event.name_of_address;
     record.answer = event.answer;
     const std::size_t size = std::min(event.text.size(), record.name_text.size());

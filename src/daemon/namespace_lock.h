@@ -15,6 +15,11 @@ class NamespaceLock {
   NamespaceLock& operator=(NamespaceLock&&) = delete;
   ~NamespaceLock();
 
+  // note_removal tells whoever holds the lock, if anyone, that the rules are taken out on purpose (`sallyport rules remove`).
+  static void note_removal();
+  // removal_noted tells whether that happened since the lock was taken.
+  static bool removal_noted();
+
  private:
   explicit NamespaceLock(int fd) : fd_(fd) {}
   int fd_;

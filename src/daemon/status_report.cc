@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "sallyport/netfilter/queue_stats.h"
 
@@ -52,7 +51,8 @@ Json worker_report(std::size_t index, const netfilter::QueueWorker& worker) {
           {"verdict_errors", figure(counters.verdict_errors)}};
 }
 
-// queue_reports tells what the kernel counts for our queues.
+}  // namespace
+
 Json queue_reports(std::size_t workers) {
   Json queues = Json::array();
   for (const netfilter::QueueStats& stats : netfilter::read_queue_stats()) {
@@ -65,6 +65,8 @@ Json queue_reports(std::size_t workers) {
   }
   return queues;
 }
+
+namespace {
 
 Json binding_report(const std::vector<engine::Binding>& bindings) {
   std::array<std::size_t, 3> by_source{};
@@ -116,9 +118,21 @@ Json drift_report(const DriftStatus& drift) {
   return report;
 }
 
+Json rule_watch_report(const RuleWatchStatus& watch) {
+  Json report;
+  report["watching"] = watch.watching;
+  report["in_place"] = watch.in_place;
+  report["displaced"] = watch.displaced;
+  if (watch.failures != 0) report["failures"] = watch.failures;
+  if (watch.removed) report["removed"] = true;
+  if (!watch.last.empty()) report["last"] = watch.last;
+  if (!watch.error.empty()) report["error"] = watch.error;
+  return report;
+}
+
 }  // namespace
 
-std::string status_report(const StatusFacts& facts, const Workers& workers) {
+nlohmann::ordered_json status_report(const StatusFacts& facts, const Workers& workers) {
   Json report;
   report["version"] = facts.version;
   report["pid"] = ::getpid();
@@ -126,6 +140,7 @@ std::string status_report(const StatusFacts& facts, const Workers& workers) {
   report["policy"] = facts.policy_name;
   report["uptime_s"] = facts.uptime.count();
   report["rules"] = facts.backend.empty() ? Json(nullptr) : Json(facts.backend);
+  if (!facts.backend.empty()) report["rule_watch"] = rule_watch_report(facts.rule_watch);
   report["flows_opened"] = sum(workers, &engine::Counters::flows_opened);
   report["flows_active"] = sum(workers, &engine::Counters::flows_active);
   report["held"] = sum(workers, &engine::Counters::packets_held);
@@ -139,15 +154,17 @@ std::string status_report(const StatusFacts& facts, const Workers& workers) {
   report["packet_reasons"] = sum(workers, &engine::Counters::packets_by_reason,
                           [](std::size_t i) { return to_string(static_cast<Reason>(i)); });
   report["events_lost"] = facts.events_lost;
+  report["events"] = facts.events;
   report["bindings"] = binding_report(facts.bindings);
   report["binds"] = bind_report(facts.name_bindings);
   report["resolver"] = resolver_report(facts.resolver);
+  if (!facts.live.is_null()) report["flow_book"] = facts.live;
   if (facts.drift.watching) report["listeners"] = drift_report(facts.drift);
   if (!facts.state_error.empty()) report["state_error"] = facts.state_error;
   report["workers"] = Json::array();
   for (std::size_t i = 0; i < workers.size(); ++i) report["workers"].push_back(worker_report(i, *workers[i]));
   report["queues"] = queue_reports(workers.size());
-  return report.dump(-1, ' ', true, Json::error_handler_t::replace);
+  return report;
 }
 
 }  // namespace sallyport::daemon

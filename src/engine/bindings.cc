@@ -6,11 +6,6 @@
 namespace sallyport::engine {
 namespace {
 
-// carries_name tells the protocols whose first message says what it is for. The others go by the names of their address.
-bool carries_name(Protocol protocol) {
-  return protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp || protocol == Protocol::kDtls;
-}
-
 // on_condition tells an allowance that something else must bear out.
 bool on_condition(const policy::PolicyMatch& match) { return match.needs_host_key || match.needs_tls; }
 
@@ -50,7 +45,8 @@ policy::FlowQuery Inspector::Impl::query_of(const Flow& flow, Protocol protocol)
           .upgraded_from = upgraded ? flow.session.read.protocol : Protocol::kUnknown,
           .by_claim_alone = upgraded && flow.hello_named,
           .number = flow.key.transport == Transport::kOther ? flow.key.ip_protocol : flow.icmp.type,
-          .size = flow.icmp.size};
+          .size = flow.icmp.size,
+          .request_judged = rejudging_ && request_judged(flow)};
 }
 
 // match asks the policy: for what the message claims, and where that does not allow it, for what the address is known as.

@@ -17,7 +17,7 @@ struct Slot {
   std::uint64_t tag = 0;  // What is expected; 0: free.
   Timestamp expires;
   policy::ScopeSet scopes = 0;
-  RuleId rule = kNoRule;
+  Expectations::Announcer rule = 0;
   std::uint32_t peers = 0;                                // Sockets: all so far;
   std::array<Timestamp, kIcePeersPerSocket> peer_times{};  // when the last of them were taken, in a ring.
 
@@ -94,7 +94,7 @@ class Expectations::Impl {
     return act(found == sets_[set].end() ? nullptr : &*found);
   }
 
-  bool put(std::size_t set, std::uint64_t tag, const Owner& owner, RuleId rule, Timestamp now, Duration life,
+  bool put(std::size_t set, std::uint64_t tag, const Owner& owner, Announcer rule, Timestamp now, Duration life,
            std::atomic<Timestamp::rep>& latest) {
     const Timestamp expires = now + life;
     const bool put = with(set, tag, owner, now, [&](Slot* slot) {
@@ -130,23 +130,23 @@ Expectations::Expectations(std::array<std::uint64_t, 2> hash_key, std::size_t se
     : impl_(std::make_unique<Impl>(hash_key, sets)) {}
 Expectations::~Expectations() = default;
 
-bool Expectations::expect_connection(const IpAddress& client, const Endpoint& server, const Owner& owner, RuleId rule,
+bool Expectations::expect_connection(const IpAddress& client, const Endpoint& server, const Owner& owner, Announcer rule,
                                      Timestamp now) {
   const std::uint64_t tag = impl_->tag_of(Transport::kTcp, {client, 0}, server, owner);
   return impl_->put(impl_->set_of(client, owner), tag, owner, rule, now, kFtpDataTime, impl_->latest_connection);
 }
 
-std::optional<RuleId> Expectations::take_connection(const FlowKey& key, const Owner& owner, Timestamp now) {
+std::optional<Expectations::Announcer> Expectations::take_connection(const FlowKey& key, const Owner& owner, Timestamp now) {
   if (!Impl::any(impl_->latest_connection, now)) return std::nullopt;
   const std::uint64_t tag = impl_->tag_of(Transport::kTcp, {key.client.address, 0}, key.server, owner);
-  return impl_->with(impl_->set_of(key.client.address, owner), tag, owner, now, [](Slot* slot) -> std::optional<RuleId> {
+  return impl_->with(impl_->set_of(key.client.address, owner), tag, owner, now, [](Slot* slot) -> std::optional<Announcer> {
     if (slot == nullptr) return std::nullopt;
     slot->tag = 0;
     return slot->rule;
   });
 }
 
-bool Expectations::open_socket(const Endpoint& client, const Owner& owner, RuleId rule, Timestamp now) {
+bool Expectations::open_socket(const Endpoint& client, const Owner& owner, Announcer rule, Timestamp now) {
   const std::uint64_t tag = impl_->tag_of(Transport::kUdp, client, {}, owner);
   return impl_->put(impl_->set_of(client.address, owner), tag, owner, rule, now, kIceSocketTime, impl_->latest_socket);
 }
@@ -157,7 +157,7 @@ bool Expectations::socket_open(const Endpoint& client, const Owner& owner, Times
   return impl_->with(impl_->set_of(client.address, owner), tag, owner, now, [](const Slot* slot) { return slot != nullptr; });
 }
 
-Expectations::Peer Expectations::take_peer(const Endpoint& client, const Owner& owner, Timestamp now, RuleId& rule) {
+Expectations::Peer Expectations::take_peer(const Endpoint& client, const Owner& owner, Timestamp now, Announcer& rule) {
   if (!Impl::any(impl_->latest_socket, now)) return Peer::kNotOpen;
   const std::uint64_t tag = impl_->tag_of(Transport::kUdp, client, {}, owner);
   return impl_->with(impl_->set_of(client.address, owner), tag, owner, now, [&](Slot* slot) {

@@ -28,9 +28,11 @@ bool Inspector::Impl::take_expected_connection(Flow& flow, const policy::EarlyRe
   const bool by_rule = early.rule != kNoRule || early.match == policy::EarlyMatch::kAllow || early.metadata;
   if (flow.key.transport != Transport::kTcp || !flow.syn_seen || flow.key.tunnel != 0 || by_rule) return false;
   if (flow.expected == kNoRule) {
-    const auto rule = expectations_->take_connection(flow.key, owner_of(flow), now_);
-    if (!rule) return false;
-    flow.expected = *rule;
+    const auto announcer = expectations_->take_connection(flow.key, owner_of(flow), now_);
+    if (!announcer) return false;
+    flow.expected = policy_->rule_defined(*announcer);
+    if (!policy_->rule_in_force(flow.expected, flow.scopes, now_)) flow.expected = kNoRule;  // It is gone since.
+    if (flow.expected == kNoRule) return false;
   }
   flow.needs_binding = false;
   if (!early.could_deny) allow_flow(flow, Reason::kExpected, flow.expected);
@@ -52,12 +54,14 @@ bool Inspector::Impl::take_expected_peer(Flow& flow, ByteSpan datagram) {
   if (early.rule != kNoRule || early.match == policy::EarlyMatch::kAllow || early.metadata) return false;
   const policy::PolicyMatch match = this->match(flow, Protocol::kStun, {});
   if (match.rule != kNoRule || match.action == policy::Action::kAllow) return false;
-  RuleId rule = kNoRule;
-  switch (expectations_->take_peer(flow.key.client, owner_of(flow), now_, rule)) {
+  Expectations::Announcer announcer = 0;
+  switch (expectations_->take_peer(flow.key.client, owner_of(flow), now_, announcer)) {
     case Expectations::Peer::kNotOpen: return false;
     case Expectations::Peer::kTooMany: deny_flow(flow, Reason::kIcePeerLimit); return true;
     case Expectations::Peer::kTaken: break;
   }
+  const RuleId rule = policy_->rule_defined(announcer);
+  if (!policy_->rule_in_force(rule, flow.scopes, now_)) return false;
   set_protocol(flow, Protocol::kStun);
   flow.expected = rule;
   flow.ice.phase = IcePhase::kChecking;

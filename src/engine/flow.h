@@ -171,7 +171,17 @@ struct IcmpState {
   std::uint8_t type = 0;
 };
 
+// AskedTarget is what a proxy was asked for, for when the flow is judged again and its ProxyTarget is given back: the name is
+// Flow::name.
+struct AskedTarget {
+  bool known = false;    // Else the flow's server was its own target.
+  bool by_name = false;  // Else `address`.
+  std::uint16_t port = 0;
+  IpAddress address;
+};
+
 struct Flow {
+  bool open = false;  // The slot of the table is taken.
   FlowKey key;
   std::uint64_t number = 0;
   Timestamp opened;
@@ -181,6 +191,7 @@ struct Flow {
   policy::ScopeSet scopes = 0;
   policy::GuardId guard = policy::kNoGuard;  // Its server is a guarded port of this host: no rule judges it, the guard does.
   std::optional<std::uint32_t> uid;
+  std::optional<std::uint32_t> gid;
   std::uint32_t client_link = 0;          // Packet::in_link of the packet that opened it.
   Protocol tunnel = Protocol::kUnknown;   // What it came in; key.tunnel is not zero then.
   std::uint64_t carrier = 0;              // Number of the flow that brought its first packet.
@@ -192,6 +203,7 @@ struct Flow {
   RuleId rule = kNoRule;
   RuleId own_word_rule = kNoRule;          // policy::PolicyMatch::own_word and ice, of the match that allowed it.
   RuleId ice_rule = kNoRule;
+  RuleId proxy_rule = kNoRule;             // What lets its server be asked as a proxy.
   RuleId expected = kNoRule;               // It was announced: the rule of the flow that did (expected.cc).
   Protocol protocol = Protocol::kUnknown;  // For reports; the outermost one of a tunnel.
   Protocol stage = Protocol::kUnknown;     // What the bytes at the base of the client's stream are.
@@ -204,6 +216,13 @@ struct Flow {
   bool has_name = false;
   bool name_of_address = false;            // No bytes of it said `name`: the address is known by it.
   DomainName name;                         // The name judged last.
+
+  // For judging it again under another policy (rejudge.cc).
+  bool early = false;                      // Allowed by its address before any byte was read.
+  bool offers_ech = false;                 // The hello that was judged last has encrypted_client_hello.
+  bool several_names = false;              // HTTP/2: requests were for more than one name.
+  std::uint8_t revoked = 0;                // Packets of a revoked TCP connection that were answered by resets, and 1.
+  AskedTarget asked;
 
   BindingWait binding_wait = BindingWait::kNone;
   WaitShares::Place wait_place = 0;        // Whose share the wait is counted in, while there is one.

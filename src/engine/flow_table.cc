@@ -53,6 +53,7 @@ Flow& FlowTable::open(const FlowKey& key) {
   }
   Flow* flow = std::construct_at(flows_ + index);
   flow->key = key;
+  flow->open = true;
   flow->age.list = static_cast<std::uint8_t>(AgeClass::kCount);
   index_.emplace(tuple_of(key), index);
   return *flow;
@@ -65,6 +66,7 @@ void FlowTable::close(Flow& flow) {
   stop_waiting(flow);
   stop_unbound(flow);
   index_.erase(tuple_of(flow.key));
+  flow.open = false;
   unused_.push_back(index);
 }
 

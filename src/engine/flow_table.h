@@ -37,6 +37,10 @@ class FlowTable {
   bool full() const { return unused_.empty() && next_ == capacity_; }
   std::size_t size() const { return index_.size(); }
 
+  // The flow of a slot, or null; slots are counted up to slots().
+  std::size_t slots() const { return next_; }
+  Flow* at(std::size_t slot) { return flows_[slot].open ? &flows_[slot] : nullptr; }
+
   // touch moves the flow to the young end of a class.
   void touch(Flow& flow, AgeClass age);
   // oldest returns the flow of the class that was touched longest ago, or null.

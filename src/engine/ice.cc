@@ -47,7 +47,7 @@ void Inspector::Impl::take_stun_answer(Flow& flow, ByteSpan datagram) {
   const bool counts = head->method == parsers::kStunBinding || head->method == parsers::kTurnAllocate || head->method == parsers::kTurnRefresh;
   if (!counts || flow.key.tunnel != 0) return;
   // Without room its peers are denied.
-  (void)expectations_->open_socket(flow.key.client, owner_of(flow), flow.ice_rule, now_);
+  (void)expectations_->open_socket(flow.key.client, owner_of(flow), policy_->definition_of(flow.ice_rule), now_);
 }
 
 Decision Inspector::Impl::ice_datagram(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {

@@ -136,6 +136,7 @@ Flow* Inspector::Impl::open_flow(const Packet& packet, const FlowKey& key) {
   flow.number = next_number_++;
   flow.opened = flow.last_seen = now_;
   flow.uid = packet.uid;
+  flow.gid = packet.gid;
   flow.client_link = packet.in_link;
   set_owner(flow, packet);
   flow.tunnel = inside_.tunnel;
@@ -188,7 +189,9 @@ void Inspector::Impl::touch(Flow& flow) {
   flow.last_seen = now_;
   keep_binding(flow);
   AgeClass age = AgeClass::kUdp;
-  if (flow.state == FlowState::kDenied) {
+  if (flow.revoked != 0) {
+    age = AgeClass::kFinal;  // Its next packet may come hours later, and must find it.
+  } else if (flow.state == FlowState::kDenied) {
     age = AgeClass::kDenied;
   } else if (flow.key.transport == Transport::kTcp) {
     age = flow.state == FlowState::kUndecided ? AgeClass::kUndecidedTcp
@@ -214,8 +217,18 @@ void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
   flow.verdict = FlowVerdict::kAllow;
   flow.reason = reason;
   flow.rule = rule;
-  increment(counters.flows_by_verdict[static_cast<std::size_t>(FlowVerdict::kAllow)]);
+  count_verdict(flow);
   report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});
+}
+
+void Inspector::Impl::count_verdict(const Flow& flow) {
+  increment(counters.flows_by_verdict[static_cast<std::size_t>(flow.verdict)]);
+  increment(counters.flows_by_reason[static_cast<std::size_t>(flow.reason)]);
+  if (flow.reason == Reason::kRevoked) return;  // It had been decided before.
+  const Duration time = std::max(now_ - flow.opened, Duration{});
+  increment(counters.decision_times[decision_time_bucket(time)]);
+  const auto micros = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count());
+  counters.decision_time_us.store(counters.decision_time_us.load(std::memory_order_relaxed) + micros, std::memory_order_relaxed);
 }
 
 Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
@@ -229,7 +242,7 @@ Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {
   flow.told = tell(flow);
   drop_held(flow, reason);
   table_.stop_waiting(flow);
-  increment(counters.flows_by_verdict[static_cast<std::size_t>(FlowVerdict::kDeny)]);
+  count_verdict(flow);
   report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});  // With the proxy's target.
   give_back_windows(flow);
   touch(flow);
@@ -268,7 +281,8 @@ bool Inspector::Impl::judge_early(Flow& flow, const Packet& packet) {
   // An observer wants to see the name that the flow would have been for.
   if (observing() || early.match == policy::EarlyMatch::kUndecided) return false;
   if (early.match == policy::EarlyMatch::kAllow) {
-    allow_flow(flow, early.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, early.rule);
+    flow.early = true;
+    allow_flow(flow, reason_to_allow(early), early.rule);
     if (reads_answers(flow)) flow.answers_read = flow.by_address = flow.watch = true;
   } else {
     deny_flow(flow, lookup ? Reason::kResolverNotTrusted : early.metadata ? Reason::kMetadataAddress : by_default ? Reason::kAddressNotAllowed : Reason::kRuleDenies, early.rule);
@@ -285,7 +299,11 @@ bool Inspector::Impl::may_await_binding(const Flow& flow, const NameClaim& claim
 
 bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& claim) {
   report_claim(flow, claim);
-  if (protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kDtls) flow.hello_named = claim.name != nullptr;
+  if (protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kDtls) {
+    flow.hello_named = claim.name != nullptr;
+    flow.offers_ech = claim.ech;
+  }
+  if (flow.stage == Protocol::kHttp2) flow.several_names |= flow.has_name && (claim.name == nullptr || *claim.name != flow.name);
   return judge_claim(flow, protocol, claim);
 }
 
@@ -336,7 +354,7 @@ bool Inspector::Impl::judge_claim(Flow& flow, Protocol protocol, const NameClaim
   if (match.action == policy::Action::kAllow) {
     flow.own_word_rule = match.own_word;
     flow.ice_rule = match.ice;
-    allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
+    allow_flow(flow, reason_to_allow(match), match.rule);
     return true;
   }
   Reason reason = why_denied(flow, protocol, claim, match);
@@ -400,6 +418,7 @@ void Inspector::Impl::drop_held(Flow& flow, Reason reason) {
 }
 
 void Inspector::Impl::give_back_windows(Flow& flow) {
+  remember_target(flow);
   if (options_.read_details) return;  // They are read on; close_flow gives them back.
   windows_.release(flow.client);
   windows_.release(flow.server);
@@ -483,11 +502,11 @@ void Inspector::Impl::set_protocol(Flow& flow, Protocol protocol) {
 
 // What is read again because it waits for a binding was told the first time.
 void Inspector::Impl::report_name(Flow& flow, std::string_view text) {
-  if (flow.binding_wait == BindingWait::kNone) report(flow, FlowEvent::Kind::kName, text);
+  if (flow.binding_wait == BindingWait::kNone && !rejudging_) report(flow, FlowEvent::Kind::kName, text);
 }
 
 void Inspector::Impl::report_detail(Flow& flow, Detail detail, std::string_view text) {
-  if (flow.binding_wait != BindingWait::kNone) return;
+  if (flow.binding_wait != BindingWait::kNone || rejudging_) return;
   if (!text.empty()) report(flow, FlowEvent::Kind::kDetail, text).detail = detail;
 }
 
@@ -511,6 +530,7 @@ FlowEvent& Inspector::Impl::report(const Flow& flow, FlowEvent::Kind kind, std::
   event.verdict = flow.verdict;
   event.reason = flow.reason;
   event.rule = flow.rule;
+  event.policy = policy_;
   event.text = keep(text);
   event.name_of_address = flow.name_of_address;
   const bool sums_up = kind == FlowEvent::Kind::kVerdict || kind == FlowEvent::Kind::kEnd;
@@ -536,6 +556,14 @@ Decision Inspector::inspect(const Packet& packet, const policy::Policy& policy, 
 }
 void Inspector::expire(const policy::Policy& policy, Timestamp now) { impl_->expire(policy, now); }
 void Inspector::finish(const policy::Policy& policy, Timestamp now) { impl_->finish(policy, now); }
+bool Inspector::rejudge(const policy::Policy& before, const policy::Policy& policy, Timestamp now, const InterfaceOf& interface_of) {
+  return impl_->rejudge(before, policy, now, interface_of);
+}
+void Inspector::set_owner_of(std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of) {
+  impl_->set_owner_of(std::move(owner_of));
+}
+std::span<const Remark> Inspector::remarks() const { return impl_->remarks; }
+const RejudgeCounts& Inspector::rejudge_counts() const { return impl_->rejudge_counts; }
 std::span<const Release> Inspector::releases() const { return impl_->releases; }
 std::span<const FlowEvent> Inspector::events() const { return impl_->events; }
 ByteSpan Inspector::replacement() const { return impl_->replacement; }

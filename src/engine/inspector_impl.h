@@ -36,6 +36,18 @@ inline bool denies_by_rule(const policy::PolicyMatch& match) {
   return match.action == policy::Action::kDeny && match.rule != kNoRule;
 }
 
+// carries_name tells the protocols whose first message says what it is for. The others go by the names of their address.
+// reason_to_allow is why a PolicyMatch or EarlyResult allows.
+template <typename Match>
+constexpr Reason reason_to_allow(const Match& match) {
+  if (match.bypass) return Reason::kBypass;
+  return match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows;
+}
+
+inline bool carries_name(Protocol protocol) {
+  return protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp || protocol == Protocol::kDtls;
+}
+
 // NameClaim is the name that a message says it is for, as far as it says one.
 struct NameClaim {
   std::string_view text;  // As sent, for reports; empty when there is none.
@@ -51,7 +63,12 @@ class Inspector::Impl {
   Decision inspect(const Packet& packet, const policy::Policy& policy, Timestamp now);
   void expire(const policy::Policy& policy, Timestamp now);
   void finish(const policy::Policy& policy, Timestamp now);
+  bool rejudge(const policy::Policy& before, const policy::Policy& policy, Timestamp now, const InterfaceOf& interface_of);
 
+  void set_owner_of(std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of) { options_.owner_of = std::move(owner_of); }
+
+  std::vector<Remark> remarks;
+  RejudgeCounts rejudge_counts;
   std::vector<Release> releases;
   std::vector<FlowEvent> events;
   std::vector<Injection> injections;
@@ -103,6 +120,32 @@ class Inspector::Impl {
   void release_held(Flow& flow, std::uint64_t up_to);
   void drop_held(Flow& flow, Reason reason);
   void give_back_windows(Flow& flow);
+
+  // rejudge.cc: another policy ------------------------------------------------------------------------
+  // Standing is what the new policy says of a flow that the former one allowed.
+  enum class Standing : std::uint8_t {
+    kKept,
+    kRevoked,
+    kForgotten,  // Judged anew with its next packet: datagrams of which each one may begin a flow.
+  };
+  void rejudge_flow(Flow& flow, const InterfaceOf& interface_of);
+  policy::ScopeSet scopes_again(const Flow& flow, const InterfaceOf& interface_of) const;
+  void count_verdict(const Flow& flow);
+  RuleId successor_of(RuleId rule) const;
+  void rejudge_undecided(Flow& flow);
+  Standing standing_of(Flow& flow, RuleId successor);
+  Standing standing_early(Flow& flow, RuleId successor);
+  Standing standing_expected(Flow& flow);
+  Standing standing_by_bytes(Flow& flow, RuleId successor);
+  Standing standing_negotiation(Flow& flow);
+  Standing standing_guarded(Flow& flow);
+  bool request_judged(const Flow& flow) const;
+  bool proxy_allowed(Flow& flow);
+  policy::PolicyMatch match_remembered(Flow& flow, Protocol protocol);
+  void revoke(Flow& flow, RuleId rule);
+  void remark(const Flow& flow, FlowMark mark, bool cut = false, bool passed = false);
+  static void remember_target(Flow& flow);
+  Decision revoked_packet(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
 
   // bindings.cc: whether a name belongs to the flow's address -------------------------------------------
   policy::View view_of(const Flow& flow) const { return policy_->view_of(flow.scopes); }
@@ -366,7 +409,7 @@ class Inspector::Impl {
   Decision look_inside(const Flow& carrier, const Packet& packet, const parsers::IpPacket& ip);
   std::uint64_t tunnel_id(const Flow& carrier, const parsers::IpPacket& ip, std::uint64_t segment) const;
 
-  const InspectorOptions options_;
+  InspectorOptions options_;
   FlowTable table_;
   WindowPool windows_;
   HeldPackets held_;
@@ -396,6 +439,11 @@ class Inspector::Impl {
   // Of the current call.
   const policy::Policy* policy_ = nullptr;
   Timestamp now_;
+  const policy::Policy* before_ = nullptr;  // While flows are judged again: who judged them.
+  bool rejudging_ = false;
+  bool no_more_request_terms_ = false;  // Policy::denies_no_more_requests
+  std::size_t next_slot_ = 0;           // Of the table, to be judged again.
+  RuleId denier_ = kNoRule;             // Why a flow is revoked.
   const policy::HttpRequestFacts* request_ = nullptr;  // Of the judgement that is under way.
   Inside inside_;
   ByteSpan datagram_;        // UDP: the client's, while it is judged.

@@ -77,7 +77,7 @@ bool Inspector::Impl::judge_question(Flow& flow, const parsers::DnsQuestion& que
     deny_flow(flow, Reason::kLookupBudget, rule);
     return false;
   }
-  allow_flow(flow, rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, rule);
+  allow_flow(flow, reason_to_allow(lookup.match), rule);
   expect_answers(flow, question);
   return true;
 }

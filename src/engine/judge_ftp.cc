@@ -114,7 +114,7 @@ bool Inspector::Impl::expect_ftp_data(Flow& flow, const IpAddress& address, std:
   }
   if (flow.key.tunnel != 0) return true;
   // Without room the data connection is denied.
-  (void)expectations_->expect_connection(flow.key.client.address, {flow.key.server.address, port}, owner_of(flow), flow.own_word_rule, now_);
+  (void)expectations_->expect_connection(flow.key.client.address, {flow.key.server.address, port}, owner_of(flow), policy_->definition_of(flow.own_word_rule), now_);
   return true;
 }
 

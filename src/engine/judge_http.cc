@@ -181,6 +181,7 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
     return false;
   }
   if (!allowed && !options_.read_details) return false;
+  if (!proxied) flow.asked = {};
   return begin_request(flow, head, first, proxied);
 }
 

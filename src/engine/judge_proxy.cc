@@ -109,7 +109,10 @@ bool Inspector::Impl::is_proxy(Flow& flow, Protocol protocol, const NameClaim& c
   policy::FlowQuery query = query_of(flow, protocol);
   query.proxy = query.bound = query.claimed = true;
   const policy::PolicyMatch match = match_every_name(flow, query);
-  if (match.action == policy::Action::kAllow) return true;
+  if (match.action == policy::Action::kAllow) {
+    flow.proxy_rule = match.rule;
+    return true;
+  }
   if (match.rule == kNoRule) return false;
   if (!claim.text.empty()) report_claim(flow, claim);
   flow.has_name = claim.name != nullptr;
@@ -201,6 +204,7 @@ bool Inspector::Impl::judge_proxied(Flow& flow, const parsers::HttpRequestHead& 
   if (!set_target(flow, head.authority->host, address, *port)) return false;
   if (head.connect) return judge_target_early(flow);
   const bool allowed = judge_claim(flow, Protocol::kHttp, claim);
+  remember_target(flow);
   flow.name_bound = false;  // The next request may be for the proxy itself.
   proxy_targets_.release(flow.proxy);
   return allowed;

@@ -128,7 +128,7 @@ void Inspector::Impl::judge_ssh_exchange(Flow& flow) {
 void Inspector::Impl::refuse_ssh_server(Flow& flow, Reason reason) {
   const policy::PolicyMatch match = this->match(flow, Protocol::kUnknown, {});
   if (match.action != policy::Action::kAllow) return refuse(flow, reason);
-  allow_flow(flow, match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows, match.rule);
+  allow_flow(flow, reason_to_allow(match), match.rule);
   end_ssh(flow);
 }
 

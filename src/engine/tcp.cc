@@ -54,6 +54,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   }
   note_packet(*flow, packet);
   if (packet.origin == Origin::kUnknown && !ip.payload.empty()) turn_if_misread(*flow, packet, ip);
+  if (flow->revoked != 0) return revoked_packet(*flow, packet, ip);
   const bool from_client = flow->key.client == source;
   if ((packet.origin == Origin::kOriginal && !from_client) || (packet.origin == Origin::kReply && from_client)) {
     return {.reason = Reason::kMidstream};  // The kernel and we do not mean the same connection.

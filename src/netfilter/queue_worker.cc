@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <deque>
+#include <mutex>
 #include <random>
 #include <thread>
 #include <vector>
@@ -81,6 +83,12 @@ class QueueWorker::Impl {
     existing_.store(snapshots_.back().get(), std::memory_order_release);
   }
 
+  void set_policy(std::shared_ptr<PolicyChange> change) {
+    const std::lock_guard lock(changes_mutex_);
+    changes_.push_back(std::move(change));
+    changes_waiting_.store(true, std::memory_order_release);
+  }
+
   const WorkerCounters& counters() const { return counters_; }
   const engine::Counters& inspector_counters() const { return inspector_.counters(); }
   bool has_conntrack() const { return socket_.has_conntrack(); }
@@ -92,6 +100,7 @@ class QueueWorker::Impl {
     std::chrono::nanoseconds last_expire = monotonic_now();
     std::chrono::milliseconds interval{0};
     while (!stopping_.load(std::memory_order_relaxed)) {
+      count(counters_.rounds);
       const bool holding = inspector_.counters().packets_held.load(std::memory_order_relaxed) != 0;
       if (const auto wanted = holding ? kExpireIntervalWhileHolding : kExpireInterval; wanted != interval) {
         interval = wanted;
@@ -99,6 +108,7 @@ class QueueWorker::Impl {
       }
       (void)read_batch();
       const std::chrono::nanoseconds now = monotonic_now();
+      if (changes_waiting_.load(std::memory_order_acquire)) take_changes(now);
       if (now - last_expire >= interval) {
         last_expire = now;
         inspector_.expire(*policy_, timestamp(now));
@@ -109,6 +119,42 @@ class QueueWorker::Impl {
       }
     }
     drain();
+  }
+
+  // take_changes goes over to another policy. The verdicts of the former one are with the kernel, and no packet is read before all
+  // flows are judged again.
+  void take_changes(std::chrono::nanoseconds now) {
+    std::deque<std::shared_ptr<PolicyChange>> changes;
+    {
+      const std::lock_guard lock(changes_mutex_);
+      changes.swap(changes_);
+      changes_waiting_.store(false, std::memory_order_relaxed);
+    }
+    const engine::InterfaceOf interface_of = [&](std::uint32_t link) { return interfaces_.name_of(link, now); };
+    for (const auto& change : changes) {
+      const std::shared_ptr<const policy::Policy> before = std::exchange(policy_, change->policy);
+      inspector_.set_owner_of(change->owner_of);
+      bool more = true;
+      while (more) {
+        more = inspector_.rejudge(*before, *policy_, timestamp(now), interface_of);
+        note_change(*change);
+        carry_out_releases();
+        take_injections(nullptr);
+        emit_events();
+        flush();
+      }
+      change->counts = inspector_.rejudge_counts();
+      change->done.store(true, std::memory_order_release);
+    }
+  }
+
+  void note_change(PolicyChange& change) const {
+    const auto remarks = inspector_.remarks();
+    change.remarks.insert(change.remarks.end(), remarks.begin(), remarks.end());
+    for (const engine::FlowEvent& event : inspector_.events()) {
+      if (event.kind != engine::FlowEvent::Kind::kVerdict || event.reason != Reason::kRevoked) continue;
+      change.revoked.push_back({event.key, std::string(event.text), event.protocol, event.rule, event.uid});
+    }
   }
 
   // drain answers what came in while we were told to stop, then gives up what is held.
@@ -277,6 +323,9 @@ class QueueWorker::Impl {
     if (!socket_.add_verdict(id, verdict, replacement)) count(counters_.verdict_errors);
   }
 
+  std::mutex changes_mutex_;  // Of changes_; taken when there is one.
+  std::deque<std::shared_ptr<PolicyChange>> changes_;
+  std::atomic<bool> changes_waiting_{false};
   WorkerOptions options_;
   std::shared_ptr<const policy::Policy> policy_;
   EventHandler on_event_;
@@ -321,6 +370,9 @@ void QueueWorker::stop() {
 }
 void QueueWorker::set_existing(std::shared_ptr<const ExistingFlows> flows) {
   impl_->set_existing(std::move(flows));
+}
+void QueueWorker::set_policy(std::shared_ptr<PolicyChange> change) {
+  impl_->set_policy(std::move(change));
 }
 const WorkerCounters& QueueWorker::counters() const {
   return impl_->counters();

@@ -4,6 +4,10 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <optional>
 
 #include "sallyport/netfilter/command.h"
 #include "nft_objects.h"
@@ -64,7 +68,24 @@ void add_created(std::vector<TableState>& states, const RulePlan& plan, const Nf
   }
 }
 
+// join puts the first few of what was found in one line.
+std::string join(const std::vector<Displacement>& found) {
+  constexpr std::size_t kShown = 3;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(found.size(), kShown); ++i) text += (i == 0 ? "" : "; ") + describe(found[i]);
+  if (found.size() > kShown) text += "; and " + std::to_string(found.size() - kShown) + " more";
+  return text;
+}
+
 }  // namespace
+
+struct RuleInstaller::Applied {
+  std::mutex mutex;  // Held while rules are read or changed, too: a repair must not run into an `apply`.
+  std::optional<RulePlan> plan;
+  std::map<Family, RuleSnapshot> snapshots;
+};
+
+RuleInstaller::RuleInstaller() : applied_(std::make_shared<Applied>()) {}
 
 std::expected<RuleInstaller, std::string> RuleInstaller::open() {
   RuleInstaller installer;
@@ -109,7 +130,7 @@ std::expected<bool, std::string> RuleInstaller::present() const {
   return false;
 }
 
-std::expected<void, std::string> RuleInstaller::apply(const RulePlan& plan) const {
+std::expected<void, std::string> RuleInstaller::apply_locked(const RulePlan& plan) const {
   for (const Family family : kFamilies) {
     if (family == Family::kIpv6 && !has_ipv6_) continue;
     const std::expected<std::string, std::string> saved = save(family);
@@ -123,7 +144,56 @@ std::expected<void, std::string> RuleInstaller::apply(const RulePlan& plan) cons
     const std::expected<void, std::string> restored = restore(family, restore_text(plan, family, states));
     if (!restored) return restored;
   }
-  return verify(plan);
+  applied_->snapshots.clear();
+  std::vector<Displacement> wrong;
+  for (const Family family : kFamilies) {
+    if (family == Family::kIpv6 && !has_ipv6_) continue;
+    const std::expected<std::string, std::string> saved = save(family);
+    if (!saved) return std::unexpected(saved.error());
+    RuleSnapshot snapshot = read_snapshot(*saved);
+    std::ranges::move(check_snapshot(plan, snapshot, family), std::back_inserter(wrong));
+    applied_->snapshots.emplace(family, std::move(snapshot));
+  }
+  if (!wrong.empty()) return std::unexpected("the rules were applied and are not in place: " + join(wrong));
+  return {};
+}
+
+std::expected<void, std::string> RuleInstaller::apply(const RulePlan& plan) const {
+  const std::lock_guard lock(applied_->mutex);
+  std::map<Family, RuleSnapshot> before = applied_->snapshots;
+  const std::expected<void, std::string> done = apply_locked(plan);
+  if (done) {
+    applied_->plan = plan;
+  } else {  // What was in force before is what a repair goes back to.
+    applied_->snapshots = std::move(before);
+  }
+  return done;
+}
+
+std::expected<std::vector<Displacement>, std::string> RuleInstaller::compare_locked() const {
+  std::vector<Displacement> found;
+  for (const auto& [family, wanted] : applied_->snapshots) {
+    const std::expected<std::string, std::string> saved = save(family);
+    if (!saved) return std::unexpected(saved.error());
+    std::ranges::move(compare_snapshots(wanted, read_snapshot(*saved), family), std::back_inserter(found));
+  }
+  return found;
+}
+
+std::expected<RuleInstaller::Repair, std::string> RuleInstaller::repair() const {
+  const std::lock_guard lock(applied_->mutex);
+  if (!applied_->plan) return Repair{};
+  std::expected<std::vector<Displacement>, std::string> found = compare_locked();
+  if (!found) return std::unexpected(found.error());
+  Repair repair{std::move(*found), {}};
+  if (repair.found.empty()) return repair;
+  // What is compared with stays the same until the plan is in force again: a repair that fails is tried again.
+  std::map<Family, RuleSnapshot> wanted = applied_->snapshots;
+  if (const auto applied = apply_locked(*applied_->plan); !applied) {
+    repair.error = applied.error();
+    applied_->snapshots = std::move(wanted);
+  }
+  return repair;
 }
 
 std::expected<bool, std::string> RuleInstaller::remove_family(Family family) const {
@@ -142,6 +212,8 @@ std::expected<bool, std::string> RuleInstaller::remove_family(Family family) con
 }
 
 std::expected<bool, std::string> RuleInstaller::remove() const {
+  const std::lock_guard lock(applied_->mutex);
+  applied_->plan.reset();
   bool any = false;
   std::string errors;
   for (const Family family : kFamilies) {  // One family's failure does not keep the other's rules.
@@ -158,26 +230,14 @@ std::expected<bool, std::string> RuleInstaller::remove() const {
 }
 
 std::expected<void, std::string> RuleInstaller::verify(const RulePlan& plan) const {
+  std::vector<Displacement> wrong;
   for (const Family family : kFamilies) {
     if (family == Family::kIpv6 && !has_ipv6_) continue;
     const std::expected<std::string, std::string> saved = save(family);
     if (!saved) return std::unexpected(saved.error());
-    const std::vector<TableState> states = read_table_states(*saved);
-    for (const TableUse& use : tables_of(plan)) {
-      const auto state = std::ranges::find(states, use.table, &TableState::table);
-      for (const std::string_view chain : use.base_chains) {
-        const auto enters = [&](const std::string& jump) {
-          return jump.starts_with(std::string(chain) + ' ');
-        };
-        const auto jumps = state == states.end() ? 0 : std::ranges::count_if(state->jumps, enters);
-        if (jumps != 1) {
-          return std::unexpected(program(backend_, family, "save") + ": " + std::to_string(jumps) +
-                                 " jumps in " + std::string(use.table) + ' ' + std::string(chain) +
-                                 " where one should be");
-        }
-      }
-    }
+    std::ranges::move(check_snapshot(plan, read_snapshot(*saved), family), std::back_inserter(wrong));
   }
+  if (!wrong.empty()) return std::unexpected(join(wrong));
   return {};
 }
 

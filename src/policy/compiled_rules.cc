@@ -35,7 +35,7 @@ ScopeSet ScopeTable::scopes_of(const ScopeFacts& facts) const {
       if (pattern.matches(facts.cgroup)) set |= scopes;
     }
   }
-  set |= facts.containers | (facts.owner_unknown ? kUnknownOwner : 0);
+  set |= facts.containers | (facts.owner_unknown && by_owner != 0 ? kUnknownOwner : 0);
   return set == 0 && (facts.workload || !facts.interface.empty()) ? kUnnamedWorkload : set;
 }
 
@@ -86,7 +86,7 @@ RequestFit fit_of(const RuleTerms& rule, const FlowQuery& query) {
     return whatever ? RequestFit::kFits : RequestFit::kMethod;
   }
   const bool denies = rule.action == Action::kDeny;
-  if (query.http == nullptr) return denies ? RequestFit::kFits : RequestFit::kMethod;
+  if (query.http == nullptr) return denies && !query.request_judged ? RequestFit::kFits : RequestFit::kMethod;
   return rule.http->fit(*query.http, denies);
 }
 
@@ -100,6 +100,77 @@ bool is_among(const RuleTerms& rule, const FlowQuery& query) {
   if (rule.ip == nullptr || !has_ip_terms(query.transport)) return true;
   if (query.transport == Transport::kOther) return query.protocol != Protocol::kUnknown || rule.ip->numbers.test(query.number);
   return rule.ip->icmp_types.test(query.number) && (rule.action == Action::kDeny || query.size <= rule.ip->icmp_payload);
+}
+
+// Question is a query with what match works out of it once.
+struct Question {
+  explicit Question(const CompiledRules& policy, const FlowQuery& asked)
+      : query(asked), upgraded(asked.upgraded_from != Protocol::kUnknown),
+        protocols(protocols_of_flow(asked.transport, asked.protocol) |
+                  (upgraded ? protocols_of_flow(asked.transport, asked.upgraded_from) : RuleProtocols{0})),
+        metadata(is_metadata_address(policy.plain(asked.destination))) {
+    const RuleProtocols claiming = asked.by_claim_alone ? kNamedProtocols | kUpgradeProtocols : kNamedProtocols;
+    by_name = static_cast<RuleProtocols>(asked.claimed ? protocols : protocols & ~claiming);
+    own_word = static_cast<RuleProtocols>(protocols & ~kTransportProtocols);
+  }
+
+  const FlowQuery& query;
+  bool upgraded;
+  RuleProtocols protocols;
+  RuleProtocols by_name = 0;
+  RuleProtocols own_word = 0;
+  bool metadata;
+};
+
+struct Judgement {
+  RuleFate fate;
+  RequestFit fit = RequestFit::kFits;
+};
+
+// judge_denying and judge_rule tell what becomes of one rule that has the flow's name (`named`) or address: the one place where
+// that is decided, for verdicts and for their explanations alike.
+Judgement judge_denying(const RuleTerms& rule, const Question& asked) {
+  const FlowQuery& query = asked.query;
+  if (query.proxy && rule.http != nullptr && query.http == nullptr) return {RuleFate::kDeniesElsewhere};  // SOCKS asks without a request.
+  if (query.connect && (rule.http == nullptr || rule.http->methods.empty())) return {RuleFate::kDeniesElsewhere};
+  const RequestFit fit = fit_of(rule, query);
+  if (fit == RequestFit::kFits) return {RuleFate::kDenies};
+  return fit == RequestFit::kAmbiguousPath ? Judgement{RuleFate::kDeniesPerhaps, fit} : Judgement{RuleFate::kDeniesElsewhere, fit};
+}
+
+Judgement judge_rule(const CompiledRules& policy, const Question& asked, RuleId id, bool named) {
+  const RuleTerms& rule = policy.rules[id];
+  const FlowQuery& query = asked.query;
+  if (!in_force(rule, query.scopes, query.now)) return {RuleFate::kNotInForce};
+  const bool denies = rule.action == Action::kDeny;
+  if (asked.metadata && !denies && !policy.names_metadata(id, query.destination)) return {RuleFate::kNotMetadata};
+  if (!matches_at(rule, named ? asked.by_name : asked.protocols, query.port) || !is_among(rule, query)) {
+    if (denies) return {RuleFate::kDeniesElsewhere};
+    // What differs from a rule for tls is not its protocol, but that the bytes claim another name.
+    const bool other_claim = named && matches_at(rule, asked.protocols, query.port) && is_among(rule, query);
+    return {other_claim ? RuleFate::kOtherClaim : RuleFate::kElsewhere};
+  }
+  if (denies) return judge_denying(rule, asked);
+  if (rule.proxy != query.proxy) return {RuleFate::kOtherProxyUse};
+  if (named && rule.bind == Bind::kStrict && !query.bound) return {RuleFate::kUnbound};
+  if (const RequestFit fit = fit_of(rule, query); fit != RequestFit::kFits) return {RuleFate::kOtherRequest, fit};
+  if (rule.host_keys != nullptr) {
+    if (query.host_key != nullptr) return {accepts_key(*rule.host_keys, query) ? RuleFate::kAllows : RuleFate::kOtherHostKey};
+    return {query.host_key_pending ? RuleFate::kAwaitsHostKey : RuleFate::kOtherHostKey};
+  }
+  const bool wants_tls = rule.starttls == Starttls::kRequire && !asked.upgraded && (rule.protocols & asked.protocols & kUpgradeProtocols) != 0;
+  return {wants_tls ? RuleFate::kAwaitsTls : RuleFate::kAllows};
+}
+
+// visit_rules calls `visitor(RuleId, bool named)` for each rule that has the query's name or address.
+template <typename Visitor>
+void visit_rules(const CompiledRules& policy, const FlowQuery& query, Visitor&& visitor) {
+  if (query.name != nullptr && !query.name->empty()) policy.visit_name(query.name->text(), [&](RuleId id) { visitor(id, true); });
+  if (query.no_address) {
+    policy.chains.visit(policy.any, [&](RuleId id) { visitor(id, false); });
+  } else {
+    policy.visit_address(query.destination, [&](RuleId id) { visitor(id, false); });
+  }
 }
 
 // Findings are the first rules of each kind that were met.
@@ -118,6 +189,25 @@ struct Findings {
   RuleId wants_tls = kNoRule;  // Allows, if TLS comes first.
   bool allowed_by_name = false;
 
+  void take(RuleId id, const Judgement& judgement) {
+    switch (judgement.fate) {
+      case RuleFate::kNotInForce:
+      case RuleFate::kNotMetadata:
+      case RuleFate::kOtherClaim:
+      case RuleFate::kDeniesElsewhere: return;
+      case RuleFate::kDenies: deny = first_of(deny, id); return;
+      case RuleFate::kDeniesPerhaps: ambiguous_deny = first_of(ambiguous_deny, id); return;
+      case RuleFate::kElsewhere:
+      case RuleFate::kOtherProxyUse: nearest = first_of(nearest, id); return;
+      case RuleFate::kUnbound: unbound = first_of(unbound, id); return;
+      case RuleFate::kOtherRequest: misfit(id, judgement.fit); return;
+      case RuleFate::kOtherHostKey: other_host_key = first_of(other_host_key, id); return;
+      case RuleFate::kAwaitsHostKey: pinned = first_of(pinned, id); return;
+      case RuleFate::kAwaitsTls: wants_tls = first_of(wants_tls, id); return;
+      case RuleFate::kAllows: allow = first_of(allow, id); return;
+    }
+  }
+
   // misfit notes an allow rule that has all of a flow but the request.
   void misfit(RuleId id, RequestFit fit) {
     if (other_request != kNoRule && (fit < request_fit || (fit == request_fit && other_request < id))) return;
@@ -129,62 +219,25 @@ struct Findings {
 }  // namespace
 
 PolicyMatch CompiledRules::match(const FlowQuery& query) const {
-  const bool upgraded = query.upgraded_from != Protocol::kUnknown;
-  const RuleProtocols protocols = protocols_of_flow(query.transport, query.protocol) |
-                                  (upgraded ? protocols_of_flow(query.transport, query.upgraded_from) : RuleProtocols{0});
-  const RuleProtocols claiming = query.by_claim_alone ? kNamedProtocols | kUpgradeProtocols : kNamedProtocols;
-  const auto by_name = static_cast<RuleProtocols>(query.claimed ? protocols : protocols & ~claiming);
-  const auto own_word = static_cast<RuleProtocols>(protocols & ~kTransportProtocols);
-  const bool metadata = is_metadata_address(plain(query.destination));
+  const Question asked(*this, query);
   Findings found;
-  const auto consider = [&](RuleId id, bool named) {
-    const RuleTerms& rule = rules[id];
-    if (!in_force(rule, query.scopes, query.now)) return;
-    const bool denies = rule.action == Action::kDeny;
-    if (metadata && !denies && !names_metadata(id, query.destination)) return;
-    RuleId* place = &found.allow;
-    if (!matches_at(rule, named ? by_name : protocols, query.port) || !is_among(rule, query)) {
-      // What differs from a rule for tls is not its protocol, but that the bytes claim another name.
-      if (denies || (named && matches_at(rule, protocols, query.port) && is_among(rule, query))) return;
-      place = &found.nearest;
-    } else if (denies) {
-      if (query.proxy && rule.http != nullptr && query.http == nullptr) return;  // SOCKS asks without a request.
-      if (query.connect && (rule.http == nullptr || rule.http->methods.empty())) return;
-      const RequestFit fit = fit_of(rule, query);
-      if (fit != RequestFit::kFits && fit != RequestFit::kAmbiguousPath) return;
-      place = fit == RequestFit::kFits ? &found.deny : &found.ambiguous_deny;
-    } else if (rule.proxy != query.proxy) {
-      place = &found.nearest;
-    } else if (named && rule.bind == Bind::kStrict && !query.bound) {
-      place = &found.unbound;
-    } else if (const RequestFit fit = fit_of(rule, query); fit != RequestFit::kFits) {
-      return found.misfit(id, fit);
-    } else if (rule.host_keys != nullptr) {
-      const bool accepted = query.host_key != nullptr && accepts_key(*rule.host_keys, query);
-      const bool pending = query.host_key == nullptr && query.host_key_pending;
-      place = accepted ? &found.allow : pending ? &found.pinned : &found.other_host_key;
-    } else if (rule.starttls == Starttls::kRequire && !upgraded && (rule.protocols & protocols & kUpgradeProtocols) != 0) {
-      place = &found.wants_tls;
-    }
-    *place = first_of(*place, id);
-    found.allowed_by_name |= named && place == &found.allow;
-    if (place != &found.allow || !matches_at(rule, own_word, query.port)) return;
+  visit_rules(*this, query, [&](RuleId id, bool named) {
+    const Judgement judgement = judge_rule(*this, asked, id, named);
+    found.take(id, judgement);
+    if (judgement.fate != RuleFate::kAllows) return;
+    found.allowed_by_name |= named;
+    if (!matches_at(rules[id], asked.own_word, query.port)) return;
     found.own_word = first_of(found.own_word, id);
-    if (rule.ice) found.ice = first_of(found.ice, id);
-  };
-  if (query.name != nullptr && !query.name->empty()) visit_name(query.name->text(), [&](RuleId id) { consider(id, true); });
-  if (query.no_address) {
-    chains.visit(any, [&](RuleId id) { consider(id, false); });
-  } else {
-    visit_address(query.destination, [&](RuleId id) { consider(id, false); });
-  }
+    if (rules[id].ice) found.ice = first_of(found.ice, id);
+  });
   PolicyMatch result;
   if (found.deny != kNoRule) {
     result.rule = found.deny;
   } else if (found.ambiguous_deny != kNoRule) {
     result.rule = found.ambiguous_deny;
     result.request_fit = RequestFit::kAmbiguousPath;
-  } else if (found.allow != kNoRule || found.pinned != kNoRule || found.wants_tls != kNoRule || (defaults.action == Action::kAllow && !query.proxy && !metadata)) {
+  } else if (found.allow != kNoRule || found.pinned != kNoRule || found.wants_tls != kNoRule ||
+             (defaults.action == Action::kAllow && !query.proxy && !asked.metadata)) {
     const RuleId on_condition = first_of(found.pinned, found.wants_tls);
     const bool conditional = found.allow == kNoRule && defaults.action == Action::kDeny;
     result.action = Action::kAllow;
@@ -195,7 +248,7 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
     result.needs_host_key = conditional && found.pinned != kNoRule;
     result.needs_tls = conditional && found.wants_tls != kNoRule;
   } else {
-    result.metadata = metadata && found.nearest == kNoRule && found.other_host_key == kNoRule && found.other_request == kNoRule;
+    result.metadata = asked.metadata && found.nearest == kNoRule && found.other_host_key == kNoRule && found.other_request == kNoRule;
     result.nearest = found.nearest;
     result.unbound = found.unbound;
     result.other_host_key = found.other_host_key;
@@ -203,6 +256,16 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
     if (found.other_request != kNoRule) result.request_fit = found.request_fit;
   }
   return result;
+}
+
+std::vector<RuleTrace> CompiledRules::trace(const FlowQuery& query) const {
+  const Question asked(*this, query);
+  std::vector<RuleTrace> all;
+  visit_rules(*this, query, [&](RuleId id, bool named) {
+    const Judgement judgement = judge_rule(*this, asked, id, named);
+    all.push_back({id, named, judgement.fate, judgement.fit});
+  });
+  return all;
 }
 
 EarlyResult CompiledRules::match_early(ScopeSet flow_scopes, Transport transport,

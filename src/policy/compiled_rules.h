@@ -18,6 +18,7 @@
 #include "prefix_map.h"
 #include "rule.h"
 #include "rule_chains.h"
+#include "sallyport/policy/explain.h"
 #include "sallyport/policy/policy.h"
 
 namespace sallyport::policy {
@@ -56,6 +57,7 @@ class CompiledRules {
   Dns dns;
   Listeners listeners;
   Events events;
+  Metrics metrics;
   std::vector<std::uint8_t> ip_protocols;
   std::vector<std::uint8_t> icmp_types;
   std::vector<RuleInfo> infos;
@@ -63,6 +65,17 @@ class CompiledRules {
   std::vector<Problem> warnings;
   std::vector<Guard> guards;
   std::uint64_t fingerprint = 0;
+  // BypassTerms is a Bypass; no scopes: every flow.
+  struct BypassTerms {
+    ScopeSet scopes = 0;
+    Timestamp expires;
+  };
+  std::vector<BypassTerms> bypasses;
+  std::vector<Problem> grant_problems;
+  std::vector<std::uint64_t> definitions;        // By rule.
+  std::vector<std::uint64_t> guard_definitions;  // By guard.
+  absl::flat_hash_map<std::uint64_t, RuleId> by_definition;
+  std::vector<std::uint64_t> scope_definitions;
 
   std::vector<RuleTerms> rules;
   ScopeTable scopes;
@@ -89,6 +102,7 @@ class CompiledRules {
   std::vector<RuleId> greeting_rules;  // Allow rules for kGreetingProtocols.
 
   PolicyMatch match(const FlowQuery& query) const;
+  std::vector<RuleTrace> trace(const FlowQuery& query) const;
   EarlyResult match_early(ScopeSet flow_scopes, Transport transport, const IpAddress& destination,
                           std::uint16_t port, Timestamp now, Via via) const;
   bool denies_datagrams_at(ScopeSet flow_scopes, const IpAddress& destination, std::uint16_t port, Timestamp now) const;

@@ -7,6 +7,7 @@
 
 #include "public_suffix.h"
 #include "sallyport/core/special_addresses.h"
+#include "sallyport/policy/duration.h"
 #include "target_text.h"
 
 namespace sallyport::policy {
@@ -82,28 +83,6 @@ void read_options(const Reader& reader, const Value& value, Dns& out) {
       out.edns_options.push_back(code);
   }
   std::sort(out.edns_options.begin(), out.edns_options.end());
-}
-
-// parse_duration reads "500ms", "90s", "15m" or "1h".
-std::optional<Duration> parse_duration(std::string_view text, Duration most) {
-  std::uint32_t count = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (error != std::errc{}) return std::nullopt;
-  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  Duration step{};
-  if (unit == "ms") {
-    step = std::chrono::milliseconds(1);
-  } else if (unit == "s") {
-    step = std::chrono::seconds(1);
-  } else if (unit == "m") {
-    step = std::chrono::minutes(1);
-  } else if (unit == "h") {
-    step = std::chrono::hours(1);
-  } else {
-    return std::nullopt;
-  }
-  if (count > static_cast<std::uint64_t>(most / step)) return std::nullopt;
-  return step * count;
 }
 
 }  // namespace

@@ -113,7 +113,7 @@ const HostKeyReader::File& HostKeyReader::file_of(const Reader& reader, const Va
   const auto [place, is_new] = files_.try_emplace(name);
   File& file = place->second;
   if (!is_new) return file;
-  const auto text = read_text_file(name, kKnownHostsFileMax);
+  const auto text = store_.read(name, kKnownHostsFileMax);
   if (!text) {
     file.failed = true;
     reader.error(value.position, path, quote(value.text) + ": " + text.error());

@@ -42,11 +42,13 @@ ScopeSet Policy::scopes_of(const ScopeFacts& facts) const {
 }
 
 PolicyMatch Policy::match(const FlowQuery& query) const {
+  if (bypassed(query.scopes, query.now)) return {.action = Action::kAllow, .bypass = true};
   return compiled_->match(query);
 }
 
 EarlyResult Policy::match_early(ScopeSet scopes, Transport transport, const IpAddress& destination,
                                 std::uint16_t port, Timestamp now, Via via) const {
+  if (bypassed(scopes, now)) return {.match = EarlyMatch::kAllow, .bypass = true};
   return compiled_->match_early(scopes, transport, destination, port, now, via);
 }
 
@@ -70,6 +72,7 @@ bool Policy::names_cover(ScopeSet scopes, Transport transport, std::uint16_t por
 }
 
 PolicyMatch Policy::match_question(ScopeSet scopes, const DomainName* name, Timestamp now) const {
+  if (bypassed(scopes, now)) return {.action = Action::kAllow, .bypass = true};
   return compiled_->match_question(scopes, name, now);
 }
 
@@ -106,10 +109,12 @@ bool Policy::needs_bindings() const {
 }
 
 bool Policy::denies_names_at(ScopeSet scopes, Transport transport, std::uint16_t port, Timestamp now) const {
+  if (bypassed(scopes, now)) return false;
   return compiled_->name_ports.could_match(NamePortTable::Kind::kDenyUnnamed, transport, port, scopes, now);
 }
 
 bool Policy::denies_datagrams_at(ScopeSet scopes, const IpAddress& destination, std::uint16_t port, Timestamp now) const {
+  if (bypassed(scopes, now)) return false;
   return compiled_->denies_datagrams_at(scopes, destination, port, now);
 }
 
@@ -123,6 +128,7 @@ std::vector<DomainName> Policy::exact_names_for(ScopeSet scopes, Transport trans
 }
 
 EarlyResult Policy::match_named_early(ScopeSet scopes, const DomainName& name, std::uint16_t port, Timestamp now) const {
+  if (bypassed(scopes, now)) return {.bypass = true};
   return compiled_->match_named_early(scopes, name, port, now);
 }
 
@@ -217,11 +223,73 @@ const std::vector<RuleInfo>& Policy::rules() const {
 const std::vector<std::string>& Policy::scope_names() const {
   return compiled_->scope_names;
 }
+const Metrics& Policy::metrics() const {
+  return compiled_->metrics;
+}
+const std::vector<Problem>& Policy::grant_problems() const {
+  return compiled_->grant_problems;
+}
+bool Policy::bypassed(ScopeSet scopes, Timestamp now) const {
+  return std::ranges::any_of(compiled_->bypasses, [&](const CompiledRules::BypassTerms& bypass) {
+    return now < bypass.expires && (bypass.scopes == 0 || (bypass.scopes & (scopes == 0 ? kNoScope : scopes)) != 0);
+  });
+}
 const std::vector<Problem>& Policy::warnings() const {
   return compiled_->warnings;
 }
 std::uint64_t Policy::fingerprint() const {
   return compiled_->fingerprint;
+}
+
+// The definition of a rule is never 0, but by a chance of 1 in 2^64.
+std::uint64_t Policy::definition_of(RuleId rule) const {
+  if (rule < compiled_->definitions.size()) return compiled_->definitions[rule];
+  const std::size_t guard = rule - compiled_->infos.size();
+  return rule != kNoRule && guard < compiled_->guard_definitions.size() ? compiled_->guard_definitions[guard] : 0;
+}
+
+RuleId Policy::rule_defined(std::uint64_t definition) const {
+  const auto found = compiled_->by_definition.find(definition);
+  return found == compiled_->by_definition.end() ? kNoRule : found->second;
+}
+
+bool Policy::rule_in_force(RuleId rule, ScopeSet scopes, Timestamp now) const {
+  return rule < compiled_->rules.size() && policy::in_force(compiled_->rules[rule], scopes, now);
+}
+
+ScopeSet Policy::scopes_from(const Policy& before, ScopeSet scopes, bool all) const {
+  ScopeSet carried = scopes & (all ? kUnknownOwner | kUnnamedWorkload : kUnknownOwner);
+  const CompiledRules& old = *before.compiled_;
+  const ScopeSet every = (ScopeSet{1} << compiled_->scope_names.size()) - 1;
+  for (ScopeSet rest = all ? every : compiled_->scopes.by_owner; rest != 0; rest &= rest - 1) {
+    const auto scope = static_cast<std::size_t>(std::countr_zero(rest));
+    const auto found = std::find(old.scope_names.begin(), old.scope_names.end(), compiled_->scope_names[scope]);
+    const auto then = static_cast<std::size_t>(found - old.scope_names.begin());
+    if (found == old.scope_names.end() || old.scope_definitions[then] != compiled_->scope_definitions[scope]) {
+      carried |= kUnknownOwner;
+    } else if ((scopes >> then & 1) != 0) {
+      carried |= ScopeSet{1} << scope;
+    }
+  }
+  return carried;
+}
+
+bool Policy::denies_no_more_requests(const Policy& before) const {
+  for (std::size_t i = 0; i < compiled_->rules.size(); ++i) {
+    const RuleTerms& rule = compiled_->rules[i];
+    if (rule.action == Action::kDeny && rule.http != nullptr && !before.compiled_->by_definition.contains(compiled_->definitions[i])) return false;
+  }
+  return true;
+}
+
+bool Policy::same_views(const Policy& before) const {
+  const CompiledRules& old = *before.compiled_;
+  if (compiled_->scope_resolvers != old.scope_resolvers) return false;
+  for (std::size_t i = 0; i < compiled_->scope_resolvers.size(); ++i) {
+    if (compiled_->scope_resolvers[i].empty()) continue;
+    if (compiled_->scope_names[i] != old.scope_names[i] || compiled_->scope_definitions[i] != old.scope_definitions[i]) return false;
+  }
+  return true;
 }
 
 std::span<const Guard> Policy::guards() const {

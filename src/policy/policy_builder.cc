@@ -145,6 +145,9 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
   }
   if (names > 1'000) out.exact_names.reserve(names);
   target_hashes_.resize(drafts.size());
+  out.definitions.resize(drafts.size());
+  out.scope_definitions.assign(scope_hashes.begin(), scope_hashes.end());
+  for (const Guard& guard : out.guards) out.guard_definitions.push_back(hash_of_guards({guard}));
   std::uint64_t sum = 0;
   for (std::size_t i = drafts.size(); i-- > 0;) {
     const RuleDraft& draft = drafts[i];
@@ -157,7 +160,9 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
     out.any_paths |= draft.terms.http != nullptr && draft.terms.http->has_paths();
     out.any_proxies |= draft.terms.proxy;
     target_hashes_[i] = inserter.hash();
-    sum += hash_of(draft.terms, draft.info, inserter.hash(), scope_hashes);
+    out.definitions[i] = hash_of(draft.terms, draft.info, inserter.hash(), scope_hashes);
+    out.by_definition[out.definitions[i]] = static_cast<RuleId>(i);  // The first one stays.
+    sum += out.definitions[i];
   }
   // Behind the hashes: the bit is no scope of the policy's own.
   for (RuleTerms& rule : out.rules) {
@@ -186,8 +191,8 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
 }
 
 void PolicyBuilder::report_redundant_rules(const std::vector<RuleDraft>& drafts,
-                                           Diagnostics& diagnostics) const {
-  Redundancy(*rules_, drafts, target_hashes_, diagnostics).report();
+                                           Diagnostics& diagnostics, Diagnostics& grant_problems) const {
+  Redundancy(*rules_, drafts, target_hashes_, diagnostics, grant_problems).report();
 }
 
 std::shared_ptr<const Policy> PolicyBuilder::finish(std::vector<Problem> warnings) {

@@ -23,7 +23,7 @@ class PolicyBuilder {
   void add_rules(std::vector<RuleDraft>& drafts, std::span<const std::uint64_t> scope_hashes);
 
   // report_redundant_rules reports rules that equal another, and allow rules that a deny rule covers.
-  void report_redundant_rules(const std::vector<RuleDraft>& drafts, Diagnostics& diagnostics) const;
+  void report_redundant_rules(const std::vector<RuleDraft>& drafts, Diagnostics& diagnostics, Diagnostics& grant_problems) const;
 
   std::shared_ptr<const Policy> finish(std::vector<Problem> warnings);
 

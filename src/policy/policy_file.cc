@@ -11,6 +11,8 @@
 #include "embedded_texts.h"
 #include "guard_reader.h"
 #include "listeners_reader.h"
+#include "metrics_reader.h"
+#include "overlay.h"
 #include "policy_builder.h"
 #include "reader.h"
 #include "rule_reader.h"
@@ -42,11 +44,17 @@ std::string identity_of(const fs::path& path) {
 
 class Loader {
  public:
+  Loader(TextStore store, const Overlay& overlay) : store_(store), overlay_(overlay) {}
+
   LoadResult load_text(std::string_view text, std::string name, std::optional<fs::path> folder,
-                       std::string identity) {
+                       std::string identity, std::string_view further = {}, std::string_view further_name = {}) {
     sources_.push_back({std::move(name), std::move(identity), std::move(folder), std::nullopt});
     open_.push_back(sources_.front().identity);
     read_source(0, text);
+    if (!further.empty()) {
+      sources_.push_back({std::string(further_name), std::string(), std::nullopt, std::nullopt});
+      read_source(sources_.size() - 1, further);
+    }
     read_sections();
     if (diagnostics_.failed()) {
       // The sound rules are compared although nothing will be loaded, so that one run shows all there is to
@@ -119,7 +127,7 @@ class Loader {
     if (sources_.size() > kPolicyIncludesMax)
       return fail("a policy includes at most " + std::to_string(kPolicyIncludesMax) + " files");
     if (source.folder) {
-      auto content = read_text_file(source.name, kPolicyFileMax);
+      auto content = store_.read(source.name, kPolicyFileMax);
       if (!content) return fail(content.error());
       text = std::move(*content);
     }
@@ -148,7 +156,7 @@ class Loader {
       if (!sources_[i].document) continue;
       const Value& root = sources_[i].document->root();
       const Reader reader = reader_of(sources_[i]);
-      for (const std::string_view key : {"defaults", "refusals", "deploy", "inspect", "dns", "guards", "listeners", "events"}) {
+      for (const std::string_view key : {"defaults", "refusals", "deploy", "inspect", "dns", "guards", "listeners", "events", "metrics"}) {
         const auto* entry = root.find(key);
         if (entry == nullptr) continue;
         if (i != 0) {
@@ -163,6 +171,8 @@ class Loader {
           read_guards(reader, entry->value, builder_.rules().guards);
         } else if (key == "dns") {
           read_dns(reader, entry->value, builder_.rules());
+        } else if (key == "metrics") {
+          read_metrics(reader, entry->value, builder_.rules().metrics);
         } else if (key == "events") {
           read_events(reader, entry->value, builder_.rules().events);
         } else if (key == "listeners") {
@@ -177,28 +187,39 @@ class Loader {
   }
 
   void read_rules() {
-    RuleReader rule_reader(builder_.rules().arena, scopes_.names(), builder_.rules().defaults);
+    RuleReader rule_reader(builder_.rules().arena, scopes_.names(), builder_.rules().defaults, store_);
     for (const Source& source : sources_) {
       if (!source.document) continue;
       const auto* rules = source.document->root().find("rules");
       if (rules != nullptr) rule_reader.read(reader_of(source), source.folder, rules->value, drafts_);
     }
+    if (overlay_.grants.empty()) return;
+    const GrantRules grants(overlay_, builder_.rules().defaults.bind, now_);
+    const std::size_t own = drafts_.size();
+    rule_reader.read(Reader(kGrantFile, grant_problems_), std::nullopt, grants.list(), drafts_);
+    for (std::size_t i = own; i < drafts_.size(); ++i) drafts_[i].is_grant = true;
   }
 
   void compile_rules() {
     const auto hashes = scopes_.finish(builder_.rules());
     builder_.add_rules(drafts_, hashes);
-    builder_.report_redundant_rules(drafts_, diagnostics_);
+    builder_.report_redundant_rules(drafts_, diagnostics_, grant_problems_);
+    add_bypasses(overlay_, now_, builder_.rules(), grant_problems_);
   }
 
   LoadResult build() {
     sources_.clear();  // The documents are large; the drafts have what is needed.
     compile_rules();
     if (diagnostics_.failed()) return std::unexpected(diagnostics_.take_errors());
+    builder_.rules().grant_problems = grant_problems_.take_errors();
     return builder_.finish(diagnostics_.take_warnings());
   }
 
+  TextStore store_;
+  const Overlay& overlay_;
+  Timestamp now_ = std::chrono::system_clock::now();  // What has ended takes no room.
   Diagnostics diagnostics_;
+  Diagnostics grant_problems_;
   PolicyBuilder builder_;
   ScopeReader scopes_;
   std::deque<Source> sources_;     // In the order of their rules: a file before what it includes.
@@ -208,18 +229,44 @@ class Loader {
 
 }  // namespace
 
-LoadResult load_policy_file(const fs::path& path) {
-  const auto text = read_text_file(path, kPolicyFileMax);
+namespace {
+
+LoadResult load_file(const fs::path& path, const TextStore& store, const Overlay& overlay, std::string_view further = {},
+                     std::string_view further_name = {}) {
+  const auto text = store.read(path, kPolicyFileMax);
   if (!text) return std::unexpected(std::vector<Problem>{{path.string(), 0, 0, text.error()}});
-  return Loader().load_text(*text, path.string(), path.parent_path(), identity_of(path));
+  return Loader(store, overlay).load_text(*text, path.string(), path.parent_path(), identity_of(path), further, further_name);
 }
 
-LoadResult load_policy_text(std::string_view text, std::string_view name) {
+}  // namespace
+
+LoadResult load_policy_file(const fs::path& path, const Overlay& overlay) {
+  return load_file(path, TextStore(), overlay);
+}
+
+LoadResult load_policy_file_with(const fs::path& path, std::string_view further, std::string_view name) {
+  return load_file(path, TextStore(), {}, further, name);
+}
+
+LoadResult load_policy_text(std::string_view text, std::string_view name, const Overlay& overlay) {
   if (text.size() > kPolicyFileMax) {
     return std::unexpected(std::vector<Problem>{
         {std::string(name), 0, 0, "larger than " + std::to_string(kPolicyFileMax >> 20) + " MiB"}});
   }
-  return Loader().load_text(text, std::string(name), std::nullopt, std::string());
+  return Loader(TextStore(), overlay).load_text(text, std::string(name), std::nullopt, std::string());
+}
+
+LoadResult PolicySource::load(const Overlay& overlay) {
+  if (path_.empty()) return load_policy_text(kEmbeddedPolicy, "embedded", overlay);
+  std::map<std::string, std::string> texts;
+  LoadResult loaded = load_file(path_, TextStore(&texts), overlay);
+  if (loaded) texts_ = std::move(texts);
+  return loaded;
+}
+
+LoadResult PolicySource::apply(const Overlay& overlay) {
+  if (path_.empty() || texts_.empty()) return load(overlay);
+  return load_file(path_, TextStore(&texts_, true), overlay);
 }
 
 std::shared_ptr<const Policy> embedded_policy() {

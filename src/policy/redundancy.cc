@@ -83,13 +83,14 @@ std::string Redundancy::label(RuleId rule) const {
 void Redundancy::blame(RuleId later, RuleId earlier, std::string_view message) {
   if (drafts_[later].info.file.starts_with("preset:")) std::swap(later, earlier);
   const RuleDraft& draft = drafts_[later];
-  diagnostics_.error(draft.info.file, draft.position,
+  (draft.is_grant ? grant_problems_ : diagnostics_).error(draft.info.file, draft.position,
                      draft.path + ": " + std::string(message) + label(earlier));
 }
 
 void Redundancy::report_equal_rules() {
   absl::flat_hash_map<std::uint64_t, std::vector<RuleId>> seen;
   for (RuleId id = 0; id < drafts_.size(); ++id) {
+    if (drafts_[id].is_grant) continue;
     std::vector<RuleId>& alike = seen[target_hashes_[id]];
     const auto equal = std::find_if(alike.begin(), alike.end(), [&](RuleId other) {
       return same_terms(drafts_[id].terms, drafts_[other].terms) &&
@@ -156,6 +157,7 @@ void Redundancy::report_covered_rules() {
     visit_covering(drafts_[id], 0, [&](RuleId other) {
       ++lookups_;
       const RuleTerms& terms = drafts_[other].terms;
+      if (drafts_[other].is_grant && !drafts_[id].is_grant) return;
       if (terms.action == Action::kDeny && terms_covered(drafts_[id].terms, terms))
         candidates.push_back(other);
     });

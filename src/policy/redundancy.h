@@ -1,4 +1,5 @@
-// Finds rules that have no effect: those that equal another, and allow rules that a deny rule covers.
+// Finds rules that have no effect: those that equal another, and allow rules that a deny rule covers. A grant says something
+// for a time, so nothing in the file is wrong because of it; a grant that a deny rule covers is a problem of the grant.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@ class Redundancy {
  public:
   // `target_hashes` has a hash of the set of targets of each draft; drafts and rules share their ids.
   Redundancy(const CompiledRules& rules, std::span<const RuleDraft> drafts,
-             std::span<const std::uint64_t> target_hashes, Diagnostics& diagnostics)
-      : rules_(rules), drafts_(drafts), target_hashes_(target_hashes), diagnostics_(diagnostics) {}
+             std::span<const std::uint64_t> target_hashes, Diagnostics& diagnostics, Diagnostics& grant_problems)
+      : rules_(rules), drafts_(drafts), target_hashes_(target_hashes), diagnostics_(diagnostics), grant_problems_(grant_problems) {}
 
   void report();
 
@@ -37,6 +38,7 @@ class Redundancy {
   std::span<const RuleDraft> drafts_;
   std::span<const std::uint64_t> target_hashes_;
   Diagnostics& diagnostics_;
+  Diagnostics& grant_problems_;
   std::size_t lookups_ = 0;
 };
 

@@ -240,6 +240,7 @@ struct RuleDraft {
   std::vector<NameTarget> names;
   std::vector<IpPrefix> prefixes;
   bool any = false;
+  bool is_grant = false;  // Of an overlay.
 };
 
 }  // namespace sallyport::policy

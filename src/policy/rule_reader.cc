@@ -72,8 +72,9 @@ void merge(std::vector<PortRange>& ranges) {
 
 }  // namespace
 
-RuleReader::RuleReader(NameArena& arena, std::span<const std::string> scope_names, const Defaults& defaults)
-    : arena_(arena), defaults_(defaults), scope_names_(scope_names.begin(), scope_names.end()) {}
+RuleReader::RuleReader(NameArena& arena, std::span<const std::string> scope_names, const Defaults& defaults,
+                       const TextStore& store)
+    : arena_(arena), defaults_(defaults), host_keys_(store), scope_names_(scope_names.begin(), scope_names.end()) {}
 
 void RuleReader::Frame::error(Position position, std::string_view key, std::string_view message) {
   failed = true;

@@ -18,7 +18,7 @@ namespace sallyport::policy {
 class RuleReader {
  public:
   // The names of targets are stored in `arena`, which must live as long as the drafts.
-  RuleReader(NameArena& arena, std::span<const std::string> scope_names, const Defaults& defaults);
+  RuleReader(NameArena& arena, std::span<const std::string> scope_names, const Defaults& defaults, const TextStore& store);
 
   // read takes the list of rules of one file, which is in `folder` if it is one, and appends those without a problem to
   // `out`.

@@ -25,4 +25,15 @@ std::expected<std::string, std::string> read_text_file(const fs::path& path, std
   return text;
 }
 
+std::expected<std::string, std::string> TextStore::read(const fs::path& path, std::size_t size_max) const {
+  if (!frozen_) {
+    auto text = read_text_file(path, size_max);
+    if (text && texts_ != nullptr) texts_->insert_or_assign(path.string(), *text);
+    return text;
+  }
+  const auto found = texts_->find(path.string());
+  if (found == texts_->end()) return std::unexpected("was not read when the policy was loaded");
+  return found->second;
+}
+
 }  // namespace sallyport::policy

@@ -2,6 +2,8 @@
 #include <chrono>
 
 #include "checksum_offload.h"
+#include "sallyport/parsers/icmp.h"
+#include "sallyport/parsers/ip_packet.h"
 #include "sallyport/pcap/capture_reader.h"
 #include "sallyport/pcap/fragments.h"
 #include "sallyport/pcap/link_layer.h"
@@ -82,6 +84,19 @@ class Replayer {
                        {inspector_.inner_flow_of_last_packet(), inspector_.inner_size_of_last_packet()});
     if (!inspector_.replacement().empty()) transcript_.rewritten();
     transcript_.events(inspector_.events());
+    note_icmp(bytes, wire_size);
+  }
+
+  // note_icmp tells the transcript what an ICMP request was: no event has that.
+  void note_icmp(ByteSpan bytes, std::uint32_t wire_size) {
+    const auto flow = inspector_.flow_of_last_packet();
+    if (!flow) return;
+    const auto packet = parsers::parse_ip_packet(bytes, wire_size);
+    if (!packet || (packet->transport != Transport::kIcmp && packet->transport != Transport::kIcmpv6)) return;
+    const auto family = packet->transport == Transport::kIcmp ? parsers::IcmpFamily::kIcmp : parsers::IcmpFamily::kIcmpv6;
+    const auto icmp = parsers::parse_icmp(family, packet->payload, packet->payload_size);
+    if (!icmp || icmp->kind != parsers::IcmpKind::kRequest) return;
+    transcript_.icmp_request(*flow, packet->source, icmp->type, icmp->payload_size);
   }
 
   void record() {

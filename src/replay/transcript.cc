@@ -176,6 +176,13 @@ void Transcript::events(std::span<const engine::FlowEvent> events) {
   for (const FlowEvent& event : events) apply(event);
 }
 
+void Transcript::icmp_request(std::uint64_t inspector_flow, const IpAddress& sender, std::uint8_t type, std::size_t payload) {
+  FlowRow& row = flow_row(inspector_flow);
+  if (row.key.client.address != sender.unmapped() && row.key.client.address != sender) return;
+  row.icmp_payload = std::max(row.icmp_payload, payload);
+  if (std::ranges::find(row.icmp_types, type) == row.icmp_types.end()) row.icmp_types.push_back(type);
+}
+
 std::vector<FlowRow> Transcript::take_flows() {
   // What a flow told after it turned belongs to its further rows too.
   for (FlowRow& turned : turned_) {
@@ -186,6 +193,8 @@ std::vector<FlowRow> Transcript::take_flows() {
     turned.details = flow.details;
     turned.packets = flow.packets;
     turned.bytes = flow.bytes;
+    turned.icmp_types = flow.icmp_types;
+    turned.icmp_payload = flow.icmp_payload;
   }
   flows_.insert(flows_.end(), std::make_move_iterator(turned_.begin()), std::make_move_iterator(turned_.end()));
   // Stable: a flow's own row was before its turned ones, and those are in the order of their events.

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "drift_fields.h"
 #include "event_support.h"
 #include "sallyport/daemon/port_drift.h"
 

@@ -28,7 +28,7 @@ TEST(ExpectationsTest, AConnectionIsExpectedOnceFromAnyPort) {
   EXPECT_FALSE(expectations.take_connection(key(kClient, endpoint("192.0.2.1", 40'001)), {}, kNow));
   EXPECT_FALSE(expectations.take_connection(key(kClient, endpoint("192.0.2.2", 40'000)), {}, kNow));
   EXPECT_FALSE(expectations.take_connection(key(endpoint("10.0.0.2", 50'000)), {}, kNow));
-  EXPECT_EQ(expectations.take_connection(key(), {}, kNow), RuleId{7});
+  EXPECT_EQ(expectations.take_connection(key(), {}, kNow), Expectations::Announcer{7});
   EXPECT_FALSE(expectations.take_connection(key(), {}, kNow));
 }
 
@@ -36,7 +36,7 @@ TEST(ExpectationsTest, AnnouncedTwiceItIsStillOneConnection) {
   Expectations expectations({1, 2});
   ASSERT_TRUE(expectations.expect_connection(kClient.address, kServer, {}, 7, kNow));
   ASSERT_TRUE(expectations.expect_connection(kClient.address, kServer, {}, 8, kNow));
-  EXPECT_EQ(expectations.take_connection(key(), {}, kNow), RuleId{8});
+  EXPECT_EQ(expectations.take_connection(key(), {}, kNow), Expectations::Announcer{8});
   EXPECT_FALSE(expectations.take_connection(key(), {}, kNow));
 }
 
@@ -90,13 +90,13 @@ TEST(ExpectationsTest, ClientsHaveTheirOwnRoom) {
 
 TEST(ExpectationsTest, ASocketHasSoManyPeersAMinute) {
   Expectations expectations({1, 2});
-  RuleId rule = kNoRule;
+  Expectations::Announcer rule = kNoRule;
   EXPECT_EQ(expectations.take_peer(kClient, {}, kNow, rule), Expectations::Peer::kNotOpen);
   ASSERT_TRUE(expectations.open_socket(kClient, {}, 7, kNow));
   EXPECT_TRUE(expectations.socket_open(kClient, {}, kNow));
   EXPECT_FALSE(expectations.socket_open(endpoint("10.0.0.1", 50'001), {}, kNow)) << "another port is another socket";
   for (std::size_t i = 0; i < kIcePeersPerSocket; ++i) EXPECT_EQ(expectations.take_peer(kClient, {}, kNow, rule), Expectations::Peer::kTaken);
-  EXPECT_EQ(rule, RuleId{7});
+  EXPECT_EQ(rule, Expectations::Announcer{7});
   EXPECT_EQ(expectations.take_peer(kClient, {}, kNow, rule), Expectations::Peer::kTooMany);
   const Timestamp later = kNow + kIceSocketTime - std::chrono::seconds(1);
   ASSERT_TRUE(expectations.open_socket(kClient, {}, 7, later));
@@ -108,7 +108,7 @@ TEST(ExpectationsTest, ASocketHasSoManyPeersAMinute) {
 TEST(ExpectationsTest, NoMinuteHasMorePeersWhereverItBegins) {
   for (const bool reopened : {false, true}) {
     Expectations expectations({1, 2});
-    RuleId rule = kNoRule;
+    Expectations::Announcer rule = kNoRule;
     const auto take = [&](Duration at) { return expectations.take_peer(kClient, {}, kNow + at, rule); };
     ASSERT_TRUE(expectations.open_socket(kClient, {}, 7, kNow));
     EXPECT_EQ(take(std::chrono::seconds(0)), Expectations::Peer::kTaken);

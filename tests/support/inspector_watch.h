@@ -345,8 +345,9 @@ class InspectorWatch {
     const bool can_be_reset = flow->protocol == Protocol::kSsh || flow->protocol == Protocol::kFtp;
     const bool reset = !inside && !inspector_.replacement().empty() && can_be_reset;
     const bool answer = flow->protocol == Protocol::kDns && flow->transport == Transport::kUdp && flow->questions >= 0;
-    // Neither a version that is not read nor a refused question condemns a socket: another may follow.
-    const bool negotiation = flow->quic && (flow->reason == Reason::kUnsupportedVersion || flow->protocol == Protocol::kDns);
+    // Neither a version that is not read, nor a refused question, nor a short header of nobody condemns a socket: a hello may follow.
+    const bool version = flow->quic && (flow->reason == Reason::kUnsupportedVersion || flow->protocol == Protocol::kDns);
+    const bool negotiation = version || flow->reason == Reason::kQuicShortHeader;
     check(!packet.from_client && (reset || answer || negotiation));
   }
 

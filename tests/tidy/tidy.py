@@ -22,12 +22,15 @@ LAYERS = {
     "engine": {"refusal", "parsers", "policy", "core"},
     "pcap": {"core"},
     "replay": {"pcap", "engine", "policy", "parsers", "core"},
+    "learn": {"replay", "engine", "policy", "parsers", "core"},
+    "advice": {"replay", "engine", "policy", "core"},
     "netfilter": {"engine", "policy", "parsers", "core"},
     "resolver": {"engine", "policy", "parsers", "core"},
     "daemon": {"netfilter", "resolver", "engine", "policy", "parsers", "core"},
-    "cli": {"daemon", "netfilter", "resolver", "replay", "pcap", "engine", "policy", "parsers", "core"},
+    "view": {"core"},
+    "cli": {"view", "daemon", "netfilter", "resolver", "learn", "advice", "replay", "pcap", "engine", "policy", "parsers", "core"},
 }
-OUTPUT_LAYERS = {"replay", "netfilter", "resolver", "daemon", "cli"}
+OUTPUT_LAYERS = {"replay", "learn", "advice", "netfilter", "resolver", "daemon", "view", "cli"}
 # Third-party headers and the layers that own them.
 THIRD_PARTY = {
     "openssl/": {"parsers", "policy", "refusal"},
@@ -43,12 +46,14 @@ THIRD_PARTY = {
     "zstd.h": {"pcap"},
     "ares.h": {"resolver"},
     "libmnl/": {"netfilter"},
+    "seccomp.h": {"daemon"},
     "libnetfilter_queue/": {"netfilter"},
     "linux/netfilter": {"netfilter"},
     "nlohmann/": OUTPUT_LAYERS,
     "spdlog/": OUTPUT_LAYERS,
     "fmt/": OUTPUT_LAYERS,
     "CLI/": {"cli"},
+    "curses.h": {"view"},
     "gtest/": set(),
     "gmock/": set(),
     "benchmark/": set(),

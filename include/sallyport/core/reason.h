@@ -23,6 +23,7 @@ enum class Reason : std::uint8_t {
   kReply,
   kTunnelControl,
   kExpected,
+  kBypass,
   // The policy says no.
   kRuleDenies,
   kNameNotAllowed,
@@ -51,6 +52,7 @@ enum class Reason : std::uint8_t {
   kFtpOtherAddress,
   kIcePeerNotConfirmed,
   kFlowDenied,
+  kRevoked,
   // The bytes are not acceptable.
   kMalformed,
   kAmbiguous,
@@ -107,6 +109,7 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"reply", "a packet of the server's direction"},
     {"tunnel_control", "what the ends of a tunnel find each other with: ARP, neighbour discovery, a Teredo bubble"},
     {"expected", "a flow that an allowed one announced: an FTP data connection, or a peer of an ICE socket"},
+    {"bypass", "an operator has the rules bypassed for a time (break-glass)"},
     {"rule_denies", "a deny rule matches"},
     {"name_not_allowed", "no rule allows this name with this protocol and port"},
     {"address_not_allowed", "no rule allows this address and port"},
@@ -134,6 +137,7 @@ inline constexpr std::array<ReasonInfo, kReasonCount> kReasonInfo = {{
     {"ftp_other_address", "an FTP data connection to another host than the two of the control connection, or to a system port"},
     {"ice_peer_not_confirmed", "something else than an ICE check for a peer that has answered none yet"},
     {"flow_denied", "the flow was denied earlier"},
+    {"revoked", "the flow was allowed, and the policy that was loaded since does not allow it"},
     {"malformed", "the message breaks its standard"},
     {"ambiguous", "two readers could read the message differently"},
     {"too_long", "the message is longer than any honest one"},

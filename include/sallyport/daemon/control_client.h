@@ -5,6 +5,7 @@
 #include <expected>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sallyport::daemon {
 
@@ -19,5 +20,25 @@ struct ControlFailure {
 
 // ask_daemon sends one request line and returns the answer line, without its newline. Waits at most 5 s.
 std::expected<std::string, ControlFailure> ask_daemon(const std::string& path, std::string_view request);
+
+// ControlConnection is a request that is answered by a stream of lines. The first is the answer to the request itself.
+class ControlConnection {
+ public:
+  static std::expected<ControlConnection, ControlFailure> open(const std::string& path, std::string_view request);
+  ~ControlConnection();
+  ControlConnection(ControlConnection&& other) noexcept;
+  ControlConnection& operator=(ControlConnection&& other) noexcept;
+
+  // fd is readable when there are lines, or when the service is gone.
+  int fd() const { return fd_; }
+  // read appends the lines that are there, without their newlines; it never waits. False: the service closed.
+  bool read(std::vector<std::string>& lines);
+
+ private:
+  explicit ControlConnection(int fd) : fd_(fd) {}
+
+  int fd_ = -1;
+  std::string begun_;  // Of a line that is not whole yet.
+};
 
 }  // namespace sallyport::daemon

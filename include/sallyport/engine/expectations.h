@@ -29,6 +29,9 @@ class Expectations {
     std::optional<std::uint32_t> uid;
   };
 
+  // What announced is known by its rule's definition (Policy::definition_of), which means the same to the policy of another time.
+  using Announcer = std::uint64_t;
+
   // `hash_key` must be secret: expectations are told apart by 64 bits of a keyed hash, and the clients share `sets` sets.
   explicit Expectations(std::array<std::uint64_t, 2> hash_key = {}, std::size_t sets = kExpectationSets);
   ~Expectations();
@@ -39,18 +42,18 @@ class Expectations {
 
   // expect_connection lets one TCP connection from `client` to `server` begin within kFtpDataTime. Announced again it is
   // still one, and begins anew. False: no room.
-  bool expect_connection(const IpAddress& client, const Endpoint& server, const Owner& owner, RuleId rule, Timestamp now);
+  bool expect_connection(const IpAddress& client, const Endpoint& server, const Owner& owner, Announcer rule, Timestamp now);
   // take_connection uses an expectation up and returns the rule of the flow that announced it.
-  std::optional<RuleId> take_connection(const FlowKey& key, const Owner& owner, Timestamp now);
+  std::optional<Announcer> take_connection(const FlowKey& key, const Owner& owner, Timestamp now);
 
   // open_socket lets a client's UDP socket begin flows to peers for kIceSocketTime, or prolongs that. False: no room.
-  bool open_socket(const Endpoint& client, const Owner& owner, RuleId rule, Timestamp now);
+  bool open_socket(const Endpoint& client, const Owner& owner, Announcer rule, Timestamp now);
   // socket_open tells whether a flow from this socket could be expected, without using anything up.
   bool socket_open(const Endpoint& client, const Owner& owner, Timestamp now);
 
   enum class Peer : std::uint8_t { kNotOpen, kTooMany, kTaken };
   // take_peer counts one more peer of the socket; more than kIcePeersPerSocket within kIceSocketTime are too many.
-  Peer take_peer(const Endpoint& client, const Owner& owner, Timestamp now, RuleId& rule);
+  Peer take_peer(const Endpoint& client, const Owner& owner, Timestamp now, Announcer& rule);
 
  private:
   class Impl;

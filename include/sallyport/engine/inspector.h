@@ -3,8 +3,11 @@
 // replay feed the same class. One thread owns an Inspector and is its only caller.
 #pragma once
 
-#include <atomic>
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <bit>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -150,6 +153,7 @@ struct FlowEvent {
   FlowVerdict verdict = FlowVerdict::kPending;
   Reason reason = Reason::kNotEvaluated;
   RuleId rule = kNoRule;
+  const policy::Policy* policy = nullptr;  // Whose rule that is. Valid for as long as somebody keeps the policy.
   Detail detail = Detail::kAlpn;
   std::string_view text;  // Valid until the next call of the inspector.
   // Of a verdict because of what a DNS answer says (Reason::kRebinding): the address in it.
@@ -160,6 +164,33 @@ struct FlowEvent {
   bool name_of_address = false;   // `text` is a name that the address is known by; else the flow's bytes said it.
   std::string_view proxy_target;  // Of kVerdict and kEnd: what the proxy was asked for last, as Detail::kProxyTarget; else empty.
 };
+
+// Remark is what the ct mark of a flow must become because another policy judged it (Inspector::rejudge). Only of flows that
+// are in no tunnel.
+struct Remark {
+  FlowKey key;
+  FlowMark mark = FlowMark::kUndecided;
+  bool cut = false;      // It lost permission: kWatch for TCP, whose next packet is answered by resets; kIcmp for others.
+  bool passed = false;   // It stays allowed for good, and its mark need not change. `mark` is kAllow.
+};
+
+struct RejudgeCounts {
+  std::uint64_t judged = 0;     // Flows that had a verdict to allow, or waited for one.
+  std::uint64_t kept = 0;
+  std::uint64_t cut = 0;
+  std::uint64_t forgotten = 0;  // Denied ones, and those that are judged anew with their next packet.
+};
+
+// InterfaceOf tells the name of an interface by its number (Packet::in_link), or gives an empty view.
+using InterfaceOf = std::function<std::string_view(std::uint32_t)>;
+
+// The time from a flow's opening to its verdict is counted in buckets: those of at most 2^i microseconds, from 1 µs to 2^25 µs
+// (33 s), and the rest.
+inline constexpr std::size_t kDecisionTimeBuckets = 27;
+constexpr std::size_t decision_time_bucket(Duration time) {
+  const auto micros = static_cast<std::uint64_t>(std::max<std::int64_t>(std::chrono::ceil<std::chrono::microseconds>(time).count(), 1));
+  return std::min(static_cast<std::size_t>(std::bit_width(micros - 1)), kDecisionTimeBuckets - 1);
+}
 
 // Counters are written by the owning thread alone and may be read by any (relaxed: figures, not order).
 // Packets are counted by decision, each decision once under its verdict and once under its reason: a held packet counts as
@@ -174,6 +205,9 @@ struct Counters {
   std::atomic<std::uint64_t> flows_active{0};
   std::atomic<std::uint64_t> packets_held{0};    // At this moment.
   std::atomic<std::uint64_t> flows_awaiting{0};  // A binding, at this moment.
+  std::array<std::atomic<std::uint64_t>, kReasonCount> flows_by_reason{};  // Of verdicts.
+  std::array<std::atomic<std::uint64_t>, kDecisionTimeBuckets> decision_times{};
+  std::atomic<std::uint64_t> decision_time_us{0};  // Sum of them, in microseconds.
 };
 
 class Inspector {
@@ -189,6 +223,17 @@ class Inspector {
   // expire ends what has timed out by `now`; its releases answer for packets held too long. Live: call
   // it a few times a second. Bounded work per call.
   void expire(const policy::Policy& policy, Timestamp now);
+
+  // rejudge judges flows again by `policy` that `before` has judged, a bounded number per call; true: call it again, with the
+  // same arguments and nothing in between, or flows would be of two policies. Flows that lose permission get a kVerdict event
+  // (Reason::kRevoked). From the first call on every other function must be given `policy`.
+  bool rejudge(const policy::Policy& before, const policy::Policy& policy, Timestamp now, const InterfaceOf& interface_of);
+  // remarks of the last call of rejudge, valid until the next call; rejudge_counts of the last policy's calls together.
+  std::span<const Remark> remarks() const;
+  const RejudgeCounts& rejudge_counts() const;
+
+  // set_owner_of replaces InspectorOptions::owner_of, between two policies.
+  void set_owner_of(std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of);
 
   // finish ends every flow: the end of a capture, or the worker's stop. Packets still held are dropped.
   void finish(const policy::Policy& policy, Timestamp now);

@@ -8,7 +8,9 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "sallyport/engine/inspector.h"
 #include "sallyport/netfilter/existing_flows.h"
@@ -32,6 +34,7 @@ struct WorkerOptions {
 // WorkerCounters are written by the worker alone and may be read by any thread.
 struct WorkerCounters {
   std::atomic<std::uint64_t> packets{0};
+  std::atomic<std::uint64_t> rounds{0};  // Of the loop: packets or not, it goes round many times in a second.
   std::atomic<std::uint64_t> held{0};  // Holds begun, in all.
   std::atomic<std::uint64_t> truncated{0};
   std::atomic<std::uint64_t> existing{0};      // Packets of connections that were there before us.
@@ -43,9 +46,31 @@ struct WorkerCounters {
   std::atomic<std::uint64_t> verdict_errors{0};  // Verdicts that the kernel refused (the packet was gone).
 };
 
+// RevokedFlow is a flow that lost permission.
+struct RevokedFlow {
+  FlowKey key;
+  std::string name;  // Or empty.
+  Protocol protocol = Protocol::kUnknown;
+  RuleId rule = kNoRule;  // Of the new policy: what denies it.
+  std::optional<std::uint32_t> uid;
+};
+
+// PolicyChange is a policy on its way to one worker, and what became of the worker's flows.
+struct PolicyChange {
+  std::shared_ptr<const policy::Policy> policy;
+  // Replaces InspectorOptions::owner_of: what it tells of containers is in scopes of this policy.
+  std::function<engine::FlowOwner(const FlowKey&, const Packet&)> owner_of;
+
+  // Written by the worker; to be read when `done`.
+  engine::RejudgeCounts counts;
+  std::vector<engine::Remark> remarks;
+  std::vector<RevokedFlow> revoked;
+  std::atomic<bool> done{false};
+};
+
 class QueueWorker {
  public:
-  // open binds the queue; the policy must stay the same for the worker's life. Fails with a message.
+  // open binds the queue. Fails with a message.
   static std::expected<std::unique_ptr<QueueWorker>, std::string> open(
       const WorkerOptions& options, std::shared_ptr<const policy::Policy> policy, EventHandler on_event);
   // The destructor stops the thread and unbinds the queue: packets that still wait in it are lost.
@@ -59,6 +84,10 @@ class QueueWorker {
 
   // set_existing publishes a snapshot; callable from another thread, before and after start.
   void set_existing(std::shared_ptr<const ExistingFlows> flows);
+
+  // set_policy has the worker go over to another policy between two packets and judge its flows again. Changes are taken in order;
+  // each within the time of a batch and kExpireInterval (50 ms). Callable from one other thread, behind start.
+  void set_policy(std::shared_ptr<PolicyChange> change);
 
   const WorkerCounters& counters() const;
   const engine::Counters& inspector_counters() const;

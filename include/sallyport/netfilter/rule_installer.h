@@ -1,13 +1,17 @@
 // RuleInstaller puts a RulePlan into the kernel of this network namespace and takes it out again, by
-// iptables-restore. It changes only chains of ours (kChainPrefix) and the jumps into them. All state is in
-// the kernel: any process may remove what another one applied. Not for use by two threads at once.
+// iptables-restore. It changes only chains of ours (kChainPrefix) and the jumps into them. All state that
+// removal needs is in the kernel: any process may remove what another one applied. What was applied last is
+// remembered for repair, and shared by copies of an installer; any thread may call any function.
 #pragma once
 
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "sallyport/netfilter/rule_snapshot.h"
 #include "sallyport/netfilter/rule_text.h"
 
 namespace sallyport::netfilter {
@@ -38,24 +42,41 @@ class RuleInstaller {
   std::expected<bool, std::string> present() const;
 
   // apply replaces whatever is ours by the plan's rules, each table in one transaction. When it fails,
-  // tables that were replaced before the failure stay replaced: call remove, or leave them to fail closed.
+  // tables that were replaced before the failure stay replaced: call remove, leave them to fail closed, or
+  // `repair`, which goes back to the plan before.
   std::expected<void, std::string> apply(const RulePlan& plan) const;
 
   // remove takes out every rule and chain of ours, then what iptables-nft had made on the way and nobody
   // uses. Gives false when there was nothing to remove.
   std::expected<bool, std::string> remove() const;
 
-  // verify reads the rules back: each chain of the plan is there, each hook has exactly one jump.
+  // verify reads the rules back: each chain of the plan is there with all its rules, each hook has exactly one jump, as its
+  // first rule.
   std::expected<void, std::string> verify(const RulePlan& plan) const;
 
+  // Repair is what `repair` found and did. Nothing found: all is as `apply` left it.
+  struct Repair {
+    std::vector<Displacement> found;
+    std::string error;  // Why it could not be put back; empty: it was.
+  };
+  // repair reads the rules back, compares each line with what the last `apply` left, and applies the same plan again if
+  // something was displaced. Fails when they cannot be read; does nothing when nothing was applied, or it was removed again.
+  std::expected<Repair, std::string> repair() const;
+
  private:
-  RuleInstaller() = default;
+  // Applied is what the last apply left; of both families.
+  struct Applied;
+
+  RuleInstaller();
+  std::expected<void, std::string> apply_locked(const RulePlan& plan) const;
+  std::expected<std::vector<Displacement>, std::string> compare_locked() const;
   std::expected<std::string, std::string> save(Family family) const;
   std::expected<void, std::string> restore(Family family, const std::string& text) const;
   std::expected<bool, std::string> remove_family(Family family) const;
 
   Backend backend_ = Backend::kNft;
   bool has_ipv6_ = true;
+  std::shared_ptr<Applied> applied_;
 };
 
 }  // namespace sallyport::netfilter

@@ -65,6 +65,13 @@ struct Deploy {
   std::string control = "/run/sallyport/control.sock";
 };
 
+// Metrics says where figures are served over HTTP. Only loopback addresses.
+struct Metrics {
+  std::optional<IpAddress> address;  // Absent: nowhere but at the control socket.
+  std::uint16_t port = 0;
+  std::vector<std::string> hosts;    // Names that a request may ask by beside "localhost" and the address.
+};
+
 // Inspect says what is judged beside the flows that packets belong to.
 struct Inspect {
   std::uint64_t tunnels = 0;  // A bit for each Protocol whose inside is judged: gre, ipip, 6in4, vxlan, geneve, teredo.
@@ -159,6 +166,8 @@ struct FlowQuery {
   bool connect = false;
   std::uint8_t number = 0;   // ICMP: the type of the request. Over IP itself: the protocol.
   std::uint32_t size = 0;    // ICMP: octets behind the header.
+  // HTTP without `http`: the request was judged when it was made, so no rule with request terms denies (or allows) now.
+  bool request_judged = false;
 };
 
 struct PolicyMatch {
@@ -180,6 +189,8 @@ struct PolicyMatch {
   bool needs_tls = false;
   // Denied, because the destination is a metadata address that no allow rule names.
   bool metadata = false;
+  // Allowed by no rule: the flow's scope is bypassed.
+  bool bypass = false;
   // Allowed, and some rule that allows has the name.
   bool by_name = false;
   // When allowed: the first rule that allows by the protocol's own word, and the first of those with ice = "allow".
@@ -205,6 +216,7 @@ struct EarlyResult {
   // Some deny rule could match, depending on the protocol or the name.
   bool could_deny = false;
   bool metadata = false;  // PolicyMatch::metadata
+  bool bypass = false;    // PolicyMatch::bypass
 };
 
 // RuleInfo is a rule as its operator wrote it, for reports.
@@ -305,6 +317,12 @@ class Policy {
   const Inspect& inspect() const;
   // listeners returns what may listen here, for the drift audit.
   const Listeners& listeners() const;
+  // bypassed tells whether a flow of these scopes passes whatever the rules say (overlay.h).
+  bool bypassed(ScopeSet scopes, Timestamp now) const;
+  // grant_problems returns what is wrong with grants, whose line is the grant's id: those that cannot be read are left
+  // out, those that deny rules cover are in force and allow nothing.
+  const std::vector<Problem>& grant_problems() const;
+  const Metrics& metrics() const;
   // events says where events go.
   const Events& events() const;
   // looks_into tells whether what is inside this tunnel is judged.
@@ -330,11 +348,29 @@ class Policy {
   const Refusals& refusals() const;
   // fingerprint returns a hash of everything that decides a verdict; equal policies have equal ones.
   std::uint64_t fingerprint() const;
+
+  // What follows compares policies, for flows that a former one has judged (docs/netfilter.md, "Reload").
+  // definition_of returns a hash of all that a rule or guard says, the same wherever it stands; 0: there is none.
+  std::uint64_t definition_of(RuleId rule) const;
+  // rule_defined returns the first rule with this definition, or kNoRule.
+  RuleId rule_defined(std::uint64_t definition) const;
+  // rule_in_force tells whether a rule is for flows of these scopes now.
+  bool rule_in_force(RuleId rule, ScopeSet scopes, Timestamp now) const;
+  // scopes_from returns which scopes by cgroup or container a flow is in that had the scopes `scopes` under `before`: those whose
+  // name and entries are the same in both; with `all` of all scopes. kUnknownOwner, if there is another, or whose it is was not known
+  // then.
+  ScopeSet scopes_from(const Policy& before, ScopeSet scopes, bool all) const;
+  // denies_no_more_requests tells whether each deny rule with request terms is in `before`, too.
+  bool denies_no_more_requests(const Policy& before) const;
+  // same_views tells whether the same scopes, by number, have the same resolvers of their own.
+  bool same_views(const Policy& before) const;
+
   // warnings returns what is allowed but doubtful, sorted by file and line.
   const std::vector<Problem>& warnings() const;
 
  private:
   friend class PolicyBuilder;
+  friend class Introspection;  // policy/explain.h
   std::unique_ptr<CompiledRules> compiled_;
 };
 

@@ -40,6 +40,9 @@ struct FlowRow {
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;  // IP packets with their headers, before the capture cut them.
   std::vector<std::pair<engine::Detail, std::string>> details;  // In order of appearance.
+  // Of ICMP: the types of the client's requests, each once, and the most octets behind the header of one.
+  std::vector<std::uint8_t> icmp_types;
+  std::size_t icmp_payload = 0;
 };
 
 struct FrameRow {
@@ -77,6 +80,8 @@ class Transcript {
   // packet records the answer for the frame's packet; `fragments` are the earlier frames of its datagram.
   void packet(const Decision& decision, std::optional<std::uint64_t> inspector_flow, std::uint32_t wire_size,
               std::span<const PacketId> fragments, const InnerPacket& inner = {});
+  // icmp_request tells what the packet recorded last is, if its sender is the flow's client.
+  void icmp_request(std::uint64_t inspector_flow, const IpAddress& sender, std::uint8_t type, std::size_t payload);
   // rewritten tells that other bytes go on in place of the packet recorded last.
   void rewritten() {
     if (keep_frames_) frames_.back().rewritten = true;

@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Sequence
 
 
+# How many times longer than usual everything may take: an emulated machine (tools/stock-kernel) is slow. What a client's own
+# time limit or the product's decides is not stretched.
+PATIENCE = float(os.environ.get("SALLYPORT_PATIENCE", "1"))
+
+
 @dataclass
 class Result:
     """What a finished command left. `code` is None when it ran into its time limit."""
@@ -46,7 +51,7 @@ def run(argv: Sequence[str], timeout: float = 20.0, stdin: bytes | None = None,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, env=env,
                                cwd=cwd)
     try:
-        out, err = process.communicate(stdin, timeout=timeout)
+        out, err = process.communicate(stdin, timeout=timeout * PATIENCE)
         code: int | None = process.returncode
     except subprocess.TimeoutExpired:
         kill_group(process, signal.SIGKILL)
@@ -102,7 +107,7 @@ class Process:
     def wait(self, timeout: float) -> int | None:
         """wait returns the exit code, or None when the process still runs after `timeout` seconds."""
         try:
-            return self.popen.wait(timeout)
+            return self.popen.wait(timeout * PATIENCE)
         except subprocess.TimeoutExpired:
             return None
 
@@ -119,7 +124,7 @@ class Process:
 
 def wait_until(condition, timeout: float, step: float = 0.05) -> bool:
     """wait_until polls until `condition` holds; False when `timeout` seconds went by first."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * PATIENCE
     while True:
         if condition():
             return True

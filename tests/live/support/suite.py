@@ -10,6 +10,8 @@ import time
 import traceback
 from contextlib import contextmanager
 
+from .proc import PATIENCE
+
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE, set in tests/live/tests.cmake.
 
 
@@ -68,7 +70,7 @@ class Suite:
         for number in (signal.SIGTERM, signal.SIGINT):  # A background job of a shell begins with SIGINT ignored.
             signal.signal(number, self._terminate)
         signal.signal(signal.SIGALRM, self._out_of_time)
-        signal.alarm(limit)
+        signal.alarm(int(limit * PATIENCE))
 
     @staticmethod
     def _terminate(_number, _frame):

@@ -1,0 +1,56 @@
+// The control socket's commands about grants: allow, deny, revoke, grants, bypass (docs/control.md). One thread, the main loop's.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "control_server.h"
+#include "grant_store.h"
+#include "sallyport/policy/policy_file.h"
+
+namespace sallyport::daemon {
+
+// GrantHost is what grants need of the service.
+struct GrantHost {
+  // Compiles the policy in force with another overlay; reads no file of the policy.
+  std::function<policy::LoadResult(const policy::Overlay&)> compile;
+  // Puts a policy in force and judges live flows again; returns figures for the answer. `why` is for the event.
+  std::function<std::expected<nlohmann::ordered_json, std::string>(std::shared_ptr<const policy::Policy>, const std::string& why)> adopt;
+  std::function<void(std::string_view kind, nlohmann::ordered_json fields)> report;
+  std::function<void(const std::string&)> say;
+  std::function<bool()> observing;
+  std::function<Timestamp()> now;
+};
+
+class GrantCommands {
+ public:
+  // `store` is borrowed; it has been restored, and what it has is in force.
+  GrantCommands(GrantStore& store, GrantHost host) : store_(store), host_(std::move(host)) {}
+
+  // register_at adds the commands, and sets the server's alarm for the ends of grants. `server` outlives this.
+  void register_at(ControlServer& server);
+  // listing returns {"grants": [...], "bypasses": [...]} as `grants` and `status` show them.
+  nlohmann::ordered_json listing() const;
+
+ private:
+  using Answer = nlohmann::ordered_json;
+  Answer add(const nlohmann::json& request, const Peer& peer, policy::Action action);
+  Answer revoke(const nlohmann::json& request);
+  Answer bypass(const nlohmann::json& request, const Peer& peer);
+  Answer end_bypasses();
+  // install compiles and adopts a list, and commits it. `added` is the entry that must be without a problem, 0: none.
+  Answer install(GrantList list, std::uint32_t added, const std::string& why);
+  void ring();
+  void set_alarm();
+  void report(const GrantEntry& entry, std::string_view state, std::string_view how);
+  Answer entry_json(const GrantEntry& entry) const;
+
+  GrantStore& store_;
+  GrantHost host_;
+  ControlServer* server_ = nullptr;
+};
+
+}  // namespace sallyport::daemon

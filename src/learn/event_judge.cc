@@ -1,0 +1,42 @@
+#include "event_judge.h"
+
+#include "sallyport/policy/rule_words.h"
+
+namespace sallyport::learn {
+
+policy::PolicyMatch judge_event(const policy::Policy& policy, const Sighting& event) {
+  const auto name = DomainName::parse(event.name);
+  if (event.protocol == Protocol::kDns && event.key.server.port == 53)
+    return policy.match_question(0, name ? &*name : nullptr, event.last);
+  policy::FlowQuery query;
+  query.transport = event.key.transport;
+  query.protocol = event.protocol == Protocol::kHttp2 ? Protocol::kHttp : event.protocol;
+  query.destination = event.key.server.address;
+  query.port = event.key.server.port;
+  query.name = name ? &*name : nullptr;
+  query.now = event.last;
+  query.bound = event.reason != Reason::kAddressNotBound;
+  query.claimed = policy::rule_word_of(event.protocol, event.key.transport).carries_name;
+  query.number = event.key.ip_protocol;
+  if (!event.icmp_types.empty()) query.number = event.icmp_types.front();
+  return policy.match(query);
+}
+
+std::vector<Step> event_steps(const Sighting& event, const Facts& facts) {
+  std::vector<Step> steps = first_steps(event, facts);
+  if (steps.empty()) {
+    // Nothing is known but the address: the last steps of the ladder.
+    Sighting denied = event;
+    denied.verdict = engine::FlowVerdict::kDeny;
+    denied.reason = Reason::kAddressNotAllowed;
+    steps = next_steps(denied, facts);
+    if (steps.size() > 1) steps.erase(steps.begin() + 1, steps.end());
+  }
+  for (Step& step : steps) {
+    const bool unbound = event.reason == Reason::kAddressNotBound && !step.grant.target.is_address;
+    if (unbound && policy::rule_word(step.grant.word).carries_name) step.terms.any_bind = true;
+  }
+  return steps;
+}
+
+}  // namespace sallyport::learn

@@ -1,0 +1,402 @@
+#include "sallyport/learn/learner.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <set>
+#include <system_error>
+
+#include "attribution.h"
+#include "event_judge.h"
+#include "ladder.h"
+#include "policy_text.h"
+
+namespace sallyport::learn {
+namespace {
+
+using Problems = std::vector<policy::Problem>;
+using PolicyPtr = std::shared_ptr<const policy::Policy>;
+constexpr std::size_t kClientsMax = 4'096;  // scopes.NAME.sources takes no more.
+constexpr std::size_t kDenialsMax = 2'000'000;
+
+// Everything is seen and nothing stopped.
+constexpr std::string_view kObserving = R"(version = 1
+defaults = { action = "allow", mode = "observe" }
+dns = { names = "any", ech = "allow", rebinding = "allow", private = "any" }
+)";
+
+// RowId tells a row in a replay of the same captures.
+using RowId = std::pair<std::size_t, std::pair<std::uint64_t, bool>>;
+
+// Denials is what one replay denied.
+struct Denials {
+  std::map<int, std::vector<Step>> steps;  // By turn, those that are not in the book yet.
+  std::map<std::string, NotLearned> impossible;
+  std::set<RowId> rows;
+  std::uint64_t flows = 0;
+};
+
+std::string endpoint_text(const Sighting& sighting) {
+  const auto& server = sighting.key.server;
+  std::string text(to_string(sighting.key.transport));
+  if (sighting.key.transport == Transport::kOther) text = "ip-proto " + std::to_string(sighting.key.ip_protocol);
+  text += ' ' + (server.address.is_v6() ? '[' + server.address.to_string() + ']' : server.address.to_string());
+  if (sighting.key.transport == Transport::kTcp || sighting.key.transport == Transport::kUdp) text += ':' + std::to_string(server.port);
+  return text;
+}
+
+std::string why_not(const Sighting& sighting) {
+  std::string text = endpoint_text(sighting) + ' ' + std::string(to_string(sighting.protocol));
+  if (!sighting.name.empty()) text += ' ' + comment_text(sighting.name);
+  const ReasonInfo& reason = kReasonInfo[static_cast<std::size_t>(sighting.reason)];
+  return text + ": " + std::string(reason.word) + " (" + std::string(reason.text) + ')';
+}
+
+class Learner {
+ public:
+  explicit Learner(const LearnOptions& options) : options_(options) {
+    style_.scope = options.scope;
+    style_.fold = options.fold;
+    style_.pin_host_keys = options.pin_host_keys;
+    facts_.settings = !options.running;
+    for (const auto& file : options.captures) {
+      std::error_code error;
+      const auto size = std::filesystem::file_size(file, error);
+      if (!error) octets_ += size;
+    }
+  }
+
+  std::expected<Learned, Problems> run() {
+    if (options_.running) {
+      auto loaded = policy::load_policy_file(*options_.running);
+      if (!loaded) return std::unexpected(loaded.error());
+      running_ = *loaded;
+    }
+    if (!observe()) return std::unexpected(problems_);
+    if (!take_events()) return std::unexpected(problems_);
+    const bool replays = options_.verify && !options_.captures.empty();
+    const bool done = replays ? (refine() && prune() && refine() && settle_peers() && drop_one() && count()) : take_questions();
+    if (!done) return std::unexpected(problems_);
+    return result();
+  }
+
+ private:
+  // head returns what stands before the rules.
+  std::string head(bool comments) const {
+    if (running_) return {};
+    std::string text = "version = 1\n";
+    if (const std::string settings = draft_settings(book_, comments); !settings.empty()) text += '\n' + settings;
+    if (options_.scope.empty()) return text;
+    text += "\n[scopes." + options_.scope + "]\n";
+    const auto list = [&](const char* key, const std::set<std::string>& values) {
+      text += std::string(key) + " = [";
+      for (const std::string& value : values) text += (text.back() == '[' ? "\"" : ", \"") + value + '"';
+      text += "]\n";
+    };
+    if (!clients_.empty() || users_.empty()) list("sources", clients_);
+    if (!users_.empty()) list("users", users_);
+    return text;
+  }
+
+  std::string text_of(const std::vector<RuleDraft>& rules, std::size_t without = SIZE_MAX) const {
+    std::string text = running_ ? "version = 1\n" : head(false);
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+      if (i != without) text += '\n' + rules[i].text;
+    }
+    return text;
+  }
+
+  std::vector<RuleDraft> rules(bool broad_first = false, bool comments = false) const {
+    TextStyle style = style_;
+    style.broad_first = broad_first;
+    style.comments = comments;
+    return draft_rules(book_, style);
+  }
+
+  // compile loads a learned text, behind the running policy's rules if there is one. Null: problems_ has why.
+  PolicyPtr compile(const std::string& text) {
+    auto loaded = running_ ? policy::load_policy_file_with(*options_.running, text, "learned") : policy::load_policy_text(text, "learned");
+    if (loaded) return *loaded;
+    problems_ = loaded.error();
+    return nullptr;
+  }
+  RuleId first_rule() const { return running_ ? static_cast<RuleId>(running_->rules().size()) : RuleId{0}; }
+
+  template <typename OnSighting>
+  void replay(const PolicyPtr& policy, std::string_view step, OnSighting&& on_sighting) {
+    replay::ReplayOptions options;
+    options.policy = policy;
+    options.jobs = options_.jobs;
+    std::size_t file = 0;
+    unreadable_.clear();
+    replay::replay_all(
+        options_.captures, options,
+        [&](replay::CaptureResult&& result) {
+          const std::string name = result.file.filename().string();
+          if (result.error) unreadable_.push_back(result.file.string() + ": " + *result.error);
+          for (const replay::FlowRow& row : result.flows) on_sighting(sighting_of(row, name), RowId{file, {row.flow, row.turned}});
+          ++file;
+        },
+        [&](std::uint64_t done, std::uint64_t total) {
+          if (options_.on_progress) options_.on_progress(step, done, total);
+        });
+  }
+
+  void take_client(const Sighting& sighting) {
+    if (clients_.size() < kClientsMax) clients_.insert(sighting.key.client.address.to_string());
+  }
+
+  void take_all(const std::vector<Step>& steps) {
+    for (const Step& step : steps) take(book_, step);
+  }
+
+  // observe reads the captures under a policy that stops nothing, and takes what each flow asks for by itself.
+  bool observe() {
+    if (options_.captures.empty()) return true;
+    const auto observing = policy::load_policy_text(kObserving, "observing");
+    if (!observing) {
+      problems_ = observing.error();
+      return false;
+    }
+    std::vector<Sighting> kept;
+    replay(*observing, "reading", [&](const Sighting& sighting, const RowId&) {
+      if (!sighting.key.client.address.to_string().empty()) take_client(sighting);
+      flows_ += sighting.count;
+      facts_.take(sighting);
+      if (sighting.protocol == Protocol::kDns) note_question(sighting);
+      if (!running_ && !sighting.denied()) take_all(first_steps(sighting, facts_));
+    });
+    return true;
+  }
+
+  void note_question(const Sighting& sighting) {
+    constexpr std::size_t kQuestionsMax = 500'000;
+    for (const std::string& name : sighting.names) {
+      if (const auto parsed = DomainName::parse(name); parsed && questions_.size() < kQuestionsMax) questions_[std::string(parsed->text())].note(sighting);
+    }
+  }
+
+  // take_events takes what events tell; there is nothing to replay.
+  bool take_events() {
+    for (const Sighting& event : options_.events) {
+      flows_ += event.count;
+      if (event.enforced && event.denied() && !options_.denied) {
+        skipped_ += event.count;
+        continue;
+      }
+      if (event.denied() && !is_for_rules(event.reason)) {
+        add_not_learned(event_not_learned_, event);
+        continue;
+      }
+      if (running_) {
+        const policy::PolicyMatch match = judge_event(*running_, event);
+        if (match.action == policy::Action::kAllow) {
+          if (match.rule != kNoRule) used_rules_.insert(match.rule);
+          continue;
+        }
+      }
+      take_event(event);
+    }
+    return true;
+  }
+
+  void take_event(const Sighting& event) {
+    if (event.reason == Reason::kExpected) return;
+    if (!event.owner.empty() && !options_.scope.empty() && event.has_user && users_.size() < kClientsMax) users_.insert(event.owner);
+    else take_client(event);
+    if (event.protocol == Protocol::kDns) {
+      note_question(event);
+      if (event.reason == Reason::kResolverNotTrusted && event.key.server.port == 53 && !running_) (void)book_.trust(event.key.server.address.unmapped());
+      return;
+    }
+    for (const Step& step : event_steps(event, facts_)) {
+      take(book_, step);
+      if (step.kind != Step::Kind::kGrant) continue;
+      if (Terms* terms = book_.allow(step.grant)) terms->note(event);
+    }
+  }
+
+  // take_questions adds rules for names that were only looked up, where nothing was replayed.
+  bool take_questions() {
+    const PolicyPtr policy = compile(text_of(rules()));
+    if (policy == nullptr) return false;
+    const policy::ScopeSet scopes = options_.scope.empty() ? 0 : policy::ScopeSet{1};
+    for (const auto& [text, terms] : questions_) {
+      const auto name = DomainName::parse(text);
+      if (policy->match_question(scopes, &*name, terms.last).action == policy::Action::kAllow) continue;
+      Terms* added = book_.allow({Target::of(*name), "dns", 53, 0, false});
+      if (added != nullptr) added->add(terms);
+    }
+    return compile(text_of(rules())) != nullptr;
+  }
+
+  static void add_not_learned(std::map<std::string, NotLearned>& all, const Sighting& sighting) {
+    const std::string text = why_not(sighting);
+    const auto found = all.find(text);
+    if (found != all.end()) {
+      found->second.flows += sighting.count;
+    } else if (all.size() < kNotLearnedMax) {
+      all.emplace(text, NotLearned{sighting.count, text, comment_text(sighting.where)});
+    } else {
+      NotLearned& rest = all["~"];  // Behind all others.
+      rest.flows += sighting.count;
+      rest.text = "of other kinds";
+    }
+  }
+
+  void deny(const Sighting& sighting, const RowId& id, Denials& denials) const {
+    denials.flows += 1;
+    if (denials.rows.size() < kDenialsMax) denials.rows.insert(id);
+    for (Step& step : next_steps(sighting, facts_)) {
+      if (is_taken(book_, step)) continue;
+      std::vector<Step>& due = denials.steps[turn_of(sighting)];
+      due.push_back(std::move(step));
+      return;
+    }
+    add_not_learned(denials.impossible, sighting);
+  }
+
+  // refine replays under what is learned until every denial is one that no rule can change.
+  bool refine() {
+    for (unsigned round = 0; round < kRoundsMax; ++round) {
+      const std::vector<RuleDraft> drafts = rules();
+      const PolicyPtr policy = compile(text_of(drafts));
+      if (policy == nullptr) return false;
+      Denials denials;
+      replay(policy, "checking", [&](const Sighting& sighting, const RowId& id) {
+        if (sighting.denied()) deny(sighting, id, denials);
+      });
+      denials_ = std::move(denials);
+      if (denials_.steps.empty()) {
+        verified_ = true;
+        return true;
+      }
+      take_all(denials_.steps.begin()->second);
+    }
+    return true;  // verified_ stays false, and the result says so.
+  }
+
+  // prune drops the grants that no flow uses when rules for addresses are asked first.
+  bool prune() {
+    const std::vector<RuleDraft> drafts = rules(true);
+    const PolicyPtr policy = compile(text_of(drafts));
+    if (policy == nullptr) return false;
+    std::set<Grant> used;
+    replay(policy, "pruning", [&](const Sighting& sighting, const RowId&) { used.merge(used_by(sighting, drafts, first_rule(), book_)); });
+    std::erase_if(book_.grants(), [&](const auto& entry) { return entry.second.flows == 0 && !used.contains(entry.first); });
+    return true;
+  }
+
+  // settle_peers takes ice = "allow" off the servers that no flow to a peer needed.
+  bool settle_peers() {
+    std::set<Grant> candidates;
+    for (const auto& [grant, terms] : book_.grants()) {
+      if (terms.ice) candidates.insert(grant);
+    }
+    if (candidates.empty()) return true;
+    for (const Grant& grant : candidates) {
+      book_.grants()[grant].ice = false;
+      const PolicyPtr policy = compile(text_of(rules()));
+      if (policy == nullptr) return false;
+      if (denies_more(policy)) book_.grants()[grant].ice = true;
+    }
+    return true;
+  }
+
+  // denies_more tells whether a policy denies a row that the learned one does not.
+  bool denies_more(const PolicyPtr& policy) {
+    bool more = false;
+    replay(policy, "dropping", [&](const Sighting& sighting, const RowId& id) {
+      more = more || (sighting.denied() && !denials_.rows.contains(id));
+    });
+    return more;
+  }
+
+  // drop_one leaves out each rule in turn, and for good if nothing is denied then.
+  bool drop_one() {
+    std::vector<RuleDraft> drafts = rules();
+    const bool affordable = octets_ == 0 || drafts.size() <= options_.drop_one_octets / octets_;
+    if (!affordable || !verified_ || drafts.size() > 2'000) return true;
+    for (std::size_t i = drafts.size(); i-- > 0;) {
+      const PolicyPtr policy = compile(text_of(drafts, i));
+      if (policy == nullptr) return false;
+      if (denies_more(policy)) continue;
+      for (const auto& [target, grants] : drafts[i].targets) {
+        for (const Grant& grant : grants) book_.remove(grant);
+      }
+      drafts.erase(drafts.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+    minimal_ = options_.events.empty();
+    return true;
+  }
+
+  // count replays the final policy once more, for the figures in its comments and as a last check.
+  bool count() {
+    const std::vector<RuleDraft> drafts = rules();
+    const PolicyPtr policy = compile(text_of(drafts));
+    if (policy == nullptr) return false;
+    Denials denials;
+    replay(policy, "counting", [&](const Sighting& sighting, const RowId& id) {
+      if (sighting.denied()) return deny(sighting, id, denials);
+      if (running_ && sighting.rule < first_rule()) used_rules_.insert(sighting.rule);
+      for (const Grant& grant : used_by(sighting, drafts, first_rule(), book_)) {
+        if (Terms* terms = book_.allow(grant)) terms->note(sighting);
+      }
+    });
+    denials_ = std::move(denials);
+    verified_ = verified_ && denials_.steps.empty();
+    return true;
+  }
+
+  Learned result() {
+    Learned learned;
+    for (const RuleDraft& rule : rules(false, true)) learned.rules.push_back(rule.text);
+    learned.head = head(true);
+    learned.policy = learned.head;
+    for (const std::string& rule : learned.rules) learned.policy += (learned.policy.empty() ? "" : "\n") + rule;
+    const bool changed = !learned.rules.empty() || !running_;
+    if (!changed) learned.policy.clear();
+    for (const auto* all : {&denials_.impossible, &event_not_learned_}) {
+      for (const auto& [text, one] : *all) learned.not_learned.push_back(one);
+    }
+    if (book_.refused() != 0)
+      learned.not_learned.push_back({book_.refused(), "more than " + std::to_string(kGrantsMax) + " destinations", {}});
+    if (running_) {
+      for (std::size_t id = 0; id < running_->rules().size(); ++id) {
+        const policy::RuleInfo& rule = running_->rules()[id];
+        if (rule.action == policy::Action::kAllow && !used_rules_.contains(static_cast<RuleId>(id)) && !rule.file.starts_with("preset:"))
+          learned.unused.push_back(rule.file + ':' + std::to_string(rule.line) + (rule.name.empty() ? "" : " " + comment_text(rule.name)));
+      }
+    }
+    learned.unreadable = unreadable_;
+    learned.flows = flows_;
+    learned.skipped = skipped_;
+    learned.verified = verified_;
+    learned.minimal = minimal_;
+    return learned;
+  }
+
+  const LearnOptions& options_;
+  TextStyle style_;
+  Facts facts_;
+  RuleBook book_;
+  PolicyPtr running_;
+  Problems problems_;
+  Denials denials_;
+  std::map<std::string, Terms> questions_;
+  std::map<std::string, NotLearned> event_not_learned_;
+  std::set<std::string> clients_, users_;
+  std::set<RuleId> used_rules_;
+  std::vector<std::string> unreadable_;
+  std::uint64_t octets_ = 0;
+  std::uint64_t flows_ = 0;
+  std::uint64_t skipped_ = 0;
+  bool verified_ = false;
+  bool minimal_ = false;
+};
+
+}  // namespace
+
+std::expected<Learned, std::vector<policy::Problem>> learn(const LearnOptions& options) { return Learner(options).run(); }
+
+}  // namespace sallyport::learn
