@@ -7,7 +7,7 @@ BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
   libssl-dev libabsl-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libidn2-dev libpsl-dev
   libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev libre2-dev zlib1g-dev libzstd-dev libncurses-dev
-  libseccomp-dev libcpp-httplib-dev prometheus-cpp-dev libgtest-dev libgmock-dev python3
+  libseccomp-dev prometheus-cpp-dev libgtest-dev libgmock-dev python3
 )
 # To run it.
 # shellcheck disable=SC2034

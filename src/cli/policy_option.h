@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "sallyport/policy/policy_file.h"
 
@@ -15,6 +16,12 @@ inline constexpr const char* kPolicyHelp =
 // policy_name returns what reports call the policy.
 inline std::string policy_name(const std::string& path) {
   return path.empty() ? "embedded" : path;
+}
+
+// print_problems returns the exit code for them.
+inline int print_problems(const std::vector<policy::Problem>& problems) {
+  for (const policy::Problem& problem : problems) std::fprintf(stderr, "%s\n", problem.to_string().c_str());
+  return 2;
 }
 
 // load_live_policy loads `path`, or the embedded policy for an empty one. Prints every problem and gives null

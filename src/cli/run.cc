@@ -76,8 +76,10 @@ const char* check_together(const RunArguments& arguments) {
 int run(const RunArguments& arguments) {
   if (const char* problem = check_together(arguments)) return usage(problem);
   daemon::DaemonOptions options;
-  options.policy = load_live_policy(arguments.policy);
-  if (!options.policy) return kExitUsage;
+  options.source = std::make_shared<policy::PolicySource>(arguments.policy);
+  const policy::LoadResult loaded = options.source->load({});
+  if (!loaded) return print_problems(loaded.error());
+  options.policy = *loaded;
   options.policy_name = policy_name(arguments.policy);
   options.version = SALLYPORT_VERSION;
   if (arguments.observe) options.mode = policy::Mode::kObserve;

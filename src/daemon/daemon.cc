@@ -21,7 +21,10 @@
 #include "drift_fields.h"
 #include "drift_watch.h"
 #include "event_log.h"
+#include "grant_commands.h"
 #include "live_view.h"
+#include "metrics.h"
+#include "metrics_server.h"
 #include "namespace_lock.h"
 #include "notify.h"
 #include "owners.h"
@@ -62,8 +65,9 @@ bool may_colour() {
 // things apart in the order that the mode asks for.
 class Daemon {
  public:
-  explicit Daemon(const DaemonOptions& options)
+  Daemon(const DaemonOptions& options, GrantStore& grants)
       : options_(options),
+        grants_(grants),
         policy_(options.policy),
         mode_(options.mode.value_or(policy_->defaults().mode)),
         queues_(queue_count(*policy_, options.queues)),
@@ -125,6 +129,8 @@ class Daemon {
       if (!control) return std::unexpected(control.error());
       control_ = std::move(*control);
       add_commands();
+      grant_commands_.register_at(*control_);
+      if (const Outcome opened = open_metrics(); !opened) return opened;
       live_.attach(log_);
       live_.serve(*control_);
     }
@@ -347,9 +353,57 @@ class Daemon {
       if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
       return status();
     });
+    control_->on("metrics", [this](const nlohmann::json& request, const Peer&) {
+      if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
+      return nlohmann::ordered_json{{"text", metrics()}};
+    });
+  }
+
+  GrantHost grant_host() {
+    return {.compile = [this](const policy::Overlay& overlay) { return options_.source ? options_.source->apply(overlay) : policy::LoadResult(policy_); },
+            .adopt = [this](std::shared_ptr<const policy::Policy> policy, const std::string& why) { return adopt(std::move(policy), why); },
+            .report = [this](std::string_view kind, nlohmann::ordered_json fields) { log_.add_event(kind, std::move(fields)); },
+            .say = say,
+            .observing = [this] { return observing(); },
+            .now = [] { return Timestamp(std::chrono::system_clock::now()); }};
+  }
+
+  // adopt puts a policy in force that differs from this one in its grants.
+  std::expected<nlohmann::ordered_json, std::string> adopt(std::shared_ptr<const policy::Policy>, const std::string&) {
+    return std::unexpected(std::string("this service cannot take another policy while it runs"));
+  }
+
+  Outcome open_metrics() {
+    if (!policy_->metrics().address) return {};
+    auto opened = MetricsServer::open(policy_->metrics(), [this] { return metrics(); });
+    if (!opened) return std::unexpected(opened.error());
+    metrics_server_ = std::move(*opened);
+    if (!control_->attend(metrics_server_->fd(), [this] { metrics_server_->serve(); })) return std::unexpected(std::string("metrics.listen: cannot be polled"));
+    return {};
+  }
+
+  std::string metrics() const {
+    MetricFacts facts;
+    facts.status = status_facts();
+    for (const GrantEntry& entry : grants_.list()) {
+      ++(entry.is_bypass ? facts.bypasses : entry.grant.action == policy::Action::kAllow ? facts.allow_grants : facts.deny_grants);
+    }
+    facts.reloads = reloads_;
+    facts.failed_reloads = failed_reloads_;
+    facts.policy_loaded = policy_loaded_;
+    facts.rules = policy_->rules().size();
+    facts.queues = netfilter::read_queue_stats();
+    std::erase_if(facts.queues, [this](const netfilter::QueueStats& queue) { return queue.queue >= workers_.size(); });
+    return metrics_text(facts, workers_);
   }
 
   nlohmann::ordered_json status() const {
+    nlohmann::ordered_json report = status_report(status_facts(), workers_);
+    if (attended() == nullptr) report.update(grant_commands_.listing());
+    return report;
+  }
+
+  StatusFacts status_facts() const {
     StatusFacts facts;
     facts.version = options_.version;
     facts.mode = mode_;
@@ -365,10 +419,11 @@ class Daemon {
     facts.state_error = saved_.error();
     facts.drift = drift_.status();
     facts.rule_watch = rule_watch_.status();
-    return status_report(facts, workers_);
+    return facts;
   }
 
   const DaemonOptions& options_;
+  GrantStore& grants_;  // Restored, and in the policy.
   std::shared_ptr<const policy::Policy> policy_;
   policy::Mode mode_;
   unsigned queues_;
@@ -387,7 +442,12 @@ class Daemon {
   Watchdog watchdog_ = Watchdog::from_environment();
   RuleWatch rule_watch_{[this](nlohmann::ordered_json fields) { report_displaced(std::move(fields)); }, say, &NamespaceLock::removal_noted};
   Workers workers_;
+  GrantCommands grant_commands_{grants_, grant_host()};
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+  std::uint64_t reloads_ = 0;
+  std::uint64_t failed_reloads_ = 0;
+  Timestamp policy_loaded_ = std::chrono::system_clock::now();
   std::optional<NamespaceLock> lock_;
   std::optional<netfilter::RuleInstaller> installer_;
   bool rules_were_there_ = false;
@@ -402,7 +462,27 @@ unsigned queue_count(const policy::Policy& policy, std::optional<unsigned> overr
   return std::clamp(wanted, 1U, kQueuesMax);
 }
 
-int run_daemon(const DaemonOptions& options) {
+namespace {
+
+// restore_grants puts into force what operators granted before this start; it is theirs to revoke.
+void restore_grants(DaemonOptions& options, GrantStore& grants) {
+  if (const auto restored = grants.restore(std::chrono::system_clock::now()); !restored) return say(restored.error());
+  if (grants.list().empty() || options.source == nullptr) return;
+  const policy::LoadResult loaded = options.source->apply(grants.overlay());
+  if (!loaded) return say("grants are not in force: the policy does not load with them");
+  options.policy = *loaded;
+  for (const policy::Problem& problem : (*loaded)->grant_problems()) {
+    say("grant " + std::to_string(problem.line) + ": " + problem.message);
+  }
+}
+
+}  // namespace
+
+int run_daemon(const DaemonOptions& given) {
+  DaemonOptions options = given;
+  const std::string control = options.control.value_or(options.policy->deploy().control);
+  GrantStore grants(options.attended != nullptr ? std::string() : grants_path(control));
+  if (options.attended == nullptr) restore_grants(options, grants);
   // Whoever starts a command needs more than the service, and it is not the command's filter either.
   if (options.attended == nullptr) {
     const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};
@@ -410,7 +490,7 @@ int run_daemon(const DaemonOptions& options) {
     if (const auto dropped = drop_privileges(needs); !dropped) say(dropped.error());
     if (const auto filtered = filter_system_calls(needs); !filtered) say(filtered.error());
   }
-  return Daemon(options).run();
+  return Daemon(options, grants).run();
 }
 
 }  // namespace sallyport::daemon

@@ -18,11 +18,17 @@ constexpr std::uint16_t kSshPort = 22;
 
 bool is_dns(const Sighting& sighting) { return sighting.protocol == Protocol::kDns; }
 
-// is_stun_server tells a server from a peer, which speaks STUN too.
+// is_stun_server tells a server from a peer, which speaks STUN too: a socket asks its server first.
 bool is_stun_server(const Sighting& sighting) {
-  constexpr std::uint16_t kPorts[] = {3478, 5349, 19302};
   if (sighting.protocol != Protocol::kStun) return false;
-  return !sighting.bound.empty() || std::ranges::find(kPorts, sighting.key.server.port) != std::end(kPorts);
+  return !sighting.bound.empty() || sighting.first_of_socket || sighting.key.server.port == policy::rule_word("stun").ports.front();
+}
+
+// word_of returns the word that a rule for the flow has. Local protocols have rules for local addresses alone.
+RuleWordInfo word_of(const Sighting& sighting) {
+  const bool local = sighting.protocol == Protocol::kMdns || sighting.protocol == Protocol::kLlmnr;
+  const bool stray = local && engine::is_public_address(sighting.key.server.address);
+  return policy::rule_word_of(stray ? Protocol::kUnknown : sighting.protocol, sighting.key.transport);
 }
 
 // asks_a_proxy tells a request that is for somebody else than the address that it went to.
@@ -43,7 +49,7 @@ class Ladder {
  public:
   Ladder(const Sighting& sighting, const Facts& facts)
       : sighting_(sighting), facts_(facts),
-        word_(policy::rule_word_of(sighting.protocol, sighting.key.transport)) {}
+        word_(word_of(sighting)) {}
 
   std::vector<Step> first() {
     if (is_dns(sighting_) || sighting_.key.server.port == kDnsPort) {

@@ -18,6 +18,7 @@ using Problems = std::vector<policy::Problem>;
 using PolicyPtr = std::shared_ptr<const policy::Policy>;
 constexpr std::size_t kClientsMax = 4'096;  // scopes.NAME.sources takes no more.
 constexpr std::size_t kDenialsMax = 2'000'000;
+constexpr std::size_t kObservedMax = 100'000;
 
 // Everything is seen and nothing stopped.
 constexpr std::string_view kObserving = R"(version = 1
@@ -28,12 +29,23 @@ dns = { names = "any", ech = "allow", rebinding = "allow", private = "any" }
 // RowId tells a row in a replay of the same captures.
 using RowId = std::pair<std::size_t, std::pair<std::uint64_t, bool>>;
 
+// Impossible is what no rule allows: the rows, and lines about them.
+struct Impossible {
+  std::map<std::string, NotLearned> lines;
+  std::set<RowId> rows;
+};
+
 // Denials is what one replay denied.
 struct Denials {
   std::map<int, std::vector<Step>> steps;  // By turn, those that are not in the book yet.
-  std::map<std::string, NotLearned> impossible;
-  std::set<RowId> rows;
-  std::uint64_t flows = 0;
+  Impossible impossible;
+};
+
+// Observed is what a flow was when nothing stopped it: of one that is denied early nothing more is read.
+struct Observed {
+  Endpoint server;
+  Protocol protocol = Protocol::kUnknown;
+  std::vector<DomainName> bound;
 };
 
 std::string endpoint_text(const Sighting& sighting) {
@@ -50,6 +62,12 @@ std::string why_not(const Sighting& sighting) {
   if (!sighting.name.empty()) text += ' ' + comment_text(sighting.name);
   const ReasonInfo& reason = kReasonInfo[static_cast<std::size_t>(sighting.reason)];
   return text + ": " + std::string(reason.word) + " (" + std::string(reason.text) + ')';
+}
+
+// is_plain_user tells a name that can stand in a policy between quotes, whatever the file says that it is from.
+bool is_plain_user(const std::string& user) {
+  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'; };
+  return user.size() <= 64 && std::ranges::all_of(user, fits);
 }
 
 class Learner {
@@ -128,18 +146,36 @@ class Learner {
     options.policy = policy;
     options.jobs = options_.jobs;
     std::size_t file = 0;
+    std::set<std::pair<Transport, Endpoint>> sockets;
     unreadable_.clear();
     replay::replay_all(
         options_.captures, options,
         [&](replay::CaptureResult&& result) {
           const std::string name = result.file.filename().string();
           if (result.error) unreadable_.push_back(result.file.string() + ": " + *result.error);
-          for (const replay::FlowRow& row : result.flows) on_sighting(sighting_of(row, name), RowId{file, {row.flow, row.turned}});
+          sockets.clear();
+          for (const replay::FlowRow& row : result.flows) {
+            const RowId id{file, {row.flow, row.turned}};
+            Sighting sighting = sighting_of(row, name);
+            if (row.key.transport == Transport::kUdp) sighting.first_of_socket = sockets.emplace(row.key.transport, row.key.client).second;
+            recall(sighting, id);
+            on_sighting(sighting, id);
+          }
           ++file;
         },
         [&](std::uint64_t done, std::uint64_t total) {
           if (options_.on_progress) options_.on_progress(step, done, total);
         });
+  }
+
+  void remember(const Sighting& sighting, const RowId& id) {
+    if (observed_.size() < kObservedMax) observed_[id] = {sighting.key.server, sighting.protocol, sighting.bound};
+  }
+  void recall(Sighting& sighting, const RowId& id) const {
+    const auto found = observed_.find(id);
+    if (found == observed_.end() || found->second.server != sighting.key.server) return;
+    if (sighting.protocol == Protocol::kUnknown) sighting.protocol = found->second.protocol;
+    if (sighting.bound.empty()) sighting.bound = found->second.bound;
   }
 
   void take_client(const Sighting& sighting) {
@@ -158,13 +194,18 @@ class Learner {
       problems_ = observing.error();
       return false;
     }
-    std::vector<Sighting> kept;
-    replay(*observing, "reading", [&](const Sighting& sighting, const RowId&) {
-      if (!sighting.key.client.address.to_string().empty()) take_client(sighting);
+    replay(*observing, "reading", [&](const Sighting& sighting, const RowId& id) {
+      take_client(sighting);
       flows_ += sighting.count;
       facts_.take(sighting);
       if (sighting.protocol == Protocol::kDns) note_question(sighting);
-      if (!running_ && !sighting.denied()) take_all(first_steps(sighting, facts_));
+      if (sighting.denied()) {
+        if (!options_.verify) add_not_learned(impossible_.lines, sighting);
+        return;
+      }
+      const std::vector<Step> steps = options_.verify ? first_steps(sighting, facts_) : event_steps(sighting, facts_);
+      if (steps.empty() || running_) remember(sighting, id);
+      if (!running_) take_all(steps);
     });
     return true;
   }
@@ -202,8 +243,8 @@ class Learner {
 
   void take_event(const Sighting& event) {
     if (event.reason == Reason::kExpected) return;
-    if (!event.owner.empty() && !options_.scope.empty() && event.has_user && users_.size() < kClientsMax) users_.insert(event.owner);
-    else take_client(event);
+    if (event.user.empty()) take_client(event);
+    else if (users_.size() < kClientsMax && is_plain_user(event.user)) users_.insert(event.user);
     if (event.protocol == Protocol::kDns) {
       note_question(event);
       if (event.reason == Reason::kResolverNotTrusted && event.key.server.port == 53 && !running_) (void)book_.trust(event.key.server.address.unmapped());
@@ -245,33 +286,34 @@ class Learner {
   }
 
   void deny(const Sighting& sighting, const RowId& id, Denials& denials) const {
-    denials.flows += 1;
-    if (denials.rows.size() < kDenialsMax) denials.rows.insert(id);
+    if (impossible_.rows.contains(id)) return;
     for (Step& step : next_steps(sighting, facts_)) {
       if (is_taken(book_, step)) continue;
-      std::vector<Step>& due = denials.steps[turn_of(sighting)];
-      due.push_back(std::move(step));
+      denials.steps[turn_of(sighting)].push_back(std::move(step));
       return;
     }
-    add_not_learned(denials.impossible, sighting);
+    add_not_learned(denials.impossible.lines, sighting);
+    if (denials.impossible.rows.size() < kDenialsMax) denials.impossible.rows.insert(id);
   }
 
   // refine replays under what is learned until every denial is one that no rule can change.
   bool refine() {
+    verified_ = false;
     for (unsigned round = 0; round < kRoundsMax; ++round) {
-      const std::vector<RuleDraft> drafts = rules();
-      const PolicyPtr policy = compile(text_of(drafts));
+      const PolicyPtr policy = compile(text_of(rules()));
       if (policy == nullptr) return false;
       Denials denials;
       replay(policy, "checking", [&](const Sighting& sighting, const RowId& id) {
         if (sighting.denied()) deny(sighting, id, denials);
       });
-      denials_ = std::move(denials);
-      if (denials_.steps.empty()) {
+      if (denials.steps.empty()) {
+        impossible_.rows.merge(denials.impossible.rows);
+        impossible_.lines.merge(denials.impossible.lines);
         verified_ = true;
         return true;
       }
-      take_all(denials_.steps.begin()->second);
+      // Only now: what two rows ask for is asked for under the same policy.
+      take_all(denials.steps.begin()->second);
     }
     return true;  // verified_ stays false, and the result says so.
   }
@@ -307,7 +349,7 @@ class Learner {
   bool denies_more(const PolicyPtr& policy) {
     bool more = false;
     replay(policy, "dropping", [&](const Sighting& sighting, const RowId& id) {
-      more = more || (sighting.denied() && !denials_.rows.contains(id));
+      more = more || (sighting.denied() && !impossible_.rows.contains(id));
     });
     return more;
   }
@@ -335,16 +377,16 @@ class Learner {
     const std::vector<RuleDraft> drafts = rules();
     const PolicyPtr policy = compile(text_of(drafts));
     if (policy == nullptr) return false;
-    Denials denials;
     replay(policy, "counting", [&](const Sighting& sighting, const RowId& id) {
-      if (sighting.denied()) return deny(sighting, id, denials);
+      if (sighting.denied()) {
+        verified_ = verified_ && impossible_.rows.contains(id);
+        return;
+      }
       if (running_ && sighting.rule < first_rule()) used_rules_.insert(sighting.rule);
       for (const Grant& grant : used_by(sighting, drafts, first_rule(), book_)) {
         if (Terms* terms = book_.allow(grant)) terms->note(sighting);
       }
     });
-    denials_ = std::move(denials);
-    verified_ = verified_ && denials_.steps.empty();
     return true;
   }
 
@@ -356,7 +398,7 @@ class Learner {
     for (const std::string& rule : learned.rules) learned.policy += (learned.policy.empty() ? "" : "\n") + rule;
     const bool changed = !learned.rules.empty() || !running_;
     if (!changed) learned.policy.clear();
-    for (const auto* all : {&denials_.impossible, &event_not_learned_}) {
+    for (const auto* all : {&impossible_.lines, &event_not_learned_}) {
       for (const auto& [text, one] : *all) learned.not_learned.push_back(one);
     }
     if (book_.refused() != 0)
@@ -382,7 +424,8 @@ class Learner {
   RuleBook book_;
   PolicyPtr running_;
   Problems problems_;
-  Denials denials_;
+  Impossible impossible_;
+  std::map<RowId, Observed> observed_;
   std::map<std::string, Terms> questions_;
   std::map<std::string, NotLearned> event_not_learned_;
   std::set<std::string> clients_, users_;

@@ -29,16 +29,6 @@ std::string message(const std::string& name, const CommandResult& result) {
   return name + ": " + text;
 }
 
-// legacy_tables tells whether iptables-legacy has any table loaded here; reading the file loads none.
-bool legacy_tables() {
-  for (const char* path : {"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"}) {
-    std::ifstream names(path);
-    std::string line;
-    if (std::getline(names, line)) return true;
-  }
-  return false;
-}
-
 bool backend_has_rules(Backend backend, Family family) {
   const std::expected<CommandResult, std::string> saved = run_command({program(backend, family, "save")});
   return saved && saved->exit_code == 0 && has_rules(saved->output);
@@ -79,6 +69,15 @@ std::string join(const std::vector<Displacement>& found) {
 
 }  // namespace
 
+bool legacy_tables() {
+  for (const char* path : {"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"}) {
+    std::ifstream names(path);
+    std::string line;
+    if (std::getline(names, line)) return true;
+  }
+  return false;
+}
+
 struct RuleInstaller::Applied {
   std::mutex mutex;  // Held while rules are read or changed, too: a repair must not run into an `apply`.
   std::optional<RulePlan> plan;
@@ -87,9 +86,15 @@ struct RuleInstaller::Applied {
 
 RuleInstaller::RuleInstaller() : applied_(std::make_shared<Applied>()) {}
 
-std::expected<RuleInstaller, std::string> RuleInstaller::open() {
+RuleInstaller RuleInstaller::of(Backend backend) {
   RuleInstaller installer;
   installer.has_ipv6_ = ::access("/proc/net/if_inet6", F_OK) == 0;
+  installer.backend_ = backend;
+  return installer;
+}
+
+std::expected<RuleInstaller, std::string> RuleInstaller::open() {
+  RuleInstaller installer = of(Backend::kNft);
   const bool have_nft = !find_program(program(Backend::kNft, Family::kIpv4, "restore")).empty();
   const bool have_legacy = !find_program(program(Backend::kLegacy, Family::kIpv4, "restore")).empty();
   if (!have_nft && !have_legacy) return std::unexpected("iptables is not installed");

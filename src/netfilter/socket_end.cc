@@ -23,7 +23,7 @@ constexpr std::uint32_t kStates = ~(std::uint32_t{1} << TCP_TIME_WAIT | std::uin
 using Cookie = std::array<std::uint32_t, 2>;
 using Outcome = std::expected<void, std::string>;
 
-Outcome failed(const char* what) {
+std::unexpected<std::string> failed(const char* what) {
   return std::unexpected(std::string(what) + ": " + std::strerror(errno));
 }
 
@@ -139,6 +139,45 @@ std::expected<void, std::string> end_tcp_sockets(const std::vector<std::uint64_t
     }
     if (!done || ender.left() != 0) std::this_thread::sleep_for(kStep);
   }
+}
+
+class TcpSockets::Impl {
+ public:
+  explicit Impl(DiagSocket socket) : socket_(std::move(socket)) {}
+
+  bool end(const Endpoint& local, const Endpoint& remote) {
+    const DiagRequest request(SOCK_DESTROY, NLM_F_ACK, ++sequence_, local.address.is_v6() ? AF_INET6 : AF_INET, IPPROTO_TCP, kStates);
+    inet_diag_sockid& id = request.body->id;
+    id.idiag_cookie[0] = id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+    id.idiag_sport = htons(local.port);
+    id.idiag_dport = htons(remote.port);
+    std::memcpy(id.idiag_src, local.address.bytes().data(), local.address.bytes().size());
+    std::memcpy(id.idiag_dst, remote.address.bytes().data(), remote.address.bytes().size());
+    if (!request.send(socket_.get())) return false;
+    std::array<char, 4'096> buffer;
+    ssize_t got = 0;
+    do {
+      got = mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
+    } while (got < 0 && errno == EINTR);
+    return got >= 0 && mnl_cb_run(buffer.data(), static_cast<std::size_t>(got), sequence_, mnl_socket_get_portid(socket_.get()), nullptr, nullptr) >= 0;
+  }
+
+ private:
+  DiagSocket socket_;
+  std::uint32_t sequence_ = 0;
+};
+
+std::expected<std::unique_ptr<TcpSockets>, std::string> TcpSockets::open() {
+  DiagSocket socket = open_diag_socket();
+  if (!socket) return failed("sock_diag");
+  return std::unique_ptr<TcpSockets>(new TcpSockets(std::make_unique<Impl>(std::move(socket))));
+}
+
+TcpSockets::TcpSockets(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+TcpSockets::~TcpSockets() = default;
+
+bool TcpSockets::end(const FlowKey& key) {
+  return impl_->end(key.client, key.server) || impl_->end(key.server, key.client);
 }
 
 }  // namespace sallyport::netfilter

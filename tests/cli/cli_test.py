@@ -12,7 +12,7 @@ import sys
 import unittest
 
 PROGRAM = sys.argv.pop(1)
-COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["audit"]]
+COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["learn"], ["audit"], ["doctor"]]
 USAGE = {
     "": "sallyport: A subcommand is required (see sallyport --help)",
     "rnu": "sallyport: unknown command (see sallyport --help)",
@@ -33,9 +33,15 @@ USAGE = {
     "replay --expect /none/e.jsonl x": "sallyport replay: cannot read /none/e.jsonl",
     "check ''": "sallyport check: FILE: a file name is empty (see sallyport check --help)",
     "run --observe=no": "sallyport run: observe was given a disallowed flag override (see sallyport run --help)",
+    "learn": "sallyport learn: captures or --from-events are needed (see sallyport learn --help)",
+    "learn --diff x.pcap": "sallyport learn: --policy and --diff go together (see sallyport learn --help)",
+    "learn --fold-at 1 x": "sallyport learn: --fold-at: Value 1 not in range 2 to 1000000 (see sallyport learn --help)",
+    "learn --scope a.b x": "sallyport learn: --scope: a scope's name has letters, digits, - and _ (see sallyport learn --help)",
     "audit": "sallyport audit: --policy is needed, or --write (see sallyport audit --help)",
     "audit --write --json": "sallyport audit: --write and --json exclude each other (see sallyport audit --help)",
     "audit --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
+    "doctor --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
+    "doctor now": "sallyport doctor: The following argument was not expected: now (see sallyport doctor --help)",
     "check /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
 }
 

@@ -134,7 +134,7 @@ class Consistency(unittest.TestCase):
             name = f"{key['table']}.{key['key']}".lstrip(".")
             with self.subTest(name):
                 self.assertGreaterEqual(reference.count(f"| `{name}` |"), 1)
-                self.assertEqual(manual.count(f".TP\n\\fB{name}\\fR\n"), 1)
+                self.assertGreaterEqual(manual.count(f".TP\n\\fB{name}\\fR\n"), 1)
                 inside = schema
                 for step in key["table"].split(".") if key["table"] else []:
                     inside = inside["additionalProperties"] if step == "NAME" else inside["properties"][step]

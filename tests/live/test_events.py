@@ -188,7 +188,7 @@ def folding(suite: Suite, it: It) -> None:
 def full_disk(suite: Suite, it: It) -> None:
     disk, path = it.file("disk"), it.file("disk") / "events.json"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,nr_inodes=32", "none", str(disk)], check=True)
     try:
         with suite.case("a full disk is said once, costs no packet, and goes on when there is room: every line is whole"):
             beside = it.file("beside.json")
@@ -199,8 +199,8 @@ def full_disk(suite: Suite, it: It) -> None:
                 expect(wait_until(lambda: len(rows(path)) == 1, 4.0), firewall.process.err())
                 with filler.open("wb") as out:
                     try:
-                        while out.write(b"x" * 512):
-                            out.flush()
+                        while os.write(out.fileno(), b"x" * 512):
+                            pass
                     except OSError:
                         pass
                 for _ in range(12):
@@ -269,7 +269,8 @@ def journal(suite: Suite, it: It) -> None:
         done
         kill $firewall; wait $firewall"""
     with suite.case(label):
-        argv = it.bed.argv("firewall", ["unshare", "-m", "--propagation", "private", "bash", "-c", script])
+        # Not `ip netns exec`, which takes /sys/fs/cgroup out of sight: journald does not run without.
+        argv = ["nsenter", f"--net=/run/netns/{it.bed.firewall}", "unshare", "-m", "--propagation", "private", "bash", "-c", script]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=it.bed.scratch) as process:
             try:
                 first = process.stdout.readline()

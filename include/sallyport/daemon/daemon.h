@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sallyport/policy/policy.h"
+#include "sallyport/policy/policy_file.h"
 
 namespace sallyport::daemon {
 
@@ -27,6 +28,7 @@ struct Attended {
 
 struct DaemonOptions {
   std::shared_ptr<const policy::Policy> policy;
+  std::shared_ptr<policy::PolicySource> source;  // Where a reload gets it from; null: it stays.
   std::string policy_name;  // For people: the file, or "embedded".
   std::string version;
   std::optional<policy::Mode> mode;    // Overrides the policy's own.

@@ -5,9 +5,11 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "sallyport/core/flow_key.h"
 #include "sallyport/netfilter/cgroup.h"
 
 namespace sallyport::netfilter {
@@ -19,5 +21,24 @@ std::vector<std::uint64_t> cgroup_ids(const Cgroup& cgroup);
 // 4.5): nothing of it is sent any more but a RST. Where the kernel refuses (CONFIG_INET_DIAG_DESTROY) it waits until they are
 // gone, at most for `patience`; then it fails, with a message.
 std::expected<void, std::string> end_tcp_sockets(const std::vector<std::uint64_t>& cgroups, std::chrono::milliseconds patience);
+
+// TcpSockets ends single TCP sockets of this network namespace. One thread.
+class TcpSockets {
+ public:
+  // open fails with a message where the kernel has no sock_diag.
+  static std::expected<std::unique_ptr<TcpSockets>, std::string> open();
+  ~TcpSockets();
+  TcpSockets(const TcpSockets&) = delete;
+  TcpSockets& operator=(const TcpSockets&) = delete;
+
+  // end ends the socket that is one end of this connection, whichever; the other end gets a RST at once. False: there is none here,
+  // or the kernel does not end it (CONFIG_INET_DIAG_DESTROY).
+  bool end(const FlowKey& key);
+
+ private:
+  class Impl;
+  explicit TcpSockets(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace sallyport::netfilter
