@@ -88,7 +88,9 @@ TEST(EventLogTest, RepeatedDenialsAreCountedAndComeWithTheStop) {
     }
     ++lines;
     denials += row.value("count", 1U);
-    if (row.contains("count")) EXPECT_EQ(row["of"], rows.front()["id"]);
+    if (row.contains("count")) {
+      EXPECT_EQ(row["of"], rows.front()["id"]);
+    }
   }
   EXPECT_EQ(denials, 30U);
   EXPECT_EQ(lines, 2U);
