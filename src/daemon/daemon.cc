@@ -18,6 +18,7 @@
 
 #include "change_event.h"
 #include "control_server.h"
+#include "drift_fields.h"
 #include "drift_watch.h"
 #include "event_log.h"
 #include "grant_commands.h"
@@ -521,6 +522,7 @@ class Daemon {
     facts.uptime = uptime();
     facts.live = live_report(live_.book());
     facts.events_lost = log_.dropped();
+    facts.events = log_.status();
     facts.bindings = bindings_->list(saved_.now());
     facts.name_bindings = bindings_;
     facts.resolver = resolver_->status();

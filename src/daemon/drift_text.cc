@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "drift_fields.h"
 #include "event_line.h"
 #include "sallyport/daemon/port_drift.h"
 

@@ -49,12 +49,12 @@ std::string EventFolder::key_of(const EventRecord& record) {
   return key;
 }
 
-bool EventFolder::fold(const EventRecord& record, std::string_view id, Timestamp now) {
+bool EventFolder::fold(const EventRecord& record, std::string_view id, Timestamp now, std::shared_ptr<const policy::Policy> policy) {
   if (window_ == Duration{} || !record.denied() || !record.is_row()) return false;
   std::string key = key_of(record);
   const auto found = entries_.find(key);
   if (found == entries_.end()) {
-    if (entries_.size() < most_) entries_.emplace(std::move(key), Entry{record, {.of = std::string(id)}, now});
+    if (entries_.size() < most_) entries_.emplace(std::move(key), Entry{record, {.of = std::string(id)}, now, std::move(policy)});
     return false;
   }
   Entry& entry = found->second;
@@ -70,7 +70,7 @@ std::vector<EventFolder::Folded> EventFolder::take_due(Timestamp now, bool all) 
     Entry& entry = at->second;
     const bool over = all || now < entry.begun || now - entry.begun >= window_;
     if (over && entry.repeated.count != 0) {
-      due.push_back({entry.last, entry.repeated});
+      due.push_back({entry.last, entry.repeated, entry.policy});
       entry.repeated.count = 0;
       entry.begun = now;
       ++at;

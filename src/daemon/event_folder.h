@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -20,11 +21,13 @@ class EventFolder {
   void set_window(Duration window) { window_ = window; }
 
   // fold tells whether the record is counted and no line. Time may go back: windows that it has left end early.
-  bool fold(const EventRecord& record, std::string_view id, Timestamp now);
+  // `policy` is the one that judged it, and is kept as long as the line may come.
+  bool fold(const EventRecord& record, std::string_view id, Timestamp now, std::shared_ptr<const policy::Policy> policy = nullptr);
 
   struct Folded {
     EventRecord record;  // The last of them.
     Repeated repeated;
+    std::shared_ptr<const policy::Policy> policy;
   };
   // take_due returns what was counted in windows that are over; everything, if `all`. A window with repetitions is followed by
   // another, so that what goes on is one line per window.
@@ -37,6 +40,7 @@ class EventFolder {
     EventRecord last;
     Repeated repeated;
     Timestamp begun;
+    std::shared_ptr<const policy::Policy> policy;
   };
   static std::string key_of(const EventRecord& record);
 

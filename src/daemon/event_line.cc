@@ -1,7 +1,5 @@
 #include "event_line.h"
 
-#include <pwd.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -140,21 +138,8 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-const std::string& EventFormatter::user_name(std::uint32_t uid) {
-  constexpr std::size_t kUsersMax = 4'096;  // A container can use any number of uids.
-  if (const auto found = users_.find(uid); found != users_.end()) return found->second;
-  if (users_.size() >= kUsersMax) users_.clear();
-  std::vector<char> buffer(16'384);
-  passwd entry{};
-  passwd* found = nullptr;
-  std::string name = std::to_string(uid);
-  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr)
-    name = entry.pw_name;
-  return users_.emplace(uid, escaped(name)).first->second;
-}
-
 std::string EventFormatter::who(const EventRecord& record) {
-  return record.uid ? user_name(*record.uid) : record.key.client.address.to_string();
+  return record.uid ? users_.of(*record.uid) : record.key.client.address.to_string();
 }
 
 std::string EventFormatter::brief(const EventRow& row) {
@@ -218,7 +203,7 @@ nlohmann::ordered_json EventFormatter::fields(const EventRow& from) {
   row["dport"] = record.key.server.port;
   if (record.uid) {
     row["uid"] = *record.uid;
-    row["user"] = user_name(*record.uid);
+    row["user"] = users_.of(*record.uid);
   }
   row["scopes"] = scopes_of(from.policy, record.scopes);
   row["protocol"] = to_string(record.protocol);

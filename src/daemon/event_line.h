@@ -6,11 +6,11 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include "event_record.h"
 #include "process_finder.h"
 #include "sallyport/policy/policy.h"
+#include "user_names.h"
 
 namespace sallyport::daemon {
 
@@ -55,11 +55,9 @@ class EventFormatter {
  private:
   std::string why(const EventRow& row) const;
   std::string who(const EventRecord& record);
-  // user_name looks a uid up once; the number stands for one that has no name.
-  const std::string& user_name(std::uint32_t uid);
 
   bool colour_;
-  std::unordered_map<std::uint32_t, std::string> users_;
+  UserNames users_;
 };
 
 // other_fields returns an event of another kind; `fields` are its own members.

@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::chrono::milliseconds kIdle{40};
 constexpr std::size_t kOthersMax = 4'096;
 constexpr std::size_t kWaitingMax = 16'384;  // Beyond, nobody waits for whose a flow is.
-constexpr std::size_t kJudgesKept = 64;      // Records are on their way for less than a second.
+constexpr std::chrono::seconds kJudgeKept{5};  // Records are on their way for less than a second.
 
 std::string base36(std::uint64_t number) {
   std::string digits;
@@ -59,7 +59,7 @@ EventLog::EventLog(EventLogOptions options)
     : options_(std::move(options)), formatter_(options_.colour), id_prefix_(start_text()), folder_({}, kEventFoldsMax) {
   for (unsigned i = 0; i < options_.workers; ++i) rings_.push_back(std::make_unique<SpscRing<EventRecord>>(kEventsPerWorker));
   if (!options_.say) options_.say = [](const std::string&) {};
-  judges_.push_back({1, options_.policy, {}});
+  judges_.push_back({options_.policy, {}});
 }
 
 EventLog::~EventLog() {
@@ -88,15 +88,13 @@ bool EventLog::stdout_is_for_programs() const {
 
 void EventLog::set_policy(std::shared_ptr<const policy::Policy> policy) {
   const std::lock_guard lock(mutex_);
-  const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
-  judges_.push_back({epoch, std::move(policy), std::chrono::steady_clock::now()});
-  if (judges_.size() > kJudgesKept) judges_.pop_front();
-  epoch_.store(epoch, std::memory_order_release);
+  judges_.back().until = std::chrono::steady_clock::now() + kJudgeKept;
+  judges_.push_back({std::move(policy), {}});
 }
 
-std::shared_ptr<const policy::Policy> EventLog::policy_of(const policy::Policy* policy) {
+std::shared_ptr<const policy::Policy> EventLog::policy_of(const EventRecord& record) {
   const std::lock_guard lock(mutex_);
-  const auto found = std::ranges::find(judges_, policy, [](const Judge& judge) { return judge.policy.get(); });
+  const auto found = std::ranges::find_if(judges_, [&](const Judge& judge) { return judge.policy.get() == record.policy; });
   return found == judges_.end() ? judges_.back().policy : found->policy;
 }
 
@@ -110,11 +108,15 @@ std::string EventLog::next_id() {
 
 // apply_policy opens and closes outputs where a new policy has others.
 void EventLog::apply_policy() {
-  const std::uint32_t epoch = epoch_.load(std::memory_order_acquire);
-  if (epoch == applied_epoch_) return;
-  const bool first = applied_epoch_ == 0;
-  applied_epoch_ = epoch;
-  const auto policy = policy_of(nullptr);
+  std::shared_ptr<const policy::Policy> policy;
+  {
+    const std::lock_guard lock(mutex_);
+    while (judges_.size() > 1 && judges_.front().until < std::chrono::steady_clock::now()) judges_.pop_front();
+    policy = judges_.back().policy;
+  }
+  if (policy.get() == applied_) return;
+  const bool first = applied_ == nullptr;
+  applied_ = policy.get();
   folder_.set_window(policy->events().fold);
   if (first || policy->events() != events_) open_outputs(policy->events());
 }
@@ -254,8 +256,8 @@ bool EventLog::write_waiting(bool all) {
     }
     wrote = true;
     if (observer_) observer_(record, next.id);
-    if (folder_.fold(record, next.id, now())) continue;
-    const auto policy = policy_of(record.policy);
+    const auto policy = policy_of(record);
+    if (folder_.fold(record, next.id, now(), policy)) continue;
     write_row({record, next.id, *policy, mode_of(*policy), answer.facts.get(), nullptr});
   }
   return wrote;
@@ -264,7 +266,7 @@ bool EventLog::write_waiting(bool all) {
 bool EventLog::write_folded(bool all) {
   const auto due = folder_.take_due(now(), all);
   for (const EventFolder::Folded& each : due) {
-    const auto policy = policy_of(each.record.policy);
+    const auto& policy = each.policy;
     const std::string id = next_id();
     ProcessFinder::Answer answer;
     if (processes_ && each.record.is_local()) answer = processes_->answer(each.record.key, *each.record.uid);

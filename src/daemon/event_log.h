@@ -57,8 +57,8 @@ class EventLog {
   // stdout_is_for_programs tells whether standard output carries JSON lines alone.
   bool stdout_is_for_programs() const;
 
-  // set_policy tells which policy judges from now on, and where events go from now on. Records that were added before are
-  // worded with the policy that judged them. Any thread but the workers'.
+  // set_policy tells of a policy before any worker judges by it: it says where events go from now on. Each record is worded with the
+  // policy that judged it; an older one is kept for five seconds more. Any thread but the workers'.
   void set_policy(std::shared_ptr<const policy::Policy> policy);
 
   // note_flow is for the thread of worker `worker` alone, with the first packet of a flow.
@@ -88,9 +88,8 @@ class EventLog {
     std::unique_ptr<nlohmann::ordered_json> fields;
   };
   struct Judge {
-    std::uint32_t epoch = 0;
     std::shared_ptr<const policy::Policy> policy;
-    std::chrono::steady_clock::time_point since;
+    std::chrono::steady_clock::time_point until;  // When nothing of it can come any more; of the last: not yet.
   };
 
   void run();
@@ -105,7 +104,7 @@ class EventLog {
   void put_other(const Other& other, const nlohmann::ordered_json& fields, Output& output);
   void apply_policy();
   void open_outputs(const policy::Events& events);
-  std::shared_ptr<const policy::Policy> policy_of(const policy::Policy* policy);
+  std::shared_ptr<const policy::Policy> policy_of(const EventRecord& record);
   policy::Mode mode_of(const policy::Policy& policy) const;
   std::string next_id();
   Timestamp now() const { return std::chrono::system_clock::now(); }
@@ -123,14 +122,13 @@ class EventLog {
   // Of the log's thread.
   std::deque<Waiting> waiting_;
   EventFolder folder_;
-  std::uint32_t applied_epoch_ = 0;
+  const policy::Policy* applied_ = nullptr;
 
   mutable std::mutex outputs_mutex_;  // Held by the log's thread while outputs change, and by status.
   std::vector<std::unique_ptr<Output>> outputs_;
   policy::Events events_;
   std::uint64_t gone_lost_ = 0;  // Of outputs that are no more.
 
-  std::atomic<std::uint32_t> epoch_{1};
   std::mutex mutex_;  // Of what follows.
   std::deque<Judge> judges_;
   std::vector<Other> others_;

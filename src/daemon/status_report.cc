@@ -154,6 +154,7 @@ nlohmann::ordered_json status_report(const StatusFacts& facts, const Workers& wo
   report["packet_reasons"] = sum(workers, &engine::Counters::packets_by_reason,
                           [](std::size_t i) { return to_string(static_cast<Reason>(i)); });
   report["events_lost"] = facts.events_lost;
+  report["events"] = facts.events;
   report["bindings"] = binding_report(facts.bindings);
   report["binds"] = bind_report(facts.name_bindings);
   report["resolver"] = resolver_report(facts.resolver);

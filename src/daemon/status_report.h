@@ -23,6 +23,7 @@ struct StatusFacts {
   std::string backend;  // Empty: the rules are not ours to manage.
   std::chrono::seconds uptime{0};
   std::uint64_t events_lost = 0;
+  nlohmann::json events;  // EventLog::status
   std::vector<engine::Binding> bindings;  // The living ones.
   std::shared_ptr<const engine::NameBindings> name_bindings;
   resolver::ResolverStatus resolver;

@@ -49,9 +49,9 @@ TEST(EventFolderTest, WhatGoesOnIsOneLinePerWindowAndWhatStoppedBeginsAnew) {
 }
 
 TEST(EventFolderTest, WhatDiffersIsToldApart) {
-  const auto other_policy = policy::embedded_policy();
   EventFolder folder(seconds(10), 64);
   EXPECT_FALSE(folder.fold(denial("a.example", 0), "id", kStart));
+  const auto other = sallyport::testing::make_policy("");
   std::vector<EventRecord> others(9, denial("a.example", 0));
   others[0] = denial("b.example", 0);
   others[1].uid = 5;
@@ -60,7 +60,7 @@ TEST(EventFolderTest, WhatDiffersIsToldApart) {
   others[4].rule = 3;
   others[5].protocol = Protocol::kHttp;
   others[6].scopes = 1;
-  others[7].policy = other_policy.get();
+  others[7].policy = other.get();
   others[8].key.client.address = IpAddress::parse("10.0.0.3").value();
   for (const EventRecord& each : others) EXPECT_FALSE(folder.fold(each, "id", kStart));
   EventRecord elsewhere = denial("a.example", 0);

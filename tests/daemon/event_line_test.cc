@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "drift_fields.h"
 #include "event_support.h"
 #include "sallyport/daemon/port_drift.h"
 
@@ -46,14 +47,22 @@ bool is_of_type(const Json& value, const std::string& type) {
 
 // check_value compares a value with what of JSON Schema the file uses.
 void check_value(const Json& value, const Json& schema, const std::string& key) {
-  if (schema.contains("const")) EXPECT_EQ(value, schema["const"]) << key;
-  if (schema.contains("enum")) EXPECT_NE(std::ranges::find(schema["enum"], value), schema["enum"].end()) << key << ": " << value;
+  if (schema.contains("const")) {
+    EXPECT_EQ(value, schema["const"]) << key;
+  }
+  if (schema.contains("enum")) {
+    EXPECT_NE(std::ranges::find(schema["enum"], value), schema["enum"].end()) << key << ": " << value;
+  }
   if (schema.contains("type")) {
     const Json types = schema["type"].is_array() ? schema["type"] : Json::array({schema["type"]});
     EXPECT_TRUE(std::ranges::any_of(types, [&](const Json& type) { return is_of_type(value, type); })) << key << ": " << value;
   }
-  if (schema.contains("minimum")) EXPECT_GE(value.get<double>(), schema["minimum"].get<double>()) << key;
-  if (schema.contains("maximum")) EXPECT_LE(value.get<double>(), schema["maximum"].get<double>()) << key;
+  if (schema.contains("minimum")) {
+    EXPECT_GE(value.get<double>(), schema["minimum"].get<double>()) << key;
+  }
+  if (schema.contains("maximum")) {
+    EXPECT_LE(value.get<double>(), schema["maximum"].get<double>()) << key;
+  }
 }
 
 // check_row checks a row against the schema, and notes its members.

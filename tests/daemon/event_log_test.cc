@@ -88,7 +88,9 @@ TEST(EventLogTest, RepeatedDenialsAreCountedAndComeWithTheStop) {
     }
     ++lines;
     denials += row.value("count", 1U);
-    if (row.contains("count")) EXPECT_EQ(row["of"], rows.front()["id"]);
+    if (row.contains("count")) {
+      EXPECT_EQ(row["of"], rows.front()["id"]);
+    }
   }
   EXPECT_EQ(denials, 30U);
   EXPECT_EQ(lines, 2U);
@@ -105,15 +107,21 @@ TEST(EventLogTest, ARecordIsWordedWithThePolicyThatJudgedIt) {
     EventLog log(options);
     engine::FlowEvent event = make_event("a.example", engine::FlowVerdict::kAllow);
     event.rule = 0;
+    event.policy = options.policy.get();
     log.add(0, event);
-    log.set_policy(rig.policy("events", two));
+    const auto newer = rig.policy("events", two);
+    log.set_policy(newer);
+    event.policy = newer.get();
+    log.add(0, event);
+    event.policy = options.policy.get();  // A worker that has not gone over yet.
     log.add(0, event);
     log.start();
   }
   const auto rows = rig.rows();
-  ASSERT_EQ(rows.size(), 2U);
+  ASSERT_EQ(rows.size(), 3U);
   EXPECT_EQ(rows[0]["rule_name"], "old");
   EXPECT_EQ(rows[1]["rule_name"], "new");
+  EXPECT_EQ(rows[2]["rule_name"], "old");
   EXPECT_NE(rows[0]["rule"], rows[1]["rule"]);
 }
 

@@ -75,7 +75,9 @@ class Listener {
     ::unlink(path.c_str());
     const auto address = unix_address(path);
     EXPECT_EQ(::bind(fd_, address->get(), address->size), 0);
-    if (type == SOCK_STREAM) EXPECT_EQ(::listen(fd_, 4), 0);
+    if (type == SOCK_STREAM) {
+      EXPECT_EQ(::listen(fd_, 4), 0);
+    }
   }
   ~Listener() { close(); }
   void close() {

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "drift_fields.h"
 #include "drift_watch.h"
 #include "sallyport/policy/policy_file.h"
 

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <expected>
 #include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <set>
 #include <span>
@@ -106,8 +105,6 @@ std::string socket_text(const netfilter::ListeningSocket& socket);
 std::string drift_table(std::span<const DriftFinding> findings);
 // drift_json returns one line of JSON without its newline.
 std::string drift_json(const DriftFinding& finding);
-// drift_fields returns the members of the event that a finding begins, or is over.
-nlohmann::ordered_json drift_fields(const DriftFinding& finding, bool begins);
 // drift_sentence returns "unexpected tcp 0.0.0.0:8080 (python3, pid 7, user root, unit x.service)".
 std::string drift_sentence(const DriftFinding& finding);
 // declaration returns a [listeners] table that says what was observed, sorted, with the processes as comments. A UDP port of
