@@ -91,9 +91,13 @@ void take_address_names(std::string_view joined, Question& out) {
 // settle works out what follows from the rest.
 void settle(Question& out, const std::string& method, const std::string& target) {
   if (out.protocol == Protocol::kHttp2) out.protocol = Protocol::kHttp;
+  // Rules know echo requests beside others; a row does not tell which it was.
+  if (out.transport == Transport::kIcmp) out.icmp_type = 8;
+  if (out.transport == Transport::kIcmpv6) out.icmp_type = 128;
   out.bound = !out.outcome || (out.outcome->reason != Reason::kAddressNotBound && out.outcome->reason != Reason::kResolverNotTrusted);
   if (out.protocol != Protocol::kHttp || method.empty()) return;
-  out.request = Request{.method = method, .path = {}};
+  // RFC 8441: a CONNECT with a path asks for a WebSocket.
+  out.request = Request{.method = method, .path = {}, .websocket = method == "CONNECT" && target.starts_with('/')};
   take_target(target, *out.request);
   // The row has the flow's first request; what a later one lacked is in the reason alone.
 }
@@ -180,6 +184,16 @@ Transport transport_of(Protocol protocol) {
     if (!word.empty() && word == to_string(protocol)) return one;
   }
   return Transport::kTcp;
+}
+
+Protocol protocol_at(Transport transport, std::uint16_t port) {
+  for (std::size_t i = 0; i < kProtocolCount; ++i) {
+    const auto protocol = static_cast<Protocol>(i);
+    if (protocol == Protocol::kUnknown || policy::word_for(transport, protocol) != to_string(protocol)) continue;
+    const auto ports = policy::home_ports_of(to_string(protocol));
+    if (std::ranges::find(ports, port) != ports.end()) return protocol;
+  }
+  return Protocol::kUnknown;
 }
 
 std::uint16_t home_port_of(Transport transport, Protocol protocol) {

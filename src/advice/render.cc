@@ -113,13 +113,13 @@ std::string to_text(const Explanation& explanation, const TextStyle& style) {
   for (const std::string& note : explanation.notes) out.raw("\n" + safe(note) + "\n");
   if (explanation.verdict != engine::FlowVerdict::kDeny) return out.take();
   const ReasonText& reason = text_of(explanation.reason);
-  out.heading("what it means: " + std::string(to_string(explanation.reason)));
-  out.item("", {}, safe(reason.meaning));
+  out.heading("why: " + std::string(to_string(explanation.reason)));
+  out.item("meaning", {}, safe(reason.meaning));
   out.item("to do", {}, safe(reason.to_do));
   if (!explanation.nearest.empty()) {
     out.heading(explanation.nearest.size() == 1 ? "the nearest rule" : "the nearest rules");
     for (const NearRule& near : explanation.nearest) out.item(safe(near.rule.location), {}, safe(near.why_not));
-    out.block(explanation.nearest.front().rule.text);
+    if (explanation.nearest.front().rule.id != explanation.rule.id) out.block(explanation.nearest.front().rule.text);
   }
   const Suggestion& suggestion = explanation.suggestion;
   if (!suggestion.toml.empty()) {

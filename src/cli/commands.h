@@ -19,8 +19,13 @@ inline constexpr int kExitNotRunning = 3;  // Of commands that ask the service.
 
 void add_audit_command(CLI::App& app, int& exit_code);
 void add_check_command(CLI::App& app, int& exit_code);
+// allow, deny, revoke, grants, bypass.
+void add_grant_commands(CLI::App& app, int& exit_code);
+void add_metrics_command(CLI::App& app, int& exit_code);
 void add_flows_command(CLI::App& app, int& exit_code);
 void add_learn_command(CLI::App& app, int& exit_code);
+void add_explain_command(CLI::App& app, int& exit_code);
+void add_doctor_command(CLI::App& app, int& exit_code);
 void add_reload_command(CLI::App& app, int& exit_code);
 void add_replay_command(CLI::App& app, int& exit_code);
 void add_rules_command(CLI::App& app, int& exit_code);

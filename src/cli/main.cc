@@ -21,6 +21,7 @@ constexpr const char* kExamples = R"(Examples:
   sudo sallyport run --policy policy.toml          enforce
   sallyport check policy.toml                      is the policy well-formed?
   sudo sallyport audit --policy policy.toml        does anything listen that should not?
+  sallyport explain --policy p.toml example.com    may I go there, and if not, why?
   sallyport replay --policy policy.toml day.pcap   what would it have said of this traffic?
 
 Each command has its own: sallyport COMMAND --help)";
@@ -71,12 +72,16 @@ int main(int argc, char** argv) {
     app.option_defaults()->disable_flag_override();  // `--observe=no` must not observe.
     sallyport::cli::add_run_command(app, exit_code, std::move(command));
     sallyport::cli::add_status_command(app, exit_code);
+    sallyport::cli::add_grant_commands(app, exit_code);
+    sallyport::cli::add_metrics_command(app, exit_code);
     sallyport::cli::add_reload_command(app, exit_code);
     sallyport::cli::add_watch_command(app, exit_code);
     sallyport::cli::add_flows_command(app, exit_code);
     sallyport::cli::add_rules_command(app, exit_code);
     sallyport::cli::add_audit_command(app, exit_code);
     sallyport::cli::add_check_command(app, exit_code);
+    sallyport::cli::add_explain_command(app, exit_code);
+    sallyport::cli::add_doctor_command(app, exit_code);
     sallyport::cli::add_replay_command(app, exit_code);
     sallyport::cli::add_learn_command(app, exit_code);
     try {

@@ -24,10 +24,10 @@ namespace sallyport::cli {
 namespace {
 
 constexpr auto kRetry = std::chrono::seconds(1);
-constexpr auto kStatusInterval = std::chrono::seconds(5);
+constexpr auto kGrantsInterval = std::chrono::seconds(5);
 constexpr auto kAnswerTime = std::chrono::seconds(5);
 constexpr const char* kWatchRequest = R"({"command":"watch"})";
-constexpr const char* kStatusRequest = R"({"command":"status"})";
+constexpr const char* kGrantsRequest = R"({"command":"grants"})";
 
 volatile std::sig_atomic_t g_end = 0;
 
@@ -109,9 +109,9 @@ class Watch {
  private:
   void turn() {
     reconnect();
-    if (std::chrono::steady_clock::now() >= next_status_) {
-      next_status_ = std::chrono::steady_clock::now() + kStatusInterval;
-      if (model_.connected) ask(kStatusRequest);
+    if (std::chrono::steady_clock::now() >= next_grants_) {
+      next_grants_ = std::chrono::steady_clock::now() + kGrantsInterval;
+      if (model_.connected) ask(kGrantsRequest);
     }
     std::vector<pollfd> fds{{STDIN_FILENO, POLLIN, 0}, {feed_.fd(), POLLIN, 0}};
     for (const Question& each : questions_) fds.push_back({each.connection.fd(), POLLIN, 0});
@@ -143,7 +143,7 @@ class Watch {
     auto opened = daemon::ControlConnection::open(path_, request);
     if (opened) {
       questions_.push_back({std::move(*opened), request});
-    } else if (request != kStatusRequest) {
+    } else if (request != kGrantsRequest) {
       view::show_problem(model_, opened.error().message);
     }
   }
@@ -152,17 +152,17 @@ class Watch {
     std::erase_if(questions_, [this](Question& question) {
       std::vector<std::string> lines;
       const bool open = question.connection.read(lines);
-      const bool status = question.request == kStatusRequest;
+      const bool grants = question.request == kGrantsRequest;
       if (lines.empty()) {
         const bool late = std::chrono::steady_clock::now() - question.asked > kAnswerTime;
-        if (!status && (late || !open)) view::show_problem(model_, "the service gave no answer");
+        if (!grants && (late || !open)) view::show_problem(model_, "the service gave no answer");
         return late || !open;
       }
-      if (status) {
-        (void)model_.apply_status(lines.front());
+      if (grants) {
+        (void)model_.apply_grants(lines.front());
       } else {
         view::show_answer(model_, question.request, lines.front());
-        next_status_ = {};  // It may have changed what stands above.
+        next_grants_ = {};  // It may have changed what stands above.
       }
       return true;
     });
@@ -173,7 +173,7 @@ class Watch {
   view::Terminal& terminal_;
   view::Model model_;
   std::vector<Question> questions_;
-  std::chrono::steady_clock::time_point next_status_;
+  std::chrono::steady_clock::time_point next_grants_;
   bool quit_ = false;
 };
 

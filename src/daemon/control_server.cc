@@ -154,6 +154,12 @@ void ControlServer::on_stream(std::string command, ControlStreamHandler handler)
   commands_[std::move(command)] = {nullptr, std::move(handler), ControlRight::kRead};
 }
 
+bool ControlServer::attend(int fd, std::function<void()> ready) {
+  const Id id = next_id_++;
+  attended_[id] = std::move(ready);
+  return watch(fd, id, EPOLLIN);
+}
+
 void ControlServer::serve() {
   std::array<epoll_event, 32> events;
   const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
@@ -171,6 +177,8 @@ void ControlServer::serve() {
     } else if (event.data.u64 == kWakeId) {
       (void)!::read(wake_, &ignored, sizeof ignored);
       flush_streams();
+    } else if (const auto other = attended_.find(event.data.u64); other != attended_.end()) {
+      other->second();
     } else if (const auto client = clients_.find(event.data.u64); client == clients_.end()) {
       continue;  // Closed by an event before this one.
     } else if (!client->second.answered && (event.events & EPOLLIN) != 0) {

@@ -76,6 +76,9 @@ class ControlServer {
   void set_alarm(std::optional<Timestamp> when);
   void on_alarm(std::function<void()> ring) { ring_ = std::move(ring); }
 
+  // attend has serve call `ready` when `fd`, which stays the caller's and open, is readable.
+  bool attend(int fd, std::function<void()> ready);
+
   // fd is readable whenever there is something to serve, the end of a client's time included.
   int fd() const { return epoll_; }
   void serve();
@@ -130,6 +133,7 @@ class ControlServer {
   std::map<std::string, Command, std::less<>> commands_;
   ChangeLog change_log_;
   std::function<void()> ring_;
+  std::map<Id, std::function<void()>> attended_;
   Clients clients_;
   Id next_id_ = 0;
   std::vector<std::filesystem::path> made_;  // Outermost first.

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdio>
 #include <expected>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -19,7 +20,10 @@
 #include "control_server.h"
 #include "drift_watch.h"
 #include "event_log.h"
+#include "grant_commands.h"
 #include "live_view.h"
+#include "metrics.h"
+#include "metrics_server.h"
 #include "namespace_lock.h"
 #include "notify.h"
 #include "owners.h"
@@ -47,6 +51,11 @@ void say(const std::string& text) {
   (void)!::write(STDERR_FILENO, line.data(), line.size());
 }
 
+// say_grant_problems tells which grants are left out, or allow nothing, under a policy.
+void say_grant_problems(const policy::Policy& policy) {
+  for (const policy::Problem& problem : policy.grant_problems()) say("grant " + std::to_string(problem.line) + ": " + problem.message);
+}
+
 // random_key is for hash tables whose keys the network chooses.
 std::array<std::uint64_t, 2> random_key() {
   std::array<std::uint64_t, 2> key{};
@@ -62,8 +71,9 @@ bool may_colour() {
 // things apart in the order that the mode asks for.
 class Daemon {
  public:
-  explicit Daemon(const DaemonOptions& options)
+  Daemon(const DaemonOptions& options, GrantStore& grants)
       : options_(options),
+        grants_(grants),
         policy_(options.policy),
         mode_(options.mode.value_or(policy_->defaults().mode)),
         queues_(queue_count(*policy_, options.queues)),
@@ -72,8 +82,7 @@ class Daemon {
         generation_(saved_generation_path(control_path_)),
         owners_(policy_),
         live_(policy_, [this] { return watch_figures({mode_, options_.policy_name, uptime(), log_.dropped()}, workers_); }),
-        log_(queues_, EventFormatter(*policy_, mode_, style(), style() == EventFormatter::Style::kText && may_colour()),
-             options.attended != nullptr ? STDERR_FILENO : STDOUT_FILENO),
+        log_(log_options()),
         drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say) {}
 
   int run() {
@@ -96,9 +105,15 @@ class Daemon {
  private:
   bool observing() const { return mode_ == policy::Mode::kObserve; }
   const Attended* attended() const { return options_.attended; }
-  EventFormatter::Style style() const {
-    if (attended() != nullptr) return EventFormatter::Style::kBrief;
-    return options_.json ? EventFormatter::Style::kJson : EventFormatter::Style::kText;
+  EventLogOptions log_options() const {
+    return {.workers = queues_,
+            .policy = policy_,
+            .mode = options_.mode,
+            .brief = attended() != nullptr,
+            .json = options_.json,
+            .quiet = options_.quiet,
+            .colour = attended() == nullptr && may_colour(),
+            .say = say};
   }
 
   void block_signals() {
@@ -129,6 +144,8 @@ class Daemon {
       if (!control) return std::unexpected(control.error());
       control_ = std::move(*control);
       add_commands();
+      grant_commands_.register_at(*control_);
+      if (const Outcome opened = open_metrics(); !opened) return opened;
       live_.attach(log_);
       live_.serve(*control_);
     }
@@ -146,8 +163,7 @@ class Daemon {
   }
 
   void report_drift(const DriftFinding& finding, bool begins) {
-    const DriftStamp stamp{std::chrono::system_clock::now(), begins};
-    log_.add_line(options_.json ? drift_json(finding, &stamp) + '\n' : drift_line(finding, stamp));
+    log_.add_event("port_drift", drift_fields(finding, begins));
   }
 
   void report_displaced(nlohmann::ordered_json fields) {
@@ -181,7 +197,6 @@ class Daemon {
   }
 
   Outcome open_workers(const netfilter::RulePlan& plan) {
-    log_.set_quiet(options_.quiet);
     owners_.start(say);
     const auto budget = std::make_shared<engine::LookupBudget>(random_key());
     const auto expectations = std::make_shared<engine::Expectations>(random_key());
@@ -211,6 +226,7 @@ class Daemon {
           if (event.verdict == engine::FlowVerdict::kDeny) log_.add(i, event);
         };
       } else {
+        worker.inspector.on_open = [this, i](const FlowKey& key, const Packet& packet) { log_.note_flow(i, key, packet); };
         on_event = [this, i](const engine::FlowEvent& event) { log_.add(i, event); };
       }
       auto opened = netfilter::QueueWorker::open(worker, policy_, std::move(on_event));
@@ -275,7 +291,7 @@ class Daemon {
                                 (queues_ == 1 ? " queue" : " queues") +
                                 (options_.install_rules ? "" : "; no rules") + "; ready\n";
     // Standard output carries nothing but rows when a program reads it.
-    (void)!::write(options_.json ? STDERR_FILENO : STDOUT_FILENO, summary.data(), summary.size());
+    (void)!::write(log_.stdout_is_for_programs() ? STDERR_FILENO : STDOUT_FILENO, summary.data(), summary.size());
     notify_service_manager("READY=1\nSTATUS=" + summary);
   }
 
@@ -353,9 +369,10 @@ class Daemon {
     const auto begun_us = std::chrono::duration_cast<std::chrono::microseconds>(begun.time_since_epoch()).count();
     notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(begun_us));
     ReloadReport report;
-    policy::LoadResult loaded = options_.source == nullptr ? policy::LoadResult(policy_) : from_disk ? options_.source->load(overlay_) : options_.source->apply(overlay_);
+    policy::LoadResult loaded = options_.source == nullptr ? policy::LoadResult(policy_) : from_disk ? options_.source->load(grants_.overlay()) : options_.source->apply(grants_.overlay());
     if (loaded) {
       take_policy(*loaded, report);
+      if (report.changed) say_grant_problems(**loaded);
     } else {
       report.problems = std::move(loaded.error());
       report.error = "the policy does not load; the former one stays in force";
@@ -363,6 +380,7 @@ class Daemon {
     }
     (void)watch_files();
     report.took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
+    if (!report.changed) ++failed_reloads_;
     if (!report.error.empty()) say("reload: " + report.error);
     nlohmann::ordered_json event = reload_json(report);
     event["why"] = why;
@@ -410,6 +428,8 @@ class Daemon {
     policy_ = next;
     plan_ = *plan;
     report.changed = true;
+    ++reloads_;
+    policy_loaded_ = std::chrono::system_clock::now();
     save_generation();
     if (!changed.complete) report.error = "a queue is slow to take the policy; its flows are judged when it does";
     if (observing()) return;
@@ -432,13 +452,67 @@ class Daemon {
       if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
       return status();
     });
+    control_->on("metrics", [this](const nlohmann::json& request, const Peer&) {
+      if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
+      return nlohmann::ordered_json{{"text", metrics()}};
+    });
     control_->on("reload", [this](const nlohmann::json& request, const Peer&) {
       if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
       return reload_json(reload("sallyport reload"));
     }, ControlRight::kChange);
   }
 
+  GrantHost grant_host() {
+    return {.compile = [this](const policy::Overlay& overlay) { return options_.source ? options_.source->apply(overlay) : policy::LoadResult(policy_); },
+            .adopt = [this](std::shared_ptr<const policy::Policy> policy, const std::string&) { return adopt(policy); },
+            .report = [this](std::string_view kind, nlohmann::ordered_json fields) { log_.add_event(kind, std::move(fields)); },
+            .say = say,
+            .observing = [this] { return observing(); },
+            .now = [] { return Timestamp(std::chrono::system_clock::now()); }};
+  }
+
+  // adopt puts a policy in force that differs from this one in its grants.
+  std::expected<nlohmann::ordered_json, std::string> adopt(const std::shared_ptr<const policy::Policy>& policy) {
+    const auto begun = std::chrono::steady_clock::now();
+    ReloadReport report;
+    take_policy(policy, report);
+    if (!report.changed) return std::unexpected(report.error);
+    if (!report.error.empty()) say(report.error);
+    report.took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
+    return nlohmann::ordered_json{{"judged", report.judged}, {"kept", report.kept}, {"cut", report.cut}, {"took_us", report.took.count()}};
+  }
+
+  Outcome open_metrics() {
+    if (!policy_->metrics().address) return {};
+    auto opened = MetricsServer::open(policy_->metrics(), [this] { return metrics(); });
+    if (!opened) return std::unexpected(opened.error());
+    metrics_server_ = std::move(*opened);
+    if (!control_->attend(metrics_server_->fd(), [this] { metrics_server_->serve(); })) return std::unexpected(std::string("metrics.listen: cannot be polled"));
+    return {};
+  }
+
+  std::string metrics() const {
+    MetricFacts facts;
+    facts.status = status_facts();
+    for (const GrantEntry& entry : grants_.list()) {
+      ++(entry.is_bypass ? facts.bypasses : entry.grant.action == policy::Action::kAllow ? facts.allow_grants : facts.deny_grants);
+    }
+    facts.reloads = reloads_;
+    facts.failed_reloads = failed_reloads_;
+    facts.policy_loaded = policy_loaded_;
+    facts.rules = policy_->rules().size();
+    facts.queues = netfilter::read_queue_stats();
+    std::erase_if(facts.queues, [this](const netfilter::QueueStats& queue) { return queue.queue >= workers_.size(); });
+    return metrics_text(facts, workers_);
+  }
+
   nlohmann::ordered_json status() const {
+    nlohmann::ordered_json report = status_report(status_facts(), workers_);
+    if (attended() == nullptr) report.update(grant_commands_.listing());
+    return report;
+  }
+
+  StatusFacts status_facts() const {
     StatusFacts facts;
     facts.version = options_.version;
     facts.mode = mode_;
@@ -453,12 +527,12 @@ class Daemon {
     facts.state_error = saved_.error();
     facts.drift = drift_.status();
     facts.rule_watch = rule_watch_.status();
-    return status_report(facts, workers_);
+    return facts;
   }
 
   const DaemonOptions& options_;
+  GrantStore& grants_;  // Restored, and in the policy.
   std::shared_ptr<const policy::Policy> policy_;
-  policy::Overlay overlay_;
   netfilter::RulePlan plan_;
   PolicyFiles files_;
   policy::Mode mode_;
@@ -479,7 +553,12 @@ class Daemon {
   Watchdog watchdog_ = Watchdog::from_environment();
   RuleWatch rule_watch_{[this](nlohmann::ordered_json fields) { report_displaced(std::move(fields)); }, say, &NamespaceLock::removal_noted};
   Workers workers_;
+  GrantCommands grant_commands_{grants_, grant_host()};
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+  std::uint64_t reloads_ = 0;
+  std::uint64_t failed_reloads_ = 0;
+  Timestamp policy_loaded_ = std::chrono::system_clock::now();
   std::optional<NamespaceLock> lock_;
   std::optional<netfilter::RuleInstaller> installer_;
   bool rules_were_there_ = false;
@@ -494,7 +573,25 @@ unsigned queue_count(const policy::Policy& policy, std::optional<unsigned> overr
   return std::clamp(wanted, 1U, kQueuesMax);
 }
 
-int run_daemon(const DaemonOptions& options) {
+namespace {
+
+// restore_grants puts into force what operators granted before this start; it is theirs to revoke.
+void restore_grants(DaemonOptions& options, GrantStore& grants) {
+  if (const auto restored = grants.restore(std::chrono::system_clock::now()); !restored) return say(restored.error());
+  if (grants.list().empty() || options.source == nullptr) return;
+  const policy::LoadResult loaded = options.source->apply(grants.overlay());
+  if (!loaded) return say("grants are not in force: the policy does not load with them");
+  options.policy = *loaded;
+  say_grant_problems(**loaded);
+}
+
+}  // namespace
+
+int run_daemon(const DaemonOptions& given) {
+  DaemonOptions options = given;
+  const std::string control = options.control.value_or(options.policy->deploy().control);
+  GrantStore grants(options.attended != nullptr ? std::string() : grants_path(control));
+  if (options.attended == nullptr) restore_grants(options, grants);
   // Whoever starts a command needs more than the service, and it is not the command's filter either.
   if (options.attended == nullptr) {
     const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};
@@ -502,7 +599,7 @@ int run_daemon(const DaemonOptions& options) {
     if (const auto dropped = drop_privileges(needs); !dropped) say(dropped.error());
     if (const auto filtered = filter_system_calls(needs); !filtered) say(filtered.error());
   }
-  return Daemon(options).run();
+  return Daemon(options, grants).run();
 }
 
 }  // namespace sallyport::daemon

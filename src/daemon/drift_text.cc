@@ -147,23 +147,9 @@ std::string drift_sentence(const DriftFinding& finding) {
   return text + " (" + who(*finding.observed) + ')';
 }
 
-std::string drift_line(const DriftFinding& finding, const DriftStamp& stamp) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(stamp.time));
-  std::tm local{};
-  std::array<char, 16> clock{};
-  (void)::localtime_r(&seconds, &local);
-  (void)std::strftime(clock.data(), clock.size(), "%H:%M:%S", &local);
-  return std::string(clock.data()) + (stamp.begins ? "  port drift: " : "  port drift over: ") + drift_sentence(finding) + '\n';
-}
+namespace {
 
-std::string drift_json(const DriftFinding& finding, const DriftStamp* stamp) {
-  nlohmann::ordered_json row;
-  if (stamp != nullptr) {
-    const auto time = std::chrono::floor<std::chrono::microseconds>(stamp->time).time_since_epoch();
-    row["time"] = static_cast<double>(time.count()) / 1e6;
-    row["event"] = "port_drift";
-    row["state"] = stamp->begins ? "begin" : "end";
-  }
+void add_finding(const DriftFinding& finding, nlohmann::ordered_json& row) {
   row["kind"] = to_string(finding.kind);
   if (finding.observed) {
     const Observed& observed = *finding.observed;
@@ -183,6 +169,20 @@ std::string drift_json(const DriftFinding& finding, const DriftStamp* stamp) {
     }
   }
   if (!finding.declared.empty()) row["declared"] = finding.declared;
+}
+
+}  // namespace
+
+nlohmann::ordered_json drift_fields(const DriftFinding& finding, bool begins) {
+  nlohmann::ordered_json row{{"state", begins ? "begin" : "end"}};
+  add_finding(finding, row);
+  row["message"] = (begins ? "" : "over: ") + drift_sentence(finding);
+  return row;
+}
+
+std::string drift_json(const DriftFinding& finding) {
+  nlohmann::ordered_json row;
+  add_finding(finding, row);
   return row.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 

@@ -1,29 +1,50 @@
-// EventLog carries decided flows from the workers to standard output (or another descriptor): a bounded ring per worker and one
-// thread that writes. A slow or blocked reader costs events, which are counted, and nothing else.
+// EventLog carries decided flows from the workers to the outputs of [events]: a bounded ring per worker, one thread that folds and
+// words them, and for each output a bounded buffer and a thread. A slow or blocked reader costs events, which are counted, and
+// nothing else.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "event_folder.h"
 #include "event_line.h"
+#include "event_output.h"
+#include "process_finder.h"
 #include "spsc_ring.h"
 
 namespace sallyport::daemon {
 
+struct EventLogOptions {
+  unsigned workers = 1;
+  std::shared_ptr<const policy::Policy> policy;
+  std::optional<policy::Mode> mode;  // Overrides the policy's own.
+  // brief has events go to standard error as sentences and nowhere else: the run of one command.
+  bool brief = false;
+  bool json = false;   // Standard output gets JSON, whatever the policy says of it.
+  bool quiet = false;  // Standard output gets no flows.
+  bool colour = false;
+  int standard_output = 1;
+  int standard_error = 2;
+  bool processes = true;  // Look for whose local flows are.
+  std::function<void(const std::string&)> say;  // For people, on standard error; any thread.
+};
+
 class EventLog {
  public:
-  // `fd` stays the caller's.
-  EventLog(unsigned workers, EventFormatter formatter, int fd);
-  // The destructor writes what is there, for at most a second, and joins the thread.
+  explicit EventLog(EventLogOptions options);
+  // The destructor writes what is there, for at most a second, and joins the threads.
   ~EventLog();
   EventLog(const EventLog&) = delete;
   EventLog& operator=(const EventLog&) = delete;
@@ -32,43 +53,89 @@ class EventLog {
   // set_observer, before start: it gets each record, the ends of decided flows too, on the log's thread. The id is the row's; it
   // is empty for a record that is no row.
   void set_observer(Observer observer) { observer_ = std::move(observer); }
-  // set_quiet, before start: nothing is written of flows; the observer gets them all the same.
-  void set_quiet(bool quiet) { quiet_ = quiet; }
   void start();
+  // stdout_is_for_programs tells whether standard output carries JSON lines alone.
+  bool stdout_is_for_programs() const;
+
+  // set_policy tells which policy judges from now on, and where events go from now on. Records that were added before are
+  // worded with the policy that judged them. Any thread but the workers'.
+  void set_policy(std::shared_ptr<const policy::Policy> policy);
+
+  // note_flow is for the thread of worker `worker` alone, with the first packet of a flow.
+  void note_flow(unsigned worker, const FlowKey& key, const Packet& packet);
   // add is for the thread of worker `worker` alone; never blocks.
   void add(unsigned worker, const engine::FlowEvent& event);
   // add_event takes an event of another kind than a decided flow ("reload", "grant", ...): its own members, in the order that they
   // are to have, but for v, id, event and time, which are put in front. A member "message" is what people read of it (one
-  // sentence, no control characters); without it they get the members. Any thread. Waits for a lock that is held for moments alone.
+  // sentence, foreign parts escaped); without it they get the members. Any thread. Waits for a lock that is held for moments alone.
   void add_event(std::string_view kind, nlohmann::ordered_json fields);
-  // add_line takes a whole line of another kind, with its newline; any thread. Waits for a lock that is held for moments alone.
-  void add_line(std::string line);
-  // set_policy: records of this policy may come from now on. Those of former ones are worded with the policy that judged them.
-  void set_policy(std::shared_ptr<const policy::Policy> policy);
-  // dropped returns how many events were lost.
-  std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+  // dropped returns how many events were lost, whatever the output.
+  std::uint64_t dropped() const;
+  // status returns what became of events, for `sallyport status`. Any thread.
+  nlohmann::json status() const;
 
  private:
-  void run();
-  bool write_pending();
-  std::string next_id();
-  // write writes to standard output without ever blocking longer than a stop may take.
-  bool write(std::string_view text);
+  struct Output;
+  struct Waiting {
+    EventRecord record;
+    std::string id;
+    std::chrono::steady_clock::time_point since;
+  };
+  struct Other {
+    std::string id;
+    Timestamp time;
+    std::string kind;
+    std::unique_ptr<nlohmann::ordered_json> fields;
+  };
+  struct Judge {
+    std::uint32_t epoch = 0;
+    std::shared_ptr<const policy::Policy> policy;
+    std::chrono::steady_clock::time_point since;
+  };
 
-  EventFormatter formatter_;
+  void run();
+  // turn does what is to be done; `all`: nothing waits any more. Returns whether there was something.
+  bool turn(bool all);
+  bool take_records();
+  bool write_waiting(bool all);
+  bool write_folded(bool all);
+  bool write_others();
+  void write_row(const EventRow& row);
+  void put_row(const EventRow& row, const nlohmann::ordered_json& fields, Output& output);
+  void put_other(const Other& other, const nlohmann::ordered_json& fields, Output& output);
+  void apply_policy();
+  void open_outputs(const policy::Events& events);
+  std::shared_ptr<const policy::Policy> policy_of(const policy::Policy* policy);
+  policy::Mode mode_of(const policy::Policy& policy) const;
+  std::string next_id();
+  Timestamp now() const { return std::chrono::system_clock::now(); }
+
+  EventLogOptions options_;
   Observer observer_;
-  bool quiet_ = false;
-  int fd_;
-  std::vector<std::unique_ptr<SpscRing<EventRecord>>> rings_;
-  std::mutex lines_mutex_;
-  std::vector<std::string> lines_;
-  std::deque<std::shared_ptr<const policy::Policy>> policies_;  // lines_mutex_; those that records may be of.
-  std::atomic<std::uint64_t> dropped_{0};
-  std::uint64_t reported_ = 0;
-  std::atomic<bool> stopping_{false};
+  EventFormatter formatter_;
   std::string id_prefix_;
   std::atomic<std::uint64_t> next_id_{0};
-  std::atomic<bool> broken_{false};  // Nobody reads any more: each further event is lost.
+  std::vector<std::unique_ptr<SpscRing<EventRecord>>> rings_;
+  std::atomic<std::uint64_t> ring_dropped_{0};
+  std::uint64_t told_dropped_ = 0;
+  std::unique_ptr<ProcessFinder> processes_;
+
+  // Of the log's thread.
+  std::deque<Waiting> waiting_;
+  EventFolder folder_;
+  std::uint32_t applied_epoch_ = 0;
+
+  mutable std::mutex outputs_mutex_;  // Held by the log's thread while outputs change, and by status.
+  std::vector<std::unique_ptr<Output>> outputs_;
+  policy::Events events_;
+  std::uint64_t gone_lost_ = 0;  // Of outputs that are no more.
+
+  std::atomic<std::uint32_t> epoch_{1};
+  std::mutex mutex_;  // Of what follows.
+  std::deque<Judge> judges_;
+  std::vector<Other> others_;
+
+  std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
 

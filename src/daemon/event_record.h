@@ -19,6 +19,8 @@ struct EventRecord {
   std::uint64_t flow = 0;  // FlowEvent::flow
   Timestamp opened;
   policy::ScopeSet scopes = 0;
+  std::uint32_t packets = 0;  // FlowEvent::packets and bytes
+  std::uint64_t bytes = 0;
   Timestamp time;
   FlowKey key;
   std::optional<std::uint32_t> uid;
@@ -28,6 +30,7 @@ struct EventRecord {
   Reason reason = Reason::kNotEvaluated;
   RuleId rule = kNoRule;
   const policy::Policy* policy = nullptr;  // Whose rule that is; the log keeps it (EventLog::set_policy).
+  bool name_of_address = false;  // FlowEvent::name_of_address
   std::uint16_t name_size = 0;
   std::array<char, 256> name_text;
   std::optional<IpAddress> answer;  // FlowEvent::answer
@@ -41,10 +44,15 @@ struct EventRecord {
   std::string_view host_key() const { return {host_key_text.data(), host_key_size}; }
   // proxy_target returns what a proxy was asked for (FlowEvent::proxy_target), or an empty text.
   std::string_view proxy_target() const { return {proxy_target_text.data(), proxy_target_size}; }
+  bool denied() const { return verdict == engine::FlowVerdict::kDeny; }
 
   // is_row tells whether the record is a decision (or the end of a flow that never had one), which is told to people.
   bool is_row() const {
     return (kind == engine::FlowEvent::Kind::kEnd) == (verdict == engine::FlowVerdict::kPending);
+  }
+  // is_local tells whether a socket of this host has sent the flow, as far as the packet said so.
+  bool is_local() const {
+    return uid.has_value() && key.tunnel == 0 && (key.transport == Transport::kTcp || key.transport == Transport::kUdp);
   }
 
   static EventRecord of(const engine::FlowEvent& event) {
@@ -53,6 +61,8 @@ struct EventRecord {
     record.flow = event.flow;
     record.opened = event.opened;
     record.scopes = event.scopes;
+    record.packets = event.packets;
+    record.bytes = event.bytes;
     record.time = event.time;
     record.key = event.key;
     record.uid = event.uid;
@@ -62,6 +72,7 @@ struct EventRecord {
     record.reason = event.reason;
     record.rule = event.rule;
     record.policy = event.policy;
+    record.name_of_address = event.name_of_address;
     record.answer = event.answer;
     const std::size_t size = std::min(event.text.size(), record.name_text.size());
     std::memcpy(record.name_text.data(), event.text.data(), size);

@@ -66,6 +66,9 @@ std::string unchangeable(const policy::Policy& before, const policy::Policy& pol
   if (old.queues != now.queues) key = "deploy.queues";
   if (old.ct_mark_mask != now.ct_mark_mask) key = "deploy.ct_mark_mask";
   if (old.control != now.control) key = "deploy.control";
+  const policy::Metrics& figures = before.metrics();
+  const policy::Metrics& wanted = policy.metrics();
+  if (figures.address != wanted.address || figures.port != wanted.port || figures.hosts != wanted.hosts) key = "metrics";
   if (!mode_is_fixed && before.defaults().mode != policy.defaults().mode) key = "defaults.mode";
   return key == nullptr ? std::string() : std::string(key) + " cannot change while the service runs; restart it";
 }

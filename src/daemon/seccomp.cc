@@ -26,7 +26,7 @@ constexpr const char* kAllowed[] = {
     "fdatasync", "fcntl", "fcntl64", "flock", "dup", "dup2", "dup3", "pipe", "pipe2", "memfd_create", "fadvise64", "sendfile", "sendfile64", "splice",
     "inotify_init1", "inotify_add_watch", "inotify_rm_watch", "name_to_handle_at", "open_by_handle_at", "utimensat",
     // Memory; mmap and mprotect are below.
-    "brk", "munmap", "mremap", "madvise", "mincore", "msync", "membarrier",
+    "brk", "munmap", "mremap", "madvise", "msync", "membarrier",
     // Threads and programs; clone is below.
     "futex", "futex_time64", "futex_waitv", "set_robust_list", "get_robust_list", "set_tid_address", "rseq", "sched_yield", "sched_getaffinity",
     "exit", "exit_group", "fork", "vfork", "execve", "wait4", "waitid", "gettid", "getpid", "getppid", "getpgrp", "getpgid", "setpgid",

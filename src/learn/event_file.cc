@@ -7,6 +7,8 @@
 #include <optional>
 #include <tuple>
 
+#include "sallyport/policy/rule_words.h"
+
 namespace sallyport::learn {
 namespace {
 
@@ -69,15 +71,20 @@ std::optional<Sighting> event_of(const json& row) {
   event.protocol = *protocol;
   event.reason = *reason;
   event.first = event.last = *time;
+  if (const auto first = time_of(row, "first"); first && *first < event.first) event.first = *first;
   if (const auto last = time_of(row, "last"); last && *last > event.last) event.last = *last;
   event.count = std::clamp<std::uint64_t>(number_of(row, "count").value_or(1), 1, 1'000'000'000);
   event.name = text_of(row, "name");
   if (!event.name.empty()) event.names.push_back(event.name);
   event.proxy_target = text_of(row, "proxy_target");
   event.host_key = text_of(row, "hostkey_sha256");
-  event.owner = text_of(row, "user");
-  event.has_user = !event.owner.empty();
-  if (!event.has_user) event.owner = event.key.client.address.to_string();
+  if (const auto uid = number_of(row, "uid"); uid && *uid < UINT32_MAX) event.uid = static_cast<std::uint32_t>(*uid);
+  const std::string user = text_of(row, "user");
+  event.owner = user.empty() ? event.key.client.address.to_string() : user;
+  if (const std::string process = text_of(row, "process"); !process.empty()) event.owner += " (" + process + ')';
+  // The name of a protocol that carries none is one of its address.
+  const bool told = policy::rule_word_of(event.protocol, event.key.transport).carries_name || text_of(row, "name_source") == "sni";
+  if (const auto name = DomainName::parse(event.name); name && !told) event.bound.push_back(*name);
   event.enforced = text_of(row, "mode") == "enforce";
   return event;
 }

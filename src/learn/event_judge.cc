@@ -23,7 +23,7 @@ policy::PolicyMatch judge_event(const policy::Policy& policy, const Sighting& ev
 }
 
 std::vector<Step> event_steps(const Sighting& event, const Facts& facts) {
-  std::vector<Step> steps = first_steps(event, facts);
+  std::vector<Step> steps = event.proxy_target.empty() ? first_steps(event, facts) : std::vector<Step>{};
   if (steps.empty()) {
     // Nothing is known but the address: the last steps of the ladder.
     Sighting denied = event;
@@ -31,6 +31,12 @@ std::vector<Step> event_steps(const Sighting& event, const Facts& facts) {
     denied.reason = Reason::kAddressNotAllowed;
     steps = next_steps(denied, facts);
     if (steps.size() > 1) steps.erase(steps.begin() + 1, steps.end());
+  }
+  if (!event.proxy_target.empty()) {
+    // The event says what the proxy was asked for; that it was asked by HTTP is likely, unless it says SOCKS.
+    const std::string_view asked = event.protocol == Protocol::kSocks ? "socks" : "http";
+    Step& proxy = steps.emplace_back();
+    proxy.grant = {Target::of(event.key.server.address), asked, event.key.server.port, 0, true};
   }
   for (Step& step : steps) {
     const bool unbound = event.reason == Reason::kAddressNotBound && !step.grant.target.is_address;

@@ -18,6 +18,7 @@ using Problems = std::vector<policy::Problem>;
 using PolicyPtr = std::shared_ptr<const policy::Policy>;
 constexpr std::size_t kClientsMax = 4'096;  // scopes.NAME.sources takes no more.
 constexpr std::size_t kDenialsMax = 2'000'000;
+constexpr std::size_t kObservedMax = 100'000;
 
 // Everything is seen and nothing stopped.
 constexpr std::string_view kObserving = R"(version = 1
@@ -28,12 +29,23 @@ dns = { names = "any", ech = "allow", rebinding = "allow", private = "any" }
 // RowId tells a row in a replay of the same captures.
 using RowId = std::pair<std::size_t, std::pair<std::uint64_t, bool>>;
 
+// Impossible is what no rule allows: the rows, and lines about them.
+struct Impossible {
+  std::map<std::string, NotLearned> lines;
+  std::set<RowId> rows;
+};
+
 // Denials is what one replay denied.
 struct Denials {
   std::map<int, std::vector<Step>> steps;  // By turn, those that are not in the book yet.
-  std::map<std::string, NotLearned> impossible;
-  std::set<RowId> rows;
-  std::uint64_t flows = 0;
+  Impossible impossible;
+};
+
+// Observed is what a flow was when nothing stopped it: of one that is denied early nothing more is read.
+struct Observed {
+  Endpoint server;
+  Protocol protocol = Protocol::kUnknown;
+  std::vector<DomainName> bound;
 };
 
 std::string endpoint_text(const Sighting& sighting) {
@@ -55,7 +67,6 @@ std::string why_not(const Sighting& sighting) {
 class Learner {
  public:
   explicit Learner(const LearnOptions& options) : options_(options) {
-    style_.scope = options.scope;
     style_.fold = options.fold;
     style_.pin_host_keys = options.pin_host_keys;
     facts_.settings = !options.running;
@@ -71,11 +82,14 @@ class Learner {
       auto loaded = policy::load_policy_file(*options_.running);
       if (!loaded) return std::unexpected(loaded.error());
       running_ = *loaded;
+      style_.any_by_default = running_->defaults().bind == policy::Bind::kAny;
     }
     if (!observe()) return std::unexpected(problems_);
-    if (!take_events()) return std::unexpected(problems_);
+    take_events();
+    // A scope of nobody is none.
+    if (running_ || !clients_.empty() || !users_.empty()) style_.scope = options_.scope;
     const bool replays = options_.verify && !options_.captures.empty();
-    const bool done = replays ? (refine() && prune() && refine() && settle_peers() && drop_one() && count()) : take_questions();
+    const bool done = replays ? (refine() && prune() && refine() && settle_peers() && drop_one() && take_questions() && count()) : take_questions();
     if (!done) return std::unexpected(problems_);
     return result();
   }
@@ -86,15 +100,19 @@ class Learner {
     if (running_) return {};
     std::string text = "version = 1\n";
     if (const std::string settings = draft_settings(book_, comments); !settings.empty()) text += '\n' + settings;
-    if (options_.scope.empty()) return text;
+    if (options_.scope.empty() || (clients_.empty() && users_.empty())) return text;
     text += "\n[scopes." + options_.scope + "]\n";
-    const auto list = [&](const char* key, const std::set<std::string>& values) {
-      text += std::string(key) + " = [";
-      for (const std::string& value : values) text += (text.back() == '[' ? "\"" : ", \"") + value + '"';
+    const auto add = [&](const std::string& value) { text += (text.back() == '[' ? "" : ", ") + value; };
+    if (!clients_.empty()) {
+      text += "sources = [";
+      for (const std::string& client : clients_) add('"' + client + '"');
       text += "]\n";
-    };
-    if (!clients_.empty() || users_.empty()) list("sources", clients_);
-    if (!users_.empty()) list("users", users_);
+    }
+    if (!users_.empty()) {
+      text += "users = [";
+      for (const std::uint32_t user : users_) add(std::to_string(user));
+      text += "]\n";
+    }
     return text;
   }
 
@@ -128,18 +146,36 @@ class Learner {
     options.policy = policy;
     options.jobs = options_.jobs;
     std::size_t file = 0;
+    std::set<std::pair<Transport, Endpoint>> sockets;
     unreadable_.clear();
     replay::replay_all(
         options_.captures, options,
         [&](replay::CaptureResult&& result) {
           const std::string name = result.file.filename().string();
           if (result.error) unreadable_.push_back(result.file.string() + ": " + *result.error);
-          for (const replay::FlowRow& row : result.flows) on_sighting(sighting_of(row, name), RowId{file, {row.flow, row.turned}});
+          sockets.clear();
+          for (const replay::FlowRow& row : result.flows) {
+            const RowId id{file, {row.flow, row.turned}};
+            Sighting sighting = sighting_of(row, name);
+            if (row.key.transport == Transport::kUdp) sighting.first_of_socket = sockets.emplace(row.key.transport, row.key.client).second;
+            recall(sighting, id);
+            on_sighting(sighting, id);
+          }
           ++file;
         },
         [&](std::uint64_t done, std::uint64_t total) {
           if (options_.on_progress) options_.on_progress(step, done, total);
         });
+  }
+
+  void remember(const Sighting& sighting, const RowId& id) {
+    if (observed_.size() < kObservedMax) observed_[id] = {sighting.key.server, sighting.protocol, sighting.bound};
+  }
+  void recall(Sighting& sighting, const RowId& id) const {
+    const auto found = observed_.find(id);
+    if (found == observed_.end() || found->second.server != sighting.key.server) return;
+    if (sighting.protocol == Protocol::kUnknown) sighting.protocol = found->second.protocol;
+    if (sighting.bound.empty()) sighting.bound = found->second.bound;
   }
 
   void take_client(const Sighting& sighting) {
@@ -158,13 +194,19 @@ class Learner {
       problems_ = observing.error();
       return false;
     }
-    std::vector<Sighting> kept;
-    replay(*observing, "reading", [&](const Sighting& sighting, const RowId&) {
-      if (!sighting.key.client.address.to_string().empty()) take_client(sighting);
+    replay(*observing, "reading", [&](const Sighting& sighting, const RowId& id) {
+      take_client(sighting);
       flows_ += sighting.count;
       facts_.take(sighting);
-      if (sighting.protocol == Protocol::kDns) note_question(sighting);
-      if (!running_ && !sighting.denied()) take_all(first_steps(sighting, facts_));
+      // Replays tell which lookups need a rule.
+      if (!options_.verify && sighting.protocol == Protocol::kDns) note_question(sighting);
+      if (sighting.denied()) {
+        if (!options_.verify) add_not_learned(impossible_.lines, sighting);
+        return;
+      }
+      const std::vector<Step> steps = options_.verify ? first_steps(sighting, facts_) : event_steps(sighting, facts_);
+      if (steps.empty() || running_) remember(sighting, id);
+      if (!running_) take_all(steps);
     });
     return true;
   }
@@ -177,7 +219,7 @@ class Learner {
   }
 
   // take_events takes what events tell; there is nothing to replay.
-  bool take_events() {
+  void take_events() {
     for (const Sighting& event : options_.events) {
       flows_ += event.count;
       if (event.enforced && event.denied() && !options_.denied) {
@@ -197,13 +239,12 @@ class Learner {
       }
       take_event(event);
     }
-    return true;
   }
 
   void take_event(const Sighting& event) {
     if (event.reason == Reason::kExpected) return;
-    if (!event.owner.empty() && !options_.scope.empty() && event.has_user && users_.size() < kClientsMax) users_.insert(event.owner);
-    else take_client(event);
+    if (!event.uid) take_client(event);
+    else if (users_.size() < kClientsMax) users_.insert(*event.uid);
     if (event.protocol == Protocol::kDns) {
       note_question(event);
       if (event.reason == Reason::kResolverNotTrusted && event.key.server.port == 53 && !running_) (void)book_.trust(event.key.server.address.unmapped());
@@ -218,6 +259,7 @@ class Learner {
 
   // take_questions adds rules for names that were only looked up, where nothing was replayed.
   bool take_questions() {
+    if (questions_.empty()) return true;
     const PolicyPtr policy = compile(text_of(rules()));
     if (policy == nullptr) return false;
     const policy::ScopeSet scopes = options_.scope.empty() ? 0 : policy::ScopeSet{1};
@@ -245,33 +287,34 @@ class Learner {
   }
 
   void deny(const Sighting& sighting, const RowId& id, Denials& denials) const {
-    denials.flows += 1;
-    if (denials.rows.size() < kDenialsMax) denials.rows.insert(id);
+    if (impossible_.rows.contains(id)) return;
     for (Step& step : next_steps(sighting, facts_)) {
       if (is_taken(book_, step)) continue;
-      std::vector<Step>& due = denials.steps[turn_of(sighting)];
-      due.push_back(std::move(step));
+      denials.steps[turn_of(sighting)].push_back(std::move(step));
       return;
     }
-    add_not_learned(denials.impossible, sighting);
+    add_not_learned(denials.impossible.lines, sighting);
+    if (denials.impossible.rows.size() < kDenialsMax) denials.impossible.rows.insert(id);
   }
 
   // refine replays under what is learned until every denial is one that no rule can change.
   bool refine() {
+    verified_ = false;
     for (unsigned round = 0; round < kRoundsMax; ++round) {
-      const std::vector<RuleDraft> drafts = rules();
-      const PolicyPtr policy = compile(text_of(drafts));
+      const PolicyPtr policy = compile(text_of(rules()));
       if (policy == nullptr) return false;
       Denials denials;
       replay(policy, "checking", [&](const Sighting& sighting, const RowId& id) {
         if (sighting.denied()) deny(sighting, id, denials);
       });
-      denials_ = std::move(denials);
-      if (denials_.steps.empty()) {
+      if (denials.steps.empty()) {
+        impossible_.rows.merge(denials.impossible.rows);
+        impossible_.lines.merge(denials.impossible.lines);
         verified_ = true;
         return true;
       }
-      take_all(denials_.steps.begin()->second);
+      // Only now: what two rows ask for is asked for under the same policy.
+      take_all(denials.steps.begin()->second);
     }
     return true;  // verified_ stays false, and the result says so.
   }
@@ -307,7 +350,7 @@ class Learner {
   bool denies_more(const PolicyPtr& policy) {
     bool more = false;
     replay(policy, "dropping", [&](const Sighting& sighting, const RowId& id) {
-      more = more || (sighting.denied() && !denials_.rows.contains(id));
+      more = more || (sighting.denied() && !impossible_.rows.contains(id));
     });
     return more;
   }
@@ -320,7 +363,10 @@ class Learner {
     for (std::size_t i = drafts.size(); i-- > 0;) {
       const PolicyPtr policy = compile(text_of(drafts, i));
       if (policy == nullptr) return false;
-      if (denies_more(policy)) continue;
+      const auto is_of_events = [&](const auto& entry) {
+        return std::ranges::any_of(entry.second, [&](const Grant& grant) { return book_.grants()[grant].flows != 0; });
+      };
+      if (std::ranges::any_of(drafts[i].targets, is_of_events) || denies_more(policy)) continue;
       for (const auto& [target, grants] : drafts[i].targets) {
         for (const Grant& grant : grants) book_.remove(grant);
       }
@@ -335,16 +381,16 @@ class Learner {
     const std::vector<RuleDraft> drafts = rules();
     const PolicyPtr policy = compile(text_of(drafts));
     if (policy == nullptr) return false;
-    Denials denials;
     replay(policy, "counting", [&](const Sighting& sighting, const RowId& id) {
-      if (sighting.denied()) return deny(sighting, id, denials);
+      if (sighting.denied()) {
+        verified_ = verified_ && impossible_.rows.contains(id);
+        return;
+      }
       if (running_ && sighting.rule < first_rule()) used_rules_.insert(sighting.rule);
       for (const Grant& grant : used_by(sighting, drafts, first_rule(), book_)) {
         if (Terms* terms = book_.allow(grant)) terms->note(sighting);
       }
     });
-    denials_ = std::move(denials);
-    verified_ = verified_ && denials_.steps.empty();
     return true;
   }
 
@@ -356,7 +402,7 @@ class Learner {
     for (const std::string& rule : learned.rules) learned.policy += (learned.policy.empty() ? "" : "\n") + rule;
     const bool changed = !learned.rules.empty() || !running_;
     if (!changed) learned.policy.clear();
-    for (const auto* all : {&denials_.impossible, &event_not_learned_}) {
+    for (const auto* all : {&impossible_.lines, &event_not_learned_}) {
       for (const auto& [text, one] : *all) learned.not_learned.push_back(one);
     }
     if (book_.refused() != 0)
@@ -382,10 +428,12 @@ class Learner {
   RuleBook book_;
   PolicyPtr running_;
   Problems problems_;
-  Denials denials_;
+  Impossible impossible_;
+  std::map<RowId, Observed> observed_;
   std::map<std::string, Terms> questions_;
   std::map<std::string, NotLearned> event_not_learned_;
-  std::set<std::string> clients_, users_;
+  std::set<std::string> clients_;
+  std::set<std::uint32_t> users_;
   std::set<RuleId> used_rules_;
   std::vector<std::string> unreadable_;
   std::uint64_t octets_ = 0;

@@ -58,6 +58,7 @@ std::string learned_json(const Learned& learned) {
   nlohmann::ordered_json object;
   object["flows"] = learned.flows;
   object["policy"] = learned.policy;
+  object["head"] = learned.head;
   object["rules"] = learned.rules;
   object["verified"] = learned.verified;
   object["minimal"] = learned.minimal;

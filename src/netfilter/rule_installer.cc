@@ -29,16 +29,6 @@ std::string message(const std::string& name, const CommandResult& result) {
   return name + ": " + text;
 }
 
-// legacy_tables tells whether iptables-legacy has any table loaded here; reading the file loads none.
-bool legacy_tables() {
-  for (const char* path : {"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"}) {
-    std::ifstream names(path);
-    std::string line;
-    if (std::getline(names, line)) return true;
-  }
-  return false;
-}
-
 bool backend_has_rules(Backend backend, Family family) {
   const std::expected<CommandResult, std::string> saved = run_command({program(backend, family, "save")});
   return saved && saved->exit_code == 0 && has_rules(saved->output);
@@ -68,6 +58,19 @@ void add_created(std::vector<TableState>& states, const RulePlan& plan, const Nf
   }
 }
 
+// keep_created adds to `states` what an earlier apply of this process had iptables-nft create, and remembers all of it.
+void keep_created(std::vector<TableState>& states, std::vector<TableState>& remembered) {
+  for (TableState& state : states) {
+    const auto before = std::ranges::find(remembered, state.table, &TableState::table);
+    if (before == remembered.end()) continue;
+    state.created.table |= before->created.table;
+    for (const std::string& chain : before->created.base_chains) {
+      if (std::ranges::find(state.created.base_chains, chain) == state.created.base_chains.end()) state.created.base_chains.push_back(chain);
+    }
+  }
+  remembered = states;
+}
+
 // join puts the first few of what was found in one line.
 std::string join(const std::vector<Displacement>& found) {
   constexpr std::size_t kShown = 3;
@@ -79,17 +82,33 @@ std::string join(const std::vector<Displacement>& found) {
 
 }  // namespace
 
+bool legacy_tables() {
+  for (const char* path : {"/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"}) {
+    std::ifstream names(path);
+    std::string line;
+    if (std::getline(names, line)) return true;
+  }
+  return false;
+}
+
 struct RuleInstaller::Applied {
   std::mutex mutex;  // Held while rules are read or changed, too: a repair must not run into an `apply`.
   std::optional<RulePlan> plan;
   std::map<Family, RuleSnapshot> snapshots;
+  std::map<Family, std::vector<TableState>> created;  // A tool that flushes the tables takes the record in the kernel with it.
 };
 
 RuleInstaller::RuleInstaller() : applied_(std::make_shared<Applied>()) {}
 
-std::expected<RuleInstaller, std::string> RuleInstaller::open() {
+RuleInstaller RuleInstaller::of(Backend backend) {
   RuleInstaller installer;
   installer.has_ipv6_ = ::access("/proc/net/if_inet6", F_OK) == 0;
+  installer.backend_ = backend;
+  return installer;
+}
+
+std::expected<RuleInstaller, std::string> RuleInstaller::open() {
+  RuleInstaller installer = of(Backend::kNft);
   const bool have_nft = !find_program(program(Backend::kNft, Family::kIpv4, "restore")).empty();
   const bool have_legacy = !find_program(program(Backend::kLegacy, Family::kIpv4, "restore")).empty();
   if (!have_nft && !have_legacy) return std::unexpected("iptables is not installed");
@@ -140,6 +159,7 @@ std::expected<void, std::string> RuleInstaller::apply_locked(const RulePlan& pla
       // Without nft nothing is recorded, and removal leaves empty tables behind: no reason to fail.
       const std::expected<NftObjects, std::string> objects = list_nft_objects(family);
       if (objects) add_created(states, plan, *objects);
+      keep_created(states, applied_->created[family]);
     }
     const std::expected<void, std::string> restored = restore(family, restore_text(plan, family, states));
     if (!restored) return restored;
@@ -214,6 +234,7 @@ std::expected<bool, std::string> RuleInstaller::remove_family(Family family) con
 std::expected<bool, std::string> RuleInstaller::remove() const {
   const std::lock_guard lock(applied_->mutex);
   applied_->plan.reset();
+  applied_->created.clear();
   bool any = false;
   std::string errors;
   for (const Family family : kFamilies) {  // One family's failure does not keep the other's rules.

@@ -239,9 +239,9 @@ std::vector<DomainName> names_beside(const DomainName& name) {
     if (const auto parsed = DomainName::parse(text); parsed && *parsed != name) names.push_back(*parsed);
   };
   const std::string_view text = name.text();
+  add("any." + std::string(text));
   add("www." + std::string(text));
   if (text.starts_with("www.")) add(std::string(text.substr(4)));
-  add("any." + std::string(text));
   for (std::string_view above = DomainName::parent(text); above.contains('.'); above = DomainName::parent(above)) add(std::string(above));
   return names;
 }

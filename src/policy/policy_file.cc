@@ -245,7 +245,8 @@ LoadResult load_policy_file(const fs::path& path, const Overlay& overlay) {
 }
 
 LoadResult load_policy_file_with(const fs::path& path, std::string_view further, std::string_view name) {
-  return load_file(path, TextStore(), {}, further, name);
+  if (!path.empty()) return load_file(path, TextStore(), {}, further, name);
+  return Loader(TextStore(), {}).load_text(kEmbeddedPolicy, "embedded", std::nullopt, std::string(), further, name);
 }
 
 LoadResult load_policy_text(std::string_view text, std::string_view name, const Overlay& overlay) {

@@ -151,13 +151,13 @@ void show_answer(Model& model, std::string_view request, std::string_view answer
   if (!parsed.is_object()) return show_problem(model, "the service's answer makes no sense");
   if (const std::string error = text_of(parsed, "error"); !error.empty()) return show_problem(model, error);
   const std::string action = text_of(asked, "command");
-  std::string text = (action == "allow" ? "allowed: " : action == "deny" ? "denied: " : "done: ") + text_of(asked, "protocol") + ' ' +
-                     text_of(asked, "name") + ' ' + text_of(asked, "port");
+  std::string text = action == "allow" ? "allowed:" : action == "deny" ? "denied:" : "done:";
+  for (const std::string& each : texts_of(asked, "protocols")) text += ' ' + each;
+  text += ' ' + text_of(asked, "name");
+  if (const Json& ports = member(asked, "ports"); ports.is_array() && !ports.empty()) text += ' ' + ports.front().dump();
   if (const std::string scope = text_of(asked, "scope"); !scope.empty()) text += " in " + scope;
   text += " for ten minutes";
-  const Json& grant = member(parsed, "grant");
-  const Json& id = grant.is_object() ? member(grant, "id") : member(parsed, "id");
-  if (id.is_number_unsigned()) text += "; sallyport revoke " + id.dump() + " takes it back";
+  if (const Json& id = member(parsed, "id"); id.is_number_unsigned()) text += "; sallyport revoke " + id.dump() + " takes it back";
   say(model, text);
 }
 

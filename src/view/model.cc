@@ -36,7 +36,7 @@ double rate(std::uint64_t now, std::uint64_t before, double seconds) {
 
 // grant_text tells of a grant as `status` lists it.
 std::string grant_text(const Json& grant, double now) {
-  std::string text = text_of(grant, "action") + ' ' + text_of(grant, "target");
+  std::string text = text_of(grant, "action") + ' ' + text_of(grant, "name");
   for (const char* key : {"protocols", "ports"}) {
     for (const std::string& each : texts_of(grant, key)) text += ' ' + each;
   }
@@ -105,15 +105,15 @@ bool Model::apply_frame(std::string_view line) {
   return true;
 }
 
-bool Model::apply_status(std::string_view line) {
-  const Json status = Json::parse(line, nullptr, false);
-  if (!status.is_object()) return false;
+bool Model::apply_grants(std::string_view line) {
+  const Json grants = Json::parse(line, nullptr, false);
+  if (!grants.is_object()) return false;
   header_.grants.clear();
   header_.bypasses.clear();
-  if (const Json& grants = member(status, "grants"); grants.is_array()) {
-    for (const Json& each : grants) header_.grants.push_back(grant_text(each, header_.time));
+  if (const Json& list = member(grants, "grants"); list.is_array()) {
+    for (const Json& each : list) header_.grants.push_back(grant_text(each, header_.time));
   }
-  if (const Json& bypasses = member(status, "bypasses"); bypasses.is_array()) {
+  if (const Json& bypasses = member(grants, "bypasses"); bypasses.is_array()) {
     for (const Json& each : bypasses) header_.bypasses.push_back(bypass_text(each, header_.time));
   }
   return true;

@@ -77,8 +77,8 @@ std::string rule_toml(const Wanted& wanted) {
 std::string grant_request(std::string_view action, const Wanted& wanted, std::string_view span) {
   nlohmann::ordered_json request{{"command", action},
                                  {"name", wanted.target},
-                                 {"protocol", wanted.protocol},
-                                 {"port", std::to_string(wanted.port)}};
+                                 {"protocols", {wanted.protocol}},
+                                 {"ports", {wanted.port}}};
   if (!wanted.scope.empty()) request["scope"] = wanted.scope;
   request["for"] = span;
   return request.dump();

@@ -86,7 +86,8 @@ void draw_header(Grid& grid, const Model& model, const Layout& layout) {
     const std::size_t clock = width >= 56 ? 9 : 0;
     const std::size_t right = up.size() + 2 + clock;
     if (x + right + 3 < width) {
-      grid.put(x + 2, 0, cut_left(header.policy, width - right - x - 3));
+      const std::size_t room = width - right - x - 3;
+      if (room >= 8) grid.put(x + 2, 0, cut_left(header.policy, room));
       grid.put(width - right, 0, up);
       if (clock != 0) grid.put(width - clock, 0, clock_text(header.time));
     }
@@ -300,7 +301,7 @@ void draw_bottom(Grid& grid, const Model& model, const Layout& layout) {
   }
   constexpr std::string_view kKeys[] = {
       "j/k select  Enter details  a allow 10 min  d deny  c copy rule  / filter  Tab list  p pause  e ended  ? help  q quit",
-      "Enter details  a allow 10 min  d deny  c copy  / filter  p pause  ? help  q quit",
+      "Enter details  a allow 10 min  d deny  c copy  / filter  ? help  q quit",
       "a allow  d deny  c copy  / filter  ? help  q quit",
       "a allow  c copy  / filter  ? help"};
   for (const std::string_view each : kKeys) {

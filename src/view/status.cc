@@ -98,7 +98,7 @@ void add_denied(Report& report, const Json& status) {
 std::string grant_line(const Json& grant) {
   std::string text;
   if (member(grant, "id").is_number()) text += '#' + member(grant, "id").dump() + ' ';
-  text += text_of(grant, "action") + ' ' + text_of(grant, "target");
+  text += text_of(grant, "action") + ' ' + text_of(grant, "name");
   for (const char* key : {"protocols", "ports"}) {
     for (const std::string& each : texts_of(grant, key)) text += ' ' + each;
   }

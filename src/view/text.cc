@@ -1,5 +1,6 @@
 #include "sallyport/view/text.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -71,7 +72,7 @@ std::string count_text(std::uint64_t count) {
 
 std::string rate_text(double rate) {
   if (!(rate > 0)) return "0";
-  if (rate >= 9.95) return count_text(static_cast<std::uint64_t>(std::min(std::round(rate), 1e15)));
+  if (rate >= 9.95 || rate == std::floor(rate)) return count_text(static_cast<std::uint64_t>(std::min(std::round(rate), 1e15)));
   std::array<char, 16> text{};
   std::snprintf(text.data(), text.size(), rate < 0.995 ? "%.2f" : "%.1f", rate);
   return text.data();

@@ -12,7 +12,8 @@ import sys
 import unittest
 
 PROGRAM = sys.argv.pop(1)
-COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["audit"]]
+COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["learn"], ["audit"], ["doctor"],
+            ["allow"], ["deny"], ["revoke"], ["grants"], ["bypass"], ["metrics"]]
 USAGE = {
     "": "sallyport: A subcommand is required (see sallyport --help)",
     "rnu": "sallyport: unknown command (see sallyport --help)",
@@ -33,9 +34,25 @@ USAGE = {
     "replay --expect /none/e.jsonl x": "sallyport replay: cannot read /none/e.jsonl",
     "check ''": "sallyport check: FILE: a file name is empty (see sallyport check --help)",
     "run --observe=no": "sallyport run: observe was given a disallowed flag override (see sallyport run --help)",
+    "learn": "sallyport learn: captures or --from-events are needed (see sallyport learn --help)",
+    "learn --diff x.pcap": "sallyport learn: --policy and --diff go together (see sallyport learn --help)",
+    "learn --fold-at 1 x": "sallyport learn: --fold-at: Value 1 not in range 2 to 1000000 (see sallyport learn --help)",
+    "learn --scope a.b x": "sallyport learn: --scope: a scope's name has letters, digits, - and _ (see sallyport learn --help)",
     "audit": "sallyport audit: --policy is needed, or --write (see sallyport audit --help)",
     "audit --write --json": "sallyport audit: --write and --json exclude each other (see sallyport audit --help)",
     "audit --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
+    "doctor --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
+    "doctor now": "sallyport doctor: The following argument was not expected: now (see sallyport doctor --help)",
+    "allow": "sallyport allow: NAME is required (see sallyport allow --help)",
+    "allow a.example --for soon": "sallyport allow: --for: expected a time of at most 366 days, such as 90s, 10m, 8h or 7d (see sallyport allow --help)",
+    "deny a.example b.example": "sallyport deny: The following argument was not expected: b.example (see sallyport deny --help)",
+    "revoke": "sallyport revoke: expected a grant's number, its NAME, or --all (see sallyport revoke --help)",
+    "revoke 3 --all": "sallyport revoke: expected a grant's number, its NAME, or --all (see sallyport revoke --help)",
+    "bypass --scope agent": "sallyport bypass: --for is required (see sallyport bypass --help)",
+    "bypass --for 5m": "sallyport bypass: expected --scope SCOPE, or --all for every flow (see sallyport bypass --help)",
+    "bypass --for 2d --all": "sallyport bypass: --for: expected a time of at most 24 hours, such as 5m (see sallyport bypass --help)",
+    "bypass --end --all": "sallyport bypass: --end stands alone (see sallyport bypass --help)",
+    "metrics now": "sallyport metrics: The following argument was not expected: now (see sallyport metrics --help)",
     "check /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
 }
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include <array>
 
 #include <netinet/in.h>
@@ -269,8 +271,9 @@ TEST(DriftTextTest, WhatAProcessCallsItselfIsEscaped) {
     EXPECT_EQ(text.find('\x1b'), std::string::npos);
     EXPECT_THAT(text, HasSubstr("x1b[31m"));
   }
-  const DriftStamp stamp{Timestamp(std::chrono::seconds(7)), false};
-  EXPECT_THAT(drift_json(findings.front(), &stamp), HasSubstr(R"("event":"port_drift","state":"end","kind":"unexpected","proto":"tcp","address":"127.0.0.1","port":80)"));
+  const auto event = drift_fields(findings.front(), false);
+  EXPECT_THAT(event.dump(), HasSubstr(R"({"state":"end","kind":"unexpected","proto":"tcp","address":"127.0.0.1","port":80)"));
+  EXPECT_EQ(event["message"], "over: " + drift_sentence(findings.front()));
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ TEST_F(KeysTest, AllowsTheSelectedNameForTenMinutes) {
   press('j');
   const Effect effect = press('a');
   ASSERT_EQ(effect.kind, Effect::Kind::kAsk);
-  EXPECT_EQ(effect.text, R"({"command":"allow","name":"three.example","protocol":"tls","port":443,"for":"10m"})");
+  EXPECT_EQ(effect.text, R"({"command":"allow","name":"three.example","protocols":["tls"],"ports":[443],"for":"10m"})");
   view::show_answer(model, effect.text, R"({"ok":true,"id":12})");
   EXPECT_EQ(model.message, "allowed: tls three.example 443 for ten minutes; sallyport revoke 12 takes it back");
   view::show_answer(model, effect.text, R"({"error":"no room"})");
@@ -69,7 +69,7 @@ TEST_F(KeysTest, DeniesFromTheListOfNames) {
 TEST_F(KeysTest, CopiesTheRuleAndKeepsItForTheEnd) {
   Json scoped = flow_row(4, "four.example", "deny");
   scoped["scopes"] = {"agent"};
-  show({scoped});
+  show(Json::array({scoped}));
   press('j');
   const Effect effect = press('c');
   press('c');
@@ -95,7 +95,7 @@ TEST_F(KeysTest, FiltersWhileTypingAndEscapeClears) {
 
 TEST_F(KeysTest, PauseHoldsTheListStill) {
   press('p');
-  show({flow_row(4, "four.example")});
+  show(Json::array({flow_row(4, "four.example")}));
   EXPECT_EQ(model.flows().size(), 3U);
   press('p');
   EXPECT_EQ(model.flows().size(), 4U);
@@ -104,7 +104,7 @@ TEST_F(KeysTest, PauseHoldsTheListStill) {
 TEST_F(KeysTest, EndedFlowsCanBeHidden) {
   Json ended = flow_row(1, "one.example");
   ended["state"] = "ended";
-  show({ended});
+  show(Json::array({ended}));
   press('e');
   EXPECT_EQ(model.flows().size(), 2U);
   press('e');

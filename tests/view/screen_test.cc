@@ -85,7 +85,7 @@ TEST_F(ScreenTest, DrawsNamesDeniedMostWithASelection) {
   view::press(model, character('j'), 10);
   const view::Grid grid = view::draw(model, {80, 24});
   std::size_t selected = 0;
-  for (std::size_t y = 0; y < 24; ++y) selected += grid.at(0, y).style == view::Style::kSelected ? 1 : 0;
+  for (std::size_t y = 0; y < 24; ++y) selected += grid.at(0, y).style == view::Style::kSelected ? 1U : 0U;
   EXPECT_EQ(selected, 1U);
 }
 
@@ -154,9 +154,9 @@ TEST_F(ScreenTest, NoByteOfAHostileNameReachesTheGrid) {
 
 TEST_F(ScreenTest, ShowsGrantsAndABypass) {
   const Json status{{"mode", "enforce"},
-                    {"grants", Json::array({Json{{"id", 3}, {"action", "allow"}, {"target", "github.com"}, {"protocols", {"tls"}}, {"ports", {"443"}}, {"expires", 1'790'935'861.0}}})},
+                    {"grants", Json::array({Json{{"id", 3}, {"action", "allow"}, {"name", "github.com"}, {"protocols", {"tls"}}, {"ports", {"443"}}, {"expires", 1'790'935'861.0}}})},
                     {"bypasses", Json::array({Json{{"id", 4}, {"scope", "agent"}, {"expires", 1'790'935'561.0}}})}};
-  ASSERT_TRUE(model.apply_status(status.dump()));
+  ASSERT_TRUE(model.apply_grants(status.dump()));
   const std::string text = screen(120, 24);
   EXPECT_THAT(text, HasSubstr("1 grant: allow github.com tls 443 for 10 min"));
   EXPECT_THAT(text, HasSubstr("bypass: agent for 5 min"));
@@ -165,7 +165,7 @@ TEST_F(ScreenTest, ShowsGrantsAndABypass) {
 
 TEST_F(ScreenTest, ThePlainLineHasTheFigures) {
   EXPECT_EQ(view::plain_line(model.header()),
-            "10:01:01  enforcing  new 12/s  allowed 9.0/s  denied 3.0/s  held 2  live 214  waiting 3  packets 40/s");
+            "10:01:01  enforcing  new 12/s  allowed 9/s  denied 3/s  held 2  live 214  waiting 3  packets 40/s");
 }
 
 }  // namespace

@@ -81,7 +81,7 @@ TEST_F(TableTest, StatusIsLaidOutWithinTheTerminal) {
                     {"flows_active", 3}, {"held", 1}, {"awaiting_binding", 0}, {"flows", {{"allow", 12'000}, {"deny", 3}}},
                     {"packets", {{"accept", 5}}}, {"packet_reasons", reasons}, {"events_lost", 0},
                     {"flow_book", {{"live", 2}, {"rates", {{"opened_minute", 0.5}}}, {"top_denied", Json::array({denied_row("two.example", 7)})}}},
-                    {"grants", Json::array({Json{{"id", 3}, {"action", "allow"}, {"target", "github.com"}, {"protocols", {"tls"}}}})},
+                    {"grants", Json::array({Json{{"id", 3}, {"action", "allow"}, {"name", "github.com"}, {"protocols", {"tls"}}}})},
                     {"resolver", {{"trusted", {"192.0.2.53"}}, {"names", 4}}},
                     {"queues", Json::array({Json{{"queue", 0}, {"packets", 9}, {"waiting", 0}, {"queue_dropped", 0}, {"user_dropped", 0}}})}};
   const std::string text = view::status_text(status.dump(), 80, false);

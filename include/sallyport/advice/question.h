@@ -67,5 +67,7 @@ std::optional<policy::ScopeSet> scope_named(const policy::Policy& policy, std::s
 // transport_of returns what a protocol most often runs on; home_port_of its own port, or 0.
 Transport transport_of(Protocol protocol);
 std::uint16_t home_port_of(Transport transport, Protocol protocol);
+// protocol_at returns what most likely runs at a port, or kUnknown.
+Protocol protocol_at(Transport transport, std::uint16_t port);
 
 }  // namespace sallyport::advice

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <expected>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <set>
 #include <span>
@@ -103,17 +104,12 @@ std::string socket_text(const netfilter::ListeningSocket& socket);
 
 // drift_table returns a table for people; what processes say of themselves is escaped.
 std::string drift_table(std::span<const DriftFinding> findings);
-// DriftStamp makes a finding an event.
-struct DriftStamp {
-  Timestamp time;
-  bool begins = true;  // Else it is over.
-};
-// drift_json returns one line of JSON without its newline: of an event where there is a stamp.
-std::string drift_json(const DriftFinding& finding, const DriftStamp* stamp = nullptr);
+// drift_json returns one line of JSON without its newline.
+std::string drift_json(const DriftFinding& finding);
+// drift_fields returns the members of the event that a finding begins, or is over.
+nlohmann::ordered_json drift_fields(const DriftFinding& finding, bool begins);
 // drift_sentence returns "unexpected tcp 0.0.0.0:8080 (python3, pid 7, user root, unit x.service)".
 std::string drift_sentence(const DriftFinding& finding);
-// drift_line returns the event as a line for people, with its newline.
-std::string drift_line(const DriftFinding& finding, const DriftStamp& stamp);
 // declaration returns a [listeners] table that says what was observed, sorted, with the processes as comments. A UDP port of
 // the range that the kernel gives to clients (`ephemeral`) becomes the range, for the process that has it.
 std::string declaration(std::span<const Observed> observed, bool all, std::pair<std::uint16_t, std::uint16_t> ephemeral);

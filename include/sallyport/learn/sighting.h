@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,14 +29,15 @@ struct Sighting {
   bool enforced = false;  // An event of a service that enforced: what it denied was never reached.
   Timestamp first, last;
   std::uint64_t count = 1;
-  std::string owner;         // User, or the client's address; empty: not known.
-  bool has_user = false;     // The owner is a user.
+  std::string owner;         // Who, for people: the user and the process, or the client's address.
+  std::optional<std::uint32_t> uid;
   std::string host_key;      // SHA-256 of the SSH server's, without "SHA256:".
   std::string proxy_target;  // "name:port"
   std::string http_method, http_target;
   std::vector<std::string> answers;
   std::vector<std::uint8_t> icmp_types;
   std::size_t icmp_payload = 0;
+  bool first_of_socket = true;  // Of the flows of its client's address and port.
   std::string where;  // "FILE, flow 12"; for reports.
 
   bool denied() const { return verdict == engine::FlowVerdict::kDeny; }

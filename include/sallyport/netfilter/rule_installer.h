@@ -28,11 +28,17 @@ constexpr std::string_view to_string(Backend backend) {
   return "?";
 }
 
+// legacy_tables tells whether iptables-legacy has any table loaded here; asking loads none.
+bool legacy_tables();
+
 class RuleInstaller {
  public:
   // open chooses the backend: iptables-nft, or iptables-legacy where only that has rules. Fails with a
   // message when neither is installed.
   static std::expected<RuleInstaller, std::string> open();
+
+  // of returns an installer for this backend, whatever is installed or in use.
+  static RuleInstaller of(Backend backend);
 
   Backend backend() const { return backend_; }
   // has_ipv6 is false where the kernel has no IPv6; there are then no IPv6 rules and no IPv6 traffic.

@@ -23,7 +23,7 @@ using LoadResult = std::expected<std::shared_ptr<const Policy>, std::vector<Prob
 LoadResult load_policy_file(const std::filesystem::path& path, const Overlay& overlay = {});
 
 // load_policy_file_with does the same for `path` and a text of further rules (TOML with a version of its own, and rules
-// alone); these come behind all others. `name` stands for the text in messages and locations.
+// alone); these come behind all others. `name` stands for the text in messages and locations. An empty path is the embedded policy.
 LoadResult load_policy_file_with(const std::filesystem::path& path, std::string_view further, std::string_view name);
 
 // load_policy_text does the same for text that is not a file; `name` stands in messages. Such a text may

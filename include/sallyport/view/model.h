@@ -73,9 +73,9 @@ enum class Overlay : std::uint8_t { kNone, kDetails, kHelp };
 
 class Model {
  public:
-  // apply_frame takes a line of the stream, apply_status the answer to "status"; false: it makes no sense, nothing changes.
+  // apply_frame takes a line of the stream, apply_grants the answer to "grants"; false: it makes no sense, nothing changes.
   bool apply_frame(std::string_view line);
-  bool apply_status(std::string_view line);
+  bool apply_grants(std::string_view line);
 
   const Header& header() const { return header_; }
   bool observing() const { return header_.mode == "observe"; }

@@ -27,6 +27,8 @@ def policy_text(bed, rules: str, *, mode: str = "enforce", on_exit: str = "open"
     count = f"queues = {queues}\n" if queues else ""
     if "[dns]" not in extra:
         extra += f'[dns]\nresolvers = ["{bed.server_address(4)}", "{bed.server_address(6)}"]\n'
+    if "[events]" not in extra:  # Most tests look for a line of each flow.
+        extra += '[events]\nfold = "0s"\n'
     if "rebinding" not in extra:  # The bed's addresses are private, and its names would be public ones.
         extra = extra.replace("[dns]\n", '[dns]\nrebinding = "allow"\n', 1)
     return f"""version = 1

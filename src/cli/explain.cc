@@ -1,0 +1,384 @@
+#include <CLI/CLI.hpp>
+
+#include <pwd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "policy_option.h"
+#include "sallyport/advice/explanation.h"
+#include "sallyport/core/http_path.h"
+#include "sallyport/daemon/control_client.h"
+#include "sallyport/replay/replay.h"
+#include "sallyport/replay/report.h"
+#include "terminal.h"
+
+namespace sallyport::cli {
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  sallyport explain --policy p.toml example.com                    TLS to port 443 of it
+  sallyport explain --policy p.toml example.com --protocol http --method POST --path /api/x
+  sallyport explain --policy p.toml git.example --protocol ssh --scope agent
+  sallyport explain --policy p.toml --tuple "tcp 10.0.0.1:40000 203.0.113.5:443"
+  sallyport explain --policy p.toml day.pcap --flow 3              a flow of a capture
+  sallyport explain --policy p.toml --events events.jsonl          what the last denied flow there lacked
+  sallyport explain --policy p.toml --events - tguhqo1c-4          that event, from standard input
+  sallyport explain --policy p.toml tguhqo1c-4                     an event of the running service
+
+A name is judged as if a trusted resolver had given the address; --unbound asks the contrary. The policy is that of --policy,
+not the running service's.
+Exit codes: 0 allowed (all of them), 1 denied or not found, 2 wrong use or a bad policy, 3 the service does not run.)";
+constexpr int kExitNotRunning = 3;
+constexpr std::size_t kExplainedMax = 1'000;  // Flows of a capture that are told one by one.
+
+struct Arguments {
+  std::string policy;
+  std::string subject;
+  std::string protocol;
+  std::optional<std::uint16_t> port;
+  std::string transport;
+  std::string scope;
+  std::string user;
+  std::string address;
+  bool unbound = false;
+  std::string method;
+  std::string path;
+  bool websocket = false;
+  std::string tuple;
+  std::string event;
+  std::string events;
+  std::optional<std::uint64_t> flow;
+  bool all = false;
+  std::string control = policy::Deploy().control;
+  bool json = false;
+};
+
+// wrong_use says one line, whatever the argument held.
+int wrong_use(const std::string& text) {
+  std::fprintf(stderr, "sallyport explain: %s (see sallyport explain --help)\n", replay::printable(text).c_str());
+  return kExitUsage;
+}
+
+bool is_capture_name(const std::string& text) {
+  for (const char* end : {".pcap", ".pcapng", ".cap"}) {
+    for (const char* packed : {"", ".gz", ".zst"}) {
+      if (text.ends_with(std::string(end) + packed)) return true;
+    }
+  }
+  return text.find('/') != std::string::npos;
+}
+
+// is_event_id tells an event's id (two numbers of base 36) from a host name, which seldom has no dot.
+bool is_event_id(const std::string& text) {
+  const std::size_t dash = text.find('-');
+  const auto digits = [](std::string_view part) { return !part.empty() && part.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz") == std::string_view::npos; };
+  return dash != std::string::npos && dash >= 6 && digits(std::string_view(text).substr(0, dash)) && digits(std::string_view(text).substr(dash + 1)) &&
+         text.find_first_of("0123456789") != std::string::npos;
+}
+
+// Printer prints one explanation after the other.
+class Printer {
+ public:
+  Printer(const policy::Policy& policy, const Arguments& arguments) : policy_(policy), arguments_(arguments), texts_(policy) {}
+
+  void print(const advice::Question& question, const std::string& title) {
+    const advice::LoadWith load_with = [&](const std::string& toml) {
+      const std::string text = "version = 1\n" + toml;
+      return arguments_.policy.empty() ? policy::load_policy_text(text, "added") : policy::load_policy_file_with(arguments_.policy, text, "added");
+    };
+    const advice::Explanation explanation = advice::explain(policy_, question, texts_, load_with);
+    if (explanation.verdict == engine::FlowVerdict::kDeny) denied_ = true;
+    std::string text;
+    if (arguments_.json) {
+      text = advice::to_json(explanation) + "\n";
+    } else {
+      if (count_ > 0) text += "\n";
+      if (!title.empty()) text += title + "\n";
+      text += advice::to_text(explanation, {.colour = terminal_has_colour()});
+    }
+    ++count_;
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  }
+  int exit_code() const { return denied_ ? kExitNo : kExitOk; }
+
+ private:
+  const policy::Policy& policy_;
+  const Arguments& arguments_;
+  advice::RuleTexts texts_;
+  std::size_t count_ = 0;
+  bool denied_ = false;
+};
+
+Timestamp now() { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
+
+// Asking takes the arguments that a name or a tuple is explained by. An error is one line.
+class Asking {
+ public:
+  Asking(const policy::Policy& policy, const Arguments& arguments) : policy_(policy), arguments_(arguments) {}
+
+  std::expected<advice::Question, std::string> take() {
+    question_.now = now();
+    using Part = std::string (Asking::*)();
+    for (const Part part : {&Asking::what, &Asking::which, &Asking::where, &Asking::whose, &Asking::request}) {
+      if (std::string error = (this->*part)(); !error.empty()) return std::unexpected(std::move(error));
+    }
+    return std::move(question_);
+  }
+
+ private:
+  // what reads the name, address or tuple.
+  std::string what() {
+    if (!arguments_.tuple.empty()) return tuple();
+    if (const auto address = IpAddress::parse(arguments_.subject)) {
+      question_.address = *address;
+      return {};
+    }
+    question_.name = DomainName::parse(arguments_.subject);
+    question_.shown_name = arguments_.subject;
+    return question_.name ? "" : arguments_.subject + ": no host name, address, capture or event id";
+  }
+  static bool read_endpoint(std::string_view text, Endpoint& out) {
+    const std::size_t colon = text.rfind(':');
+    if (colon == std::string_view::npos) return false;
+    std::string_view address = text.substr(0, colon);
+    if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+    const auto parsed = IpAddress::parse(address);
+    const std::string_view port = text.substr(colon + 1);
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);
+    if (!parsed || error != std::errc() || end != port.data() + port.size()) return false;
+    out.address = *parsed;
+    return true;
+  }
+  std::string tuple() {
+    const std::string& text = arguments_.tuple;
+    const std::size_t first = text.find(' ');
+    const std::size_t second = first == std::string::npos ? first : text.find(' ', first + 1);
+    const std::string_view view(text);
+    Endpoint client, server;
+    const std::string_view proto = view.substr(0, first);
+    if (second == std::string::npos || (proto != "tcp" && proto != "udp") || !read_endpoint(view.substr(first + 1, second - first - 1), client) ||
+        !read_endpoint(view.substr(second + 1), server)) {
+      return "--tuple: expected \"tcp|udp SOURCE:PORT DESTINATION:PORT\"";
+    }
+    question_.transport = proto == "tcp" ? Transport::kTcp : Transport::kUdp;
+    question_.client = client.address;
+    question_.client_port = client.port;
+    question_.address = server.address;
+    question_.port = server.port;
+    question_.scopes = policy_.scopes_of({.source = client.address, .interface = {}, .uid = {}, .gid = {}});
+    if (!arguments_.subject.empty()) {
+      question_.name = DomainName::parse(arguments_.subject);
+      question_.shown_name = arguments_.subject;
+    }
+    return {};
+  }
+  // which reads protocol, transport and port.
+  std::string which() {
+    const bool tcp = arguments_.transport != "udp" && question_.transport == Transport::kTcp;
+    if (!arguments_.protocol.empty()) {
+      const bool raw = arguments_.protocol == "tcp" || arguments_.protocol == "udp";
+      const auto protocol = raw ? Protocol::kUnknown : protocol_from_string(arguments_.protocol);
+      if (!protocol || (*protocol == Protocol::kUnknown && !raw)) return "--protocol: " + arguments_.protocol + " is no protocol";
+      question_.protocol = *protocol == Protocol::kHttp2 ? Protocol::kHttp : *protocol;
+      if (arguments_.tuple.empty()) question_.transport = arguments_.protocol == "udp" ? Transport::kUdp : raw ? Transport::kTcp : advice::transport_of(*protocol);
+      if (*protocol == Protocol::kDns && arguments_.tuple.empty()) question_.transport = Transport::kUdp;
+    } else if (!arguments_.tuple.empty()) {
+      question_.protocol = advice::protocol_at(question_.transport, question_.port);
+    } else {
+      question_.protocol = tcp ? Protocol::kTls : Protocol::kQuic;
+      question_.transport = tcp ? Transport::kTcp : Transport::kUdp;
+    }
+    if (!arguments_.transport.empty()) question_.transport = arguments_.transport == "udp" ? Transport::kUdp : Transport::kTcp;
+    const bool has_ports = question_.transport == Transport::kTcp || question_.transport == Transport::kUdp;
+    if (arguments_.port) question_.port = *arguments_.port;
+    if (question_.port == 0 && has_ports) question_.port = advice::home_port_of(question_.transport, question_.protocol);
+    if (question_.port == 0 && has_ports) return "--port: needed for a protocol without a port of its own";
+    if (question_.transport == Transport::kIcmp) question_.icmp_type = 8;  // An echo request.
+    return {};
+  }
+  std::string where() {
+    if (!arguments_.address.empty()) question_.address = IpAddress::parse(arguments_.address);
+    question_.bound = !arguments_.unbound;
+    return {};
+  }
+  std::string whose() {
+    if (!arguments_.scope.empty()) {
+      const auto scope = advice::scope_named(policy_, arguments_.scope);
+      if (!scope) return "--scope: the policy has no scope " + arguments_.scope;
+      question_.scopes = *scope;
+    }
+    if (arguments_.user.empty()) return {};
+    policy::ScopeFacts facts;
+    if (question_.client) facts.source = *question_.client;
+    std::uint32_t uid = 0;
+    const auto [end, error] = std::from_chars(arguments_.user.data(), arguments_.user.data() + arguments_.user.size(), uid);
+    if (error == std::errc() && end == arguments_.user.data() + arguments_.user.size()) {
+      facts.uid = uid;
+    } else if (const passwd* entry = ::getpwnam(arguments_.user.c_str()); entry != nullptr) {
+      facts.uid = entry->pw_uid;
+      facts.gid = entry->pw_gid;
+    } else {
+      return "--user: " + arguments_.user + " is no user here";
+    }
+    question_.scopes = policy_.scopes_of(facts);
+    return {};
+  }
+  std::string request() {
+    if (arguments_.method.empty() && arguments_.path.empty() && !arguments_.websocket) return {};
+    if (question_.protocol != Protocol::kHttp) return "--method, --path and --websocket: only with --protocol http";
+    advice::Request request{.method = arguments_.method.empty() ? "GET" : arguments_.method, .path = {}, .websocket = arguments_.websocket};
+    const std::string path = arguments_.path.empty() ? "/" : arguments_.path.substr(0, arguments_.path.find_first_of("?#"));
+    std::vector<char> storage(3 * path.size() + 1);
+    const auto canonical = canonical_http_path(path, storage);
+    request.path_ambiguous = !canonical;
+    if (canonical) request.path = *canonical;
+    question_.request = std::move(request);
+    return {};
+  }
+
+  const policy::Policy& policy_;
+  const Arguments& arguments_;
+  advice::Question question_;
+};
+
+int explain_capture(const std::shared_ptr<const policy::Policy>& policy, const Arguments& arguments) {
+  replay::ReplayOptions options;
+  options.policy = policy;
+  std::atomic<std::uint64_t> bytes = 0;
+  const replay::CaptureResult result = replay::replay_capture(arguments.subject, options, bytes);
+  if (result.error) {
+    std::fprintf(stderr, "sallyport explain: %s: %s\n", replay::printable(arguments.subject).c_str(), replay::printable(*result.error).c_str());
+    if (result.flows.empty()) return kExitNo;
+  }
+  Printer printer(*policy, arguments);
+  std::size_t found = 0;
+  for (const replay::FlowRow& row : result.flows) {
+    if (arguments.flow && row.flow != *arguments.flow) continue;
+    if (!arguments.flow && !arguments.all && row.verdict != engine::FlowVerdict::kDeny) continue;
+    if (++found > kExplainedMax) {
+      std::fprintf(stderr, "sallyport explain: only the first %zu flows are explained; take --flow N\n", kExplainedMax);
+      break;
+    }
+    printer.print(advice::question_of_flow(row, *policy), "flow " + std::to_string(row.flow) + (row.turned ? " (turned)" : ""));
+  }
+  if (found == 0 && arguments.flow) {
+    std::fprintf(stderr, "sallyport explain: the capture has no flow %llu\n", static_cast<unsigned long long>(*arguments.flow));
+    return kExitNo;
+  }
+  if (found == 0 && !arguments.json) std::printf("%zu flows, none denied\n", result.flows.size());
+  return result.error ? kExitNo : printer.exit_code();
+}
+
+int explain_line(const policy::Policy& policy, const Arguments& arguments, const std::string& line) {
+  const auto question = advice::question_of_json(line, policy);
+  if (!question) {
+    std::fprintf(stderr, "sallyport explain: %s\n", question.error().c_str());
+    return kExitNo;
+  }
+  Printer printer(policy, arguments);
+  printer.print(*question, {});
+  return printer.exit_code();
+}
+
+// explain_events looks for an event, or for the last flow that was denied, in JSON lines.
+int explain_events(const policy::Policy& policy, const Arguments& arguments) {
+  std::ifstream file;
+  if (arguments.events != "-") file.open(arguments.events, std::ios::binary);
+  std::istream& in = arguments.events == "-" ? std::cin : file;
+  if (!in) {
+    std::fprintf(stderr, "sallyport explain: cannot read %s\n", replay::printable(arguments.events).c_str());
+    return kExitNo;
+  }
+  std::string found;
+  for (std::string line; std::getline(in, line);) {
+    const nlohmann::json row = nlohmann::json::parse(line, nullptr, false);
+    if (!row.is_object()) continue;
+    const auto is = [&](const char* key, const std::string& value) { return row.contains(key) && row[key].is_string() && row[key] == value; };
+    if (arguments.event.empty() ? is("verdict", "deny") && row.contains("dst") : is("id", arguments.event)) found = line;
+  }
+  if (found.empty()) {
+    std::fprintf(stderr, "sallyport explain: %s\n", arguments.event.empty() ? "no denied flow there" : "no such event there");
+    return kExitNo;
+  }
+  return explain_line(policy, arguments, found);
+}
+
+// explain_of_service asks the running service for what it remembers of an event.
+int explain_of_service(const policy::Policy& policy, const Arguments& arguments) {
+  const auto answer = daemon::ask_daemon(arguments.control, nlohmann::json{{"command", "event"}, {"id", arguments.event}}.dump());
+  if (!answer) {
+    const bool absent = answer.error().error == daemon::ControlError::kNotRunning;
+    std::fprintf(stderr, "sallyport: %s%s\n", absent ? "not running: " : "", replay::printable(answer.error().message).c_str());
+    return absent ? kExitNotRunning : kExitNo;
+  }
+  const nlohmann::json row = nlohmann::json::parse(*answer, nullptr, false);
+  if (row.is_object() && row.contains("error") && row["error"].is_string()) {
+    std::fprintf(stderr, "sallyport explain: %s\n", replay::printable(row["error"].get<std::string>()).c_str());
+    return kExitNo;
+  }
+  const bool inside = row.is_object() && row.contains("event") && row["event"].is_object();
+  return explain_line(policy, arguments, inside ? row["event"].dump(-1, ' ', true) : *answer);
+}
+
+int run_explain(Arguments arguments) {
+  if (arguments.event.empty() && arguments.tuple.empty() && arguments.protocol.empty() && is_event_id(arguments.subject)) arguments.event.swap(arguments.subject);
+  const bool event = !arguments.event.empty() || !arguments.events.empty();
+  const int ways = (event ? 1 : 0) + (arguments.tuple.empty() ? 0 : 1) + (arguments.subject.empty() || !arguments.tuple.empty() ? 0 : 1);
+  if (ways == 0) return wrong_use("a name, an address, a capture, --tuple, --event or --events is needed");
+  if (ways > 1) return wrong_use("--event and --events take no other flow");
+  const bool capture = arguments.tuple.empty() && is_capture_name(arguments.subject);
+  if ((arguments.flow || arguments.all) && !capture) return wrong_use("--flow and --all are for captures");
+  const auto policy = load_live_policy(arguments.policy);
+  if (policy == nullptr) return kExitUsage;
+  if (!arguments.events.empty()) return explain_events(*policy, arguments);
+  if (!arguments.event.empty()) return explain_of_service(*policy, arguments);
+  if (capture) return explain_capture(policy, arguments);
+  const auto question = Asking(*policy, arguments).take();
+  if (!question) return wrong_use(question.error());
+  Printer printer(*policy, arguments);
+  printer.print(*question, {});
+  return printer.exit_code();
+}
+
+}  // namespace
+
+void add_explain_command(CLI::App& app, int& exit_code) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("explain", "Say why a flow is allowed or denied, and what would allow it");
+  const auto is_address = [](const std::string& text) { return IpAddress::parse(text) ? std::string{} : text + " is no IP address"; };
+  command->add_option("--policy", arguments->policy, kPolicyHelp)->type_name("FILE");
+  command->add_option("--protocol", arguments->protocol, "What the flow speaks: a word of a rule's protocols (default: tls)")->type_name("WORD");
+  command->add_option("--port", arguments->port, "Its port (default: the protocol's own)")->check(CLI::Range(1, 65'535))->type_name("N");
+  command->add_option("--transport", arguments->transport, "tcp or udp, for protocols that run on both")->check(CLI::IsMember({"tcp", "udp"}))->type_name("WORD");
+  CLI::Option* scope = command->add_option("--scope", arguments->scope, "A scope of the policy that the flow is in, or \"none\"")->type_name("NAME");
+  command->add_option("--user", arguments->user, "The user whose flow it is, by name or number")->type_name("USER")->excludes(scope);
+  command->add_option("--address", arguments->address, "Where it goes, if that matters")->check(CLI::Validator(is_address, ""))->type_name("ADDRESS");
+  command->add_flag("--unbound", arguments->unbound, "No trusted resolver gave the address for the name (DNS: an untrusted resolver)");
+  command->add_option("--method", arguments->method, "The HTTP method (default: GET, with --path)")->type_name("METHOD");
+  command->add_option("--path", arguments->path, "The HTTP path")->type_name("PATH");
+  command->add_flag("--websocket", arguments->websocket, "The request asks for a WebSocket");
+  command->add_option("--tuple", arguments->tuple, "\"tcp|udp SOURCE:PORT DESTINATION:PORT\"")->type_name("FLOW");
+  command->add_option("--event", arguments->event, "An event of the running service, or of --events")->type_name("ID");
+  command->add_option("--events", arguments->events, "JSON lines of events, \"-\": standard input; the last denied flow without --event")->type_name("FILE");
+  command->add_option("--flow", arguments->flow, "The flow of the capture, from 1 (default: every denied one)")->type_name("N");
+  command->add_flag("--all", arguments->all, "Every flow of the capture");
+  command->add_option("--control", arguments->control, "The service's control socket")->type_name("SOCKET");
+  command->add_flag("--json", arguments->json, "One JSON object per flow");
+  command->add_option("SUBJECT", arguments->subject, "A host name, an address, a capture file, or an event's id")->type_name("");
+  command->footer(kExamples);
+  command->callback([arguments, &exit_code] { exit_code = run_explain(*arguments); });
+}
+
+}  // namespace sallyport::cli
