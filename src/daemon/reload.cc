@@ -3,13 +3,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <absl/container/flat_hash_map.h>
-#include <absl/container/flat_hash_set.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "event_line.h"
 #include "sallyport/netfilter/socket_end.h"
@@ -186,7 +185,7 @@ std::string Cutter::set_marks(netfilter::Conntrack& conntrack, const std::vector
   const auto missing = conntrack.set_marks(changes, generation_);
   if (!missing) return missing.error();
   if (missing->empty()) return {};
-  absl::flat_hash_map<FlowKey, FlowMark, KeyHash> wanted;
+  std::unordered_map<FlowKey, FlowMark, KeyHash> wanted;
   for (const std::size_t index : *missing) wanted[changes[index].key] = changes[index].mark;
   const auto entries = conntrack.list(0, 0);
   if (!entries) return entries.error();
@@ -205,7 +204,7 @@ std::string Cutter::set_marks(netfilter::Conntrack& conntrack, const std::vector
 // forget_the_rest has connections judged anew that the former policy decided and no worker remembers: what it allowed, and the
 // datagrams that it denied.
 std::string Cutter::forget_the_rest(netfilter::Conntrack& conntrack, const Changed& changed) {
-  absl::flat_hash_set<FlowKey, KeyHash> known;
+  std::unordered_set<FlowKey, KeyHash> known;
   for (const engine::Remark& remark : changed.remarks) known.insert(remark.key);
   std::vector<netfilter::ConntrackEntry> forgotten;
   const auto allowed = conntrack.list(mark_.encode(FlowMark::kAllow, generation_), mark_.mask());

@@ -162,6 +162,26 @@ class InspectorHarness {
     first_id_ = last_id_ + 1;
   }
 
+  // reload has every flow judged again by another policy. Returns what the ct marks must become.
+  std::vector<engine::Remark> reload(const std::string& policy_text) {
+    const auto loaded = policy::load_policy_text(with_any_address(policy_text), "test.toml");
+    if (!loaded) {
+      for (const auto& problem : loaded.error()) ADD_FAILURE() << problem.to_string();
+      std::abort();
+    }
+    former_.push_back(policy_);
+    policy_ = *loaded;
+    std::vector<engine::Remark> remarks;
+    bool more = true;
+    while (more) {
+      more = inspector_.rejudge(*former_.back(), *policy_, now_, {});
+      remarks.insert(remarks.end(), inspector_.remarks().begin(), inspector_.remarks().end());
+      Outcome outcome;
+      collect(outcome);
+    }
+    return remarks;
+  }
+
   engine::Inspector& inspector() { return inspector_; }
   const policy::Policy& policy() const { return *policy_; }
   Timestamp now() const { return now_; }
@@ -187,6 +207,7 @@ class InspectorHarness {
 
   engine::Inspector inspector_;
   std::shared_ptr<const policy::Policy> policy_;
+  std::vector<std::shared_ptr<const policy::Policy>> former_;  // Events point to them.
   Timestamp now_{std::chrono::seconds(1'800'000'000)};
   PacketId last_id_ = 0;
   std::uint32_t in_link_ = 0;

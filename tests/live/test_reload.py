@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""The policy is loaded again under traffic: no allowed connection fails, what lost permission dies at both ends, a broken file
+changes nothing."""
+
+import json
+import signal
+import time
+
+from support import Suite, binary, expect, expect_equal, skip_unless_possible
+from support.daemon import allow
+from support.proc import wait_until
+from support.world import World, world
+
+RULES = allow("allowed.test", "tls", "443") + allow("allowed.test", "http", "80")
+MORE = RULES + allow("denied.test", "tls", "443")
+BULK = 200 << 20
+
+
+def body(suite: Suite) -> None:
+    for layout in ("host", "gateway"):
+        with world(suite, layout, RULES, "web", bulk_bytes=BULK) as it:
+            original = it.firewall.policy_path.read_text()
+            storm(suite, it, layout, original)
+            broken(suite, it, layout, original)
+            by_signal(suite, it, layout, original)
+            for family in (4, 6):
+                revoked(suite, it, f"{layout} v{family}", original, family)
+            restarted(suite, it, layout)
+
+
+def reload(it: World, policy: str | None = None, code: int = 0) -> dict:
+    if policy is not None:
+        it.firewall.policy_path.write_text(policy)
+    result = it.firewall.command("reload", "--control", str(it.firewall.control), "--json")
+    expect_equal(result.code, code, result.describe())
+    return json.loads(result.out)
+
+
+def bulk(it: World, host: str, family: int):
+    client = it.bed.spawn("client", "curl", ["curl", "-sS", f"-{family}", "--cacert", str(it.servers.ca), "-m", "40", "--limit-rate", "8M", "-o",
+                                             "/dev/null", "-w", "%{size_download}", f"https://{host}/bulk"])
+    time.sleep(0.7)
+    expect(client.running(), client.err())
+    return client
+
+
+def storm(suite: Suite, it: World, label: str, original: str) -> None:
+    with suite.case(f"{label}: 20 reloads in a storm of connections: no allowed one fails"):
+        script = f"for i in $(seq 60); do curl -sS --cacert {it.servers.ca} -m 8 -o /dev/null https://allowed.test/ || echo failed; done"
+        storms = [it.bed.spawn("client", f"storm{i}", ["sh", "-c", script]) for i in range(4)]
+        for i in range(20):
+            report = reload(it, original if i % 2 else original + allow(f"host{i}.test", "tls"))
+            expect_equal((report["changed"], report["cut"]), (True, 0), report)
+            time.sleep(0.1)
+        for each in storms:
+            each.wait(60)
+            expect_equal(each.out() + each.err(), "", "an allowed connection failed")
+
+
+def broken(suite: Suite, it: World, label: str, original: str) -> None:
+    with suite.case(f"{label}: a broken file changes nothing and says where it is broken"):
+        it.firewall.policy_path.write_text(original + "\n[[rules]]\nto = [\"a.test\"]\nprot = 1\n")
+        result = it.firewall.command("reload", "--control", str(it.firewall.control))
+        expect_equal(result.code, 1, result.describe())
+        expect(".toml:" in result.err and "prot" in result.err, result.describe())
+        expect_equal(it.clients.curl("https://allowed.test/", 4).out.strip(), "vhost allowed.test")
+        report = reload(it, original.replace("hooks =", "queues = 3\nhooks ="), 1)
+        expect("deploy.queues" in report["error"], report)
+        reload(it, original)
+
+
+def by_signal(suite: Suite, it: World, label: str, original: str) -> None:
+    with suite.case(f"{label}: SIGHUP, and a change of the file where that is asked for"):
+        it.firewall.policy_path.write_text(original.replace(RULES, MORE))
+        it.firewall.process.signal(signal.SIGHUP)
+        expect(wait_until(lambda: it.clients.curl("https://denied.test/", 4, timeout=2).out.strip() == "vhost denied.test", 5.0), it.firewall.log())
+        reload(it, original.replace("[deploy]\n", "[deploy]\nreload_on_change = true\n"))
+        expect(it.clients.curl("https://denied.test/", 4, timeout=3).code != 0, "still allowed")
+        it.firewall.policy_path.write_text(original.replace(RULES, MORE).replace("[deploy]\n", "[deploy]\nreload_on_change = true\n"))
+        expect(wait_until(lambda: it.clients.curl("https://denied.test/", 4, timeout=2).out.strip() == "vhost denied.test", 6.0), it.firewall.log())
+        reload(it, original)
+
+
+def revoked(suite: Suite, it: World, label: str, original: str, family: int) -> None:
+    with suite.case(f"{label}: a download that lost permission dies at once on both ends, an allowed one beside it lives"):
+        reload(it, original.replace(RULES, MORE))
+        lost, kept = bulk(it, "denied.test", family), bulk(it, "allowed.test", family)
+        report = reload(it, original)
+        expect(wait_until(lambda: not lost.running(), 0.1), "the download goes on 100 ms behind the reload")
+        expect_equal([flow["name"] for flow in report["cut_flows"]], ["denied.test"], report)
+        expect(kept.running(), kept.err())
+        it.firewall.wait_event(reason="revoked")
+        left = lambda: it.bed.run("server", ["ss", "-Htn", "state", "established", "sport = :443"]).out.strip().splitlines()  # noqa: E731
+        expect(wait_until(lambda: len(left()) <= 1, 2.0), left())
+        kept.stop(1.0)
+
+
+def restarted(suite: Suite, it: World, label: str) -> None:
+    with suite.case(f"{label}: a restart with the policy that was loaded last interrupts nothing"):
+        running = bulk(it, "allowed.test", 4)
+        it.firewall.kill()
+        it.firewall.start()
+        time.sleep(1.0)
+        expect(running.running(), running.err())
+        before = it.firewall.queued_packets()
+        time.sleep(0.5)
+        expect(it.firewall.queued_packets() - before < 20, "the connection's packets are queued again")
+        running.stop(1.0)
+
+
+if __name__ == "__main__":
+    skip_unless_possible(binary(), ("curl", "nginx"))
+    Suite("reload", 230).main(body)
