@@ -92,7 +92,7 @@ void add_flows(Families& out, const Workers& workers) {
   out.gauge("flows_active", "Flows that are tracked now.").value(sum(workers, &engine::Counters::flows_active));
   out.counter("flows_total", "Flows by verdict; pending: they ended without one.");
   add_sums(out, workers, &engine::Counters::flows_by_verdict, "verdict", [](std::size_t i) { return to_string(static_cast<engine::FlowVerdict>(i)); });
-  out.counter("flows_by_protocol_total", "Flows by the protocol that their bytes are.");
+  out.counter("flows_by_protocol_total", "Flows that are over by the protocol that their bytes were.");
   add_sums(out, workers, &engine::Counters::flows_by_protocol, "protocol", [](std::size_t i) { return to_string(static_cast<Protocol>(i)); });
   out.counter("flow_verdicts_total", "Verdicts on flows by reason (docs/decisions.md).");
   add_sums(out, workers, &engine::Counters::flows_by_reason, "reason", reason);

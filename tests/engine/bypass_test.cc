@@ -32,7 +32,7 @@ class BypassTest : public ::testing::Test {
   }
   std::shared_ptr<const policy::Policy> plain() const { return policy::load_policy_text(kPolicy, "test.toml").value(); }
   Outcome syn(std::uint16_t port, const char* from = "10.0.0.1", const char* to = "192.0.2.1") {
-    return fw_.client(PacketBuilder::tcp(endpoint(from, port), endpoint(to, 443)).syn().build());
+    return fw_.client(PacketBuilder::tcp(endpoint(from, port), endpoint(to, 443)).flags(kSyn).build());
   }
   Outcome datagram(std::uint16_t port, std::uint16_t to) {
     return fw_.client(PacketBuilder::udp(endpoint("10.0.0.1", port), endpoint("192.0.2.1", to)).payload(ByteSpan(kWords)).build());
