@@ -21,15 +21,6 @@
 #include "sallyport/policy/policy.h"
 #include "user_names.h"
 
-namespace sallyport {
-// --- What the operator sees (src/daemon/flow_book.h) ---------------------------------------------------
-inline constexpr std::size_t kFlowBookLive = 65'536;    // Living flows, about half a kilobyte each.
-inline constexpr std::size_t kFlowBookEnded = 4'096;    // Flows that ended last.
-inline constexpr std::size_t kFlowBookEvents = 4'096;   // Events that can be asked for by their id.
-inline constexpr std::size_t kFlowBookDenied = 1'024;   // Names whose denials are counted.
-inline constexpr std::size_t kFlowAnswerMax = 512u << 10;  // Octets of rows in one answer; the rest is asked for again.
-inline constexpr std::size_t kWatchChangesMax = 200;    // Changed flows in one frame of a live view.
-}
 namespace sallyport::daemon {
 
 // FlowRow is one flow as its last event left it.

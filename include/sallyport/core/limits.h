@@ -211,4 +211,12 @@ inline constexpr std::size_t kLastWordsMax = 2'048;      // Clients of a worker 
 inline constexpr Duration kRefusalEndsAfter = std::chrono::milliseconds(250);
 inline constexpr std::size_t kRefusalBytesPerCall = 65'536;  // Of the packets that one call makes: about 50 refusals.
 
+// --- What the operator sees (src/daemon/flow_book.h) ---------------------------------------------------
+inline constexpr std::size_t kFlowBookLive = 65'536;    // Living flows, about half a kilobyte each.
+inline constexpr std::size_t kFlowBookEnded = 4'096;    // Flows that ended last.
+inline constexpr std::size_t kFlowBookEvents = 4'096;   // Events that can be asked for by their id.
+inline constexpr std::size_t kFlowBookDenied = 1'024;   // Names whose denials are counted.
+inline constexpr std::size_t kFlowAnswerMax = 512u << 10;  // Octets of rows in one answer; the rest is asked for again.
+inline constexpr std::size_t kWatchChangesMax = 200;    // Changed flows in one frame of a live view.
+
 }  // namespace sallyport
