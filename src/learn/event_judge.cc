@@ -39,9 +39,10 @@ std::vector<Step> event_steps(const Sighting& event, const Facts& facts) {
     proxy.grant = {Target::of(event.key.server.address), asked, event.key.server.port, 0, true};
   }
   for (Step& step : steps) {
-    const bool unbound = event.reason == Reason::kAddressNotBound && !step.grant.target.is_address;
+    const bool unbound = event.reason == Reason::kAddressNotBound && !step.grant.target.is_address && !step.grant.proxy;
     if (unbound && policy::rule_word(step.grant.word).carries_name) step.terms.any_bind = true;
   }
+  std::erase_if(steps, [](const Step& step) { return !can_be_written(step); });
   return steps;
 }
 

@@ -49,24 +49,6 @@ Target place_of(const Sighting& sighting) {
   return sighting.bound.empty() || local ? Target::of(sighting.key.server.address) : Target::of(sighting.bound.front());
 }
 
-// can_be_written tells whether a policy may say it: there are names that look like addresses, A-labels that stand for nothing, ports
-// and protocols that rules do not take. The policy's own reader is asked wherever there could be a doubt.
-bool can_be_written(const Step& step) {
-  if (step.kind == Step::Kind::kResolver) return true;
-  Grant grant = step.grant;
-  Terms terms = step.terms;
-  if (step.kind != Step::Kind::kGrant) grant = {{false, {}, step.name}, "tls", 443, 0, false};
-  const auto is_letter = [](char c) { return c >= 'a' && c <= 'z'; };
-  const policy::RuleWordInfo word = policy::rule_word(grant.word);
-  const bool plain_name = grant.target.is_address || (grant.target.name.find("--") == std::string::npos && std::ranges::any_of(grant.target.name, is_letter));
-  const bool plain_word = word.has_ports ? grant.port != 0 && grant.word != "mdns" && grant.word != "llmnr" : grant.word != "ip-proto";
-  if (plain_name && plain_word) return true;
-  if (word.has_ports && grant.port == 0) return false;
-  RuleBook book;
-  *book.allow(grant) = terms;
-  return policy::load_policy_text("version = 1\n" + draft_rules(book, {}).front().text, "rule").has_value();
-}
-
 // Ladder collects the steps for one flow.
 class Ladder {
  public:
@@ -246,6 +228,23 @@ class Ladder {
 };
 
 }  // namespace
+
+bool can_be_written(const Step& step) {
+  if (step.kind == Step::Kind::kResolver) return true;
+  Grant grant = step.grant;
+  Terms terms = step.terms;
+  if (step.kind != Step::Kind::kGrant) grant = {{false, {}, step.name}, "tls", 443, 0, false};
+  if (!grant.target.is_address && grant.target.name == "any") return false;  // A name, and the word for every flow.
+  const auto is_letter = [](char c) { return c >= 'a' && c <= 'z'; };
+  const policy::RuleWordInfo word = policy::rule_word(grant.word);
+  const bool plain_name = grant.target.is_address || (grant.target.name.find("--") == std::string::npos && std::ranges::any_of(grant.target.name, is_letter));
+  const bool plain_word = word.has_ports ? grant.port != 0 && grant.word != "mdns" && grant.word != "llmnr" : grant.word != "ip-proto";
+  if (plain_name && plain_word) return true;
+  if (word.has_ports && grant.port == 0) return false;
+  RuleBook book;
+  *book.allow(grant) = terms;
+  return policy::load_policy_text("version = 1\n" + draft_rules(book, {}).front().text, "rule").has_value();
+}
 
 void Facts::take(const Sighting& sighting) {
   if (!is_dns(sighting)) return;

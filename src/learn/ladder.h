@@ -33,6 +33,11 @@ struct Step {
   IpAddress address{};  // kResolver
 };
 
+// can_be_written tells whether a policy may say it: there are names that look like addresses, one that is a word of the policy's own,
+// A-labels that stand for nothing, ports and protocols that rules do not take. The policy's own reader is asked wherever there
+// could be a doubt. The steps below all can.
+bool can_be_written(const Step& step);
+
 // first_steps returns what a flow needs that nothing denied yet: all of them.
 std::vector<Step> first_steps(const Sighting& sighting, const Facts& facts);
 // next_steps returns what could be tried for a flow that the learned policy denies, narrowest first. Empty: no rule can

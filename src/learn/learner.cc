@@ -266,7 +266,9 @@ class Learner {
     for (const auto& [text, terms] : questions_) {
       const auto name = DomainName::parse(text);
       if (policy->match_question(scopes, &*name, terms.last).action == policy::Action::kAllow) continue;
-      Terms* added = book_.allow({Target::of(*name), "dns", 53, 0, false});
+      const Step question{.grant = {Target::of(*name), "dns", 53, 0, false}};
+      if (!can_be_written(question)) continue;
+      Terms* added = book_.allow(question.grant);
       if (added != nullptr) added->add(terms);
     }
     return compile(text_of(rules())) != nullptr;
@@ -293,7 +295,10 @@ class Learner {
       denials.steps[turn_of(sighting)].push_back(std::move(step));
       return;
     }
-    add_not_learned(denials.impossible.lines, sighting);
+    // A flow may be denied several times, and is listed once.
+    const RowId other{id.first, {id.second.first, !id.second.second}};
+    const std::set<RowId>& rows = denials.impossible.rows;
+    if (!rows.contains(id) && !rows.contains(other) && !impossible_.rows.contains(other)) add_not_learned(denials.impossible.lines, sighting);
     if (denials.impossible.rows.size() < kDenialsMax) denials.impossible.rows.insert(id);
   }
 
