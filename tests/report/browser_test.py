@@ -47,8 +47,9 @@ def main() -> int:
         (folder / "old.toml").write_text(POLICY % "")
         (folder / "new.toml").write_text(POLICY % ', "denied.test"')
         page = folder / "report.html"
-        result = subprocess.run([options.program, "replay", "--html", page, "--compare", folder / "old.toml", folder / "new.toml", *options.captures],
-                                capture_output=True, text=True)
+        captures = [Path(capture).resolve() for capture in options.captures]
+        result = subprocess.run([Path(options.program).resolve(), "replay", "--html", page, "--compare", "old.toml", "new.toml", *captures],
+                                capture_output=True, text=True, cwd=folder)
         changed = sum(int(count) for count in re.findall(r"^newly \w+: (\d+)", result.stdout, re.M))
         assert result.returncode == (1 if changed else 0), (result.returncode, result.stdout, result.stderr)
         rows = subprocess.run([options.program, "replay", "--json", "--policy", folder / "new.toml", *options.captures], capture_output=True, text=True).stdout.count("\n")
