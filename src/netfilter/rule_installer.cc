@@ -234,6 +234,7 @@ std::expected<bool, std::string> RuleInstaller::remove_family(Family family) con
 std::expected<bool, std::string> RuleInstaller::remove() const {
   const std::lock_guard lock(applied_->mutex);
   applied_->plan.reset();
+  applied_->created.clear();
   bool any = false;
   std::string errors;
   for (const Family family : kFamilies) {  // One family's failure does not keep the other's rules.

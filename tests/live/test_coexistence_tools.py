@@ -2,8 +2,10 @@
 """Beside the firewalls of distributions and Docker's bridges: ufw and firewalld are the programs themselves, with a copy of their
 configuration; Docker's chains are set up as Docker 28 sets them up, for workloads behind a bridge."""
 
+import re
 import shutil
 import sys
+from pathlib import Path
 
 from support import Sallyport, Servers, Suite, Testbed, binary, expect, expect_equal, policy_text, skip_unless_possible
 from support.beside import WG_QUICK, Beside, load, shell
@@ -12,7 +14,8 @@ from support.daemon import allow
 from support.host_firewalls import FIREWALLD, UFW, Firewalld, Ufw
 
 RULES = allow("allowed.test", "tls", "443")
-SERVICE = 8080
+SERVICE = 8080  # The recipe's.
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 ASK = """import socket, sys
 try:
     socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1.5); print("connected")
@@ -108,12 +111,10 @@ def firewalld(suite: Suite, bed, clients: Clients) -> None:
         listen(bed, "firewall", SERVICE)
         listen(bed, "firewall", SERVICE + 1)
         with suite.case("firewalld: the recipe of docs/gateway-hardening.md closes every interface but one"):
-            # The recipe's wg0 is "east" here.
-            tool("--permanent", "--set-default-zone=drop") if tool.ask("--permanent", "--set-default-zone=drop").returncode == 0 else tool("--set-default-zone=drop")
-            tool("--permanent", "--new-zone=vpn")
-            tool("--permanent", "--zone=vpn", "--add-interface=east")
-            tool("--permanent", "--zone=vpn", f"--add-port={SERVICE}/tcp")
-            tool("--reload")
+            recipe = re.search(r"### firewalld .*?```\n(.*?)```", (DOCS / "gateway-hardening.md").read_text(), re.S).group(1)
+            for line in recipe.replace("wg0", "east").splitlines():
+                expect(line.startswith("firewall-cmd "), line)
+                tool(*line.split()[1:])
             address = bed.client_address(4)
             expect(reaches(bed, "server", address, SERVICE), "the port that is opened")
             expect(not reaches(bed, "server", address, SERVICE + 1), "another port")
