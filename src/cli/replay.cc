@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "commands.h"
@@ -37,7 +38,7 @@ struct Arguments {
   bool frames = false;
   std::string expect;
   std::string html;
-  std::vector<std::string> compare;
+  std::pair<std::string, std::string> compare;
   std::vector<std::string> resolvers;
   unsigned jobs = 0;
   std::vector<std::string> captures;
@@ -128,8 +129,8 @@ int run_replay(const Arguments& arguments) {
   options.json = arguments.json || expectation.has_value();
   options.jobs = arguments.jobs;
   for (const std::string& text : arguments.resolvers) options.resolvers.push_back(*IpAddress::parse(text));
-  if (!arguments.html.empty() || !arguments.compare.empty()) {
-    return run_replay_report({arguments.html, arguments.compare, arguments.policy, arguments.json}, *files, options);
+  if (!arguments.html.empty() || !arguments.compare.first.empty()) {
+    return run_replay_report({arguments.html, arguments.compare.first, arguments.compare.second, arguments.policy, arguments.json}, *files, options);
   }
   Output output(arguments, options, expectation.has_value(), files->size() > 1);
   replay::replay_all(
@@ -151,7 +152,6 @@ void add_replay_command(CLI::App& app, int& exit_code) {
       ->type_name("FILE");
   command->add_option("--html", arguments->html, "Write one page about the flows to this file, instead of tables")->type_name("FILE");
   command->add_option("--compare", arguments->compare, "What would change between two policies; exit 1 if a verdict does")
-      ->expected(2)
       ->type_name("OLD NEW")
       ->excludes("--policy")
       ->excludes("--expect");

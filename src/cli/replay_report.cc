@@ -46,12 +46,12 @@ bool replay_with(const std::vector<std::filesystem::path>& files, const replay::
 
 int run_replay_report(const ReportRequest& request, const std::vector<std::filesystem::path>& files, replay::ReplayOptions options) {
   options.json = options.frames = false;
-  const bool compares = !request.compare.empty();
+  const bool compares = !request.compare_new.empty();
   report::Comparison comparison;
   if (compares) {
-    options.policy = load_live_policy(request.compare.front());
+    options.policy = load_live_policy(request.compare_old);
     if (options.policy == nullptr) return kExitUsage;
-    const auto newer = load_live_policy(request.compare.back());
+    const auto newer = load_live_policy(request.compare_new);
     if (newer == nullptr) return kExitUsage;
     const auto old = options.policy;
     // What cannot be read is said once, of the second run.
@@ -59,7 +59,7 @@ int run_replay_report(const ReportRequest& request, const std::vector<std::files
     options.policy = newer;
   }
   std::unique_ptr<report::HtmlReport> page;
-  if (!request.html.empty()) page = std::make_unique<report::HtmlReport>(options.policy, compares ? request.compare.back() : request.policy);
+  if (!request.html.empty()) page = std::make_unique<report::HtmlReport>(options.policy, compares ? request.compare_new : request.policy);
   const bool whole = replay_with(files, options, [&](const replay::CaptureResult& result) {
     if (compares) comparison.add_new(result, *options.policy);
     if (page) page->add(result);

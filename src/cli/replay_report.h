@@ -11,7 +11,8 @@ namespace sallyport::cli {
 
 struct ReportRequest {
   std::string html;                   // File to write, or empty.
-  std::vector<std::string> compare;   // OLD and NEW, or none.
+  std::string compare_old;            // Both or neither.
+  std::string compare_new;
   std::string policy;                 // File; empty: the embedded one. Not used where there is a comparison.
   bool json = false;
 };

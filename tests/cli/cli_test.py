@@ -12,7 +12,7 @@ import sys
 import unittest
 
 PROGRAM = sys.argv.pop(1)
-COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["learn"], ["audit"], ["doctor"],
+COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["explain"], ["learn"], ["audit"], ["doctor"],
             ["allow"], ["deny"], ["revoke"], ["grants"], ["bypass"], ["metrics"]]
 USAGE = {
     "": "sallyport: A subcommand is required (see sallyport --help)",
@@ -32,6 +32,16 @@ USAGE = {
     "rules print --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
     "replay --policy /none/p.toml x": "/none/p.toml: cannot be read: No such file or directory",
     "replay --expect /none/e.jsonl x": "sallyport replay: cannot read /none/e.jsonl",
+    "replay --compare /none/a.toml /none/b.toml .": "/none/a.toml: cannot be read: No such file or directory",
+    "replay --compare a.toml": "sallyport replay: --compare: 2 required OLD NEW missing (see sallyport replay --help)",
+    "explain": "sallyport explain: a name, an address, a capture, --tuple, --event or --events is needed (see sallyport explain --help)",
+    "explain a..b": "sallyport explain: a..b: no host name, address, capture or event id (see sallyport explain --help)",
+    "explain a.test --scope nobody": "sallyport explain: --scope: the policy has no scope nobody (see sallyport explain --help)",
+    "explain a.test --protocol telepathy": "sallyport explain: --protocol: telepathy is no protocol (see sallyport explain --help)",
+    "explain a.test --path /x": "sallyport explain: --method, --path and --websocket: only with --protocol http (see sallyport explain --help)",
+    "explain --tuple nonsense": "sallyport explain: --tuple: expected \"tcp|udp SOURCE:PORT DESTINATION:PORT\" (see sallyport explain --help)",
+    "explain a.test --flow 1": "sallyport explain: --flow and --all are for captures (see sallyport explain --help)",
+    "explain --policy /none/p.toml a.test": "/none/p.toml: cannot be read: No such file or directory",
     "check ''": "sallyport check: FILE: a file name is empty (see sallyport check --help)",
     "run --observe=no": "sallyport run: observe was given a disallowed flag override (see sallyport run --help)",
     "learn": "sallyport learn: captures or --from-events are needed (see sallyport learn --help)",
