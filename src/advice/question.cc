@@ -91,9 +91,13 @@ void take_address_names(std::string_view joined, Question& out) {
 // settle works out what follows from the rest.
 void settle(Question& out, const std::string& method, const std::string& target) {
   if (out.protocol == Protocol::kHttp2) out.protocol = Protocol::kHttp;
+  // Rules know echo requests beside others; a row does not tell which it was.
+  if (out.transport == Transport::kIcmp) out.icmp_type = 8;
+  if (out.transport == Transport::kIcmpv6) out.icmp_type = 128;
   out.bound = !out.outcome || (out.outcome->reason != Reason::kAddressNotBound && out.outcome->reason != Reason::kResolverNotTrusted);
   if (out.protocol != Protocol::kHttp || method.empty()) return;
-  out.request = Request{.method = method, .path = {}};
+  // RFC 8441: a CONNECT with a path asks for a WebSocket.
+  out.request = Request{.method = method, .path = {}, .websocket = method == "CONNECT" && target.starts_with('/')};
   take_target(target, *out.request);
   // The row has the flow's first request; what a later one lacked is in the reason alone.
 }

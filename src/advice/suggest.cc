@@ -39,7 +39,10 @@ class Writer {
     ports();
     scope();
     request();
+    const bool by_address = IpAddress::parse(target).has_value();
+    const bool named = carries(question_.protocol) || question_.protocol == Protocol::kDns;
     if (any_address_) line("bind", toml_string("any"));
+    if (!by_address && !named && policy_.defaults().bind == policy::Bind::kAny) line("bind", toml_string("strict"));
     if (word_ == "icmp") line("icmp_types", "[" + std::to_string(question_.icmp_type) + "]");
     if (word_ == "ip-proto") line("ip_protos", "[" + std::to_string(question_.ip_protocol) + "]");
     if (answer_.reason == Reason::kHostKeyNotAllowed && question_.host_key) line("host_keys", "[" + toml_string("SHA256:" + base64_of(*question_.host_key)) + "]");
