@@ -27,6 +27,7 @@ TEST_PACKAGES=(
   mosquitto mosquitto-clients redis-server redis-tools postgresql mariadb-server-core mariadb-client mariadb-client-core
   python3-qpid-proton wireguard-go wireguard-tools openvpn strongswan-charon strongswan-swanctl
   wget git nodejs python3-requests swaks tnftp
+  ufw firewalld dbus-daemon
   python3-websockets python3-h2 nghttp2-proxy tinyproxy microsocks dante-server netcat-openbsd
   prometheus tmux
   python3-jsonschema bash-completion zsh fish mandoc lintian debootstrap dpkg-dev strace
@@ -85,7 +86,7 @@ install_packages() (
         nghttp2-proxy) units=(nghttpx.service) ;;
         dante-server) units=(danted.service) ;;
         dovecot-imapd) units=(dovecot.service dovecot.socket) ;;
-        slapd | unbound | mosquitto | redis-server | postgresql | openvpn | vsftpd | coturn | tinyproxy | microsocks)
+        slapd | unbound | mosquitto | redis-server | postgresql | openvpn | vsftpd | coturn | tinyproxy | microsocks | ufw | firewalld)
           units=("$package.service") ;;
         *) continue ;;
       esac

@@ -85,6 +85,17 @@ def described(key: dict, page: PolicyPage) -> dict:
     return schema
 
 
+def with_table(schema, inner: dict):
+    """with_table puts the keys of a table where the schema says that one may stand."""
+    if isinstance(schema, list):
+        return [with_table(each, inner) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "object" and "properties" not in schema:
+        return schema | inner
+    return {key: with_table(value, inner) if key in ("anyOf", "items") else value for key, value in schema.items()}
+
+
 def table(name: str, keys: list[dict], page: PolicyPage) -> dict:
     """table returns the object schema of one table; "scopes" has tables of any name, "scopes.NAME" the keys of each."""
     mine = [key for key in keys if key["table"] == name]
@@ -95,11 +106,7 @@ def table(name: str, keys: list[dict], page: PolicyPage) -> dict:
         if any(each["table"] == f"{path}.NAME" for each in keys):
             schema["additionalProperties"] = table(f"{path}.NAME", keys, page)
         elif any(each["table"] == path for each in keys):
-            inner = table(path, keys, page)
-            if schema.get("type") == "array":
-                schema["items"] = inner
-            else:
-                schema |= inner
+            schema = with_table(schema, table(path, keys, page))
         properties[key["key"]] = schema
     return {"type": "object", "properties": properties, "required": [key["key"] for key in mine if key["default"] == "required"],
             "additionalProperties": False}

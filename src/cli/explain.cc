@@ -94,7 +94,10 @@ class Printer {
   Printer(const policy::Policy& policy, const Arguments& arguments) : policy_(policy), arguments_(arguments), texts_(policy) {}
 
   void print(const advice::Question& question, const std::string& title) {
-    const advice::LoadWith load_with = [&](const std::string& toml) { return policy::load_policy_file_with(arguments_.policy, "version = 1\n" + toml, "added"); };
+    const advice::LoadWith load_with = [&](const std::string& toml) {
+      const std::string text = "version = 1\n" + toml;
+      return arguments_.policy.empty() ? policy::load_policy_text(text, "added") : policy::load_policy_file_with(arguments_.policy, text, "added");
+    };
     const advice::Explanation explanation = advice::explain(policy_, question, texts_, load_with);
     if (explanation.verdict == engine::FlowVerdict::kDeny) denied_ = true;
     std::string text;

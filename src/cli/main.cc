@@ -74,6 +74,7 @@ int main(int argc, char** argv) {
     sallyport::cli::add_status_command(app, exit_code);
     sallyport::cli::add_grant_commands(app, exit_code);
     sallyport::cli::add_metrics_command(app, exit_code);
+    sallyport::cli::add_reload_command(app, exit_code);
     sallyport::cli::add_watch_command(app, exit_code);
     sallyport::cli::add_flows_command(app, exit_code);
     sallyport::cli::add_rules_command(app, exit_code);

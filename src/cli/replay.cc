@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "policy_option.h"
+#include "replay_report.h"
 #include "sallyport/replay/expectation.h"
 #include "sallyport/replay/replay.h"
 #include "sallyport/replay/report.h"
@@ -23,9 +24,11 @@ constexpr const char* kExamples = R"(Examples:
   sallyport replay --policy policy.toml day.pcapng.zst      what this policy would have said
   sallyport replay --json --frames -j 4 captures/           every flow and frame of a folder, as JSON lines
   sallyport replay --policy p.toml --expect expected.jsonl input.pcap
+  sallyport replay --policy p.toml --html report.html day.pcap     a page with a timeline, names and explanations
+  sallyport replay --compare old.toml new.toml day.pcap            what would change
 
 Captures: pcap and pcapng, plain, gzip or zstd. A folder stands for all captures in it.
-Exit codes: 0 done (and as expected), 1 a difference or an unreadable capture, 2 wrong use or a bad policy.)";
+Exit codes: 0 done (and as expected), 1 a difference, a changed verdict or an unreadable capture, 2 wrong use or a bad policy.)";
 
 struct Arguments {
   std::string policy;
@@ -33,6 +36,8 @@ struct Arguments {
   bool json = false;
   bool frames = false;
   std::string expect;
+  std::string html;
+  std::vector<std::string> compare;
   std::vector<std::string> resolvers;
   unsigned jobs = 0;
   std::vector<std::string> captures;
@@ -123,6 +128,9 @@ int run_replay(const Arguments& arguments) {
   options.json = arguments.json || expectation.has_value();
   options.jobs = arguments.jobs;
   for (const std::string& text : arguments.resolvers) options.resolvers.push_back(*IpAddress::parse(text));
+  if (!arguments.html.empty() || !arguments.compare.empty()) {
+    return run_replay_report({arguments.html, arguments.compare, arguments.policy, arguments.json}, *files, options);
+  }
   Output output(arguments, options, expectation.has_value(), files->size() > 1);
   replay::replay_all(
       *files, options, [&](replay::CaptureResult&& result) { output.take(std::move(result)); },
@@ -141,6 +149,12 @@ void add_replay_command(CLI::App& app, int& exit_code) {
   command->add_flag("--frames", arguments->frames, "Also a row per frame: accept, drop or hold");
   command->add_option("--expect", arguments->expect, "Compare with these JSON lines; exit 1 if they differ")
       ->type_name("FILE");
+  command->add_option("--html", arguments->html, "Write one page about the flows to this file, instead of tables")->type_name("FILE");
+  command->add_option("--compare", arguments->compare, "What would change between two policies; exit 1 if a verdict does")
+      ->expected(2)
+      ->type_name("OLD NEW")
+      ->excludes("--policy")
+      ->excludes("--expect");
   const auto is_address = [](const std::string& text) {
     return IpAddress::parse(text) ? std::string{} : text + " is no IP address";
   };

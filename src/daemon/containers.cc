@@ -191,8 +191,8 @@ std::vector<std::string> ContainerWatch::usual_sockets() {
   return sockets;
 }
 
-ContainerWatch::ContainerWatch(const policy::Policy& policy, std::vector<std::string> sockets)
-    : policy_(policy), sockets_(std::move(sockets)) {
+ContainerWatch::ContainerWatch(std::shared_ptr<const policy::Policy> policy, std::vector<std::string> sockets)
+    : policy_(std::move(policy)), sockets_(std::move(sockets)) {
   ask();
   thread_ = std::thread([this] { run(); });
 }
@@ -249,7 +249,7 @@ void ContainerWatch::ask() {
       error = containers.error();
     }
   }
-  auto scopes = std::make_shared<const ContainerScopes>(policy_, all, error.empty());
+  auto scopes = std::make_shared<const ContainerScopes>(*policy_, all, error.empty());
   const std::lock_guard lock(mutex_);
   scopes_ = std::move(scopes);
   error_ = std::move(error);

@@ -58,8 +58,8 @@ class ContainerWatch {
   // The sockets of Docker and Podman, those of them that are there.
   static std::vector<std::string> usual_sockets();
 
-  // The constructor asks once, then a thread asks every second. `policy` must outlive the watch.
-  ContainerWatch(const policy::Policy& policy, std::vector<std::string> sockets);
+  // The constructor asks once, then a thread asks every second.
+  ContainerWatch(std::shared_ptr<const policy::Policy> policy, std::vector<std::string> sockets);
   ~ContainerWatch();
   ContainerWatch(const ContainerWatch&) = delete;
   ContainerWatch& operator=(const ContainerWatch&) = delete;
@@ -75,7 +75,7 @@ class ContainerWatch {
   void run();
   void ask();
 
-  const policy::Policy& policy_;
+  std::shared_ptr<const policy::Policy> policy_;
   std::vector<std::string> sockets_;
   mutable std::mutex mutex_;  // Of what follows.
   std::condition_variable wake_;

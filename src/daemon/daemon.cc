@@ -28,6 +28,7 @@
 #include "namespace_lock.h"
 #include "notify.h"
 #include "owners.h"
+#include "reload.h"
 #include "privileges.h"
 #include "saved_bindings.h"
 #include "rule_watch.h"
@@ -42,12 +43,18 @@ namespace {
 
 constexpr unsigned kQueuesMax = 64;
 constexpr int kSaveIntervalMs = 30'000;
+constexpr int kFileIntervalMs = 1'000;  // How soon a change of the policy's files is seen.
 using Outcome = std::expected<void, std::string>;
 constexpr const char* kAlreadyHere = "a sallyport service, or its rules, is already in this network namespace; use --netns, or `sallyport rules remove`";
 
 void say(const std::string& text) {
   const std::string line = "sallyport: " + text + '\n';
   (void)!::write(STDERR_FILENO, line.data(), line.size());
+}
+
+// say_grant_problems tells which grants are left out, or allow nothing, under a policy.
+void say_grant_problems(const policy::Policy& policy) {
+  for (const policy::Problem& problem : policy.grant_problems()) say("grant " + std::to_string(problem.line) + ": " + problem.message);
 }
 
 // random_key is for hash tables whose keys the network chooses.
@@ -73,6 +80,7 @@ class Daemon {
         queues_(queue_count(*policy_, options.queues)),
         control_path_(options.attended != nullptr ? std::string() : options.control.value_or(policy_->deploy().control)),
         saved_(saved_bindings_path(control_path_)),
+        generation_(saved_generation_path(control_path_)),
         owners_(policy_),
         live_(policy_, [this] { return watch_figures({mode_, options_.policy_name, uptime(), log_.dropped()}, workers_); }),
         log_(log_options()),
@@ -87,6 +95,8 @@ class Daemon {
     }
     if (attended() != nullptr) return attend();
     announce();
+    save_generation();
+    (void)watch_files();
     drift_.start();
     const int signal = wait_for_end();
     notify_service_manager("STOPPING=1");
@@ -119,10 +129,16 @@ class Daemon {
     signal_fd_ = ::signalfd(-1, &signals, SFD_CLOEXEC);
   }
 
+  void save_generation() {
+    if (!observing()) generation_.save(*policy_, plan_.generation, say);
+  }
+
   Outcome start() {
-    const std::expected<netfilter::RulePlan, std::string> plan = make_plan();
+    std::expected<netfilter::RulePlan, std::string> plan = make_plan();
     if (!plan) return std::unexpected(plan.error());
+    if (!observing()) plan->generation = generation_.restore(*policy_, say).value_or(plan->generation);
     if (const Outcome opened = open_resolver(); !opened) return opened;
+    plan_ = *plan;
     if (const Outcome opened = open_workers(*plan); !opened) return opened;
     if (attended() == nullptr) {
       auto control = ControlServer::open(control_path_);
@@ -283,14 +299,16 @@ class Daemon {
   int wait_for_end() {
     pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {control_->fd(), POLLIN, 0}};
     for (;;) {
-      const int ready = ::poll(fds, 2, watchdog_.sleep_ms(kSaveIntervalMs));
+      const int ready = ::poll(fds, 2, watchdog_.sleep_ms(policy_->deploy().reload_on_change ? kFileIntervalMs : kSaveIntervalMs));
       tell_watchdog();
       if (saved_.due(*bindings_)) save_bindings();
+      if (policy_->deploy().reload_on_change && files_.changed()) (void)reload("a file of the policy has changed");
       if (ready <= 0) continue;
       if ((fds[1].revents & POLLIN) != 0) control_->serve();
       signalfd_siginfo info{};
       if ((fds[0].revents & POLLIN) != 0 && ::read(signal_fd_, &info, sizeof info) == sizeof info) {
-        return static_cast<int>(info.ssi_signo);
+        if (info.ssi_signo != SIGHUP) return static_cast<int>(info.ssi_signo);
+        (void)reload("SIGHUP");
       }
     }
   }
@@ -321,6 +339,7 @@ class Daemon {
     // The operator is present and ends it: nothing is left behind. Otherwise the next run goes on where this one was.
     if (signal == SIGINT) {
       saved_.remove();
+      generation_.remove();
     } else {
       save_bindings();
     }
@@ -344,6 +363,87 @@ class Daemon {
     if (resolver_) resolver_->stop();
   }
 
+  // reload has the policy's files read again, or with `from_disk` unset compiled again with another overlay, and goes over to what
+  // they say now. Whatever is wrong with it is said, and changes nothing.
+  ReloadReport reload(const std::string& why, bool from_disk = true) {
+    const auto begun = std::chrono::steady_clock::now();
+    const auto begun_us = std::chrono::duration_cast<std::chrono::microseconds>(begun.time_since_epoch()).count();
+    notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(begun_us));
+    ReloadReport report;
+    policy::LoadResult loaded = options_.source == nullptr ? policy::LoadResult(policy_) : from_disk ? options_.source->load(grants_.overlay()) : options_.source->apply(grants_.overlay());
+    if (loaded) {
+      take_policy(*loaded, report);
+      if (report.changed) say_grant_problems(**loaded);
+    } else {
+      report.problems = std::move(loaded.error());
+      report.error = "the policy does not load; the former one stays in force";
+      for (const policy::Problem& problem : report.problems) say(problem.to_string());
+    }
+    (void)watch_files();
+    report.took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
+    if (!report.changed) ++failed_reloads_;
+    if (!report.error.empty()) say("reload: " + report.error);
+    nlohmann::ordered_json event = reload_json(report);
+    event["why"] = why;
+    event["message"] = why + ": " + (report.changed ? std::to_string(report.judged) + " flows judged again, " + std::to_string(report.cut) + " cut"
+                                                    : "nothing was changed");
+    log_.add_event("reload", std::move(event));
+    notify_service_manager("READY=1");
+    return report;
+  }
+
+  void take_policy(const std::shared_ptr<const policy::Policy>& next, ReloadReport& report) {
+    report.error = unchangeable(*policy_, *next, options_.mode.has_value());
+    if (!report.error.empty()) return;
+    auto plan = netfilter::plan_rules(*next, mode_, queues_);
+    if (!plan) {
+      report.error = plan.error();
+      return;
+    }
+    plan->service_uid = plan_.service_uid;
+    plan->generation = plan_.generation;  // Verdicts of two generations under way would send packets in circles.
+    owners_.set_policy(next, say);
+    std::vector<OwnerOf> owners;
+    for (std::size_t i = 0; i < workers_.size() && report.error.empty(); ++i) {
+      auto owner_of = owners_.for_worker();
+      if (!owner_of) report.error = owner_of.error();
+      else owners.push_back(std::move(*owner_of));
+    }
+    const bool other_rules = touched_rules_ && !same_rules(plan_, *plan);
+    if (report.error.empty() && other_rules) {
+      if (const auto applied = installer_->apply(*plan); !applied) {
+        report.error = applied.error();
+        if (const auto restored = installer_->apply(plan_); !restored) say(restored.error());
+      }
+    }
+    if (!report.error.empty()) {
+      owners_.set_policy(policy_, say);
+      return;
+    }
+    if (!next->same_views(*policy_)) bindings_->forget_views();
+    log_.set_policy(next);
+    live_.set_policy(next);
+    resolver_->set_policy(next);
+    const Changed changed = change_workers(workers_, next, owners, report);
+    drift_.set_policy(next, unix_only_of(next->guards()));
+    policy_ = next;
+    plan_ = *plan;
+    report.changed = true;
+    ++reloads_;
+    policy_loaded_ = std::chrono::system_clock::now();
+    save_generation();
+    if (!changed.complete) report.error = "a queue is slow to take the policy; its flows are judged when it does";
+    if (observing()) return;
+    if (const std::string failed = Cutter(plan_.mark, plan_.generation, plan_.output).carry_out(changed); !failed.empty()) report.error = failed;
+  }
+
+  // watch_files remembers the policy's files as they are.
+  bool watch_files() {
+    if (options_.source == nullptr) return false;
+    files_.watch(options_.source->files());
+    return files_.changed();
+  }
+
   // add_commands says what may be asked of the control socket (docs/control.md).
   void add_commands() {
     control_->set_change_log([this](const Peer& peer, const nlohmann::json& request, const nlohmann::ordered_json& answer) {
@@ -357,11 +457,15 @@ class Daemon {
       if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
       return nlohmann::ordered_json{{"text", metrics()}};
     });
+    control_->on("reload", [this](const nlohmann::json& request, const Peer&) {
+      if (const auto unknown = unknown_argument(request, {})) return control_error(*unknown);
+      return reload_json(reload("sallyport reload"));
+    }, ControlRight::kChange);
   }
 
   GrantHost grant_host() {
     return {.compile = [this](const policy::Overlay& overlay) { return options_.source ? options_.source->apply(overlay) : policy::LoadResult(policy_); },
-            .adopt = [this](std::shared_ptr<const policy::Policy> policy, const std::string& why) { return adopt(std::move(policy), why); },
+            .adopt = [this](std::shared_ptr<const policy::Policy> policy, const std::string&) { return adopt(policy); },
             .report = [this](std::string_view kind, nlohmann::ordered_json fields) { log_.add_event(kind, std::move(fields)); },
             .say = say,
             .observing = [this] { return observing(); },
@@ -369,8 +473,14 @@ class Daemon {
   }
 
   // adopt puts a policy in force that differs from this one in its grants.
-  std::expected<nlohmann::ordered_json, std::string> adopt(std::shared_ptr<const policy::Policy>, const std::string&) {
-    return std::unexpected(std::string("this service cannot take another policy while it runs"));
+  std::expected<nlohmann::ordered_json, std::string> adopt(const std::shared_ptr<const policy::Policy>& policy) {
+    const auto begun = std::chrono::steady_clock::now();
+    ReloadReport report;
+    take_policy(policy, report);
+    if (!report.changed) return std::unexpected(report.error);
+    if (!report.error.empty()) say(report.error);
+    report.took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
+    return nlohmann::ordered_json{{"judged", report.judged}, {"kept", report.kept}, {"cut", report.cut}, {"took_us", report.took.count()}};
   }
 
   Outcome open_metrics() {
@@ -425,10 +535,13 @@ class Daemon {
   const DaemonOptions& options_;
   GrantStore& grants_;  // Restored, and in the policy.
   std::shared_ptr<const policy::Policy> policy_;
+  netfilter::RulePlan plan_;
+  PolicyFiles files_;
   policy::Mode mode_;
   unsigned queues_;
   std::string control_path_;
   SavedBindings saved_;
+  SavedGeneration generation_;
   std::shared_ptr<engine::NameBindings> bindings_ =
       std::make_shared<engine::NameBindings>(kBindings, random_key());
   std::shared_ptr<engine::Resolvers> resolvers_ = std::make_shared<engine::Resolvers>();
@@ -471,9 +584,7 @@ void restore_grants(DaemonOptions& options, GrantStore& grants) {
   const policy::LoadResult loaded = options.source->apply(grants.overlay());
   if (!loaded) return say("grants are not in force: the policy does not load with them");
   options.policy = *loaded;
-  for (const policy::Problem& problem : (*loaded)->grant_problems()) {
-    say("grant " + std::to_string(problem.line) + ": " + problem.message);
-  }
+  say_grant_problems(**loaded);
 }
 
 }  // namespace

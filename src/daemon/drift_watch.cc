@@ -62,6 +62,20 @@ void DriftWatch::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+void DriftWatch::set_policy(std::shared_ptr<const policy::Policy> policy, std::vector<std::string> unix_only) {
+  if (!thread_.joinable()) {
+    policy_ = std::move(policy);
+    unix_only_ = std::move(unix_only);
+    return start();
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    next_policy_ = std::move(policy);
+    next_unix_only_ = std::move(unix_only);
+  }
+  wake_.notify_all();
+}
+
 DriftStatus DriftWatch::status() const {
   const std::lock_guard lock(mutex_);
   return status_;
@@ -70,10 +84,14 @@ DriftStatus DriftWatch::status() const {
 void DriftWatch::run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
+    if (next_policy_ != nullptr) {
+      policy_ = std::exchange(next_policy_, nullptr);
+      unix_only_ = std::move(next_unix_only_);
+    }
     lock.unlock();
     look();
     lock.lock();
-    wake_.wait_for(lock, policy_->listeners().interval, [this] { return stopping_; });
+    wake_.wait_for(lock, policy_->listeners().interval, [this] { return stopping_ || next_policy_ != nullptr; });
   }
 }
 

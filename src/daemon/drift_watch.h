@@ -60,6 +60,8 @@ class DriftWatch {
   // start does nothing if the policy declares no listeners and nobody must have none.
   void start();
   void stop();
+  // set_policy compares with another policy from the next look on; the caller of start calls it.
+  void set_policy(std::shared_ptr<const policy::Policy> policy, std::vector<std::string> unix_only);
   DriftStatus status() const;
 
  private:
@@ -75,6 +77,8 @@ class DriftWatch {
   mutable std::mutex mutex_;  // Of what follows.
   std::condition_variable wake_;
   DriftStatus status_;
+  std::shared_ptr<const policy::Policy> next_policy_;
+  std::vector<std::string> next_unix_only_;
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -22,13 +22,16 @@ class Owners {
   // for_worker; single-threaded until then.
   void start(const std::function<void(const std::string&)>& say);
 
+  // set_policy prepares for another policy; for_worker goes by it then. What was returned before stays valid.
+  void set_policy(std::shared_ptr<const policy::Policy> policy, const std::function<void(const std::string&)>& say);
+
   // for_worker returns what one worker asks, an empty function when the policy has no such scope. Fails with a message
-  // where the kernel does not tell what the policy needs. The function must not outlive this.
+  // where the kernel does not tell what the policy needs.
   std::expected<OwnerOf, std::string> for_worker() const;
 
  private:
   std::shared_ptr<const policy::Policy> policy_;
-  std::unique_ptr<ContainerWatch> containers_;
+  std::shared_ptr<ContainerWatch> containers_;
 };
 
 }  // namespace sallyport::daemon

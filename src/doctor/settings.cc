@@ -71,7 +71,6 @@ std::vector<Finding> bridge_findings(const ReadFile& read, const policy::Deploy&
   std::vector<std::string> bridges;
   std::vector<std::string> missing;
   for (const std::string& name : deploy.inside) {
-    if (name.ends_with('+')) continue;
     if (read("/sys/class/net/" + name + "/bridge")) bridges.push_back(name);
     if (!read("/sys/class/net/" + name)) missing.push_back(name);
   }
@@ -164,7 +163,7 @@ std::vector<Finding> host_findings(const ReadFile& read, const policy::Policy& p
   if (!engines.empty()) {
     findings.push_back({policy.deploy().hook_forward ? Level::kOk : Level::kNote, "containers", "running: " + list_of(engines) +
                         (policy.deploy().hook_forward ? "" : "; what bridged containers send is forwarded, and only the forward hook sees it"),
-                        policy.deploy().hook_forward ? "" : "deploy.hooks = [\"output\", \"forward\"] and inside = [\"docker0\", \"br-+\"]"});
+                        policy.deploy().hook_forward ? "" : "deploy.hooks = [\"output\", \"forward\"] and inside = [\"docker0\"], and each other bridge"});
   }
   const bool systemd = read("/run/systemd/system").has_value();
   findings.push_back({Level::kOk, "systemd", systemd ? "runs this host" : "does not run this host: start the service by other means, before the network", ""});

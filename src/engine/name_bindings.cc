@@ -141,6 +141,15 @@ class NameBindings::Impl {
     return result;
   }
 
+  void forget_views() {
+    for (std::size_t bucket = 0; bucket <= mask_; ++bucket) {
+      const std::lock_guard lock(name_lock(bucket));
+      for (std::uint32_t i = names_[bucket]; i != kNoEntry; i = entries_[i].next_of_name) {
+        if (entries_[i].view != 0) entries_[i].expires.store(Timestamp().time_since_epoch().count(), std::memory_order_relaxed);
+      }
+    }
+  }
+
  private:
   static ByteSpan as_bytes(const DomainName& name) {
     return {reinterpret_cast<const std::uint8_t*>(name.text().data()), name.text().size()};
@@ -481,6 +490,7 @@ bool NameBindings::any_name_of(const IpAddress& address, policy::View view, Time
 }
 std::uint64_t NameBindings::version() const { return impl_->version(); }
 std::size_t NameBindings::size() const { return impl_->size(); }
+void NameBindings::forget_views() { impl_->forget_views(); }
 std::vector<Binding> NameBindings::list(Timestamp now) const { return impl_->list(now); }
 
 }  // namespace sallyport::engine

@@ -178,7 +178,7 @@ Inspector::Impl::Standing Inspector::Impl::standing_early(Flow& flow, RuleId suc
       policy_->match_early(flow.scopes, flow.key.transport, flow.key.server.address, flow.key.server.port, now_);
   const bool datagrams = flow.key.transport == Transport::kUdp;
   if (early.match == policy::EarlyMatch::kAllow) {
-    flow.rule = early.rule;
+    flow.rule = early.bypass ? successor : early.rule;
     const bool reads_on = flow.answers_read && reads_answers(flow);
     if (flow.answers_read && !reads_on && !datagrams && flow.state == FlowState::kJudged) become_final(flow);
     flow.answers_read = reads_on;
@@ -298,6 +298,10 @@ Inspector::Impl::Standing Inspector::Impl::standing_by_bytes(Flow& flow, RuleId 
   if (lent) flow.proxy = nullptr;
   denier_ = match.rule;
   if (denies_by_rule(match)) return Standing::kRevoked;
+  if (match.bypass) {  // Its end asks again for what allowed the flow before.
+    flow.rule = successor;
+    return Standing::kKept;
+  }
   if (match.action == policy::Action::kAllow) {
     denier_ = kNoRule;
     const bool other_rule = match.rule != successor || successor == kNoRule;

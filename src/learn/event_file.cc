@@ -78,8 +78,9 @@ std::optional<Sighting> event_of(const json& row) {
   if (!event.name.empty()) event.names.push_back(event.name);
   event.proxy_target = text_of(row, "proxy_target");
   event.host_key = text_of(row, "hostkey_sha256");
-  event.user = text_of(row, "user");
-  event.owner = event.user.empty() ? event.key.client.address.to_string() : event.user;
+  if (const auto uid = number_of(row, "uid"); uid && *uid < UINT32_MAX) event.uid = static_cast<std::uint32_t>(*uid);
+  const std::string user = text_of(row, "user");
+  event.owner = user.empty() ? event.key.client.address.to_string() : user;
   if (const std::string process = text_of(row, "process"); !process.empty()) event.owner += " (" + process + ')';
   // The name of a protocol that carries none is one of its address.
   const bool told = policy::rule_word_of(event.protocol, event.key.transport).carries_name || text_of(row, "name_source") == "sni";

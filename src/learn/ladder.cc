@@ -4,7 +4,9 @@
 #include <charconv>
 #include <optional>
 
+#include "policy_text.h"
 #include "sallyport/engine/name_bindings.h"
+#include "sallyport/policy/policy_file.h"
 #include "sallyport/policy/rule_words.h"
 
 namespace sallyport::learn {
@@ -28,6 +30,8 @@ bool is_stun_server(const Sighting& sighting) {
 RuleWordInfo word_of(const Sighting& sighting) {
   const bool local = sighting.protocol == Protocol::kMdns || sighting.protocol == Protocol::kLlmnr;
   const bool stray = local && engine::is_public_address(sighting.key.server.address);
+  const bool by_number = sighting.key.transport == Transport::kOther && sighting.protocol == Protocol::kUnknown;
+  if (by_number) return policy::rule_word_of_ip_protocol(sighting.key.ip_protocol);
   return policy::rule_word_of(stray ? Protocol::kUnknown : sighting.protocol, sighting.key.transport);
 }
 
@@ -41,7 +45,26 @@ bool asks_a_proxy(const Sighting& sighting, const Facts& facts) {
 }
 
 Target place_of(const Sighting& sighting) {
-  return sighting.bound.empty() ? Target::of(sighting.key.server.address) : Target::of(sighting.bound.front());
+  const bool local = sighting.protocol == Protocol::kMdns || sighting.protocol == Protocol::kLlmnr;  // By address alone.
+  return sighting.bound.empty() || local ? Target::of(sighting.key.server.address) : Target::of(sighting.bound.front());
+}
+
+// can_be_written tells whether a policy may say it: there are names that look like addresses, A-labels that stand for nothing, ports
+// and protocols that rules do not take. The policy's own reader is asked wherever there could be a doubt.
+bool can_be_written(const Step& step) {
+  if (step.kind == Step::Kind::kResolver) return true;
+  Grant grant = step.grant;
+  Terms terms = step.terms;
+  if (step.kind != Step::Kind::kGrant) grant = {{false, {}, step.name}, "tls", 443, 0, false};
+  const auto is_letter = [](char c) { return c >= 'a' && c <= 'z'; };
+  const policy::RuleWordInfo word = policy::rule_word(grant.word);
+  const bool plain_name = grant.target.is_address || (grant.target.name.find("--") == std::string::npos && std::ranges::any_of(grant.target.name, is_letter));
+  const bool plain_word = word.has_ports ? grant.port != 0 && grant.word != "mdns" && grant.word != "llmnr" : grant.word != "ip-proto";
+  if (plain_name && plain_word) return true;
+  if (word.has_ports && grant.port == 0) return false;
+  RuleBook book;
+  *book.allow(grant) = terms;
+  return policy::load_policy_text("version = 1\n" + draft_rules(book, {}).front().text, "rule").has_value();
 }
 
 // Ladder collects the steps for one flow.
@@ -52,23 +75,37 @@ class Ladder {
         word_(word_of(sighting)) {}
 
   std::vector<Step> first() {
+    collect_first();
+    return take();
+  }
+
+  std::vector<Step> next() {
+    if (sighting_.denied() && is_for_rules(sighting_.reason)) collect_next();
+    return take();
+  }
+
+ private:
+  std::vector<Step> take() {
+    std::erase_if(steps_, [](const Step& step) { return !can_be_written(step); });
+    return std::move(steps_);
+  }
+
+  void collect_first() {
     if (is_dns(sighting_) || sighting_.key.server.port == kDnsPort) {
       if (sighting_.key.server.port == kDnsPort && is_dns(sighting_)) resolver();
     } else if (asks_a_proxy(sighting_, facts_)) {
       proxy();
     } else if (sighting_.protocol == Protocol::kStun && !is_stun_server(sighting_)) {
-      return {};  // Perhaps a peer, which the server's rule has.
+      return;  // Perhaps a peer, which the server's rule has.
     } else if (word_.carries_name) {
       for (const std::string& name : sighting_.names) claimed(name, false);
     } else if (sighting_.protocol != Protocol::kUnknown && sighting_.protocol != Protocol::kRtp) {
       place(word_);
       // What a rule for the session does not have yet, the denial will tell.
     }
-    return std::move(steps_);
   }
 
-  std::vector<Step> next() {
-    if (!sighting_.denied() || !is_for_rules(sighting_.reason)) return {};
+  void collect_next() {
     if (is_dns(sighting_) || sighting_.reason == Reason::kResolverNotTrusted) {
       question();
     } else if (!sighting_.proxy_target.empty()) {
@@ -77,10 +114,8 @@ class Ladder {
       if (asks_a_proxy(sighting_, facts_)) proxy();
       destination();
     }
-    return std::move(steps_);
   }
 
- private:
   Step& grant(const Target& target, const RuleWordInfo& word, std::uint16_t port) {
     Step& step = steps_.emplace_back();
     step.grant = {target, word.word, word.has_ports ? port : std::uint16_t{0}, 0, false};
@@ -108,8 +143,9 @@ class Ladder {
 
   // place is for protocols without names: a name of the address, or the address.
   void place(const RuleWordInfo& word) {
-    if (!sighting_.bound.empty()) may_be_private(std::string(sighting_.bound.front().text()));
-    grant(place_of(sighting_), word);
+    const Target target = place_of(sighting_);
+    if (!target.is_address) may_be_private(target.name);
+    grant(target, word);
   }
 
   void claimed(const std::string& text, bool further) {
@@ -124,9 +160,10 @@ class Ladder {
     if (further) grant(Target::of(*name), word_).terms.any_bind = true;
   }
 
+  // proxy is for who is asked; the bytes may be those of the tunnel already.
   void proxy() {
     if (!sighting_.bound.empty()) may_be_private(std::string(sighting_.bound.front().text()));
-    grant(place_of(sighting_), word_).grant.proxy = true;
+    grant(place_of(sighting_), policy::rule_word(word_.word == "socks" ? "socks" : "http")).grant.proxy = true;
   }
 
   // question is for a lookup that is denied.

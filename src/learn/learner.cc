@@ -64,16 +64,9 @@ std::string why_not(const Sighting& sighting) {
   return text + ": " + std::string(reason.word) + " (" + std::string(reason.text) + ')';
 }
 
-// is_plain_user tells a name that can stand in a policy between quotes, whatever the file says that it is from.
-bool is_plain_user(const std::string& user) {
-  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'; };
-  return user.size() <= 64 && std::ranges::all_of(user, fits);
-}
-
 class Learner {
  public:
   explicit Learner(const LearnOptions& options) : options_(options) {
-    style_.scope = options.scope;
     style_.fold = options.fold;
     style_.pin_host_keys = options.pin_host_keys;
     facts_.settings = !options.running;
@@ -89,11 +82,14 @@ class Learner {
       auto loaded = policy::load_policy_file(*options_.running);
       if (!loaded) return std::unexpected(loaded.error());
       running_ = *loaded;
+      style_.any_by_default = running_->defaults().bind == policy::Bind::kAny;
     }
     if (!observe()) return std::unexpected(problems_);
-    if (!take_events()) return std::unexpected(problems_);
+    take_events();
+    // A scope of nobody is none.
+    if (running_ || !clients_.empty() || !users_.empty()) style_.scope = options_.scope;
     const bool replays = options_.verify && !options_.captures.empty();
-    const bool done = replays ? (refine() && prune() && refine() && settle_peers() && drop_one() && count()) : take_questions();
+    const bool done = replays ? (refine() && prune() && refine() && settle_peers() && drop_one() && take_questions() && count()) : take_questions();
     if (!done) return std::unexpected(problems_);
     return result();
   }
@@ -104,15 +100,19 @@ class Learner {
     if (running_) return {};
     std::string text = "version = 1\n";
     if (const std::string settings = draft_settings(book_, comments); !settings.empty()) text += '\n' + settings;
-    if (options_.scope.empty()) return text;
+    if (options_.scope.empty() || (clients_.empty() && users_.empty())) return text;
     text += "\n[scopes." + options_.scope + "]\n";
-    const auto list = [&](const char* key, const std::set<std::string>& values) {
-      text += std::string(key) + " = [";
-      for (const std::string& value : values) text += (text.back() == '[' ? "\"" : ", \"") + value + '"';
+    const auto add = [&](const std::string& value) { text += (text.back() == '[' ? "" : ", ") + value; };
+    if (!clients_.empty()) {
+      text += "sources = [";
+      for (const std::string& client : clients_) add('"' + client + '"');
       text += "]\n";
-    };
-    if (!clients_.empty() || users_.empty()) list("sources", clients_);
-    if (!users_.empty()) list("users", users_);
+    }
+    if (!users_.empty()) {
+      text += "users = [";
+      for (const std::uint32_t user : users_) add(std::to_string(user));
+      text += "]\n";
+    }
     return text;
   }
 
@@ -198,7 +198,8 @@ class Learner {
       take_client(sighting);
       flows_ += sighting.count;
       facts_.take(sighting);
-      if (sighting.protocol == Protocol::kDns) note_question(sighting);
+      // Replays tell which lookups need a rule.
+      if (!options_.verify && sighting.protocol == Protocol::kDns) note_question(sighting);
       if (sighting.denied()) {
         if (!options_.verify) add_not_learned(impossible_.lines, sighting);
         return;
@@ -218,7 +219,7 @@ class Learner {
   }
 
   // take_events takes what events tell; there is nothing to replay.
-  bool take_events() {
+  void take_events() {
     for (const Sighting& event : options_.events) {
       flows_ += event.count;
       if (event.enforced && event.denied() && !options_.denied) {
@@ -238,13 +239,12 @@ class Learner {
       }
       take_event(event);
     }
-    return true;
   }
 
   void take_event(const Sighting& event) {
     if (event.reason == Reason::kExpected) return;
-    if (event.user.empty()) take_client(event);
-    else if (users_.size() < kClientsMax && is_plain_user(event.user)) users_.insert(event.user);
+    if (!event.uid) take_client(event);
+    else if (users_.size() < kClientsMax) users_.insert(*event.uid);
     if (event.protocol == Protocol::kDns) {
       note_question(event);
       if (event.reason == Reason::kResolverNotTrusted && event.key.server.port == 53 && !running_) (void)book_.trust(event.key.server.address.unmapped());
@@ -259,6 +259,7 @@ class Learner {
 
   // take_questions adds rules for names that were only looked up, where nothing was replayed.
   bool take_questions() {
+    if (questions_.empty()) return true;
     const PolicyPtr policy = compile(text_of(rules()));
     if (policy == nullptr) return false;
     const policy::ScopeSet scopes = options_.scope.empty() ? 0 : policy::ScopeSet{1};
@@ -362,7 +363,10 @@ class Learner {
     for (std::size_t i = drafts.size(); i-- > 0;) {
       const PolicyPtr policy = compile(text_of(drafts, i));
       if (policy == nullptr) return false;
-      if (denies_more(policy)) continue;
+      const auto is_of_events = [&](const auto& entry) {
+        return std::ranges::any_of(entry.second, [&](const Grant& grant) { return book_.grants()[grant].flows != 0; });
+      };
+      if (std::ranges::any_of(drafts[i].targets, is_of_events) || denies_more(policy)) continue;
       for (const auto& [target, grants] : drafts[i].targets) {
         for (const Grant& grant : grants) book_.remove(grant);
       }
@@ -428,7 +432,8 @@ class Learner {
   std::map<RowId, Observed> observed_;
   std::map<std::string, Terms> questions_;
   std::map<std::string, NotLearned> event_not_learned_;
-  std::set<std::string> clients_, users_;
+  std::set<std::string> clients_;
+  std::set<std::uint32_t> users_;
   std::set<RuleId> used_rules_;
   std::vector<std::string> unreadable_;
   std::uint64_t octets_ = 0;

@@ -217,6 +217,7 @@ std::string rule_text(const RuleDraft& rule, const RuleBook& book, const TextSty
   if (shape.proxy) text += "proxy = true\n";
   if (shape.ice) text += "ice = \"allow\"\n";
   if (shape.any_bind) text += "bind = \"any\"\n";
+  else if (style.any_by_default && !shape.addresses) text += "bind = \"strict\"\n";
   if (!style.scope.empty()) text += "scope = " + in_quotes(style.scope) + '\n';
   return text;
 }

@@ -19,6 +19,7 @@ struct TextStyle {
   bool pin_host_keys = false;
   bool broad_first = false;     // Address rules before those for names: so a verdict names what is not covered otherwise.
   bool comments = true;
+  bool any_by_default = false;  // The policy that the rules are for takes names as claimed: strict rules say so.
 };
 
 // Shape is what a rule says beside its targets.

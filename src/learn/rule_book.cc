@@ -3,6 +3,17 @@
 #include <algorithm>
 
 namespace sallyport::learn {
+namespace {
+
+// is_fingerprint tells what OpenSSH prints behind "SHA256:": 256 bits as base64 without padding.
+bool is_fingerprint(std::string_view text) {
+  constexpr std::size_t kLength = 43;
+  constexpr std::string_view kLast = "AEIMQUYcgkosw048";  // Its last character has two bits that are zero.
+  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/'; };
+  return text.size() == kLength && std::ranges::all_of(text, fits) && kLast.find(text.back()) != std::string_view::npos;
+}
+
+}  // namespace
 
 void Terms::note(const Sighting& sighting) {
   if (flows == 0 || sighting.first < first) first = sighting.first;
@@ -13,7 +24,7 @@ void Terms::note(const Sighting& sighting) {
     if (owners.size() < kOwnersPerGrantMax) owners.insert(sighting.owner);
     else more_owners = true;
   }
-  if (!sighting.host_key.empty() && host_keys.size() < kHostKeysPerGrantMax) host_keys.insert(sighting.host_key);
+  if (is_fingerprint(sighting.host_key) && host_keys.size() < kHostKeysPerGrantMax) host_keys.insert(sighting.host_key);
 }
 
 void Terms::add(const Terms& other) {

@@ -65,8 +65,7 @@ std::optional<QueuedPacket> decode_packet(const nlmsghdr& message) {
 KernelVerdict kernel_verdict(const Decision& decision, bool observe, const MarkField& field,
                              Generation generation, std::uint32_t packet_mark) {
   const auto repeat = [&](FlowMark mark) {
-    const Generation stored = mark == FlowMark::kPass ? Generation{0} : generation;
-    return KernelVerdict{NF_REPEAT, field.replace(packet_mark, mark, stored)};
+    return KernelVerdict{NF_REPEAT, field.replace(packet_mark, mark, generation)};
   };
   const FlowMark mark = decision.mark.value_or(FlowMark::kUndecided);
   const bool lasting = mark == FlowMark::kAllow || mark == FlowMark::kWatch;

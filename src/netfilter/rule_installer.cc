@@ -58,6 +58,19 @@ void add_created(std::vector<TableState>& states, const RulePlan& plan, const Nf
   }
 }
 
+// keep_created adds to `states` what an earlier apply of this process had iptables-nft create, and remembers all of it.
+void keep_created(std::vector<TableState>& states, std::vector<TableState>& remembered) {
+  for (TableState& state : states) {
+    const auto before = std::ranges::find(remembered, state.table, &TableState::table);
+    if (before == remembered.end()) continue;
+    state.created.table |= before->created.table;
+    for (const std::string& chain : before->created.base_chains) {
+      if (std::ranges::find(state.created.base_chains, chain) == state.created.base_chains.end()) state.created.base_chains.push_back(chain);
+    }
+  }
+  remembered = states;
+}
+
 // join puts the first few of what was found in one line.
 std::string join(const std::vector<Displacement>& found) {
   constexpr std::size_t kShown = 3;
@@ -82,6 +95,7 @@ struct RuleInstaller::Applied {
   std::mutex mutex;  // Held while rules are read or changed, too: a repair must not run into an `apply`.
   std::optional<RulePlan> plan;
   std::map<Family, RuleSnapshot> snapshots;
+  std::map<Family, std::vector<TableState>> created;  // A tool that flushes the tables takes the record in the kernel with it.
 };
 
 RuleInstaller::RuleInstaller() : applied_(std::make_shared<Applied>()) {}
@@ -145,6 +159,7 @@ std::expected<void, std::string> RuleInstaller::apply_locked(const RulePlan& pla
       // Without nft nothing is recorded, and removal leaves empty tables behind: no reason to fail.
       const std::expected<NftObjects, std::string> objects = list_nft_objects(family);
       if (objects) add_created(states, plan, *objects);
+      keep_created(states, applied_->created[family]);
     }
     const std::expected<void, std::string> restored = restore(family, restore_text(plan, family, states));
     if (!restored) return restored;
@@ -219,6 +234,7 @@ std::expected<bool, std::string> RuleInstaller::remove_family(Family family) con
 std::expected<bool, std::string> RuleInstaller::remove() const {
   const std::lock_guard lock(applied_->mutex);
   applied_->plan.reset();
+  applied_->created.clear();
   bool any = false;
   std::string errors;
   for (const Family family : kFamilies) {  // One family's failure does not keep the other's rules.

@@ -40,6 +40,11 @@ class RuleWriter {
     return "-m connmark --mark " + bit + '/' + bit;
   }
   std::string marked(std::uint32_t mask) const { return "-m mark ! --mark 0x0/" + hex(mask); }
+  // judged matches a packet that comes back from the queue. One with a ct mark of ours that others copied to it is not one.
+  std::string judged() const {
+    return marked(plan_.mark.verdict_mask()) + " -m mark --mark " + hex(plan_.mark.fresh(FlowMark::kUndecided, plan_.generation)) + '/' +
+           hex(plan_.mark.generation_mask());
+  }
   std::string clear_mark() const { return "-j MARK --set-xmark 0x0/" + hex(plan_.mark.mask()); }
 
   std::string queue() const {
@@ -102,6 +107,8 @@ class RuleWriter {
   void add_verdict(TableText& t, std::string_view deny_chain) const {
     const std::string save = hex(plan_.mark.mask());
     t.chains.emplace_back("SALLYPORT-VERDICT");
+    t.rules.push_back("SALLYPORT-VERDICT -j MARK --set-xmark " + hex(plan_.mark.encode(FlowMark::kUndecided, plan_.generation)) + '/' +
+                      hex(plan_.mark.generation_mask()));
     t.rules.push_back("SALLYPORT-VERDICT -m mark ! --mark " + hex(plan_.mark.encode(FlowMark::kPass, 0)) +
                       '/' + hex(plan_.mark.verdict_mask()) + " -j CONNMARK --save-mark --nfmask " + save +
                       " --ctmask " + save);
@@ -302,7 +309,7 @@ class RuleWriter {
       t.chains.emplace_back("SALLYPORT-OUT");
       t.rules.push_back("SALLYPORT-OUT " + of_scope() + " -g " + out);
     }
-    t.rules.push_back(out + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
+    t.rules.push_back(out + ' ' + judged() + " -g SALLYPORT-VERDICT");
     if (enforce() && !scoped()) t.rules.push_back(out + ' ' + of_injector(plan_) + " -g SALLYPORT-INJECTED");
     t.rules.push_back(out + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     add_guard_answers({plan_, family_, queue()}, t.chains, t.rules);
@@ -332,7 +339,7 @@ class RuleWriter {
     t.chains.insert(t.chains.end(), {in, loopback});
     // Only flows of the scope have a ct mark of ours.
     if (scoped()) t.rules.push_back(in + " -m connmark --mark 0x0/" + hex(plan_.mark.mask()) + " -j RETURN");
-    t.rules.push_back(in + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
+    t.rules.push_back(in + ' ' + judged() + " -g SALLYPORT-VERDICT");
     add_own_questions(t);
     t.rules.push_back(in + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     add_guard_requests({plan_, family_, queue()}, t.chains, t.rules);
@@ -383,7 +390,7 @@ class RuleWriter {
   void add_own_resolver(TableText& t) const {
     for (const std::string chain : {"SALLYPORT-IN", "SALLYPORT-OUT"}) {
       t.chains.push_back(chain);
-      t.rules.push_back(chain + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
+      t.rules.push_back(chain + ' ' + judged() + " -g SALLYPORT-VERDICT");
     }
     if (enforce()) t.rules.push_back("SALLYPORT-OUT " + of_injector(plan_) + " -g SALLYPORT-INJECTED");
     add_own_questions(t);
@@ -404,7 +411,7 @@ class RuleWriter {
     const std::string forward = "SALLYPORT-FWD";
     const std::string inside = "SALLYPORT-INSIDE";
     t.chains.insert(t.chains.end(), {forward, inside});
-    t.rules.push_back(forward + ' ' + marked(plan_.mark.verdict_mask()) + " -g SALLYPORT-VERDICT");
+    t.rules.push_back(forward + ' ' + judged() + " -g SALLYPORT-VERDICT");
     t.rules.push_back(forward + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
     const bool judges_icmp = enforce() || !icmp_requests().empty();
     if (enforce()) add_icmp_jumps(t, forward);

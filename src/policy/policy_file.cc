@@ -270,6 +270,13 @@ LoadResult PolicySource::apply(const Overlay& overlay) {
   return load_file(path_, TextStore(&texts_, true), overlay);
 }
 
+std::vector<std::string> PolicySource::files() const {
+  std::vector<std::string> files;
+  for (const auto& [file, text] : texts_) files.push_back(file);
+  if (files.empty() && !path_.empty()) files.push_back(path_.string());
+  return files;
+}
+
 std::shared_ptr<const Policy> embedded_policy() {
   static const LoadResult policy = load_policy_text(kEmbeddedPolicy, "embedded");
   return policy.value();  // A test loads it; it cannot fail in a program that was tested.

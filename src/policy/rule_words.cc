@@ -32,6 +32,11 @@ RuleWordInfo rule_word(std::string_view word) {
   return found == kRuleWords.end() ? RuleWordInfo{} : info_of(*found);
 }
 
+RuleWordInfo rule_word_of_ip_protocol(std::uint8_t number) {
+  const auto found = std::ranges::find_if(kRuleWords, [&](const RuleWord& word) { return number != 0 && word.ip_protocol == number; });
+  return found == kRuleWords.end() ? rule_word("ip-proto") : info_of(*found);
+}
+
 RuleWordInfo rule_word_of(Protocol protocol, Transport transport) {
   const Protocol plain = plain_protocol(protocol);
   const bool on_tcp = transport == Transport::kTcp;

@@ -139,6 +139,9 @@ void read_deploy(const Reader& reader, const Value& table, Deploy& out) {
       out.on_exit = static_cast<OnExit>(*index);
   }
   if (const auto* entry = table.find("ct_mark_mask")) read_mask(reader, entry->value, out);
+  if (const auto* entry = table.find("reload_on_change")) {
+    if (const auto flag = reader.boolean(entry->value, "deploy.reload_on_change")) out.reload_on_change = *flag;
+  }
   if (const auto* entry = table.find("control")) read_control(reader, entry->value, out);
 }
 

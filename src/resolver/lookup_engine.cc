@@ -41,6 +41,12 @@ void LookupEngine::set_servers(std::vector<IpAddress> servers) {
   channels_.erase(0);
 }
 
+void LookupEngine::set_policy(std::shared_ptr<const policy::Policy> policy) {
+  const bool same = policy->same_views(*policy_);
+  policy_ = std::move(policy);
+  if (!same) std::erase_if(channels_, [](const auto& each) { return each.first != 0; });
+}
+
 std::vector<IpAddress> LookupEngine::servers_of(policy::View view) const {
   if (view == 0) return servers_;
   const std::span<const IpAddress> own = policy_->resolvers_of(view);

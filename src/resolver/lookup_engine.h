@@ -33,6 +33,8 @@ class LookupEngine {
 
   // set_servers replaces whom view 0 asks. What is under way there ends as failed.
   void set_servers(std::vector<IpAddress> servers);
+  // set_policy goes by another policy. What is under way to the servers of scopes that are others now ends as failed.
+  void set_policy(std::shared_ptr<const policy::Policy> policy);
   // start_due begins what is due, as far as there is room.
   void start_due();
   // process handles an event of the epoll set that carries a channel's tag.

@@ -72,6 +72,11 @@ bool LookupSchedule::keep_warm(const DomainName& name, policy::View view, Timest
   return true;
 }
 
+void LookupSchedule::forget_warm() {
+  for (Entry& entry : entries_) entry.warm = false;
+  warm_ = 0;
+}
+
 // forget_one makes room: the name of a past miss that is due to be forgotten the soonest.
 bool LookupSchedule::forget_one(Timestamp now) {
   for (const auto& [due, index] : due_) {

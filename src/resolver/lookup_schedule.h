@@ -26,6 +26,9 @@ class LookupSchedule {
   // keep_warm adds a name that is due at once and then for ever. false: the schedule is full.
   bool keep_warm(const DomainName& name, policy::View view, Timestamp now);
 
+  // forget_warm has no name kept warm any more; each is forgotten when it would be looked up again.
+  void forget_warm();
+
   // ask makes a name due at once, before all that is only kept warm.
   enum class Asked : std::uint8_t { kQueued, kUnderWay, kTooSoon, kFull };
   Asked ask(const DomainName& name, policy::View view, Timestamp now);

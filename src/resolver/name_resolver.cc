@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <mutex>
 #include <thread>
@@ -102,6 +103,17 @@ class NameResolver::Impl {
     if (thread_.joinable()) thread_.join();
   }
 
+  void set_policy(std::shared_ptr<const policy::Policy> policy) {
+    {
+      const std::lock_guard lock(status_mutex_);
+      next_policy_ = std::move(policy);
+    }
+    wake();
+    // A moment: its thread does nothing that takes longer. Without the thread it is too early or too late to matter.
+    std::unique_lock lock(status_mutex_);
+    (void)policy_taken_.wait_for(lock, std::chrono::seconds(1), [this] { return next_policy_ == nullptr || stopping_.load(); });
+  }
+
   void request(const engine::BindingMiss& miss) {
     if (!misses_.push(miss)) {
       misses_lost_.fetch_add(1, std::memory_order_relaxed);
@@ -141,6 +153,7 @@ class NameResolver::Impl {
         }
       }
       lookups_->process_timeouts();
+      take_policy();
       take_misses();
       follow_configuration();
     }
@@ -153,6 +166,29 @@ class NameResolver::Impl {
     const std::optional<Timestamp> due = schedule_.next_due();
     if (due && schedule_.under_way() < kResolverLookups) wait = std::min(wait, std::max(*due - now(), Duration(0)));
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count());
+  }
+
+  void take_policy() {
+    std::shared_ptr<const policy::Policy> policy;
+    {
+      const std::lock_guard lock(status_mutex_);
+      policy = next_policy_;
+    }
+    if (policy == nullptr) return;
+    const std::vector<IpAddress> asked = asked_;
+    options_.policy = policy;
+    lookups_->set_policy(policy);
+    schedule_.forget_warm();
+    const std::vector<IpAddress> own = std::exchange(own_, inside_addresses());
+    read_configuration(own);
+    keep_names_warm();
+    if (asked_ != asked) schedule_.all_due(now());
+    publish_status();
+    {
+      const std::lock_guard lock(status_mutex_);
+      if (next_policy_ == policy) next_policy_ = nullptr;
+    }
+    policy_taken_.notify_all();
   }
 
   void take_misses() {
@@ -304,6 +340,8 @@ class NameResolver::Impl {
   std::atomic<std::uint64_t> misses_lost_{0};
   mutable std::mutex status_mutex_;
   ResolverStatus status_;
+  std::shared_ptr<const policy::Policy> next_policy_;  // status_mutex_
+  std::condition_variable policy_taken_;
   std::thread thread_;
 };
 
@@ -323,6 +361,9 @@ void NameResolver::stop() {
 }
 void NameResolver::request(const engine::BindingMiss& miss) {
   impl_->request(miss);
+}
+void NameResolver::set_policy(std::shared_ptr<const policy::Policy> policy) {
+  impl_->set_policy(std::move(policy));
 }
 ResolverStatus NameResolver::status() const {
   return impl_->status();

@@ -12,7 +12,8 @@ import sys
 import unittest
 
 PROGRAM = sys.argv.pop(1)
-COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["learn"], ["audit"], ["doctor"]]
+COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["learn"], ["audit"], ["doctor"],
+            ["allow"], ["deny"], ["revoke"], ["grants"], ["bypass"], ["metrics"]]
 USAGE = {
     "": "sallyport: A subcommand is required (see sallyport --help)",
     "rnu": "sallyport: unknown command (see sallyport --help)",
@@ -42,6 +43,16 @@ USAGE = {
     "audit --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
     "doctor --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
     "doctor now": "sallyport doctor: The following argument was not expected: now (see sallyport doctor --help)",
+    "allow": "sallyport allow: NAME is required (see sallyport allow --help)",
+    "allow a.example --for soon": "sallyport allow: --for: expected a time of at most 366 days, such as 90s, 10m, 8h or 7d (see sallyport allow --help)",
+    "deny a.example b.example": "sallyport deny: The following argument was not expected: b.example (see sallyport deny --help)",
+    "revoke": "sallyport revoke: expected a grant's number, its NAME, or --all (see sallyport revoke --help)",
+    "revoke 3 --all": "sallyport revoke: expected a grant's number, its NAME, or --all (see sallyport revoke --help)",
+    "bypass --scope agent": "sallyport bypass: --for is required (see sallyport bypass --help)",
+    "bypass --for 5m": "sallyport bypass: expected --scope SCOPE, or --all for every flow (see sallyport bypass --help)",
+    "bypass --for 2d --all": "sallyport bypass: --for: expected a time of at most 24 hours, such as 5m (see sallyport bypass --help)",
+    "bypass --end --all": "sallyport bypass: --end stands alone (see sallyport bypass --help)",
+    "metrics now": "sallyport metrics: The following argument was not expected: now (see sallyport metrics --help)",
     "check /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
 }
 

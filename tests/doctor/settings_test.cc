@@ -64,7 +64,7 @@ TEST(SettingsTest, ANearlyFullConntrackTableIsAWarning) {
 }
 
 TEST(SettingsTest, AGatewayThatDoesNotForwardIsAWarning) {
-  const auto policy = policy_of("[deploy]\nhooks = [\"forward\"]\ninside = [\"br0\", \"gone0\", \"br-+\"]\n");
+  const auto policy = policy_of("[deploy]\nhooks = [\"forward\"]\ninside = [\"br0\", \"gone0\"]\n");
   Host host;
   host.file("/proc/sys/net/ipv4/ip_forward", "0\n").file("/proc/net/if_inet6", "");
   EXPECT_EQ(level_of(routing_findings(host.read(), policy->deploy()), "does not forward"), "WARN");

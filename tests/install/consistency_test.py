@@ -87,6 +87,14 @@ def section_of(page: str, path: tuple[str, ...]) -> str:
     return found[1].replace("\\-", "-") if found else ""
 
 
+def object_in(schema: dict) -> dict:
+    """object_in returns the part of a schema that is about a table."""
+    if "properties" in schema or "additionalProperties" in schema:
+        return schema
+    parts = [*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])]
+    return next((found for part in parts if (found := object_in(part))), {})
+
+
 class Consistency(unittest.TestCase):
     def test_documented_command_lines_exist(self) -> None:
         seen = 0
@@ -137,8 +145,7 @@ class Consistency(unittest.TestCase):
                 self.assertGreaterEqual(manual.count(f".TP\n\\fB{name}\\fR\n"), 1)
                 inside = schema
                 for step in key["table"].split(".") if key["table"] else []:
-                    inside = inside["additionalProperties"] if step == "NAME" else inside["properties"][step]
-                    inside = inside.get("items", inside)
+                    inside = inside["additionalProperties"] if step == "NAME" else object_in(inside["properties"][step])
                 self.assertIn(key["key"], inside["properties"])
 
     def test_every_reason_is_explained(self) -> None:

@@ -32,7 +32,7 @@ Learned learned_from(std::string_view name, const std::function<void(LearnOption
   return {};
 }
 
-using Rows = std::set<std::pair<std::uint64_t, bool>>;
+using Rows = std::multiset<std::pair<std::uint64_t, bool>>;  // A flow may be denied several times.
 
 // denied_rows replays a capture under a policy, without the learner's own judgement.
 Rows denied_rows(const std::filesystem::path& file, const std::string& policy) {
@@ -161,6 +161,13 @@ TEST(LearnerTest, ADiffAgainstItselfIsEmptyAndAgainstAnotherIsWhatIsMissing) {
   EXPECT_THAT(other.unused.front(), HasSubstr("policy.toml:"));
 }
 
+TEST(LearnerTest, ADiffForAPolicyThatTakesNamesAsClaimedHasStrictRules) {
+  const auto running = std::filesystem::path(SALLYPORT_SOURCE_DIR) / "pcaps/tls-allowed/policy.toml";
+  const Learned learned = learned_from("amqp-by-name", [&](LearnOptions& options) { options.running = running; });
+  EXPECT_TRUE(learned.verified);
+  EXPECT_THAT(learned.policy, HasSubstr("protocols = [\"amqp\"]"));
+}
+
 learn::Sighting event(std::string name, std::string_view address = "192.0.2.1") {
   learn::Sighting event;
   event.key.transport = Transport::kTcp;
@@ -184,6 +191,18 @@ TEST(LearnerTest, WhatAnEnforcingServiceDeniedIsLeftOutUnlessAskedFor) {
   EXPECT_EQ(learned->skipped, 1u);
   options.denied = true;
   EXPECT_THAT(learn::learn(options)->policy, HasSubstr("b.example"));
+}
+
+TEST(LearnerTest, WhatEventsNeedIsKeptBesideACaptureThatDoesNot) {
+  const Learned learned = learned_from("tls-allowed", [](LearnOptions& options) {
+    options.events = {event("seen.example"), event("asked.example")};
+    options.events.back().protocol = Protocol::kDns;
+    options.events.back().key.server.port = 53;
+  });
+  EXPECT_TRUE(learned.verified);
+  EXPECT_THAT(learned.policy, HasSubstr("seen.example"));
+  EXPECT_THAT(learned.policy, HasSubstr("to = [\"asked.example\"]\nprotocols = [\"dns\"]\n"));
+  EXPECT_TRUE(denied_rows(capture("tls-allowed"), learned.policy).empty());
 }
 
 TEST(LearnerTest, NamesFoldWhereEnoughShareAParentThatIsNoPublicSuffix) {

@@ -83,7 +83,7 @@ def main() -> int:
             busy = threading.Thread(target=lambda: [traffic(bed, clients) for _ in range(3)])
             busy.start()
             time.sleep(1.0)
-            screen.keys("j", "j", "j", "a")
+            screen.keys("j", "j", "j", "c")
             screen.wait(r"allowed \d+/s  denied [1-9]")
             source = bed.scratch / "watch.html"
             source.write_text(page(screen.text("-e", "-N")))

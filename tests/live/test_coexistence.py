@@ -2,6 +2,8 @@
 """Beside the rules of others in one host: nftables, iptables-nft, iptables-legacy, Tailscale, kube-proxy, wg-quick. Their rulesets
 are set up as those tools make them; test_coexistence_tools.py runs ufw and firewalld themselves."""
 
+import sys
+
 from support import Servers, Suite, Testbed, binary, expect, expect_equal, policy_text, skip_unless_possible
 from support.beside import KUBE_PROXY, NFTABLES_CONF, TAILSCALE, TAILSCALE_AGAIN, WG_QUICK, Beside, load, shell
 from support.clients import Clients
@@ -14,7 +16,10 @@ SITE = ["iptables -N SITE", "iptables -A SITE -p tcp --dport 25 -j DROP", "iptab
 
 
 def body(suite: Suite) -> None:
+    chosen = sys.argv[1:]  # Names of tests; none: all.
     for test in (nftables, iptables, legacy, tailscale, kube_proxy, wg_quick):
+        if chosen and test.__name__ not in chosen:
+            continue
         with Testbed("host") as bed, Servers(bed) as servers:
             servers.start_web()
             test(suite, bed, Clients(bed, servers))
@@ -62,7 +67,7 @@ def kube_proxy(suite: Suite, bed, clients: Clients) -> None:
     def judged() -> None:
         expect_judged(clients)
         for name, code in (("allowed.test", 0), ("denied.test", None)):
-            result = clients.curl(f"https://{name}/", 4, "--resolve", f"{name}:443:10.96.0.10")
+            result = clients.curl(f"https://{name}/", 4, "--resolve", f"{name}:443:10.96.0.10", timeout=2.0)
             expect(result.code == 0 if code == 0 else result.code != 0, f"by the service's address: {result.describe()}")
 
     again = KUBE_PROXY.replace("{backend}", bed.server_address(4)).split("-A PREROUTING")[0] + "COMMIT\n"

@@ -4,6 +4,9 @@
 import json
 import re
 import socket
+import threading
+import time
+from pathlib import Path
 
 from support import Suite, Testbed, binary, expect, expect_equal, skip_unless_possible
 from support.clients import Clients
@@ -12,7 +15,7 @@ from support.proc import wait_until
 from support.terminal import Screen
 from support.world import world
 
-RULES = allow("allowed.test", "tls, http") + allow("allowed.test", "dns")
+RULES = allow("allowed.test", "tls, http")
 
 
 def ask(firewall: Sallyport, request: dict) -> dict:
@@ -29,12 +32,40 @@ def flows(firewall: Sallyport, *arguments: str) -> list[dict]:
     return [json.loads(line) for line in result.out.splitlines()]
 
 
-def hostile_flow(bed: Testbed, clients: Clients) -> None:
-    """A DNS question whose name has bytes that a terminal obeys."""
-    name = b"\x1b[2J\x1b]0;owned\x07"
-    query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + bytes([len(name)]) + name + b"\x04evil\x04test\x00\x00\x01\x00\x01"
-    code = f"import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto({query!r}, ('{bed.server_address(4)}', 53))"
-    bed.run("client", ["/usr/bin/python3", "-c", code])
+class LyingService:
+    """LyingService answers on a control socket with texts that a terminal would obey: as if nothing before had escaped them."""
+
+    HOSTILE = "\x1b[2J\x1b]0;owned\x07\x1b]52;c;ZXZpbA==\x07\x9b31m\r\n.evil.test"
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(str(path))
+        self.server.listen(8)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            client, _ = self.server.accept()
+            threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+
+    def _answer(self, client: socket.socket) -> None:
+        with client:
+            request = json.loads(client.makefile().readline())
+            if request["command"] != "watch":
+                client.sendall(json.dumps({"error": self.HOSTILE}).encode() + b"\n")
+                return
+            client.sendall(b'{"ok":true}\n')
+            row = {"number": 1, "id": self.HOSTILE, "state": "live", "opened": 1.0, "time": 1.0, "proto": "tcp", "protocol": "tls", "src": "192.0.2.1",
+                   "sport": 1, "dst": "192.0.2.2", "dport": 443, "user": self.HOSTILE, "scopes": [self.HOSTILE], "name": self.HOSTILE,
+                   "verdict": "deny", "reason": self.HOSTILE, "rule": self.HOSTILE}
+            frame = {"mode": self.HOSTILE, "policy": self.HOSTILE, "time": 1.0, "flows": [row], "top_denied": [dict(row, count=3)]}
+            try:
+                for number in range(100):
+                    client.sendall(json.dumps(dict(frame, frame=number)).encode() + b"\n")
+                    time.sleep(0.2)
+            except OSError:
+                pass
 
 
 def lists(suite: Suite, bed: Testbed, clients: Clients, firewall: Sallyport) -> None:
@@ -101,13 +132,6 @@ def view(suite: Suite, bed: Testbed, clients: Clients, firewall: Sallyport) -> N
             screen.wait("copied the rule")
             expect(wait_until(lambda: 'to = ["denied.test"]' in screen.tmux("show-buffer", check=False), 3.0), "the clipboard (OSC 52)")
             screen.keys("Escape", "Escape")
-        with suite.case("a name with escape sequences reaches the screen as text alone"):
-            hostile_flow(bed, clients)
-            text = screen.wait(r"evil\.test")
-            expect("Sallyport" in text, f"the screen was cleared:\n{text}")
-            expect("owned" not in screen.tmux("display-message", "-p", "#{pane_title}"), "the terminal's title was set")
-            raw = screen.text("-e")
-            expect("\x1b[2J" not in raw and "\x1b]0" not in raw and "\x07" not in raw, repr(raw))
         with suite.case("a small terminal, a tiny one, and back"):
             for width, height, pattern in ((80, 24, "denied most"), (40, 10, "a allow"), (30, 8, "too small"), (120, 30, "denied most")):
                 screen.resize(width, height)
@@ -115,18 +139,18 @@ def view(suite: Suite, bed: Testbed, clients: Clients, firewall: Sallyport) -> N
         with suite.case("a and nothing selected: nothing happens"):
             screen.keys("Escape", "Escape", "Escape", "a")
             screen.wait("select a row first")
-        grants = "allow" in ask(firewall, {"command": "help"}).get("commands", {}) or "allow" in json.dumps(ask(firewall, {"command": "help"}))
-        with suite.case("a lets the next connection to the selected name pass" if grants else "a: the service says that it has no grants"):
+        probe = ask(firewall, {"command": "allow", "name": "probe.test", "for": "1s"})
+        with suite.case("a lets the next connection to the selected name pass" if "error" not in probe else "a: the service's refusal is shown"):
             screen.keys("/")
             screen.keys("-l", "denied.test")
             screen.keys("Enter", "j", "a")
-            if grants:
+            if "error" in probe:
+                screen.wait(re.escape(probe["error"][:60]))
+            else:
                 screen.wait("allowed: tls denied.test 443")
                 answer = clients.curl("https://denied.test/", 4)
                 expect_equal(answer.out.strip(), "vhost denied.test", answer.describe())
-                screen.wait("grant: allow denied.test")
-            else:
-                screen.wait("unknown command")
+                screen.wait("grants?: allow denied.test")
             screen.keys("Escape", "Escape")
         with suite.case("the service ends: that is said; it comes back: the view goes on"):
             firewall.stop()
@@ -155,11 +179,27 @@ def view(suite: Suite, bed: Testbed, clients: Clients, firewall: Sallyport) -> N
             screen.wait(r"--plain[\s\S]*ended 2")
 
 
+def lies(suite: Suite, bed: Testbed) -> None:
+    with suite.case("texts with escape sequences reach the terminal as text alone, whoever sends them"), Screen(bed) as screen:
+        path = bed.scratch / "liar.sock"
+        LyingService(path)
+        screen.run(f"{binary()} watch --control {path}; echo ended $?")
+        for keys in ((), ("j", "Enter"), ("Escape", "a"), ("c",), ("Tab", "j", "Enter")):
+            screen.keys(*keys)
+            text = screen.wait(r"evil\.test")
+            expect("Sallyport" in text, f"the screen was cleared:\n{text}")
+        expect("owned" not in screen.tmux("display-message", "-p", "#{pane_title}"), "the terminal's title was set")
+        expect("evil" not in screen.tmux("show-buffer", check=False), "the clipboard was set")
+        screen.keys("q")
+        screen.wait("ended 0")
+
+
 def body(suite: Suite) -> None:
     with world(suite, "host", RULES, "web", "dns", capture=False) as it:
         lists(suite, it.bed, it.clients, it.firewall)
         plain(suite, it.bed, it.firewall)
         view(suite, it.bed, it.clients, it.firewall)
+        lies(suite, it.bed)
 
 
 if __name__ == "__main__":

@@ -35,8 +35,22 @@ TEST(MarkFieldTest, EveryVerdictAndGenerationComesBack) {
         const std::uint32_t mark =
             field.replace(foreign, static_cast<FlowMark>(verdict), static_cast<Generation>(generation));
         EXPECT_EQ(field.verdict_of(mark), static_cast<FlowMark>(verdict));
-        EXPECT_EQ(field.generation_in(mark), generation);
+        EXPECT_EQ(field.generation_in(mark), 31 - generation);  // A fresh one.
+        EXPECT_EQ(mark & field.mask(), field.fresh(static_cast<FlowMark>(verdict), static_cast<Generation>(generation)));
         EXPECT_EQ(mark & ~field.mask(), foreign & ~field.mask());
+      }
+    }
+  }
+}
+
+// A rule of others may copy the ct mark to the packet: that must not be taken for a verdict that the worker just gave.
+TEST(MarkFieldTest, NoCtMarkIsAFreshVerdictOfItsOwnGeneration) {
+  const MarkField field;
+  for (unsigned generation = 0; generation < 32; ++generation) {
+    const auto own = static_cast<Generation>(generation);
+    for (unsigned stored = 0; stored < 8; ++stored) {
+      for (unsigned given = 0; given < 8; ++given) {
+        EXPECT_NE(field.encode(static_cast<FlowMark>(stored), own), field.fresh(static_cast<FlowMark>(given), own));
       }
     }
   }

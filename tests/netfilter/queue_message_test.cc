@@ -126,20 +126,20 @@ TEST(KernelVerdictTest, MapsDecisionsWhenEnforcing) {
   const auto map = [](Verdict verdict, std::optional<FlowMark> mark) {
     return kernel_verdict({verdict, Reason::kNotEvaluated, kNoRule, mark}, false, kField, kGeneration, 0);
   };
-  EXPECT_EQ(map(Verdict::kAccept, {}), (KernelVerdict{NF_REPEAT, 0xa0000000}));
-  EXPECT_EQ(map(Verdict::kAccept, FlowMark::kAllow), (KernelVerdict{NF_REPEAT, 0x25000000}));
-  EXPECT_EQ(map(Verdict::kAccept, FlowMark::kWatch), (KernelVerdict{NF_REPEAT, 0x85000000}));
+  EXPECT_EQ(map(Verdict::kAccept, {}), (KernelVerdict{NF_REPEAT, 0xba000000}));
+  EXPECT_EQ(map(Verdict::kAccept, FlowMark::kAllow), (KernelVerdict{NF_REPEAT, 0x3a000000}));
+  EXPECT_EQ(map(Verdict::kAccept, FlowMark::kWatch), (KernelVerdict{NF_REPEAT, 0x9a000000}));
   EXPECT_EQ(map(Verdict::kDrop, {}), (KernelVerdict{NF_DROP, {}}));
-  EXPECT_EQ(map(Verdict::kDrop, FlowMark::kReset), (KernelVerdict{NF_REPEAT, 0x45000000}));
-  EXPECT_EQ(map(Verdict::kDrop, FlowMark::kSilent), (KernelVerdict{NF_REPEAT, 0x65000000}));
-  EXPECT_EQ(map(Verdict::kDrop, FlowMark::kIcmp), (KernelVerdict{NF_REPEAT, 0xe5000000}));
+  EXPECT_EQ(map(Verdict::kDrop, FlowMark::kReset), (KernelVerdict{NF_REPEAT, 0x5a000000}));
+  EXPECT_EQ(map(Verdict::kDrop, FlowMark::kSilent), (KernelVerdict{NF_REPEAT, 0x7a000000}));
+  EXPECT_EQ(map(Verdict::kDrop, FlowMark::kIcmp), (KernelVerdict{NF_REPEAT, 0xfa000000}));
   EXPECT_EQ(map(Verdict::kDrop, FlowMark::kAllow), (KernelVerdict{NF_DROP, {}}));
-  EXPECT_EQ(map(Verdict::kAccept, FlowMark::kReset), (KernelVerdict{NF_REPEAT, 0xa0000000}));
+  EXPECT_EQ(map(Verdict::kAccept, FlowMark::kReset), (KernelVerdict{NF_REPEAT, 0xba000000}));
 }
 
 TEST(KernelVerdictTest, ADefaultDecisionDropsUnlessObserving) {
   EXPECT_EQ(kernel_verdict({}, false, kField, kGeneration, 0).verdict, static_cast<std::uint32_t>(NF_DROP));
-  EXPECT_EQ(kernel_verdict({}, true, kField, kObserveGeneration, 0), (KernelVerdict{NF_REPEAT, 0xa0000000}));
+  EXPECT_EQ(kernel_verdict({}, true, kField, kObserveGeneration, 0), (KernelVerdict{NF_REPEAT, 0xbf000000}));
 }
 
 TEST(EncodeVerdictTest, TheKernelsFieldsAreInPlace) {

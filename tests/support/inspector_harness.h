@@ -141,6 +141,18 @@ class InspectorHarness {
     collect(outcome);
     return inspector_.events().empty() ? Protocol::kUnknown : inspector_.events().back().protocol;
   }
+  // take puts another policy in force and judges live flows again; it returns what their ct marks must become.
+  std::vector<engine::Remark> take(std::shared_ptr<const policy::Policy> next) {
+    std::vector<engine::Remark> remarks;
+    for (bool more = true; more;) {
+      more = inspector_.rejudge(*policy_, *next, now_, {});
+      Outcome outcome;
+      collect(outcome);
+      remarks.insert(remarks.end(), inspector_.remarks().begin(), inspector_.remarks().end());
+    }
+    policy_ = std::move(next);
+    return remarks;
+  }
   // begin_anew forgets what was seen so far. Call end() before.
   void begin_anew() {
     fates_.clear();

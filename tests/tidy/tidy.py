@@ -24,14 +24,15 @@ LAYERS = {
     "replay": {"pcap", "engine", "policy", "parsers", "core"},
     "learn": {"replay", "engine", "policy", "parsers", "core"},
     "advice": {"replay", "engine", "policy", "core"},
+    "report": {"advice", "replay", "engine", "policy", "core"},
     "netfilter": {"engine", "policy", "parsers", "core"},
     "resolver": {"engine", "policy", "parsers", "core"},
     "daemon": {"netfilter", "resolver", "engine", "policy", "parsers", "core"},
     "doctor": {"netfilter", "resolver", "engine", "policy", "parsers", "core"},
     "view": {"core"},
-    "cli": {"view", "doctor", "daemon", "netfilter", "resolver", "learn", "advice", "replay", "pcap", "engine", "policy", "parsers", "core"},
+    "cli": {"view", "doctor", "daemon", "netfilter", "resolver", "learn", "report", "advice", "replay", "pcap", "engine", "policy", "parsers", "core"},
 }
-OUTPUT_LAYERS = {"replay", "learn", "advice", "netfilter", "resolver", "daemon", "doctor", "view", "cli"}
+OUTPUT_LAYERS = {"replay", "learn", "advice", "report", "netfilter", "resolver", "daemon", "doctor", "view", "cli"}
 # Third-party headers and the layers that own them.
 THIRD_PARTY = {
     "openssl/": {"parsers", "policy", "refusal"},

@@ -103,6 +103,8 @@ class NameBindings {
   std::size_t size() const;
   // list returns all living bindings, for the state file and reports. Allocates; not for the packet path.
   std::vector<Binding> list(Timestamp now) const;
+  // forget_views ends what scopes with resolvers of their own were told: under another policy their numbers are others'.
+  void forget_views();
 
  private:
   class Impl;

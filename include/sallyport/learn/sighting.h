@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,7 @@ struct Sighting {
   Timestamp first, last;
   std::uint64_t count = 1;
   std::string owner;         // Who, for people: the user and the process, or the client's address.
-  std::string user;          // Empty: not known.
+  std::optional<std::uint32_t> uid;
   std::string host_key;      // SHA-256 of the SSH server's, without "SHA256:".
   std::string proxy_target;  // "name:port"
   std::string http_method, http_target;

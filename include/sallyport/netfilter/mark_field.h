@@ -63,9 +63,16 @@ class MarkField {
   }
   constexpr std::uint32_t injected_mask() const { return std::uint32_t{0xfd} << shift_; }
 
-  // replace returns `mark` with the field set and every foreign bit kept.
+  // fresh is how a packet carries the worker's verdict to the rules: with the complement of the generation that a ct mark has.
+  // Rules of others that copy ct marks to packets (CONNMARK --restore-mark without a mask) so make none.
+  constexpr std::uint32_t fresh(FlowMark verdict, Generation generation) const {
+    return encode(verdict, static_cast<Generation>(~generation & 0x1f));
+  }
+  constexpr std::uint32_t generation_mask() const { return std::uint32_t{0x1f} << shift_; }
+
+  // replace returns `mark` with the field set to a fresh verdict and every foreign bit kept.
   constexpr std::uint32_t replace(std::uint32_t mark, FlowMark verdict, Generation generation) const {
-    return (mark & ~mask()) | encode(verdict, generation);
+    return (mark & ~mask()) | fresh(verdict, generation);
   }
 
   friend constexpr bool operator==(const MarkField&, const MarkField&) = default;

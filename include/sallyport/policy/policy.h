@@ -63,6 +63,7 @@ struct Deploy {
   OnExit on_exit = OnExit::kClosed;
   std::uint32_t ct_mark_mask = 0xff000000;  // Eight contiguous bits.
   std::string control = "/run/sallyport/control.sock";
+  bool reload_on_change = false;  // Take the policy's files as they are whenever one of them changes.
 };
 
 // Metrics says where figures are served over HTTP. Only loopback addresses.
@@ -132,6 +133,7 @@ struct ContainerScope {
   ScopeSet scopes = 0;
 
   bool matches(std::string_view container, std::string_view compose_project, std::string_view compose_service) const;
+  friend bool operator==(const ContainerScope&, const ContainerScope&) = default;
 };
 
 // FlowQuery asks for one name of a flow. Views are borrowed for the call.

@@ -41,6 +41,8 @@ class PolicySource {
   LoadResult load(const Overlay& overlay);
   // apply compiles the kept texts with another overlay; no file is read.
   LoadResult apply(const Overlay& overlay);
+  // files returns those that were read when it last loaded, and the first one in any case.
+  std::vector<std::string> files() const;
 
  private:
   std::filesystem::path path_;

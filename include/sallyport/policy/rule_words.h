@@ -22,6 +22,8 @@ struct RuleWordInfo {
 // rule_word_of returns the word for what a flow's bytes are. Where there is none (RTP, unknown bytes) it is "tcp" or
 // "udp", and "ip-proto" for another IP protocol.
 RuleWordInfo rule_word_of(Protocol protocol, Transport transport);
+// rule_word_of_ip_protocol returns the word for an IP protocol without ports: its own, or "ip-proto".
+RuleWordInfo rule_word_of_ip_protocol(std::uint8_t number);
 // rule_word returns what is known of a word; of one that is none an empty RuleWordInfo::word.
 RuleWordInfo rule_word(std::string_view word);
 

@@ -56,6 +56,10 @@ class NameResolver {
   // stop gives up what is under way and joins the thread.
   void stop();
 
+  // set_policy has it go by another policy: other names are kept warm, other servers believed and asked. Returns when the policy's
+  // own servers are believed; what follows is done on its thread.
+  void set_policy(std::shared_ptr<const policy::Policy> policy);
+
   // request is for the workers: thread-safe, never blocks; a full queue loses the miss and counts it.
   void request(const engine::BindingMiss& miss);
 

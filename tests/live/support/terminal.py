@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -10,13 +11,15 @@ import time
 from .suite import expect
 from .testbed import Testbed
 
+SERIAL = itertools.count()
+
 
 class Screen:
     """Screen is a tmux of its own, with one window in the firewall's namespace."""
 
     def __init__(self, bed: Testbed, width: int = 120, height: int = 30):
         self.bed = bed
-        self.socket = str(bed.scratch / "tmux.sock")
+        self.socket = str(bed.scratch / f"tmux{next(SERIAL)}.sock")  # The server of one before may still be on its way out.
         self.size = (width, height)
 
     def tmux(self, *arguments: str, check: bool = True) -> str:
@@ -42,7 +45,8 @@ class Screen:
         self.keys(command, "Enter")
 
     def keys(self, *keys: str) -> None:
-        self.tmux("send-keys", *keys)
+        if keys:
+            self.tmux("send-keys", *keys)
 
     def text(self, *options: str) -> str:
         return self.tmux("capture-pane", "-p", *options)

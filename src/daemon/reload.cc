@@ -1,0 +1,225 @@
+#include "reload.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "event_line.h"
+#include "sallyport/netfilter/socket_end.h"
+#include "sallyport/resolver/bindings_file.h"
+
+namespace sallyport::daemon {
+namespace {
+
+// A worker takes a policy within 50 ms; the rest is for the flows of a full table.
+constexpr std::chrono::seconds kPatience{10};
+
+struct KeyHash {
+  std::size_t operator()(const FlowKey& key) const {
+    std::size_t hash = std::size_t{key.ip_protocol} << 32 | std::size_t{key.client.port} << 16 | key.server.port;
+    for (const IpAddress* address : {&key.client.address, &key.server.address}) {
+      for (const std::uint8_t byte : address->bytes()) hash = (hash ^ byte) * 0x100000001b3u;
+    }
+    return hash ^ hash >> 29;
+  }
+};
+
+std::string endpoint_text(const Endpoint& endpoint) {
+  const std::string address = endpoint.address.to_string();
+  return (endpoint.address.is_v6() ? '[' + address + ']' : address) + ':' + std::to_string(endpoint.port);
+}
+
+}  // namespace
+
+nlohmann::ordered_json reload_json(const ReloadReport& report) {
+  nlohmann::ordered_json json;
+  json["changed"] = report.changed;
+  if (!report.error.empty()) json["error"] = report.error;
+  for (const policy::Problem& problem : report.problems) json["problems"].push_back(problem.to_string());
+  json["judged"] = report.judged;
+  json["kept"] = report.kept;
+  json["cut"] = report.cut;
+  json["took_us"] = report.took.count();
+  json["cut_flows"] = nlohmann::ordered_json::array();
+  for (const CutFlow& flow : report.cut_flows) {
+    nlohmann::ordered_json row;
+    row["protocol"] = to_string(flow.protocol);
+    if (!flow.name.empty()) row["name"] = escaped(flow.name);
+    row["client"] = endpoint_text(flow.key.client);
+    row["server"] = endpoint_text(flow.key.server);
+    row["rule"] = flow.rule;
+    json["cut_flows"].push_back(std::move(row));
+  }
+  return json;
+}
+
+std::string unchangeable(const policy::Policy& before, const policy::Policy& policy, bool mode_is_fixed) {
+  const policy::Deploy& old = before.deploy();
+  const policy::Deploy& now = policy.deploy();
+  const char* key = nullptr;
+  if (old.queues != now.queues) key = "deploy.queues";
+  if (old.ct_mark_mask != now.ct_mark_mask) key = "deploy.ct_mark_mask";
+  if (old.control != now.control) key = "deploy.control";
+  const policy::Metrics& figures = before.metrics();
+  const policy::Metrics& wanted = policy.metrics();
+  if (figures.address != wanted.address || figures.port != wanted.port || figures.hosts != wanted.hosts) key = "metrics";
+  if (!mode_is_fixed && before.defaults().mode != policy.defaults().mode) key = "defaults.mode";
+  return key == nullptr ? std::string() : std::string(key) + " cannot change while the service runs; restart it";
+}
+
+bool same_rules(const netfilter::RulePlan& one, const netfilter::RulePlan& other) {
+  return std::ranges::all_of(netfilter::kFamilies, [&](netfilter::Family family) {
+    return netfilter::restore_text(one, family) == netfilter::restore_text(other, family);
+  });
+}
+
+Changed change_workers(const std::vector<std::unique_ptr<netfilter::QueueWorker>>& workers, const std::shared_ptr<const policy::Policy>& policy,
+                       const std::vector<OwnerOf>& owners, ReloadReport& report) {
+  std::vector<std::shared_ptr<netfilter::PolicyChange>> changes;
+  for (std::size_t i = 0; i < workers.size(); ++i) {
+    auto& change = changes.emplace_back(std::make_shared<netfilter::PolicyChange>());
+    change->policy = policy;
+    change->owner_of = owners[i];
+    workers[i]->set_policy(change);
+  }
+  Changed changed{.remarks = {}, .complete = true};
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  for (const auto& change : changes) {
+    while (!change->done.load(std::memory_order_acquire) && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::microseconds(500));
+    }
+    if (!change->done.load(std::memory_order_acquire)) {
+      changed.complete = false;
+      continue;
+    }
+    report.judged += change->counts.judged;
+    report.kept += change->counts.kept;
+    report.cut += change->counts.cut;
+    changed.remarks.insert(changed.remarks.end(), change->remarks.begin(), change->remarks.end());
+    for (const netfilter::RevokedFlow& flow : change->revoked) {
+      if (report.cut_flows.size() == kCutFlowsReported) break;
+      report.cut_flows.push_back({flow.key, flow.name, flow.protocol, policy->location(flow.rule)});
+    }
+  }
+  return changed;
+}
+
+void PolicyFiles::watch(std::vector<std::string> paths) {
+  if (paths == paths_) return;
+  paths_ = std::move(paths);
+  seen_.assign(paths_.size(), Signature{});
+  (void)changed();
+}
+
+bool PolicyFiles::changed() {
+  bool any = false;
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    struct stat status {};
+    Signature now{};
+    if (::stat(paths_[i].c_str(), &status) == 0) {
+      now = {static_cast<std::int64_t>(status.st_dev), static_cast<std::int64_t>(status.st_ino), status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+    }
+    any = any || now != seen_[i];
+    seen_[i] = now;
+  }
+  return any;
+}
+
+std::string saved_generation_path(const std::string& control_path) {
+  if (control_path.empty() || control_path.front() == '@') return {};
+  return std::filesystem::path(control_path).replace_extension(".policy.json").string();
+}
+
+std::optional<netfilter::Generation> SavedGeneration::restore(const policy::Policy& policy, const Say& say) const {
+  if (path_.empty()) return std::nullopt;
+  const auto text = resolver::read_bindings_file(path_);  // It checks whose the file is.
+  if (!text) say(text.error());
+  if (!text || text->empty()) return std::nullopt;
+  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
+  const auto number = [&](const char* key) { return json.is_object() && json.contains(key) && json[key].is_number_unsigned() ? json[key].get<std::uint64_t>() : 0; };
+  constexpr std::uint64_t kGenerationMax = 31;
+  const std::uint64_t generation = number("generation");
+  if (generation == 0 || generation > kGenerationMax || number("fingerprint") != policy.fingerprint()) return std::nullopt;
+  return static_cast<netfilter::Generation>(generation);
+}
+
+void SavedGeneration::save(const policy::Policy& policy, netfilter::Generation generation, const Say& say) const {
+  if (path_.empty()) return;
+  const nlohmann::json json{{"fingerprint", policy.fingerprint()}, {"generation", generation}};
+  if (const auto written = resolver::write_bindings_file(path_, json.dump() + '\n'); !written) say(written.error());
+}
+
+void SavedGeneration::remove() const {
+  if (!path_.empty()) (void)::unlink(path_.c_str());
+}
+
+std::string Cutter::carry_out(const Changed& changed) {
+  std::vector<engine::Remark> remarks;
+  for (const engine::Remark& remark : changed.remarks) {
+    if (!remark.passed) remarks.push_back(remark);
+  }
+  // First the sockets: the mark still lets their RST through.
+  if (local_ && std::ranges::any_of(remarks, &engine::Remark::cut)) {
+    if (const auto sockets = netfilter::TcpSockets::open()) {
+      for (const engine::Remark& remark : remarks) {
+        if (remark.cut && remark.key.transport == Transport::kTcp) (void)(*sockets)->end(remark.key);
+      }
+    }
+  }
+  auto conntrack = netfilter::Conntrack::open(mark_);
+  if (!conntrack) return conntrack.error();
+  if (const std::string failed = set_marks(**conntrack, remarks); !failed.empty()) return failed;
+  return changed.complete ? forget_the_rest(**conntrack, changed) : std::string();
+}
+
+// set_marks sets those of flows by name, and looks for the others, whose addresses are translated, in the whole table.
+std::string Cutter::set_marks(netfilter::Conntrack& conntrack, const std::vector<engine::Remark>& remarks) {
+  std::vector<netfilter::MarkChange> changes;
+  for (const engine::Remark& remark : remarks) changes.push_back({remark.key, remark.mark});
+  const auto missing = conntrack.set_marks(changes, generation_);
+  if (!missing) return missing.error();
+  if (missing->empty()) return {};
+  absl::flat_hash_map<FlowKey, FlowMark, KeyHash> wanted;
+  for (const std::size_t index : *missing) wanted[changes[index].key] = changes[index].mark;
+  const auto entries = conntrack.list(0, 0);
+  if (!entries) return entries.error();
+  std::vector<netfilter::ConntrackEntry> found[8];
+  for (const netfilter::ConntrackEntry& entry : *entries) {
+    const auto place = wanted.find(entry.key);
+    if (place != wanted.end()) found[static_cast<std::size_t>(place->second)].push_back(entry);
+  }
+  for (std::size_t mark = 0; mark < std::size(found); ++mark) {
+    if (found[mark].empty()) continue;
+    if (const auto set = conntrack.set_mark(found[mark], static_cast<FlowMark>(mark), generation_); !set) return set.error();
+  }
+  return {};
+}
+
+// forget_the_rest has connections judged anew that the former policy decided and no worker remembers: what it allowed, and the
+// datagrams that it denied.
+std::string Cutter::forget_the_rest(netfilter::Conntrack& conntrack, const Changed& changed) {
+  absl::flat_hash_set<FlowKey, KeyHash> known;
+  for (const engine::Remark& remark : changed.remarks) known.insert(remark.key);
+  std::vector<netfilter::ConntrackEntry> forgotten;
+  const auto allowed = conntrack.list(mark_.encode(FlowMark::kAllow, generation_), mark_.mask());
+  if (!allowed) return allowed.error();
+  for (const netfilter::ConntrackEntry& entry : *allowed) {
+    if (!known.contains(entry.key)) forgotten.push_back(entry);
+  }
+  const auto denied = conntrack.list(mark_.deny_bit(), mark_.deny_bit());
+  if (!denied) return denied.error();
+  for (const netfilter::ConntrackEntry& entry : *denied) {
+    if (entry.key.transport != Transport::kTcp && !known.contains(entry.key)) forgotten.push_back(entry);
+  }
+  const auto set = conntrack.set_mark(forgotten, FlowMark::kUndecided, generation_);
+  return set ? std::string() : set.error();
+}
+
+}  // namespace sallyport::daemon
