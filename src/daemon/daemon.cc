@@ -575,25 +575,11 @@ unsigned queue_count(const policy::Policy& policy, std::optional<unsigned> overr
   return std::clamp(wanted, 1U, kQueuesMax);
 }
 
-namespace {
-
-// restore_grants puts into force what operators granted before this start; it is theirs to revoke.
-void restore_grants(DaemonOptions& options, GrantStore& grants) {
-  if (const auto restored = grants.restore(std::chrono::system_clock::now()); !restored) return say(restored.error());
-  if (grants.list().empty() || options.source == nullptr) return;
-  const policy::LoadResult loaded = options.source->apply(grants.overlay());
-  if (!loaded) return say("grants are not in force: the policy does not load with them");
-  options.policy = *loaded;
-  say_grant_problems(**loaded);
-}
-
-}  // namespace
-
 int run_daemon(const DaemonOptions& given) {
   DaemonOptions options = given;
   const std::string control = options.control.value_or(options.policy->deploy().control);
   GrantStore grants(options.attended != nullptr ? std::string() : grants_path(control));
-  if (options.attended == nullptr) restore_grants(options, grants);
+  if (options.attended == nullptr) options.policy = restore_grants(grants, options.source.get(), options.policy, say);
   // Whoever starts a command needs more than the service, and it is not the command's filter either.
   if (options.attended == nullptr) {
     const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};

@@ -83,6 +83,24 @@ std::string joined(const std::vector<std::string>& words) {
 
 }  // namespace
 
+std::shared_ptr<const policy::Policy> restore_grants(GrantStore& store, policy::PolicySource* source, std::shared_ptr<const policy::Policy> policy,
+                                                     const std::function<void(const std::string&)>& say) {
+  if (const auto restored = store.restore(std::chrono::system_clock::now()); !restored) {
+    say(restored.error());
+    return policy;
+  }
+  if (store.list().empty() || source == nullptr) return policy;
+  const policy::LoadResult loaded = source->apply(store.overlay());
+  if (!loaded) {
+    say("grants are not in force: the policy does not load with them");
+    return policy;
+  }
+  for (const policy::Problem& problem : (*loaded)->grant_problems()) {
+    say("grant " + std::to_string(problem.line) + ": " + problem.message);
+  }
+  return *loaded;
+}
+
 void GrantCommands::register_at(ControlServer& server) {
   server_ = &server;
   server.on("allow", [this](const json& request, const Peer& peer) { return add(request, peer, policy::Action::kAllow); }, ControlRight::kChange);

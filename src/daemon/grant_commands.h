@@ -25,6 +25,11 @@ struct GrantHost {
   std::function<Timestamp()> now;
 };
 
+// restore_grants puts into force what operators granted before this start, which is theirs to revoke: it returns the policy with it, or
+// `policy` where there is nothing or it cannot be. What is wrong is said. `source` may be null.
+std::shared_ptr<const policy::Policy> restore_grants(GrantStore& store, policy::PolicySource* source, std::shared_ptr<const policy::Policy> policy,
+                                                     const std::function<void(const std::string&)>& say);
+
 class GrantCommands {
  public:
   // `store` is borrowed; it has been restored, and what it has is in force.

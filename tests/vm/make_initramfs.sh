@@ -6,7 +6,7 @@ kernel_root=$1 output=$2
 version=$(ls "$kernel_root/lib/modules")
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
-mkdir -p "$root"/{bin,proc,sys,dev,lower,upper,root,modules}
+mkdir -p "$root"/{bin,proc,sys,dev,lower,upper,whole,modules}
 cp "$(command -v busybox)" "$root/bin/busybox"
 for name in sh mount insmod mkdir switch_root poweroff; do ln -s busybox "$root/bin/$name"; done
 number=0
@@ -25,11 +25,11 @@ for module in /modules/*; do insmod "$module"; done
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,cache=loose,ro machine /lower || poweroff -f
 mount -t tmpfs -o size=75% tmpfs /upper
 mkdir /upper/changed /upper/work
-mount -t overlay -o lowerdir=/lower,upperdir=/upper/changed,workdir=/upper/work overlay /root || poweroff -f
-for folder in proc sys dev; do mount -o move "/$folder" "/root/$folder"; done
-read -r line </root/proc/cmdline
+mount -t overlay -o lowerdir=/lower,upperdir=/upper/changed,workdir=/upper/work overlay /whole || poweroff -f
+for folder in proc sys dev; do mount -o move "/$folder" "/whole/$folder"; done
+read -r line </whole/proc/cmdline
 for word in $line; do case $word in guest=*) guest=${word#guest=} ;; esac; done
-exec switch_root /root /bin/bash "$guest"
+exec switch_root /whole /bin/bash "$guest"
 INIT
 chmod +x "$root/init"
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1 >"$output")
