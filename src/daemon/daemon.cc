@@ -52,11 +52,6 @@ void say(const std::string& text) {
   (void)!::write(STDERR_FILENO, line.data(), line.size());
 }
 
-// say_grant_problems tells which grants are left out, or allow nothing, under a policy.
-void say_grant_problems(const policy::Policy& policy) {
-  for (const policy::Problem& problem : policy.grant_problems()) say("grant " + std::to_string(problem.line) + ": " + problem.message);
-}
-
 // random_key is for hash tables whose keys the network chooses.
 std::array<std::uint64_t, 2> random_key() {
   std::array<std::uint64_t, 2> key{};
@@ -373,7 +368,7 @@ class Daemon {
     policy::LoadResult loaded = options_.source == nullptr ? policy::LoadResult(policy_) : from_disk ? options_.source->load(grants_.overlay()) : options_.source->apply(grants_.overlay());
     if (loaded) {
       take_policy(*loaded, report);
-      if (report.changed) say_grant_problems(**loaded);
+      if (report.changed) say_grant_problems(**loaded, say);
     } else {
       report.problems = std::move(loaded.error());
       report.error = "the policy does not load; the former one stays in force";

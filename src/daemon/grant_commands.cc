@@ -83,6 +83,10 @@ std::string joined(const std::vector<std::string>& words) {
 
 }  // namespace
 
+void say_grant_problems(const policy::Policy& policy, const std::function<void(const std::string&)>& say) {
+  for (const policy::Problem& problem : policy.grant_problems()) say("grant " + std::to_string(problem.line) + ": " + problem.message);
+}
+
 std::shared_ptr<const policy::Policy> restore_grants(GrantStore& store, policy::PolicySource* source, std::shared_ptr<const policy::Policy> policy,
                                                      const std::function<void(const std::string&)>& say) {
   if (const auto restored = store.restore(std::chrono::system_clock::now()); !restored) {
@@ -95,9 +99,7 @@ std::shared_ptr<const policy::Policy> restore_grants(GrantStore& store, policy::
     say("grants are not in force: the policy does not load with them");
     return policy;
   }
-  for (const policy::Problem& problem : (*loaded)->grant_problems()) {
-    say("grant " + std::to_string(problem.line) + ": " + problem.message);
-  }
+  say_grant_problems(**loaded, say);
   return *loaded;
 }
 

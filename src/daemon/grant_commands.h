@@ -25,6 +25,9 @@ struct GrantHost {
   std::function<Timestamp()> now;
 };
 
+// say_grant_problems tells which grants are left out, or allow nothing, under a policy.
+void say_grant_problems(const policy::Policy& policy, const std::function<void(const std::string&)>& say);
+
 // restore_grants puts into force what operators granted before this start, which is theirs to revoke: it returns the policy with it, or
 // `policy` where there is nothing or it cannot be. What is wrong is said. `source` may be null.
 std::shared_ptr<const policy::Policy> restore_grants(GrantStore& store, policy::PolicySource* source, std::shared_ptr<const policy::Policy> policy,
