@@ -166,13 +166,13 @@ TEST(ListContainersTest, RefusesAnAnswerThatIsNoHttp) {
 TEST(ContainerWatchTest, PublishesAndSaysErrors) {
   const auto loaded = policy();
   const FakeEngine engine("HTTP/1.0 200 OK\r\n\r\n" + list_of_two());
-  const ContainerWatch watch(*loaded, {engine.path()});
+  const ContainerWatch watch(loaded, {engine.path()});
   EXPECT_EQ(watch.error(), "");
   EXPECT_EQ(watch.scopes()->by_address(IpAddress::parse("172.18.0.2").value()).scopes, 6U);
-  const ContainerWatch broken(*loaded, {"/nonexistent"});
+  const ContainerWatch broken(loaded, {"/nonexistent"});
   EXPECT_NE(broken.error(), "");
   EXPECT_TRUE(broken.scopes()->by_cgroup("/x").unknown);
-  const ContainerWatch none(*loaded, {});
+  const ContainerWatch none(loaded, {});
   EXPECT_TRUE(none.scopes()->by_cgroup("/x").unknown);
 }
 
