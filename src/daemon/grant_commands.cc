@@ -258,7 +258,9 @@ void GrantCommands::set_alarm() {
 }
 
 void GrantCommands::report(const GrantEntry& entry, std::string_view state, std::string_view how) {
-  ordered_json fields = entry_json(entry);
+  ordered_json fields = {{"grant", entry.grant.id}};
+  fields.update(entry_json(entry));
+  fields.erase("id");  // Of an event that is the event's own.
   fields.erase("left_s");
   fields["state"] = state;
   if (!how.empty()) fields["how"] = how;

@@ -36,7 +36,7 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"deploy", "queues", "\"auto\" or integer", "\"auto\""},
     {"deploy", "on_exit", "\"closed\" or \"open\"", "\"closed\""},
     {"deploy", "ct_mark_mask", "integer", "0xff000000"},
-    {"deploy", "reload_on_change", "boolean", "false"},
+    {"deploy", "reload_on_change", "true or false", "false"},
     {"deploy", "control", "string", "\"/run/sallyport/control.sock\""},
     {"inspect", "tunnels", "tunnel or list of tunnels", "[]"},
     {"dns", "resolvers", "\"system\", address, or list of them", "[\"system\"]"},

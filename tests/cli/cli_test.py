@@ -32,7 +32,7 @@ USAGE = {
     "rules print --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
     "replay --policy /none/p.toml x": "/none/p.toml: cannot be read: No such file or directory",
     "replay --expect /none/e.jsonl x": "sallyport replay: cannot read /none/e.jsonl",
-    "replay --compare /none/a.toml /none/b.toml .": "/none/a.toml: cannot be read: No such file or directory",
+    "replay --compare /none/a.toml /none/b.toml /dev/null": "/none/a.toml: cannot be read: No such file or directory",
     "replay --compare a.toml": "sallyport replay: --compare: 2 required OLD NEW missing (see sallyport replay --help)",
     "explain": "sallyport explain: a name, an address, a capture, --tuple, --event or --events is needed (see sallyport explain --help)",
     "explain a..b": "sallyport explain: a..b: no host name, address, capture or event id (see sallyport explain --help)",

@@ -57,7 +57,7 @@ def allow(suite: Suite, it: World) -> None:
         expect_equal(flow["rule"], "grant:1", str(flow))
         event = it.firewall.wait_event(mark, event="control", command="allow")
         expect(event["uid"] == 0 and event["pid"] > 1 and event["process"] == "sallyport" and event["done"], str(event))
-        it.firewall.wait_event(mark, event="grant", state="begin", id=1)
+        it.firewall.wait_event(mark, event="grant", state="begin", grant=1)
         expect("denied.test" in it.firewall.status().out, it.firewall.status().out)
         expect_equal(ask(it, "revoke", "denied.test").code, 0, "revoke")
         expect(not passes(it, "https://denied.test/"), "passes although it was revoked")
