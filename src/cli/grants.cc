@@ -72,8 +72,9 @@ void add_grant_command(CLI::App& app, int& exit_code, const std::string& name, c
   command->add_option("--scope", arguments->scope, "For the flows of this scope of the policy alone (default: every flow)")->type_name("SCOPE");
   command->add_option("--for", arguments->time, "How long: 90s, 10m, 8h, 7d (default: until it is revoked)")->type_name("TIME");
   add_control_options(*command, arguments->control);
-  command->footer(std::string("It is a rule like those of the policy file, in force at once, and kept when the service starts again.\n"
-                              "A deny rule wins over it, as over any allow rule. Who made it is logged.\n\n") +
+  const char* const rank = name == "deny" ? "It wins over every allow rule." : "A deny rule wins over it, as over any allow rule.";
+  command->footer(std::string("It is a rule like those of the policy file, in force at once, and kept when the service starts again.\n") + rank +
+                  " Who made it is logged.\n\n" +
                   kControlExitCodes + "\n\nExamples:\n" + examples);
   command->callback([arguments, name, &exit_code] { exit_code = grant(name, *arguments); });
 }

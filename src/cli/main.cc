@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,13 +28,14 @@ constexpr const char* kExamples = R"(Examples:
 Each command has its own: sallyport COMMAND --help)";
 
 // take_command cuts what `run` is to start, everything behind the first "--", off the arguments.
-std::vector<std::string> take_command(int& argc, char** argv) {
-  if (argc < 2 || std::string_view(argv[1]) != "run") return {};
+// Nothing where there is none; a "--" with nothing behind it is a command that is empty.
+std::optional<std::vector<std::string>> take_command(int& argc, char** argv) {
+  if (argc < 2 || std::string_view(argv[1]) != "run") return std::nullopt;
   const std::span<char*> arguments(argv, static_cast<std::size_t>(argc));
   const auto separator = std::ranges::find_if(arguments, [](const char* each) { return std::string_view(each) == "--"; });
-  if (separator == arguments.end()) return {};
+  if (separator == arguments.end()) return std::nullopt;
   argc = static_cast<int>(separator - arguments.begin());
-  return {separator + 1, arguments.end()};
+  return std::vector<std::string>(separator + 1, arguments.end());
 }
 
 // Wrong use is answered in one line, whatever the argument held.
@@ -61,7 +63,11 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error) {
 int main(int argc, char** argv) {
   int exit_code = sallyport::cli::kExitOk;
   try {
-    std::vector<std::string> command = take_command(argc, argv);
+    std::optional<std::vector<std::string>> command = take_command(argc, argv);
+    if (command && command->empty()) {  // Without this an empty variable would close the whole host.
+      std::fprintf(stderr, "sallyport run: there is no command behind -- (see sallyport run --help)\n");
+      return sallyport::cli::kExitUsage;
+    }
     CLI::App app{"Sallyport decides by name what this host may talk to.", "sallyport"};
 #ifdef SALLYPORT_DESCRIBE  // The variant that the manual is made with (packaging/manual).
     sallyport::cli::describe_instead(app);
@@ -70,7 +76,7 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     app.footer(kExamples);
     app.option_defaults()->disable_flag_override();  // `--observe=no` must not observe.
-    sallyport::cli::add_run_command(app, exit_code, std::move(command));
+    sallyport::cli::add_run_command(app, exit_code, std::move(command).value_or(std::vector<std::string>()));
     sallyport::cli::add_status_command(app, exit_code);
     sallyport::cli::add_grant_commands(app, exit_code);
     sallyport::cli::add_metrics_command(app, exit_code);

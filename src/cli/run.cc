@@ -78,6 +78,7 @@ int run(const RunArguments& arguments) {
   daemon::DaemonOptions options;
   options.source = std::make_shared<policy::PolicySource>(arguments.policy);
   const policy::LoadResult loaded = options.source->load({});
+  options.source->accept();
   if (!loaded) return print_problems(loaded.error());
   options.policy = *loaded;
   options.policy_name = policy_name(arguments.policy);

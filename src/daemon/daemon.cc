@@ -91,7 +91,7 @@ class Daemon {
     if (attended() != nullptr) return attend();
     announce();
     save_generation();
-    (void)watch_files();
+    watch_files();
     drift_.start();
     const int signal = wait_for_end();
     notify_service_manager("STOPPING=1");
@@ -124,8 +124,9 @@ class Daemon {
     signal_fd_ = ::signalfd(-1, &signals, SFD_CLOEXEC);
   }
 
-  void save_generation() {
-    if (!observing()) generation_.save(*policy_, plan_.generation, say);
+  void save_generation(bool in_doubt = false) {
+    if (observing()) return;
+    generation_.save(in_doubt ? std::nullopt : std::optional(policy_->fingerprint()), plan_.generation, say);
   }
 
   Outcome start() {
@@ -297,7 +298,7 @@ class Daemon {
       const int ready = ::poll(fds, 2, watchdog_.sleep_ms(policy_->deploy().reload_on_change ? kFileIntervalMs : kSaveIntervalMs));
       tell_watchdog();
       if (saved_.due(*bindings_)) save_bindings();
-      if (policy_->deploy().reload_on_change && files_.changed()) (void)reload("a file of the policy has changed");
+      if (policy_->deploy().reload_on_change && files_.settled()) (void)reload("a file of the policy has changed");
       if (ready <= 0) continue;
       if ((fds[1].revents & POLLIN) != 0) control_->serve();
       signalfd_siginfo info{};
@@ -334,7 +335,6 @@ class Daemon {
     // The operator is present and ends it: nothing is left behind. Otherwise the next run goes on where this one was.
     if (signal == SIGINT) {
       saved_.remove();
-      generation_.remove();
     } else {
       save_bindings();
     }
@@ -365,16 +365,18 @@ class Daemon {
     const auto begun_us = std::chrono::duration_cast<std::chrono::microseconds>(begun.time_since_epoch()).count();
     notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(begun_us));
     ReloadReport report;
+    (void)files_.changed();  // What changes from here on is seen by the next look.
     policy::LoadResult loaded = options_.source == nullptr ? policy::LoadResult(policy_) : from_disk ? options_.source->load(grants_.overlay()) : options_.source->apply(grants_.overlay());
     if (loaded) {
       take_policy(*loaded, report);
+      if (report.changed && from_disk && options_.source != nullptr) options_.source->accept();
       if (report.changed) say_grant_problems(**loaded, say);
     } else {
       report.problems = std::move(loaded.error());
       report.error = "the policy does not load; the former one stays in force";
       for (const policy::Problem& problem : report.problems) say(problem.to_string());
     }
-    (void)watch_files();
+    watch_files();
     report.took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
     if (!report.changed) ++failed_reloads_;
     if (!report.error.empty()) say("reload: " + report.error);
@@ -397,6 +399,7 @@ class Daemon {
     }
     plan->service_uid = plan_.service_uid;
     plan->generation = plan_.generation;  // Verdicts of two generations under way would send packets in circles.
+    const Owners former = owners_;  // Its end waits for a thread: not on a worker.
     owners_.set_policy(next, say);
     std::vector<OwnerOf> owners;
     for (std::size_t i = 0; i < workers_.size() && report.error.empty(); ++i) {
@@ -405,6 +408,7 @@ class Daemon {
       else owners.push_back(std::move(*owner_of));
     }
     const bool other_rules = touched_rules_ && !same_rules(plan_, *plan);
+    save_generation(true);
     if (report.error.empty() && other_rules) {
       if (const auto applied = installer_->apply(*plan); !applied) {
         report.error = applied.error();
@@ -412,31 +416,33 @@ class Daemon {
       }
     }
     if (!report.error.empty()) {
-      owners_.set_policy(policy_, say);
+      owners_ = former;
+      save_generation();
       return;
     }
-    if (!next->same_views(*policy_)) bindings_->forget_views();
+    const bool other_views = !next->same_views(*policy_);
+    if (other_views) bindings_->forget_views();
     log_.set_policy(next);
     live_.set_policy(next);
     resolver_->set_policy(next);
     const Changed changed = change_workers(workers_, next, owners, report);
+    if (other_views) bindings_->forget_views();  // Until now they may have been told under their former numbers.
+    tell_watchdog();
     drift_.set_policy(next, unix_only_of(next->guards()));
     policy_ = next;
     plan_ = *plan;
     report.changed = true;
     ++reloads_;
     policy_loaded_ = std::chrono::system_clock::now();
-    save_generation();
     if (!changed.complete) report.error = "a queue is slow to take the policy; its flows are judged when it does";
     if (observing()) return;
     if (const std::string failed = Cutter(plan_.mark, plan_.generation, plan_.output).carry_out(changed); !failed.empty()) report.error = failed;
+    if (report.error.empty()) save_generation();  // Else the next start believes no mark.
   }
 
-  // watch_files remembers the policy's files as they are.
-  bool watch_files() {
-    if (options_.source == nullptr) return false;
-    files_.watch(options_.source->files());
-    return files_.changed();
+  // watch_files has the policy's files looked at; those that were before as they were then.
+  void watch_files() {
+    if (options_.source != nullptr) files_.watch(options_.source->files());
   }
 
   // add_commands says what may be asked of the control socket (docs/control.md).
@@ -475,7 +481,9 @@ class Daemon {
     if (!report.changed) return std::unexpected(report.error);
     if (!report.error.empty()) say(report.error);
     report.took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
-    return nlohmann::ordered_json{{"judged", report.judged}, {"kept", report.kept}, {"cut", report.cut}, {"took_us", report.took.count()}};
+    nlohmann::ordered_json answer{{"judged", report.judged}, {"kept", report.kept}, {"cut", report.cut}, {"took_us", report.took.count()}};
+    if (!report.error.empty()) answer["warning"] = report.error;
+    return answer;
   }
 
   Outcome open_metrics() {

@@ -90,10 +90,12 @@ std::optional<GrantEntry> entry_from(const Json& json) {
 policy::Overlay overlay_of(const GrantList& list) {
   policy::Overlay overlay;
   for (const GrantEntry& entry : list) {
+    // The store's owner ends them: workers go by a clock that was set when they started, and grants by the wall's.
     if (entry.is_bypass) {
-      overlay.bypasses.push_back({entry.grant.id, entry.grant.scope, *entry.grant.expires});
+      overlay.bypasses.push_back({entry.grant.id, entry.grant.scope, Timestamp::max()});
     } else {
       overlay.grants.push_back(entry.grant);
+      overlay.grants.back().expires.reset();
     }
   }
   return overlay;

@@ -169,7 +169,16 @@ std::string MetricsServer::respond(std::string_view request) {
   if (head.path != "/metrics") return response("404 Not Found", "there is /metrics\n");
   if (head.method != "GET") return response("405 Method Not Allowed", "GET\n", "Allow: GET\r\n");
   if (head.body != parsers::HttpBody::kNone || head.upgrade) return response("400 Bad Request", "a request without a body\n");
-  return response("200 OK", text_());
+  return response("200 OK", recent_text());
+}
+
+const std::string& MetricsServer::recent_text() {
+  const Clock::time_point now = Clock::now();
+  if (recent_.empty() || now - recent_made_ >= limits_.age) {
+    recent_ = text_();
+    recent_made_ = now;
+  }
+  return recent_;
 }
 
 // is_ours goes by the host alone where a port is the listener's own or the default one, which a proxy may leave in.

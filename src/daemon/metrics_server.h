@@ -20,6 +20,7 @@ struct MetricsLimits {
   std::size_t request = 8'192;
   std::size_t clients = 16;
   std::chrono::milliseconds time{3'000};  // From the connection to the end of the answer.
+  std::chrono::milliseconds age{1'000};   // Of a text that is given again.
 };
 
 class MetricsServer {
@@ -58,6 +59,8 @@ class MetricsServer {
   void arm_timer(bool on);
   void close(Clients::iterator client);
   std::string respond(std::string_view request);
+  // recent_text makes the text at most once in limits_.age: whoever is on this host may ask, as often as he likes.
+  const std::string& recent_text();
   bool is_ours(std::string_view host, std::uint16_t port) const;
   bool is_our_origin(std::string_view origin) const;
 
@@ -71,6 +74,8 @@ class MetricsServer {
   bool timer_armed_ = false;
   Clients clients_;
   std::uint64_t next_id_ = 2;
+  std::string recent_;
+  Clock::time_point recent_made_;
 };
 
 }  // namespace sallyport::daemon

@@ -128,7 +128,15 @@ bool PolicyFiles::changed() {
     any = any || now != seen_[i];
     seen_[i] = now;
   }
+  unsettled_ = false;
   return any;
+}
+
+bool PolicyFiles::settled() {
+  const bool before = unsettled_;
+  const bool now = changed();
+  unsettled_ = now;
+  return before && !now;
 }
 
 std::string saved_generation_path(const std::string& control_path) {
@@ -145,18 +153,17 @@ std::optional<netfilter::Generation> SavedGeneration::restore(const policy::Poli
   const auto number = [&](const char* key) { return json.is_object() && json.contains(key) && json[key].is_number_unsigned() ? json[key].get<std::uint64_t>() : 0; };
   constexpr std::uint64_t kGenerationMax = 31;
   const std::uint64_t generation = number("generation");
-  if (generation == 0 || generation > kGenerationMax || number("fingerprint") != policy.fingerprint()) return std::nullopt;
-  return static_cast<netfilter::Generation>(generation);
+  if (generation == 0 || generation > kGenerationMax) return std::nullopt;
+  if (number("fingerprint") == policy.fingerprint()) return static_cast<netfilter::Generation>(generation);
+  // Another policy's marks must mean nothing, whatever generation this one would have by itself.
+  const netfilter::Generation own = netfilter::generation_of(policy.fingerprint());
+  return own != generation ? own : static_cast<netfilter::Generation>(generation % kGenerationMax + 1);
 }
 
-void SavedGeneration::save(const policy::Policy& policy, netfilter::Generation generation, const Say& say) const {
+void SavedGeneration::save(std::optional<std::uint64_t> fingerprint, netfilter::Generation generation, const Say& say) const {
   if (path_.empty()) return;
-  const nlohmann::json json{{"fingerprint", policy.fingerprint()}, {"generation", generation}};
+  const nlohmann::json json{{"fingerprint", fingerprint ? nlohmann::json(*fingerprint) : nlohmann::json()}, {"generation", generation}};
   if (const auto written = resolver::write_bindings_file(path_, json.dump() + '\n'); !written) say(written.error());
-}
-
-void SavedGeneration::remove() const {
-  if (!path_.empty()) (void)::unlink(path_.c_str());
 }
 
 std::string Cutter::carry_out(const Changed& changed) {

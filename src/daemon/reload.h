@@ -60,12 +60,16 @@ Changed change_workers(const std::vector<std::unique_ptr<netfilter::QueueWorker>
 class PolicyFiles {
  public:
   void watch(std::vector<std::string> paths);
+  // changed compares with the last look. settled tells that there was a change, and none since the last look: what is being
+  // written is not read half-way.
   bool changed();
+  bool settled();
 
  private:
   using Signature = std::array<std::int64_t, 5>;
   std::vector<std::string> paths_;
   std::vector<Signature> seen_;
+  bool unsettled_ = false;
 };
 
 // SavedGeneration keeps which policy the marks in the kernel are of, beside the control socket: a reload keeps the generation, so a
@@ -75,10 +79,11 @@ class SavedGeneration {
   using Say = std::function<void(const std::string&)>;
   // An empty path: nothing is kept.
   explicit SavedGeneration(std::string path) : path_(std::move(path)) {}
-  // restore returns the generation of this policy's marks, or nothing where another policy's are saved.
+  // restore returns the generation for this policy: its marks', if the saved ones are its own, else one that they do not have. Nothing:
+  // none are saved.
   std::optional<netfilter::Generation> restore(const policy::Policy& policy, const Say& say) const;
-  void save(const policy::Policy& policy, netfilter::Generation generation, const Say& say) const;
-  void remove() const;
+  // Without a fingerprint the marks are of no policy: what lost permission is being cut, or could not be.
+  void save(std::optional<std::uint64_t> fingerprint, netfilter::Generation generation, const Say& say) const;
 
  private:
   std::string path_;

@@ -4,6 +4,7 @@
 #include <deque>
 #include <optional>
 #include <system_error>
+#include <utility>
 
 #include "diagnostics.h"
 #include "dns_reader.h"
@@ -261,8 +262,12 @@ LoadResult PolicySource::load(const Overlay& overlay) {
   if (path_.empty()) return load_policy_text(kEmbeddedPolicy, "embedded", overlay);
   std::map<std::string, std::string> texts;
   LoadResult loaded = load_file(path_, TextStore(&texts), overlay);
-  if (loaded) texts_ = std::move(texts);
+  if (loaded) loaded_ = std::move(texts);
   return loaded;
+}
+
+void PolicySource::accept() {
+  if (!loaded_.empty()) texts_ = std::exchange(loaded_, {});
 }
 
 LoadResult PolicySource::apply(const Overlay& overlay) {
@@ -272,7 +277,7 @@ LoadResult PolicySource::apply(const Overlay& overlay) {
 
 std::vector<std::string> PolicySource::files() const {
   std::vector<std::string> files;
-  for (const auto& [file, text] : texts_) files.push_back(file);
+  for (const auto& [file, text] : loaded_.empty() ? texts_ : loaded_) files.push_back(file);
   if (files.empty() && !path_.empty()) files.push_back(path_.string());
   return files;
 }

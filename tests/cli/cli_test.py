@@ -29,6 +29,7 @@ USAGE = {
     "replay": "sallyport replay: CAPTURE is required (see sallyport replay --help)",
     "replay -j 0 x": "sallyport replay: --jobs: Value 0 not in range 1 to 1024 (see sallyport replay --help)",
     "run --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
+    "run --": "sallyport run: there is no command behind -- (see sallyport run --help)",
     "rules print --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
     "replay --policy /none/p.toml x": "/none/p.toml: cannot be read: No such file or directory",
     "replay --expect /none/e.jsonl x": "sallyport replay: cannot read /none/e.jsonl",

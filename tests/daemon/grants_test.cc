@@ -113,7 +113,7 @@ TEST_F(GrantsTest, AGrantIsInForceAtOnceAndSaysWhoMadeIt) {
   EXPECT_EQ(answer["grant"]["by"]["uid"], ::geteuid());
   EXPECT_TRUE(allows("new.example"));
   ASSERT_THAT(events_, SizeIs(1));
-  EXPECT_THAT(events_[0], testing::AllOf(HasSubstr("grant {\"id\":1"), HasSubstr("\"state\":\"begin\""), HasSubstr("for 10m; made by uid")));
+  EXPECT_THAT(events_[0], testing::AllOf(HasSubstr("grant {\"grant\":1"), HasSubstr("\"state\":\"begin\""), HasSubstr("for 10m; made by uid")));
   EXPECT_THAT(ask({{"command", "grants"}})["grants"], SizeIs(1));
 }
 

@@ -213,6 +213,7 @@ TEST_F(PolicySourceTest, AGrantAppliesToTheTextThatLastLoaded) {
   write("more.toml", "version = 1\n[[rules]]\nto = [\"one.example\"]\naction = \"allow\"\n");
   PolicySource source(folder_ / "policy.toml");
   ASSERT_TRUE(source.load({}));
+  source.accept();
   write("policy.toml", "version = 1\nthis is broken");
   EXPECT_FALSE(source.load({}));
   std::filesystem::remove(folder_ / "more.toml");
@@ -226,9 +227,12 @@ TEST_F(PolicySourceTest, AnEditIsNotInForceBeforeItIsLoaded) {
   write("policy.toml", "version = 1\n");
   PolicySource source(folder_ / "policy.toml");
   ASSERT_TRUE(source.load({}));
+  source.accept();
   write("policy.toml", "version = 1\n[[rules]]\nto = [\"one.example\"]\naction = \"allow\"\n");
   EXPECT_EQ(ask(*source.apply({}).value(), "one.example").action, Action::kDeny);
   EXPECT_EQ(ask(*source.load({}).value(), "one.example").action, Action::kAllow);
+  EXPECT_EQ(ask(*source.apply({}).value(), "one.example").action, Action::kDeny) << "nobody said that it is in force";
+  source.accept();
   EXPECT_EQ(ask(*source.apply({}).value(), "one.example").action, Action::kAllow);
 }
 

@@ -31,14 +31,15 @@ LoadResult load_policy_file_with(const std::filesystem::path& path, std::string_
 LoadResult load_policy_text(std::string_view text, std::string_view name, const Overlay& overlay = {});
 
 // PolicySource is where a running service's policy comes from: a file, or the embedded policy where `path` is empty. Its
-// texts are kept as they were when it last loaded, so that a grant neither waits for a file that is being edited to be
+// texts are kept as they were when it was last put in force, so that a grant neither waits for a file that is being edited to be
 // whole nor puts half of an edit in force.
 class PolicySource {
  public:
   explicit PolicySource(std::filesystem::path path) : path_(std::move(path)) {}
 
-  // load reads the disk. If the policy does not load, what was kept stays.
+  // load reads the disk. What was kept stays until accept, which says that the policy loaded last is in force.
   LoadResult load(const Overlay& overlay);
+  void accept();
   // apply compiles the kept texts with another overlay; no file is read.
   LoadResult apply(const Overlay& overlay);
   // files returns those that were read when it last loaded, and the first one in any case.
@@ -46,7 +47,8 @@ class PolicySource {
 
  private:
   std::filesystem::path path_;
-  std::map<std::string, std::string> texts_;
+  std::map<std::string, std::string> texts_;   // Of the policy in force.
+  std::map<std::string, std::string> loaded_;  // Of one that may come to be.
 };
 
 // embedded_policy returns the policy that is used when none is given: observe, default deny, no rules.
