@@ -167,6 +167,7 @@ Inspector::Impl::Standing Inspector::Impl::standing_of(Flow& flow, RuleId succes
   const bool more_tunnels = (policy_->inspect().tunnels & ~before_->inspect().tunnels) != 0;
   if (more_tunnels && flow.key.transport == Transport::kUdp && flow.stage != Protocol::kQuic && flow.stage != Protocol::kDtls) return Standing::kForgotten;
   if (flow.verdict != FlowVerdict::kAllow) return standing_negotiation(flow);
+  if (flow.several_names && before_->fingerprint() != policy_->fingerprint()) return Standing::kRevoked;
   if (flow.reason == Reason::kExpected) return standing_expected(flow);
   if (flow.early || flow.by_address) return standing_early(flow, successor);
   return standing_by_bytes(flow, successor);
@@ -282,7 +283,6 @@ policy::PolicyMatch Inspector::Impl::match_remembered(Flow& flow, Protocol proto
 
 Inspector::Impl::Standing Inspector::Impl::standing_by_bytes(Flow& flow, RuleId successor) {
   if (flow.stage == Protocol::kQuic && policy_->defaults().quic == policy::Action::kDeny) return Standing::kRevoked;
-  if (flow.several_names && before_->fingerprint() != policy_->fingerprint()) return Standing::kRevoked;
   ProxyTarget remembered;
   const bool lent = flow.proxy == nullptr && flow.asked.known;
   if (lent) {
