@@ -98,6 +98,45 @@ TEST_F(RejudgeTest, AResetOfAnEndPassesInARevokedConnection) {
   EXPECT_EQ(fw_.client(tcp_.client_rst()).decision.verdict, Verdict::kAccept);
 }
 
+// kAnswered packets of a revoked connection are answered, or are resets that pass.
+constexpr int kAnswered = 8;
+
+TEST_F(RejudgeTest, ResetsOfARevokedConnectionPassAFewTimes) {
+  allow(fw_);
+  (void)fw_.reload(policy_of(kOther));
+  for (int i = 0; i < kAnswered; ++i) {
+    const auto reset = fw_.feed(i % 2 == 0 ? tcp_.client_rst() : tcp_.server_rst(), i % 2 == 0 ? Origin::kOriginal : Origin::kReply);
+    EXPECT_EQ(reset.decision.verdict, Verdict::kAccept) << i;
+  }
+  for (const bool rst : {true, false, true}) {
+    const auto next = fw_.client(rst ? tcp_.client_rst() : tcp_.client_data(Bytes(10, 1)));
+    EXPECT_EQ(next.decision.verdict, Verdict::kDrop);
+    EXPECT_EQ(next.decision.mark, FlowMark::kReset);
+    EXPECT_TRUE(next.injections.empty());
+  }
+}
+
+TEST_F(RejudgeTest, PacketsOfARevokedConnectionAreAnsweredAFewTimes) {
+  for (const bool silent : {false, true}) {
+    InspectorHarness fw(policy_of(kGood));
+    tcp_ = TcpConversation(kClient, kServer);
+    allow(fw);
+    (void)fw.reload(policy_of(rule("*.example", "tls") + rule("good.example", "tls", kDeny + (silent ? "refuse = \"drop\"\n" : ""))));
+    const FlowMark last = silent ? FlowMark::kSilent : FlowMark::kReset;
+    for (int i = 1; i <= kAnswered; ++i) {
+      const auto next = fw.client(tcp_.client_data(Bytes(10, 1)));
+      EXPECT_EQ(next.decision.mark, i < kAnswered ? FlowMark::kWatch : last) << i;
+      EXPECT_EQ(next.injections.size(), 2U) << i;
+    }
+    for (const bool rst : {false, true}) {
+      const auto next = fw.client(rst ? tcp_.client_rst() : tcp_.client_data(Bytes(10, 1)));
+      EXPECT_EQ(next.decision.verdict, Verdict::kDrop);
+      EXPECT_EQ(next.decision.mark, last);
+      EXPECT_TRUE(next.injections.empty());
+    }
+  }
+}
+
 TEST_F(RejudgeTest, AnUndecidedFlowMeetsTheNewRules) {
   connect(fw_);
   (void)fw_.reload(policy_of(kOther));
