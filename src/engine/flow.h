@@ -220,8 +220,8 @@ struct Flow {
   // For judging it again under another policy (rejudge.cc).
   bool early = false;                      // Allowed by its address before any byte was read.
   bool offers_ech = false;                 // The hello that was judged last has encrypted_client_hello.
-  bool several_names = false;              // HTTP/2: requests were for more than one name.
-  std::uint8_t revoked = 0;                // Packets of a revoked TCP connection that were answered by resets, and 1.
+  bool several_names = false;              // Requests, or connections of one tuple, were for more than one name.
+  std::uint8_t revoked = 0;                // Packets of a revoked TCP connection that were answered by resets, or were resets; and 1.
   AskedTarget asked;
 
   BindingWait binding_wait = BindingWait::kNone;

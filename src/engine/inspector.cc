@@ -213,10 +213,12 @@ void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
   end_binding_wait(flow);
   if (flow.state == FlowState::kUndecided) flow.state = FlowState::kJudged;
   touch(flow);  // An allowed connection may be idle for longer than an undecided one.
-  if (flow.verdict == FlowVerdict::kAllow) return;
+  const bool again = flow.verdict == FlowVerdict::kAllow;
+  if (again && reason == Reason::kBypass) return;  // Its end asks for what allowed the flow else.
   flow.verdict = FlowVerdict::kAllow;
   flow.reason = reason;
-  flow.rule = rule;
+  flow.rule = rule;  // As the name, of what was allowed last.
+  if (again) return;
   count_verdict(flow);
   report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});
 }
@@ -303,8 +305,15 @@ bool Inspector::Impl::judge(Flow& flow, Protocol protocol, const NameClaim& clai
     flow.hello_named = claim.name != nullptr;
     flow.offers_ech = claim.ech;
   }
-  if (flow.stage == Protocol::kHttp2) flow.several_names |= flow.has_name && (claim.name == nullptr || *claim.name != flow.name);
+  if (carries_name(protocol) && !flow.session.upgraded) note_another_name(flow, claim);
   return judge_claim(flow, protocol, claim);
+}
+
+// note_another_name tells a claim for another name than the one that the flow was allowed for, of which nothing is remembered then.
+void Inspector::Impl::note_another_name(Flow& flow, const NameClaim& claim) {
+  if (flow.verdict != FlowVerdict::kAllow) return;
+  const bool named = flow.has_name && !flow.name_of_address;
+  flow.several_names |= claim.name != nullptr ? !named || *claim.name != flow.name : named;
 }
 
 bool Inspector::Impl::judge_claim(Flow& flow, Protocol protocol, const NameClaim& claim) {
@@ -337,7 +346,6 @@ bool Inspector::Impl::judge_claim(Flow& flow, Protocol protocol, const NameClaim
     }
     flow.session.tls_required = true;
   }
-  if (match.action == policy::Action::kAllow && flow.session.upgraded) flow.rule = match.rule;
   if (protocol == Protocol::kSsh && match.action == policy::Action::kAllow) {
     flow.ssh.host_key_wanted = match.needs_host_key;
     if (match.needs_host_key || (flow.ssh.server_wanted && flow.ssh.phase == SshPhase::kIdentification)) {

@@ -101,6 +101,7 @@ class Inspector::Impl {
   // judge asks the policy for one claim. True: allowed; false: the flow is denied now. In a shadow reading
   // (the flow is decided, and read on for details) it only reports the name and answers true.
   bool judge(Flow& flow, Protocol protocol, const NameClaim& claim);
+  static void note_another_name(Flow& flow, const NameClaim& claim);
   bool judge_claim(Flow& flow, Protocol protocol, const NameClaim& claim);
   bool judge_early(Flow& flow, const Packet& packet);
   void refuse(Flow& flow, Reason reason);

@@ -181,7 +181,10 @@ bool Inspector::Impl::judge_request(Flow& flow, const parsers::HttpRequestHead& 
     return false;
   }
   if (!allowed && !options_.read_details) return false;
-  if (!proxied) flow.asked = {};
+  if (!proxied) {
+    flow.several_names |= flow.asked.known && flow.proxy == nullptr;
+    flow.asked = {};
+  }
   return begin_request(flow, head, first, proxied);
 }
 

@@ -201,6 +201,9 @@ bool Inspector::Impl::judge_proxied(Flow& flow, const parsers::HttpRequestHead& 
     return false;
   }
   const std::optional<IpAddress> address = head.authority->is_ip_literal ? IpAddress::parse(head.authority->host) : std::nullopt;
+  const bool same_place = flow.asked.known && flow.asked.port == *port && flow.asked.address == address.value_or(IpAddress()).unmapped();
+  flow.several_names |= flow.verdict == FlowVerdict::kAllow && !same_place;
+  note_another_name(flow, claim);
   if (!set_target(flow, head.authority->host, address, *port)) return false;
   if (head.connect) return judge_target_early(flow);
   const bool allowed = judge_claim(flow, Protocol::kHttp, claim);

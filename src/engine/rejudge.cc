@@ -167,6 +167,7 @@ Inspector::Impl::Standing Inspector::Impl::standing_of(Flow& flow, RuleId succes
   const bool more_tunnels = (policy_->inspect().tunnels & ~before_->inspect().tunnels) != 0;
   if (more_tunnels && flow.key.transport == Transport::kUdp && flow.stage != Protocol::kQuic && flow.stage != Protocol::kDtls) return Standing::kForgotten;
   if (flow.verdict != FlowVerdict::kAllow) return standing_negotiation(flow);
+  if (flow.several_names && before_->fingerprint() != policy_->fingerprint()) return Standing::kRevoked;
   if (flow.reason == Reason::kExpected) return standing_expected(flow);
   if (flow.early || flow.by_address) return standing_early(flow, successor);
   return standing_by_bytes(flow, successor);
@@ -282,7 +283,6 @@ policy::PolicyMatch Inspector::Impl::match_remembered(Flow& flow, Protocol proto
 
 Inspector::Impl::Standing Inspector::Impl::standing_by_bytes(Flow& flow, RuleId successor) {
   if (flow.stage == Protocol::kQuic && policy_->defaults().quic == policy::Action::kDeny) return Standing::kRevoked;
-  if (flow.several_names && before_->fingerprint() != policy_->fingerprint()) return Standing::kRevoked;
   ProxyTarget remembered;
   const bool lent = flow.proxy == nullptr && flow.asked.known;
   if (lent) {
@@ -369,8 +369,10 @@ void Inspector::Impl::remember_target(Flow& flow) {
 }
 
 // revoked_packet ends a connection that lost permission at its next packet, whichever side sent it: both ends get a reset that goes by
-// the numbers of this packet. A reset of their own passes.
+// the numbers of this packet. A reset of their own passes, as one of the few: a socket that writes its own could say things by them.
 Decision Inspector::Impl::revoked_packet(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
+  if (flow.revoked > kResetsMax) return denied(flow);
+  ++flow.revoked;
   if (ip.tcp.rst && ip.payload.empty()) return {Verdict::kAccept, Reason::kRevoked, flow.rule, FlowMark::kWatch};
   const Endpoint source{ip.source, ip.source_port};
   const Endpoint destination{ip.destination, ip.destination_port};
@@ -386,9 +388,8 @@ Decision Inspector::Impl::revoked_packet(Flow& flow, const Packet& packet, const
     reset.sequence = ip.tcp.acknowledgment;
     if (ip.tcp.ack) (void)inject(refusal::tcp_segment(std::span(injected_).subspan(injected_size()), reset), from_client);
   }
-  flow.revoked = std::min<std::uint8_t>(flow.revoked + 1, kResetsMax + 1);
-  const bool enough = flow.revoked > kResetsMax && policy_->refuse_of(flow.rule) != policy::Refuse::kDrop;
-  return {Verdict::kDrop, Reason::kFlowDenied, flow.rule, enough ? FlowMark::kReset : FlowMark::kWatch};
+  const FlowMark mark = flow.revoked > kResetsMax ? denied(flow).mark.value_or(FlowMark::kReset) : FlowMark::kWatch;
+  return {Verdict::kDrop, Reason::kFlowDenied, flow.rule, mark};
 }
 
 }  // namespace sallyport::engine

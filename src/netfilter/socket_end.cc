@@ -145,10 +145,38 @@ class TcpSockets::Impl {
  public:
   explicit Impl(DiagSocket socket) : socket_(std::move(socket)) {}
 
+  // end asks for the socket first: for a connection that is not here the kernel finds whoever listens on the port, and would close
+  // that. Then it names the one that it was shown, by its cookie.
   bool end(const Endpoint& local, const Endpoint& remote) {
-    const DiagRequest request(SOCK_DESTROY, NLM_F_ACK, ++sequence_, local.address.is_v6() ? AF_INET6 : AF_INET, IPPROTO_TCP, kStates);
+    inet_diag_msg found{};
+    if (!ask(SOCK_DIAG_BY_FAMILY, 0, local, remote, {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}, &found)) return false;
+    if (found.idiag_state == 0 || found.idiag_state == TCP_LISTEN) return false;
+    if (!is_at(found.idiag_family, found.id.idiag_src, found.id.idiag_sport, local)) return false;
+    if (!is_at(found.idiag_family, found.id.idiag_dst, found.id.idiag_dport, remote)) return false;
+    return ask(SOCK_DESTROY, NLM_F_ACK, local, remote, {found.id.idiag_cookie[0], found.id.idiag_cookie[1]}, nullptr);
+  }
+
+ private:
+  // is_at tells whether an end of a socket that the kernel showed is `wanted`. Sockets of IPv6 have IPv4 mapped.
+  static bool is_at(std::uint8_t family, const std::uint32_t (&words)[4], std::uint16_t port, const Endpoint& wanted) {
+    std::array<std::uint8_t, sizeof words> bytes;
+    std::memcpy(bytes.data(), words, sizeof words);
+    const auto address = IpAddress::from_bytes(ByteSpan(bytes).first(family == AF_INET ? 4 : 16));
+    return address && address->unmapped() == wanted.address.unmapped() && ntohs(port) == wanted.port;
+  }
+
+  static int read_socket(const nlmsghdr* message, void* data) {
+    if (mnl_nlmsg_get_payload_len(message) < sizeof(inet_diag_msg)) return MNL_CB_ERROR;
+    std::memcpy(data, mnl_nlmsg_get_payload(message), sizeof(inet_diag_msg));
+    return MNL_CB_OK;
+  }
+
+  // ask sends one question and reads its answer: into `found`, or where that is null, an acknowledgement.
+  bool ask(std::uint16_t type, int flags, const Endpoint& local, const Endpoint& remote, const Cookie& cookie, inet_diag_msg* found) {
+    const DiagRequest request(type, flags, ++sequence_, local.address.is_v6() ? AF_INET6 : AF_INET, IPPROTO_TCP, kStates);
     inet_diag_sockid& id = request.body->id;
-    id.idiag_cookie[0] = id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+    id.idiag_cookie[0] = cookie[0];
+    id.idiag_cookie[1] = cookie[1];
     id.idiag_sport = htons(local.port);
     id.idiag_dport = htons(remote.port);
     std::memcpy(id.idiag_src, local.address.bytes().data(), local.address.bytes().size());
@@ -159,10 +187,10 @@ class TcpSockets::Impl {
     do {
       got = mnl_socket_recvfrom(socket_.get(), buffer.data(), buffer.size());
     } while (got < 0 && errno == EINTR);
-    return got >= 0 && mnl_cb_run(buffer.data(), static_cast<std::size_t>(got), sequence_, mnl_socket_get_portid(socket_.get()), nullptr, nullptr) >= 0;
+    return got >= 0 && mnl_cb_run(buffer.data(), static_cast<std::size_t>(got), sequence_, mnl_socket_get_portid(socket_.get()),
+                                  found != nullptr ? read_socket : nullptr, found) >= 0;
   }
 
- private:
   DiagSocket socket_;
   std::uint32_t sequence_ = 0;
 };

@@ -32,7 +32,7 @@ class TcpSockets {
   TcpSockets& operator=(const TcpSockets&) = delete;
 
   // end ends the socket that is one end of this connection, whichever; the other end gets a RST at once. False: there is none here,
-  // or the kernel does not end it (CONFIG_INET_DIAG_DESTROY).
+  // or the kernel does not end it (CONFIG_INET_DIAG_DESTROY). A socket that listens is never ended.
   bool end(const FlowKey& key);
 
  private:
