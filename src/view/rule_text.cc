@@ -40,10 +40,13 @@ std::expected<Wanted, std::string> make(std::string target, const Row& row, bool
   const std::string protocol = rule_protocol(row.protocol, row.transport);
   if (protocol.empty() || row.port == 0) return std::unexpected("a rule for this needs more than a name and a port; write it by hand");
   Wanted wanted{std::move(target), protocol, row.port, {}};
-  if (!has_scopes) return wanted;
-  wanted.scope = row.scopes.empty() ? "none" : row.scopes.front();
-  if (!is_word(wanted.scope)) return std::unexpected("no scope can have this name");
-  if (!row.scopes.empty() || row.in_none) return wanted;
+  if (!row.scopes.empty()) {
+    wanted.scope = row.scopes.front();
+    if (!is_word(wanted.scope)) return std::unexpected("no scope can have this name");
+    return wanted;
+  }
+  if (has_scopes) wanted.scope = "none";
+  if (!has_scopes || row.in_none) return wanted;
   return std::unexpected("no scope has this flow; for all flows: sallyport " + std::string(action) + ' ' + wanted.target + " --protocol " +
                          wanted.protocol + " --port " + std::to_string(wanted.port) + " --for 10m");
 }
