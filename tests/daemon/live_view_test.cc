@@ -72,7 +72,7 @@ TEST(LiveViewTest, FramesTellWhetherThePolicyThatJudgesHasScopes) {
 
 TEST(LiveViewTest, AFlowIsWordedWithThePolicyThatJudgedIt) {
   const auto older = make_policy(std::string(kScopes) + "[events]\noutput = []\n[[rules]]\nto = \"a.example\"\n");
-  const auto newer = make_policy("[scopes.new]\nusers = [\"root\"]\n" + std::string(kScopes) +
+  const auto newer = make_policy("[scopes.another]\nusers = [\"root\"]\n" + std::string(kScopes) +
                                  "[events]\noutput = []\n\n\n[[rules]]\nto = \"a.example\"\n");
   Rig rig(older);
   {
