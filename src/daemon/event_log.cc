@@ -154,10 +154,21 @@ void EventLog::open_outputs(const policy::Events& events) {
   }
   for (const auto& gone : outputs_) {
     gone->out->stop();
-    gone_lost_ += gone->out->lost();
+    gone_.push_back(std::move(gone->out));
   }
   outputs_ = std::move(wanted);
   events_ = events;
+}
+
+void EventLog::end_gone() {
+  std::vector<std::unique_ptr<daemon::EventOutput>> ended;  // Their ends are joined without the lock.
+  const std::lock_guard lock(outputs_mutex_);
+  for (auto& out : gone_) {
+    if (!out->ended()) continue;
+    gone_lost_ += out->lost();
+    ended.push_back(std::move(out));
+  }
+  std::erase(gone_, nullptr);
 }
 
 void EventLog::note_flow(unsigned worker, const FlowKey& key, const Packet& packet) {
@@ -189,6 +200,7 @@ std::uint64_t EventLog::dropped() const {
   std::uint64_t lost = ring_dropped_.load(std::memory_order_relaxed);
   const std::lock_guard lock(outputs_mutex_);
   for (const auto& output : outputs_) lost += output->out->lost();
+  for (const auto& out : gone_) lost += out->lost();
   return lost + gone_lost_;
 }
 
@@ -218,6 +230,7 @@ bool EventLog::turn(bool all) {
   busy |= write_folded(all);
   busy |= write_others();
   apply_policy();
+  if (!gone_.empty()) end_gone();
   if (const std::uint64_t lost = ring_dropped_.load(std::memory_order_relaxed); lost != told_dropped_) {
     options_.say(std::to_string(lost - told_dropped_) + " events lost: the log is too slow");
     told_dropped_ = lost;
@@ -247,7 +260,7 @@ bool EventLog::write_waiting(bool all) {
     const EventRecord& record = next.record;
     ProcessFinder::Answer answer;
     if (next.id.empty()) {
-      if (observer_) observer_(record, next.id);
+      if (observer_) observer_(record, next.id, *policy_of(record));
       continue;
     }
     if (processes_ && record.is_local()) {
@@ -255,8 +268,8 @@ bool EventLog::write_waiting(bool all) {
       if (!answer.known && std::chrono::steady_clock::now() - next.since < patience) return wrote;
     }
     wrote = true;
-    if (observer_) observer_(record, next.id);
     const auto policy = policy_of(record);
+    if (observer_) observer_(record, next.id, *policy);
     if (folder_.fold(record, next.id, now(), policy)) continue;
     write_row({record, next.id, *policy, mode_of(*policy), answer.facts.get(), nullptr});
   }

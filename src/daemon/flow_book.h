@@ -6,7 +6,6 @@
 #include <array>
 #include <cstdint>
 #include <list>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -37,6 +36,7 @@ struct FlowRow {
   std::optional<std::uint32_t> uid;
   std::string user;
   std::vector<std::string> scopes;
+  bool in_none = false;  // Rules for scope "none" are for it; not so a workload's that no scope names, or one of an unknown owner.
   Protocol protocol = Protocol::kUnknown;
   Protocol tunnel = Protocol::kUnknown;
   engine::FlowVerdict verdict = engine::FlowVerdict::kPending;
@@ -58,7 +58,8 @@ struct DeniedName {
   Timestamp last;
   Reason reason = Reason::kNotEvaluated;
   std::string rule;
-  std::vector<std::string> scopes;  // Of the last such flow.
+  std::vector<std::string> scopes;  // Of the last such flow; in_none, too.
+  bool in_none = false;
   std::string user;
 };
 
@@ -87,12 +88,10 @@ bool glob_matches(std::string_view glob, std::string_view text);
 
 class FlowBook {
  public:
-  FlowBook(std::shared_ptr<const policy::Policy> policy, std::size_t live_max = kFlowBookLive, std::size_t ended_max = kFlowBookEnded);
+  explicit FlowBook(std::size_t live_max = kFlowBookLive, std::size_t ended_max = kFlowBookEnded);
 
   // observe is the event log's observer.
-  void observe(const EventRecord& record, std::string_view id);
-  // set_policy is called when another policy begins to judge; any thread.
-  void set_policy(std::shared_ptr<const policy::Policy> policy);
+  void observe(const EventRecord& record, std::string_view id, const policy::Policy& judge);
 
   // flows returns the newest first.
   std::vector<FlowRow> flows(const FlowQuery& query) const;
@@ -127,7 +126,7 @@ class FlowBook {
     std::int64_t second = 0;
     std::uint64_t opened = 0, allowed = 0, denied = 0;
   };
-  FlowRow row_of(const EventRecord& record, std::string_view id);
+  FlowRow row_of(const EventRecord& record, std::string_view id, const policy::Policy& judge);
   void put(FlowRow row);
   void end(const EventRecord& record);
   void drop_surplus();
@@ -139,7 +138,6 @@ class FlowBook {
   const std::size_t ended_max_;
   UserNames users_;  // Of the log's thread.
   mutable std::mutex mutex_;  // Of all that follows; never held while something is read, formatted or sent.
-  std::shared_ptr<const policy::Policy> policy_;
   Rows live_;   // By their last change, the last one first.
   Rows ended_;  // By their end, the last one first.
   std::unordered_map<FlowId, Entry, FlowIdHash> index_;

@@ -27,14 +27,13 @@ std::optional<std::uint64_t> number_of(const json& row, const char* key) {
 
 // time_of reads seconds since the epoch, within the years that a clock may show.
 std::optional<Timestamp> time_of(const json& row, const char* key) {
-  constexpr double kSecondsMax = 32'503'680'000;  // The year 3000.
+  constexpr double kSecondsMax = 9'000'000'000;  // The year 2255; nanoseconds in 64 bits end in 2262.
   const auto found = row.find(key);
   if (found == row.end() || !found->is_number()) return std::nullopt;
   const double seconds = found->get<double>();
   if (!(seconds >= 0 && seconds < kSecondsMax)) return std::nullopt;
   return Timestamp(std::chrono::duration_cast<Timestamp::duration>(std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6))));
 }
-
 
 std::optional<Reason> reason_of(std::string_view word) {
   const auto found = std::ranges::find(kReasonInfo, word, &ReasonInfo::word);

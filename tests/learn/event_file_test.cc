@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <sstream>
 
 namespace sallyport::testing {
@@ -62,6 +63,14 @@ TEST(EventFileTest, NoPrefixOfALineIsAnEvent) {
   }
 }
 
+TEST(EventFileTest, TheLatestTimeIsReadAsItIs) {
+  std::string line(kLine);
+  line.replace(line.find("1795350000.5"), 12, "8999999999");
+  const learn::EventFile events = read(line);
+  ASSERT_EQ(events.sightings.size(), 1u);
+  EXPECT_EQ(events.sightings.front().first, Timestamp(std::chrono::seconds(8'999'999'999)));
+}
+
 TEST(EventFileTest, ValuesOfAnotherTypeAndOutOfRangeAreRefused) {
   const auto with = [](std::string_view from, std::string_view to) {
     std::string line(kLine);
@@ -71,6 +80,7 @@ TEST(EventFileTest, ValuesOfAnotherTypeAndOutOfRangeAreRefused) {
   for (const auto& [from, to] : std::initializer_list<std::pair<std::string_view, std::string_view>>{
            {"\"dport\":443", "\"dport\":65536"}, {"\"dport\":443", "\"dport\":-1"}, {"\"dport\":443", "\"dport\":\"443\""},
            {"192.0.2.1", "192.0.2.256"}, {"\"tls\"", "\"tsl\""}, {"\"tls\"", "[\"tls\"]"}, {"1795350000.5", "1e300"}, {"1795350000.5", "-1"},
+           {"1795350000.5", "2e10"}, {"1795350000.5", "9000000000"},
            {"name_not_allowed", "no"}, {"\"deny\"", "\"refuse\""}, {"\"tcp\"", "\"sctp\""}}) {
     const learn::EventFile events = with(from, to);
     EXPECT_TRUE(events.sightings.empty()) << to;
