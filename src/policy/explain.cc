@@ -82,7 +82,7 @@ std::string time_text(Timestamp time) {
 // Steps lists what could be changed of a query towards one rule. Whether it helps, match says.
 class Steps {
  public:
-  Steps(const CompiledRules& rules, const FlowQuery& query, RuleId id) : rules_(rules), query_(query), id_(id), rule_(rules.rules[id]) {
+  Steps(const CompiledRules& rules, const FlowQuery& query, RuleId id) : rules_(rules), query_(query), rule_(rules.rules[id]) {
     request();
     if (!query.bound) add({Fact::kBinding, "an address that no trusted resolver gave for the name", "one that belongs to it"},
                           [](Variation& x) { x.query.bound = true; });
@@ -176,7 +176,6 @@ class Steps {
 
   const CompiledRules& rules_;
   const FlowQuery& query_;
-  RuleId id_;
   const RuleTerms& rule_;
   std::vector<Step> steps_;
 };
