@@ -17,7 +17,7 @@ std::string base64_of(const std::array<std::uint8_t, 32>& key) {
   std::string out;
   for (std::size_t bit = 0; bit < 256; bit += 6) {
     unsigned digit = 0;
-    for (std::size_t i = bit; i < bit + 6; ++i) digit = digit << 1 | (i < 256 ? key[i / 8] >> (7 - i % 8) & 1u : 0u);
+    for (std::size_t i = bit; i < bit + 6; ++i) digit = digit << 1 | (i < 256 ? unsigned{key[i / 8]} >> (7 - i % 8) & 1u : 0u);
     out += kDigits[digit];
   }
   return out;
