@@ -95,6 +95,7 @@ FlowRow FlowBook::row_of(const EventRecord& record, std::string_view id) {
   for (std::size_t i = 0; i < names.size(); ++i) {
     if ((record.scopes >> i & 1) != 0) row.scopes.push_back(names[i]);
   }
+  row.in_none = record.scopes == 0;
   row.protocol = record.protocol;
   row.tunnel = record.tunnel;
   row.verdict = record.verdict;
@@ -184,6 +185,7 @@ void FlowBook::count_denied(const FlowRow& row) {
                  row.reason,
                  row.rule,
                  row.scopes,
+                 row.in_none,
                  row.user};
 }
 

@@ -37,6 +37,7 @@ struct FlowRow {
   std::optional<std::uint32_t> uid;
   std::string user;
   std::vector<std::string> scopes;
+  bool in_none = false;  // Rules for scope "none" are for it; not so a workload's that no scope names, or one of an unknown owner.
   Protocol protocol = Protocol::kUnknown;
   Protocol tunnel = Protocol::kUnknown;
   engine::FlowVerdict verdict = engine::FlowVerdict::kPending;
@@ -58,7 +59,8 @@ struct DeniedName {
   Timestamp last;
   Reason reason = Reason::kNotEvaluated;
   std::string rule;
-  std::vector<std::string> scopes;  // Of the last such flow.
+  std::vector<std::string> scopes;  // Of the last such flow; in_none, too.
+  bool in_none = false;
   std::string user;
 };
 

@@ -60,6 +60,7 @@ Json flow_row_json(const FlowRow& row) {
     json["user"] = row.user;
   }
   json["scopes"] = row.scopes;
+  json["in_none"] = row.in_none;
   json["protocol"] = to_string(row.protocol);
   if (row.tunnel != Protocol::kUnknown) json["tunnel"] = to_string(row.tunnel);
   if (row.name.empty()) {
@@ -88,6 +89,7 @@ Json denied_json(const std::vector<DeniedName>& names) {
                     {"reason", to_string(each.reason)},
                     {"rule", each.rule},
                     {"scopes", each.scopes},
+                    {"in_none", each.in_none},
                     {"user", each.user}});
   }
   return list;

@@ -11,7 +11,17 @@ constexpr std::size_t kTopDeniedInStatus = 10;
 
 }  // namespace
 
-LiveView::LiveView(std::shared_ptr<const policy::Policy> policy, Facts facts) : book_(std::move(policy)), feed_(book_, std::move(facts)) {}
+LiveView::LiveView(std::shared_ptr<const policy::Policy> policy, Facts facts)
+    : has_scopes_(!policy->scope_names().empty()), book_(std::move(policy)), feed_(book_, [this, facts = std::move(facts)] {
+        Json figures = facts();
+        figures["has_scopes"] = has_scopes_.load();
+        return figures;
+      }) {}
+
+void LiveView::set_policy(std::shared_ptr<const policy::Policy> policy) {
+  has_scopes_.store(!policy->scope_names().empty());
+  book_.set_policy(std::move(policy));
+}
 
 void LiveView::attach(EventLog& log) {
   log.set_observer([this](const EventRecord& record, std::string_view id) { book_.observe(record, id); });

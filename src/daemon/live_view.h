@@ -1,6 +1,7 @@
 // LiveView is what the operator sees of the flows: the book, the commands "flows" and "event", and the stream "watch".
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -26,10 +27,12 @@ class LiveView {
   void serve(ControlServer& control);
   // stop ends the feed; before the workers are gone.
   void stop() { feed_.stop(); }
-  void set_policy(std::shared_ptr<const policy::Policy> policy) { book_.set_policy(std::move(policy)); }
+  // set_policy is called when another policy begins to judge; any thread.
+  void set_policy(std::shared_ptr<const policy::Policy> policy);
   const FlowBook& book() const { return book_; }
 
  private:
+  std::atomic<bool> has_scopes_;  // The policy that judges.
   FlowBook book_;
   WatchFeed feed_;
 };

@@ -65,6 +65,7 @@ Flow read_flow(const Json& row) {
   flow.port = port_of(row, "dport");
   flow.user = text_of(row, "user");
   flow.scopes = texts_of(row, "scopes");
+  flow.in_none = member(row, "in_none") == Json(true);
   flow.name = text_of(row, "name");
   flow.verdict = text_of(row, "verdict");
   flow.reason = text_of(row, "reason");
@@ -91,6 +92,7 @@ DeniedName read_denied(const Json& row) {
   name.rule = text_of(row, "rule");
   name.user = text_of(row, "user");
   name.scopes = texts_of(row, "scopes");
+  name.in_none = member(row, "in_none") == Json(true);
   return name;
 }
 

@@ -18,17 +18,17 @@ void say(Model& model, std::string text, bool problem = false) {
 }
 
 // wanted returns what a rule about the selected row would be about.
-std::expected<Wanted, std::string> wanted(const Model& model) {
+std::expected<Wanted, std::string> wanted(const Model& model, std::string_view action) {
   if (model.pane() == Pane::kFlows) {
-    if (const Flow* flow = model.selected_flow()) return wanted_of(*flow);
+    if (const Flow* flow = model.selected_flow()) return wanted_of(*flow, model.header().has_scopes, action);
   } else if (const DeniedName* name = model.selected_denied()) {
-    return wanted_of(*name);
+    return wanted_of(*name, model.header().has_scopes, action);
   }
   return std::unexpected("select a row first (arrows): what is newest may change under your finger");
 }
 
 Effect grant(Model& model, std::string_view action) {
-  const auto about = wanted(model);
+  const auto about = wanted(model, action);
   if (!about) {
     say(model, about.error(), true);
     return {};
@@ -38,7 +38,7 @@ Effect grant(Model& model, std::string_view action) {
 }
 
 Effect copy(Model& model) {
-  const auto about = wanted(model);
+  const auto about = wanted(model, "allow");
   if (!about) {
     say(model, about.error(), true);
     return {};

@@ -71,6 +71,7 @@ bool Model::apply_frame(std::string_view line) {
   header.time = figure_of(frame, "time");
   header.mode = text_of(frame, "mode");
   header.policy = text_of(frame, "policy");
+  header.has_scopes = member(frame, "has_scopes") != Json(false);
   header.uptime_s = count_of(frame, "uptime_s");
   header.held = count_of(frame, "held");
   header.awaiting_binding = count_of(frame, "awaiting_binding");

@@ -36,10 +36,19 @@ std::string rule_protocol(const std::string& protocol, const std::string& transp
 }
 
 template <typename Row>
-std::expected<Wanted, std::string> make(std::string target, const Row& row) {
+std::expected<Wanted, std::string> make(std::string target, const Row& row, bool has_scopes, std::string_view action) {
   const std::string protocol = rule_protocol(row.protocol, row.transport);
   if (protocol.empty() || row.port == 0) return std::unexpected("a rule for this needs more than a name and a port; write it by hand");
-  return Wanted{std::move(target), protocol, row.port, row.scopes.empty() || !is_word(row.scopes.front()) ? std::string() : row.scopes.front()};
+  Wanted wanted{std::move(target), protocol, row.port, {}};
+  if (!row.scopes.empty()) {
+    wanted.scope = row.scopes.front();
+    if (!is_word(wanted.scope)) return std::unexpected("no scope can have this name");
+    return wanted;
+  }
+  if (has_scopes) wanted.scope = "none";
+  if (!has_scopes || row.in_none) return wanted;
+  return std::unexpected("no scope has this flow; for all flows: sallyport " + std::string(action) + ' ' + wanted.target + " --protocol " +
+                         wanted.protocol + " --port " + std::to_string(wanted.port) + " --for 10m");
 }
 
 std::string in_quotes(std::string_view text) {
@@ -53,16 +62,16 @@ std::string Wanted::text() const {
   return protocol + ' ' + (v6 ? '[' + target + ']' : target) + ':' + std::to_string(port) + (scope.empty() ? "" : " in " + scope);
 }
 
-std::expected<Wanted, std::string> wanted_of(const Flow& flow) {
-  if (is_name(flow.name) && !IpAddress::parse(flow.name)) return make(flow.name, flow);
+std::expected<Wanted, std::string> wanted_of(const Flow& flow, bool has_scopes, std::string_view action) {
+  if (is_name(flow.name) && !IpAddress::parse(flow.name)) return make(flow.name, flow, has_scopes, action);
   if (!flow.name.empty() && flow.name != flow.address) return std::unexpected("no rule can have this name");
   if (!IpAddress::parse(flow.address)) return std::unexpected("the flow has no name and no address");
-  return make(flow.address, flow);
+  return make(flow.address, flow, has_scopes, action);
 }
 
-std::expected<Wanted, std::string> wanted_of(const DeniedName& name) {
+std::expected<Wanted, std::string> wanted_of(const DeniedName& name, bool has_scopes, std::string_view action) {
   if (!IpAddress::parse(name.name) && !is_name(name.name)) return std::unexpected("no rule can have this name");
-  return make(name.name, name);
+  return make(name.name, name, has_scopes, action);
 }
 
 std::string rule_toml(const Wanted& wanted) {

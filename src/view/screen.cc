@@ -198,7 +198,10 @@ using Lines = std::vector<std::pair<std::string, Style>>;
 void add_rule(Lines& lines, const std::expected<Wanted, std::string>& wanted) {
   lines.emplace_back("", Style::kPlain);
   if (!wanted) {
-    lines.emplace_back("No rule by a key: " + wanted.error() + '.', Style::kDim);
+    const std::string& why = wanted.error();
+    const std::size_t command = why.find(": ");  // On a line of its own, so that it is not cut.
+    lines.emplace_back("No rule by a key: " + why.substr(0, command) + (command == std::string::npos ? "." : ":"), Style::kDim);
+    if (command != std::string::npos) lines.emplace_back("  " + why.substr(command + 2), Style::kBold);
     return;
   }
   lines.emplace_back("The rule that allows it (c copies it):", Style::kDim);
@@ -216,7 +219,7 @@ std::string joined(const std::vector<std::string>& words) {
   return text.empty() ? "-" : text;
 }
 
-Lines flow_details(const Flow& flow, bool observing) {
+Lines flow_details(const Flow& flow, const Header& header, bool observing) {
   Lines lines;
   const auto line = [&](std::string_view title, const std::string& text, Style style = Style::kPlain) {
     if (!text.empty()) lines.emplace_back(padded(title, 10) + text, style);
@@ -234,17 +237,17 @@ Lines flow_details(const Flow& flow, bool observing) {
   line("host key", flow.host_key.empty() ? "" : "SHA256:" + flow.host_key);
   if (flow.octets_out || flow.octets_in) line("bytes", count_text(flow.octets_out.value_or(0)) + " out, " + count_text(flow.octets_in.value_or(0)) + " in");
   line("event", flow.id);
-  add_rule(lines, wanted_of(flow));
+  add_rule(lines, wanted_of(flow, header.has_scopes));
   return lines;
 }
 
-Lines denied_details(const DeniedName& name) {
+Lines denied_details(const DeniedName& name, const Header& header) {
   Lines lines{{padded("name", 10) + name.name, Style::kBold},
               {padded("denied", 10) + count_text(name.count) + " times, last at " + clock_text(name.last), Style::kDeny},
               {padded("why", 10) + name.reason + ", " + name.rule, Style::kPlain},
               {padded("protocol", 10) + name.protocol + ", " + name.transport + " port " + std::to_string(name.port), Style::kPlain},
               {padded("last by", 10) + (name.user.empty() ? "-" : name.user) + ", scopes " + joined(name.scopes), Style::kPlain}};
-  add_rule(lines, wanted_of(name));
+  add_rule(lines, wanted_of(name, header.has_scopes));
   return lines;
 }
 
@@ -273,10 +276,10 @@ void draw_overlay(Grid& grid, const Model& model, const Layout& layout) {
   if (model.overlay() == Overlay::kHelp) {
     lines = help_lines();
   } else if (const Flow* flow = model.selected_flow(); flow != nullptr && model.pane() == Pane::kFlows) {
-    lines = flow_details(*flow, model.observing());
+    lines = flow_details(*flow, model.header(), model.observing());
     title = "flow";
   } else if (const DeniedName* name = model.selected_denied(); name != nullptr && model.pane() == Pane::kDenied) {
-    lines = denied_details(*name);
+    lines = denied_details(*name, model.header());
     title = "denied";
   } else {
     return;

@@ -80,6 +80,18 @@ TEST(FlowBookTest, ListsLivingFlowsTheNewestFirstWithWhatIsKnown) {
   EXPECT_EQ(row.verdict, FlowVerdict::kDeny);
 }
 
+TEST(FlowBookTest, TellsWhetherRulesForNoScopeAreForAFlow) {
+  Book it;
+  const policy::ScopeSet sets[] = {0, 1, policy::kUnnamedWorkload, policy::kUnknownOwner};
+  for (std::uint64_t i = 0; i < std::size(sets); ++i) {
+    EventRecord record = Book::record_of(i, FlowEvent::Kind::kVerdict, FlowVerdict::kDeny, "n" + std::to_string(i), 0, 0);
+    record.scopes = sets[i];
+    it.book.observe(record, "k-" + std::to_string(i));
+  }
+  for (const FlowRow& row : it.book.flows({})) EXPECT_EQ(flow_row_json(row)["in_none"], row.name == "n0") << row.name;
+  for (const auto& name : denied_json(it.book.top_denied(9))) EXPECT_EQ(name["in_none"], name["name"] == "n0") << name;
+}
+
 TEST(FlowBookTest, AFlowWhoseVerdictTurnsStaysOneFlow) {
   Book it;
   it.decide(1, FlowVerdict::kAllow, "a.test");

@@ -21,6 +21,13 @@ class KeysTest : public ViewTest {
  protected:
   KeysTest() { show({flow_row(1, "one.example"), flow_row(2, "two.example", "deny"), flow_row(3, "three.example", "deny")}); }
   void show(const Json& rows) { EXPECT_TRUE(model.apply_frame(frame(++frames_, rows, Json::array({denied_row("two.example", 7)})).dump())); }
+  void show_with_scopes(Json row) {
+    Json denied = denied_row(row["name"], 9);
+    for (const char* key : {"scopes", "in_none"}) denied[key] = row[key];
+    Json with = frame(++frames_, Json::array({std::move(row)}), Json::array({std::move(denied)}));
+    with["has_scopes"] = true;
+    EXPECT_TRUE(model.apply_frame(with.dump()));
+  }
   Effect press(char c) { return view::press(model, character(c), 10); }
   Effect press(Key::Kind kind) { return view::press(model, {kind, 0}, 10); }
   void type(std::string_view text) {
@@ -69,13 +76,49 @@ TEST_F(KeysTest, DeniesFromTheListOfNames) {
 TEST_F(KeysTest, CopiesTheRuleAndKeepsItForTheEnd) {
   Json scoped = flow_row(4, "four.example", "deny");
   scoped["scopes"] = {"agent"};
-  show(Json::array({scoped}));
+  show_with_scopes(scoped);
   press('j');
   const Effect effect = press('c');
   press('c');
   ASSERT_EQ(effect.kind, Effect::Kind::kCopy);
   EXPECT_EQ(effect.text, "[[rules]]\nscope = \"agent\"\nto = [\"four.example\"]\nprotocols = [\"tls\"]\nports = [443]\naction = \"allow\"\n");
   EXPECT_THAT(model.copied, ElementsAre(effect.text));
+}
+
+TEST_F(KeysTest, AFlowInNoScopeGetsNoRuleForEveryScope) {
+  show_with_scopes(flow_row(4, "four.example", "deny"));
+  for (int pane = 0; pane < 2; ++pane) {
+    press(Key::Kind::kDown);
+    EXPECT_EQ(press('a').text, R"({"command":"allow","name":"four.example","protocols":["tls"],"ports":[443],"scope":"none","for":"10m"})");
+    EXPECT_THAT(press('d').text, HasSubstr(R"("scope":"none")"));
+    EXPECT_THAT(press('c').text, HasSubstr("scope = \"none\"\n"));
+    press(Key::Kind::kTab);
+  }
+}
+
+TEST_F(KeysTest, AServiceThatDoesNotTellOfItsScopesIsTakenToHaveSome) {
+  Json silent = frame(++frames_, Json::array({flow_row(4, "four.example", "deny")}));
+  silent.erase("has_scopes");
+  ASSERT_TRUE(model.apply_frame(silent.dump()));
+  press('j');
+  EXPECT_THAT(press('a').text, HasSubstr(R"("scope":"none")"));
+}
+
+// Rules for scope "none" are not for it, and one without a scope is for more than it.
+TEST_F(KeysTest, AWorkloadThatNoScopeNamesGetsNoRuleByAKey) {
+  Json unnamed = flow_row(4, "four.example", "deny");
+  unnamed["in_none"] = false;
+  show_with_scopes(unnamed);
+  for (int pane = 0; pane < 2; ++pane) {
+    press(Key::Kind::kDown);
+    for (const auto& [key, action] : {std::pair{'a', "allow"}, std::pair{'d', "deny"}, std::pair{'c', "allow"}}) {
+      EXPECT_EQ(press(key).kind, Effect::Kind::kNone) << key;
+      EXPECT_TRUE(model.message_is_problem);
+      EXPECT_EQ(model.message, std::string("no scope has this flow; for all flows: sallyport ") + action + " four.example --protocol tls --port 443 --for 10m");
+    }
+    EXPECT_TRUE(model.copied.empty());
+    press(Key::Kind::kTab);
+  }
 }
 
 TEST_F(KeysTest, FiltersWhileTypingAndEscapeClears) {
@@ -146,18 +189,18 @@ TEST(RuleTextTest, OnlyPlainNamesAndTheFlowsOwnAddressBecomeTargets) {
   for (const char* name : {"any", "none", "*.example", ".example", "0.0.0.0/0", "a.example\"]\naction = \"allow", "a b", "preset:github", "x\\x1b.example", "ANY",
                            "198.51.100.1", "::/0", "a..example", "UPPER.example"}) {
     flow.name = name;
-    EXPECT_FALSE(view::wanted_of(flow)) << name;
+    EXPECT_FALSE(view::wanted_of(flow, false)) << name;
   }
   flow.name = "a-b_c.example";
-  ASSERT_TRUE(view::wanted_of(flow));
-  EXPECT_EQ(view::wanted_of(flow)->target, "a-b_c.example");
+  ASSERT_TRUE(view::wanted_of(flow, false));
+  EXPECT_EQ(view::wanted_of(flow, false)->target, "a-b_c.example");
   flow.name.clear();
-  ASSERT_TRUE(view::wanted_of(flow));
-  EXPECT_EQ(view::wanted_of(flow)->target, "203.0.113.7");
+  ASSERT_TRUE(view::wanted_of(flow, false));
+  EXPECT_EQ(view::wanted_of(flow, false)->target, "203.0.113.7");
   flow.name = flow.address;  // An HTTP Host can be the address.
-  ASSERT_TRUE(view::wanted_of(flow));
+  ASSERT_TRUE(view::wanted_of(flow, false));
   flow.scopes = {"evil\"scope"};
-  EXPECT_EQ(view::wanted_of(flow)->scope, "");
+  EXPECT_FALSE(view::wanted_of(flow, true)) << "not one for every scope";
 }
 
 TEST(RuleTextTest, ProtocolsThatNoRuleNamesBecomeTheTransportOrNoRule) {
@@ -166,17 +209,17 @@ TEST(RuleTextTest, ProtocolsThatNoRuleNamesBecomeTheTransportOrNoRule) {
   flow.port = 5004;
   flow.transport = "udp";
   flow.protocol = "rtp";
-  ASSERT_TRUE(view::wanted_of(flow));
-  EXPECT_EQ(view::wanted_of(flow)->protocol, "udp");
+  ASSERT_TRUE(view::wanted_of(flow, false));
+  EXPECT_EQ(view::wanted_of(flow, false)->protocol, "udp");
   flow.protocol = "http2";
   flow.transport = "tcp";
-  EXPECT_EQ(view::wanted_of(flow)->protocol, "http");
+  EXPECT_EQ(view::wanted_of(flow, false)->protocol, "http");
   flow.protocol = "icmp";
   flow.transport = "icmp";
-  EXPECT_FALSE(view::wanted_of(flow));
+  EXPECT_FALSE(view::wanted_of(flow, false));
   flow.protocol = "gre";
   flow.transport = "other";
-  EXPECT_FALSE(view::wanted_of(flow));
+  EXPECT_FALSE(view::wanted_of(flow, false));
 }
 
 }  // namespace

@@ -75,6 +75,18 @@ TEST_F(ScreenTest, DrawsDetailsWithTheRuleThatWouldAllow) {
   expect_golden("details", screen(80, 24));
 }
 
+TEST_F(ScreenTest, DetailsOfAWorkloadThatNoScopeNamesGiveTheWholeCommand) {
+  Json row = flow_row(9, "a-rather-long-name.workload.example", "deny");
+  row["in_none"] = false;
+  Json with = frame(0, Json::array({row}));
+  with["has_scopes"] = true;
+  ASSERT_TRUE(model.apply_frame(with.dump()));
+  view::press(model, key(Key::Kind::kDown), 10);
+  view::press(model, key(Key::Kind::kEnter), 10);
+  EXPECT_THAT(screen(96, 24), HasSubstr("No rule by a key: no scope has this flow; for all flows:\n"
+                                        "    sallyport allow a-rather-long-name.workload.example --protocol tls --port 443 --for 10m\n"));
+}
+
 TEST_F(ScreenTest, DrawsHelp) {
   view::press(model, character('?'), 10);
   expect_golden("help", screen(80, 24));

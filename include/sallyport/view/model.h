@@ -27,6 +27,7 @@ struct Flow {
   std::uint16_t port = 0;
   std::string user;  // Empty: a forwarded flow.
   std::vector<std::string> scopes;
+  bool in_none = false;  // Rules for scope "none" are for it.
   std::string name;  // Empty: none.
   std::string verdict;  // "allow", "deny", "pending"
   std::string reason;
@@ -45,7 +46,8 @@ struct DeniedName {
   std::uint64_t count = 0;
   double last = 0;
   std::string reason, rule, user;
-  std::vector<std::string> scopes;
+  std::vector<std::string> scopes;  // Of the last such flow; in_none, too.
+  bool in_none = false;
 
   // same tells whether it is the same entry, whatever its count is now.
   bool same(const DeniedName& other) const {
@@ -56,6 +58,7 @@ struct DeniedName {
 struct Header {
   double time = 0;
   std::string mode, policy;
+  bool has_scopes = true;  // The policy; what is not told counts as true, since a rule without a scope is then for more flows.
   std::uint64_t uptime_s = 0;
   std::uint64_t held = 0, awaiting_binding = 0, live = 0, forgotten = 0, events_lost = 0;
   double opened = 0, allowed = 0, denied = 0;  // A second, the last one.
