@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "containers.h"
 #include "sallyport/core/limits.h"
 
 namespace sallyport::daemon {
@@ -17,20 +16,64 @@ bool is_container_id(std::string_view text) {
   return text.size() >= 32 && std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
+// id_of returns the id in a component of a cgroup's path, or an empty view.
+std::string_view id_of(std::string_view part) {
+  if (part.ends_with(".scope")) part.remove_suffix(6);
+  for (const std::string_view prefix : {"docker-", "libpod-", "cri-containerd-", "crio-"}) {
+    if (part.starts_with(prefix)) part.remove_prefix(prefix.size());
+  }
+  return is_container_id(part) ? part : std::string_view();
+}
+
+// root_of returns the container's own cgroup, where its first process may be below it: up to the component with its id.
+std::string_view root_of(const Container& container) {
+  const std::string_view cgroup = container.cgroup;
+  for (std::size_t begin = 0; begin < cgroup.size();) {
+    const std::size_t end = std::min(cgroup.find('/', begin), cgroup.size());
+    if (id_of(cgroup.substr(begin, end - begin)) == container.id) return cgroup.substr(0, end);
+    begin = end + 1;
+  }
+  return cgroup;
+}
+
 }  // namespace
 
 std::string_view container_in(std::string_view cgroup) {
   std::string_view found;
   while (!cgroup.empty()) {
-    std::string_view part = cgroup.substr(0, cgroup.find('/'));
+    const std::string_view part = cgroup.substr(0, cgroup.find('/'));
     cgroup.remove_prefix(std::min(part.size() + 1, cgroup.size()));
-    if (part.ends_with(".scope")) part.remove_suffix(6);
-    for (const std::string_view prefix : {"docker-", "libpod-", "cri-containerd-", "crio-"}) {
-      if (part.starts_with(prefix)) part.remove_prefix(prefix.size());
-    }
-    if (is_container_id(part)) found = part;  // Of one inside another, the inner.
+    if (const std::string_view id = id_of(part); !id.empty()) found = id;  // Of one inside another, the inner.
   }
   return found;
+}
+
+ContainerCgroups::ContainerCgroups(std::span<const Container> containers) {
+  for (const Container& each : containers) {
+    const std::string_view root = root_of(each);
+    ids_[each.id] |= !root.empty();
+    if (!root.empty()) cgroups_.emplace(root, Found{each.id, each.name});
+  }
+}
+
+const ContainerCgroups::Found* ContainerCgroups::owner_of(std::string_view cgroup) const {
+  for (; !cgroup.empty(); cgroup = cgroup.substr(0, cgroup.rfind('/'))) {
+    if (const auto found = cgroups_.find(cgroup); found != cgroups_.end()) return &found->second;
+    if (cgroup.find('/') == std::string_view::npos) return nullptr;
+  }
+  return nullptr;
+}
+
+ContainerCgroups::Found ContainerCgroups::of(std::string_view cgroup) const {
+  if (const Found* owner = owner_of(cgroup)) return *owner;
+  const std::string_view claimed = container_in(cgroup);
+  const auto known = ids_.find(claimed);
+  if (known != ids_.end() && known->second) return {};  // That one is elsewhere.
+  return {std::string(claimed), {}};
+}
+
+bool ContainerCgroups::settles(std::string_view cgroup) const {
+  return owner_of(cgroup) != nullptr || ids_.contains(container_in(cgroup));
 }
 
 ContainerNames::~ContainerNames() {
@@ -42,9 +85,10 @@ ContainerNames::~ContainerNames() {
   if (thread_.joinable()) thread_.join();
 }
 
-std::string ContainerNames::name_of(std::string_view id, std::chrono::milliseconds patience) {
+ContainerCgroups::Found ContainerNames::of(std::string_view cgroup, std::chrono::milliseconds patience) {
+  if (container_in(cgroup).empty()) return {};
   std::unique_lock lock(mutex_);
-  const auto known = [&] { return names_.contains(id); };
+  const auto known = [&] { return known_.settles(cgroup); };
   if (!known()) {
     const auto now = std::chrono::steady_clock::now();
     if (now - asked_ >= kContainersEvery || asked_.time_since_epoch().count() == 0) {
@@ -55,8 +99,7 @@ std::string ContainerNames::name_of(std::string_view id, std::chrono::millisecon
       (void)answered_.wait_for(lock, patience, [&] { return !wanted_ || known(); });
     }
   }
-  const auto found = names_.find(id);
-  return found == names_.end() ? std::string() : found->second;
+  return known_.of(cgroup);
 }
 
 void ContainerNames::run() {
@@ -65,14 +108,14 @@ void ContainerNames::run() {
     wake_.wait(lock, [this] { return stopping_ || wanted_; });
     if (stopping_) return;
     lock.unlock();
-    std::map<std::string, std::string, std::less<>> names;
+    std::vector<Container> all;
     for (const std::string& socket : ContainerWatch::usual_sockets()) {
       const auto containers = list_containers(socket);
-      if (!containers) continue;
-      for (const Container& each : *containers) names.emplace(each.id, each.name);
+      if (containers) all.insert(all.end(), containers->begin(), containers->end());
     }
+    ContainerCgroups known(all);
     lock.lock();
-    names_ = std::move(names);
+    known_ = std::move(known);
     wanted_ = false;
     answered_.notify_all();
   }
@@ -192,8 +235,9 @@ std::shared_ptr<const ProcessFacts> ProcessFinder::facts_of(const Socket& socket
   }
   if (facts->cgroup.empty()) facts->cgroup = socket.cgroup;
   facts->unit = netfilter::unit_of(facts->cgroup);
-  facts->container_id = container_in(facts->cgroup);
-  if (!facts->container_id.empty()) facts->container = containers_.name_of(facts->container_id, kContainerPatience);
+  ContainerCgroups::Found container = containers_.of(facts->cgroup, kContainerPatience);
+  facts->container_id = std::move(container.id);
+  facts->container = std::move(container.name);
   if (facts->pid == 0 && facts->cgroup.empty()) return nullptr;
   return facts;
 }

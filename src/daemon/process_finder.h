@@ -11,11 +11,13 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
+#include "containers.h"
 #include "sallyport/core/flow_key.h"
 #include "sallyport/netfilter/socket_cgroups.h"
 #include "sallyport/netfilter/socket_processes.h"
@@ -29,13 +31,37 @@ struct ProcessFacts {
   std::string program;       // The path of its program.
   std::string cgroup;        // Of the process, else of the socket; "/..."; empty: not known.
   std::string unit;          // Of systemd.
-  std::string container_id;  // As the cgroup has it; empty: none.
-  std::string container;     // Its name, where Docker or Podman told it.
+  std::string container_id;  // Of whose cgroup it is, as Docker or Podman say; else as the cgroup has it. Empty: none.
+  std::string container;     // Its name, where Docker or Podman told its cgroup.
 };
 
 // container_in returns the id (at least 32 hexadecimal digits) of the container that a cgroup is of, or an empty view: Docker's,
-// Podman's, containerd's and CRI-O's forms, "docker-ID.scope" or a component that is the id.
+// Podman's, containerd's and CRI-O's forms, "docker-ID.scope" or a component that is the id. Whoever may make cgroups may make one
+// of any id: it is a claim.
 std::string_view container_in(std::string_view cgroup);
+
+// ContainerCgroups tells whose container a cgroup is of, by where the engines have their containers.
+class ContainerCgroups {
+ public:
+  ContainerCgroups() = default;
+  explicit ContainerCgroups(std::span<const Container> containers);
+
+  struct Found {
+    std::string id;    // Empty: of none.
+    std::string name;  // Empty: no engine says that it is this container's cgroup.
+  };
+  // of returns the container whose own cgroup it is or is below. Else the id is the cgroup's claim, unless an engine has that
+  // container elsewhere.
+  Found of(std::string_view cgroup) const;
+  // settles tells whether engines that are asked again could not tell more.
+  bool settles(std::string_view cgroup) const;
+
+ private:
+  const Found* owner_of(std::string_view cgroup) const;
+
+  std::map<std::string, Found, std::less<>> cgroups_;
+  std::map<std::string, bool, std::less<>> ids_;  // Whether its cgroup is known.
+};
 
 // ContainerNames asks the container engines for names, in a thread of its own that begins with the first question.
 class ContainerNames {
@@ -45,8 +71,8 @@ class ContainerNames {
   ContainerNames(const ContainerNames&) = delete;
   ContainerNames& operator=(const ContainerNames&) = delete;
 
-  // name_of waits for at most `patience` where the id is new; engines are asked at most every five seconds.
-  std::string name_of(std::string_view id, std::chrono::milliseconds patience);
+  // of waits for at most `patience` where the id is new; engines are asked at most every five seconds.
+  ContainerCgroups::Found of(std::string_view cgroup, std::chrono::milliseconds patience);
 
  private:
   void run();
@@ -54,7 +80,7 @@ class ContainerNames {
   std::mutex mutex_;  // Of what follows.
   std::condition_variable wake_;
   std::condition_variable answered_;
-  std::map<std::string, std::string, std::less<>> names_;
+  ContainerCgroups known_;
   std::chrono::steady_clock::time_point asked_{};
   bool wanted_ = false;
   bool stopping_ = false;

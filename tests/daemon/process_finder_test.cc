@@ -24,6 +24,47 @@ TEST(ContainerInTest, KnowsTheFormsOfTheEngines) {
   }
 }
 
+Container container(char digit, const char* name, const std::string& cgroup) {
+  Container it;
+  it.id = std::string(64, digit);
+  it.name = name;
+  it.cgroup = cgroup;
+  return it;
+}
+
+TEST(ContainerCgroupsTest, NamesAreOfCgroupsThatTheEngineHas) {
+  const std::string a(64, 'a'), b(64, 'b'), c(64, 'c');
+  const std::vector<Container> list = {container('a', "web", "/system.slice/docker-" + a + ".scope"),
+                                       container('b', "init", "/machine.slice/libpod-" + b + ".scope/container/init.scope"),
+                                       container('c', "lost", "")};
+  const ContainerCgroups known(list);
+  const auto expect = [&](const std::string& cgroup, const std::string& id, const char* name) {
+    EXPECT_EQ(known.of(cgroup).id, id) << cgroup;
+    EXPECT_EQ(known.of(cgroup).name, name) << cgroup;
+  };
+  expect("/system.slice/docker-" + a + ".scope", a, "web");
+  expect("/system.slice/docker-" + a + ".scope/inner/one", a, "web");
+  expect("/machine.slice/libpod-" + b + ".scope/container/system.slice/x.service", b, "init");
+  expect("/system.slice/docker-" + a + ".scope/docker/" + b, a, "web");
+  expect("/docker/" + c, c, "");
+  expect("/kubepods/pod1/" + std::string(64, 'd'), std::string(64, 'd'), "");
+  expect("/system.slice/ssh.service", "", "");
+  expect("", "", "");
+}
+
+// A user's own systemd manager makes cgroups of any name below the user's.
+TEST(ContainerCgroupsTest, ACgroupThatOnlySaysSoIsNotTheContainers) {
+  const std::string a(64, 'a');
+  const std::vector<Container> list = {container('a', "web", "/system.slice/docker-" + a + ".scope")};
+  const ContainerCgroups known(list);
+  const std::string user = "/user.slice/user-1000.slice/user@1000.service/app.slice/";
+  for (const std::string& cgroup : {user + "docker-" + a + ".scope", user + "system.slice/docker-" + a + ".scope", "/system.slice/docker-" + a + ".scope2/" + a}) {
+    EXPECT_EQ(container_in(cgroup), a) << "it claims to be";
+    EXPECT_EQ(known.of(cgroup).id, "") << cgroup;
+    EXPECT_EQ(known.of(cgroup).name, "") << cgroup;
+  }
+}
+
 // Connection is a TCP connection of this process over the loopback.
 class Connection {
  public:
