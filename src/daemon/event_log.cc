@@ -247,7 +247,7 @@ bool EventLog::write_waiting(bool all) {
     const EventRecord& record = next.record;
     ProcessFinder::Answer answer;
     if (next.id.empty()) {
-      if (observer_) observer_(record, next.id);
+      if (observer_) observer_(record, next.id, *policy_of(record));
       continue;
     }
     if (processes_ && record.is_local()) {
@@ -255,8 +255,8 @@ bool EventLog::write_waiting(bool all) {
       if (!answer.known && std::chrono::steady_clock::now() - next.since < patience) return wrote;
     }
     wrote = true;
-    if (observer_) observer_(record, next.id);
     const auto policy = policy_of(record);
+    if (observer_) observer_(record, next.id, *policy);
     if (folder_.fold(record, next.id, now(), policy)) continue;
     write_row({record, next.id, *policy, mode_of(*policy), answer.facts.get(), nullptr});
   }

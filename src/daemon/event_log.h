@@ -49,9 +49,9 @@ class EventLog {
   EventLog(const EventLog&) = delete;
   EventLog& operator=(const EventLog&) = delete;
 
-  using Observer = std::function<void(const EventRecord&, std::string_view id)>;
+  using Observer = std::function<void(const EventRecord&, std::string_view id, const policy::Policy& judge)>;
   // set_observer, before start: it gets each record, the ends of decided flows too, on the log's thread. The id is the row's; it
-  // is empty for a record that is no row.
+  // is empty for a record that is no row. Rule and scopes of the record are the judge's.
   void set_observer(Observer observer) { observer_ = std::move(observer); }
   void start();
   // stdout_is_for_programs tells whether standard output carries JSON lines alone.

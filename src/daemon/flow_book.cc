@@ -51,21 +51,15 @@ bool glob_matches(std::string_view glob, std::string_view text) {
   return g == glob.size();
 }
 
-FlowBook::FlowBook(std::shared_ptr<const policy::Policy> policy, std::size_t live_max, std::size_t ended_max)
-    : live_max_(live_max), ended_max_(ended_max), policy_(std::move(policy)) {}
+FlowBook::FlowBook(std::size_t live_max, std::size_t ended_max) : live_max_(live_max), ended_max_(ended_max) {}
 
-void FlowBook::set_policy(std::shared_ptr<const policy::Policy> policy) {
-  const std::lock_guard lock(mutex_);
-  policy_.swap(policy);
-}
-
-void FlowBook::observe(const EventRecord& record, std::string_view id) {
+void FlowBook::observe(const EventRecord& record, std::string_view id, const policy::Policy& judge) {
   if (!record.is_row()) {
     const std::lock_guard lock(mutex_);
     end(record);
     return;
   }
-  FlowRow row = row_of(record, id);
+  FlowRow row = row_of(record, id, judge);
   const std::lock_guard lock(mutex_);
   if (row.verdict == engine::FlowVerdict::kDeny) count_denied(row);
   if (row.verdict == engine::FlowVerdict::kAllow) count_second(row.decided, &Second::allowed);
@@ -75,12 +69,7 @@ void FlowBook::observe(const EventRecord& record, std::string_view id) {
   drop_surplus();
 }
 
-FlowRow FlowBook::row_of(const EventRecord& record, std::string_view id) {
-  std::shared_ptr<const policy::Policy> policy;
-  {
-    const std::lock_guard lock(mutex_);
-    policy = policy_;
-  }
+FlowRow FlowBook::row_of(const EventRecord& record, std::string_view id, const policy::Policy& judge) {
   FlowRow row;
   row.worker = record.worker;
   row.flow = record.flow;
@@ -91,7 +80,7 @@ FlowRow FlowBook::row_of(const EventRecord& record, std::string_view id) {
   if (record.kind == engine::FlowEvent::Kind::kEnd) row.ended = record.time;
   row.uid = record.uid;
   if (record.uid) row.user = users_.of(*record.uid);
-  const std::vector<std::string>& names = policy->scope_names();
+  const std::vector<std::string>& names = judge.scope_names();
   for (std::size_t i = 0; i < names.size(); ++i) {
     if ((record.scopes >> i & 1) != 0) row.scopes.push_back(names[i]);
   }
@@ -100,7 +89,7 @@ FlowRow FlowBook::row_of(const EventRecord& record, std::string_view id) {
   row.tunnel = record.tunnel;
   row.verdict = record.verdict;
   row.reason = record.reason;
-  row.rule = policy->location(record.rule);
+  row.rule = judge.location(record.rule);
   row.name = record.name();
   row.answer = record.answer;
   row.host_key = record.host_key();

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstdint>
 #include <list>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -89,12 +88,10 @@ bool glob_matches(std::string_view glob, std::string_view text);
 
 class FlowBook {
  public:
-  FlowBook(std::shared_ptr<const policy::Policy> policy, std::size_t live_max = kFlowBookLive, std::size_t ended_max = kFlowBookEnded);
+  explicit FlowBook(std::size_t live_max = kFlowBookLive, std::size_t ended_max = kFlowBookEnded);
 
   // observe is the event log's observer.
-  void observe(const EventRecord& record, std::string_view id);
-  // set_policy is called when another policy begins to judge; any thread.
-  void set_policy(std::shared_ptr<const policy::Policy> policy);
+  void observe(const EventRecord& record, std::string_view id, const policy::Policy& judge);
 
   // flows returns the newest first.
   std::vector<FlowRow> flows(const FlowQuery& query) const;
@@ -129,7 +126,7 @@ class FlowBook {
     std::int64_t second = 0;
     std::uint64_t opened = 0, allowed = 0, denied = 0;
   };
-  FlowRow row_of(const EventRecord& record, std::string_view id);
+  FlowRow row_of(const EventRecord& record, std::string_view id, const policy::Policy& judge);
   void put(FlowRow row);
   void end(const EventRecord& record);
   void drop_surplus();
@@ -141,7 +138,6 @@ class FlowBook {
   const std::size_t ended_max_;
   UserNames users_;  // Of the log's thread.
   mutable std::mutex mutex_;  // Of all that follows; never held while something is read, formatted or sent.
-  std::shared_ptr<const policy::Policy> policy_;
   Rows live_;   // By their last change, the last one first.
   Rows ended_;  // By their end, the last one first.
   std::unordered_map<FlowId, Entry, FlowIdHash> index_;

@@ -11,20 +11,19 @@ constexpr std::size_t kTopDeniedInStatus = 10;
 
 }  // namespace
 
-LiveView::LiveView(std::shared_ptr<const policy::Policy> policy, Facts facts)
-    : has_scopes_(!policy->scope_names().empty()), book_(std::move(policy)), feed_(book_, [this, facts = std::move(facts)] {
+LiveView::LiveView(const std::shared_ptr<const policy::Policy>& policy, Facts facts)
+    : has_scopes_(!policy->scope_names().empty()), feed_(book_, [this, facts = std::move(facts)] {
         Json figures = facts();
         figures["has_scopes"] = has_scopes_.load();
         return figures;
       }) {}
 
-void LiveView::set_policy(std::shared_ptr<const policy::Policy> policy) {
+void LiveView::set_policy(const std::shared_ptr<const policy::Policy>& policy) {
   has_scopes_.store(!policy->scope_names().empty());
-  book_.set_policy(std::move(policy));
 }
 
 void LiveView::attach(EventLog& log) {
-  log.set_observer([this](const EventRecord& record, std::string_view id) { book_.observe(record, id); });
+  log.set_observer([this](const EventRecord& record, std::string_view id, const policy::Policy& judge) { book_.observe(record, id, judge); });
 }
 
 void LiveView::serve(ControlServer& control) {

@@ -20,7 +20,7 @@ class LiveView {
   // Facts are asked for on the feed's thread: nothing of StatusFacts that another thread changes but its own counters.
   using Facts = std::function<nlohmann::ordered_json()>;
 
-  LiveView(std::shared_ptr<const policy::Policy> policy, Facts facts);
+  LiveView(const std::shared_ptr<const policy::Policy>& policy, Facts facts);
 
   // attach and serve, before the log's and the socket's first turn.
   void attach(EventLog& log);
@@ -28,7 +28,7 @@ class LiveView {
   // stop ends the feed; before the workers are gone.
   void stop() { feed_.stop(); }
   // set_policy is called when another policy begins to judge; any thread.
-  void set_policy(std::shared_ptr<const policy::Policy> policy);
+  void set_policy(const std::shared_ptr<const policy::Policy>& policy);
   const FlowBook& book() const { return book_; }
 
  private:

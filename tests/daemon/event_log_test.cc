@@ -147,7 +147,7 @@ TEST(EventLogTest, TheObserverGetsEachRecordBeforeItIsFolded) {
   std::vector<std::string> ids;
   {
     EventLog log(rig.options());
-    log.set_observer([&](const EventRecord&, std::string_view id) { ids.emplace_back(id); });
+    log.set_observer([&](const EventRecord&, std::string_view id, const policy::Policy&) { ids.emplace_back(id); });
     log.start();
     for (int i = 0; i < 30; ++i) log.add(0, make_event("again.example"));
     engine::FlowEvent end = make_event("again.example");

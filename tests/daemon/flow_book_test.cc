@@ -27,17 +27,17 @@ std::shared_ptr<const policy::Policy> policy() {
 }
 
 struct Book {
-  explicit Book(std::size_t live = 100, std::size_t ended = 50) : book(policy(), live, ended) {}
+  explicit Book(std::size_t live = 100, std::size_t ended = 50) : book(live, ended) {}
 
   // decide tells of a verdict `at` seconds behind the start, and returns the event's id.
   std::string decide(std::uint64_t flow, FlowVerdict verdict, std::string_view name, int at = 0, unsigned worker = 0) {
     EventRecord record = record_of(flow, FlowEvent::Kind::kVerdict, verdict, name, at, worker);
     const std::string id = "k-" + std::to_string(++ids);
-    book.observe(record, id);
+    book.observe(record, id, *judge);
     return id;
   }
   void end(std::uint64_t flow, FlowVerdict verdict = FlowVerdict::kAllow, int at = 1, unsigned worker = 0) {
-    book.observe(record_of(flow, FlowEvent::Kind::kEnd, verdict, "", at, worker), verdict == FlowVerdict::kPending ? "k-end" : "");
+    book.observe(record_of(flow, FlowEvent::Kind::kEnd, verdict, "", at, worker), verdict == FlowVerdict::kPending ? "k-end" : "", *judge);
   }
   static EventRecord record_of(std::uint64_t flow, FlowEvent::Kind kind, FlowVerdict verdict, std::string_view name, int at, unsigned worker) {
     FlowEvent event;
@@ -62,6 +62,7 @@ struct Book {
     for (const FlowRow& row : book.flows(query)) list.push_back(row.name);
     return list;
   }
+  const std::shared_ptr<const policy::Policy> judge = policy();
   FlowBook book;
   int ids = 0;
 };
@@ -86,7 +87,7 @@ TEST(FlowBookTest, TellsWhetherRulesForNoScopeAreForAFlow) {
   for (std::uint64_t i = 0; i < std::size(sets); ++i) {
     EventRecord record = Book::record_of(i, FlowEvent::Kind::kVerdict, FlowVerdict::kDeny, "n" + std::to_string(i), 0, 0);
     record.scopes = sets[i];
-    it.book.observe(record, "k-" + std::to_string(i));
+    it.book.observe(record, "k-" + std::to_string(i), *it.judge);
   }
   for (const FlowRow& row : it.book.flows({})) EXPECT_EQ(flow_row_json(row)["in_none"], row.name == "n0") << row.name;
   for (const auto& name : denied_json(it.book.top_denied(9))) EXPECT_EQ(name["in_none"], name["name"] == "n0") << name;
@@ -268,7 +269,6 @@ TEST(FlowBookThreadsTest, ReadersAndTheLogsThreadDoNotHarmEachOther) {
       (void)it.book.top_denied(10);
       (void)it.book.rates(kStart);
       (void)it.book.event("k-5");
-      it.book.set_policy(policy());
     }
   });
   for (std::uint64_t i = 1; i <= 5'000; ++i) {

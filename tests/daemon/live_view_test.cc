@@ -70,5 +70,37 @@ TEST(LiveViewTest, FramesTellWhetherThePolicyThatJudgesHasScopes) {
   EXPECT_EQ(rig.frame()["has_scopes"], false);
 }
 
+TEST(LiveViewTest, AFlowIsWordedWithThePolicyThatJudgedIt) {
+  const auto older = make_policy(std::string(kScopes) + "[events]\noutput = []\n[[rules]]\nto = \"a.example\"\n");
+  const auto newer = make_policy("[scopes.another]\nusers = [\"root\"]\n" + std::string(kScopes) +
+                                 "[events]\noutput = []\n\n\n[[rules]]\nto = \"a.example\"\n");
+  Rig rig(older);
+  {
+    EventLog log({.policy = older, .mode = policy::Mode::kEnforce, .processes = false, .say = {}});
+    rig.view().attach(log);
+    log.set_policy(newer);
+    rig.view().set_policy(newer);
+    engine::FlowEvent event;
+    event.kind = engine::FlowEvent::Kind::kVerdict;
+    event.verdict = engine::FlowVerdict::kAllow;
+    event.rule = 0;
+    for (const auto& [policy, scopes] : {std::pair{newer, 2U}, std::pair{older, 1U}}) {  // A worker that has not gone over yet is last.
+      ++event.flow;
+      event.policy = policy.get();
+      event.scopes = scopes;
+      event.time = event.opened = Timestamp(std::chrono::seconds(1'700'000'000 + event.flow));
+      log.add(0, event);
+    }
+    log.start();
+  }
+  const auto rows = rig.view().book().flows({});
+  ASSERT_EQ(rows.size(), 2U);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_THAT(rows[i].scopes, ElementsAre("builds"));
+    EXPECT_EQ(rows[i].rule, (i == 0 ? older : newer)->location(0));
+  }
+  EXPECT_NE(rows[0].rule, rows[1].rule);
+}
+
 }  // namespace
 }  // namespace sallyport::daemon
