@@ -154,10 +154,21 @@ void EventLog::open_outputs(const policy::Events& events) {
   }
   for (const auto& gone : outputs_) {
     gone->out->stop();
-    gone_lost_ += gone->out->lost();
+    gone_.push_back(std::move(gone->out));
   }
   outputs_ = std::move(wanted);
   events_ = events;
+}
+
+void EventLog::end_gone() {
+  std::vector<std::unique_ptr<daemon::EventOutput>> ended;  // Their ends are joined without the lock.
+  const std::lock_guard lock(outputs_mutex_);
+  for (auto& out : gone_) {
+    if (!out->ended()) continue;
+    gone_lost_ += out->lost();
+    ended.push_back(std::move(out));
+  }
+  std::erase(gone_, nullptr);
 }
 
 void EventLog::note_flow(unsigned worker, const FlowKey& key, const Packet& packet) {
@@ -189,6 +200,7 @@ std::uint64_t EventLog::dropped() const {
   std::uint64_t lost = ring_dropped_.load(std::memory_order_relaxed);
   const std::lock_guard lock(outputs_mutex_);
   for (const auto& output : outputs_) lost += output->out->lost();
+  for (const auto& out : gone_) lost += out->lost();
   return lost + gone_lost_;
 }
 
@@ -218,6 +230,7 @@ bool EventLog::turn(bool all) {
   busy |= write_folded(all);
   busy |= write_others();
   apply_policy();
+  if (!gone_.empty()) end_gone();
   if (const std::uint64_t lost = ring_dropped_.load(std::memory_order_relaxed); lost != told_dropped_) {
     options_.say(std::to_string(lost - told_dropped_) + " events lost: the log is too slow");
     told_dropped_ = lost;

@@ -104,6 +104,8 @@ class EventLog {
   void put_other(const Other& other, const nlohmann::ordered_json& fields, Output& output);
   void apply_policy();
   void open_outputs(const policy::Events& events);
+  // end_gone forgets outputs that have ended; the log waits for none.
+  void end_gone();
   std::shared_ptr<const policy::Policy> policy_of(const EventRecord& record);
   policy::Mode mode_of(const policy::Policy& policy) const;
   std::string next_id();
@@ -127,6 +129,7 @@ class EventLog {
   mutable std::mutex outputs_mutex_;  // Held by the log's thread while outputs change, and by status.
   std::vector<std::unique_ptr<Output>> outputs_;
   policy::Events events_;
+  std::vector<std::unique_ptr<daemon::EventOutput>> gone_;  // Outputs that are no longer wanted, and write what they have.
   std::uint64_t gone_lost_ = 0;  // Of outputs that are no more.
 
   std::mutex mutex_;  // Of what follows.

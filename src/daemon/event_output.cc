@@ -82,6 +82,7 @@ void EventOutput::run() {
     }
   }
   if (const std::uint64_t lost = this->lost(); lost != told_lost_) say_(std::to_string(lost - told_lost_) + " events lost for " + name_);
+  ended_.store(true);
 }
 
 bool EventOutput::write_some(std::deque<std::string>& lines) {

@@ -28,6 +28,8 @@ class EventOutput {
   void add(std::string line);
   // stop has the thread end; does not wait for it.
   void stop();
+  // ended tells whether the thread is at its end, so that the destructor waits for nothing. A disk that hangs keeps it.
+  bool ended() const { return ended_.load(); }
 
   const std::string& name() const { return name_; }
   std::uint64_t written() const { return written_.load(std::memory_order_relaxed); }
@@ -47,6 +49,7 @@ class EventOutput {
   std::function<void(const std::string&)> say_;
   std::atomic<std::uint64_t> written_{0};
   std::atomic<std::uint64_t> lost_{0};
+  std::atomic<bool> ended_{false};
   std::uint64_t told_lost_ = 0;
   mutable std::mutex mutex_;  // Of what follows.
   std::condition_variable wake_;

@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -140,6 +142,47 @@ TEST(EventLogTest, AnotherPolicyMayNameOtherOutputs) {
   }
   EXPECT_FALSE(rig.rows("elsewhere").empty());
   EXPECT_EQ(rig.rows()[0]["name"], "a.example");
+}
+
+TEST(EventLogTest, AnOutputThatHangsWhenItIsTakenAwayKeepsNobodyWaiting) {
+  const Rig rig("fold = \"0s\"\n");
+  std::atomic<bool> hangs{false}, let_go{false};
+  EventLogOptions options = rig.options();
+  const std::string nowhere = "unix:" + rig.file("nobody");
+  options.policy = make_policy("[events]\noutput = \"" + nowhere + "\"\n");
+  options.say = [&](const std::string& text) {
+    if (text.find("nobody") == std::string::npos) return;
+    hangs.store(true);
+    while (!let_go.load()) ::usleep(1'000);
+  };
+  EventLog log(options);
+  log.start();
+  log.add(0, make_event("a.example"));
+  while (!hangs.load()) ::usleep(1'000);
+  log.set_policy(rig.policy("elsewhere"));
+  for (int i = 0; rig.rows("elsewhere").empty() && i < 1'000; ++i) {
+    log.add(0, make_event(std::to_string(i) + ".example"));
+    ::usleep(5'000);
+  }
+  EXPECT_FALSE(rig.rows("elsewhere").empty()) << "the log goes on";
+  auto asked = std::async(std::launch::async, [&] { return log.status().size() + log.dropped(); });
+  EXPECT_EQ(asked.wait_for(std::chrono::seconds(5)), std::future_status::ready);
+  let_go.store(true);
+}
+
+TEST(EventLogTest, WhatAnOutputLosesWhileItEndsIsCountedOnce) {
+  const Rig rig("fold = \"0s\"\n");
+  EventLogOptions options = rig.options();
+  options.policy = make_policy("[events]\noutput = \"unix:" + rig.file("nobody") + "\"\nfold = \"0s\"\n");
+  EventLog log(options);
+  for (int i = 0; i < 7; ++i) log.add(0, make_event(std::to_string(i) + ".example"));
+  log.start();
+  while (log.status()[0].value("error", "").empty()) ::usleep(1'000);
+  log.set_policy(rig.policy("elsewhere"));
+  for (int i = 0; log.dropped() < 7 && i < 1'000; ++i) ::usleep(5'000);
+  EXPECT_EQ(log.dropped(), 7U);
+  ::usleep(200'000);  // The log forgets the output.
+  EXPECT_EQ(log.dropped(), 7U);
 }
 
 TEST(EventLogTest, TheObserverGetsEachRecordBeforeItIsFolded) {
