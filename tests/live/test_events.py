@@ -17,9 +17,9 @@ from pathlib import Path
 from support import Servers, Suite, Testbed, binary, expect, expect_equal, policy_text, skip_unless_possible
 from support.clients import Clients
 from support.daemon import Sallyport, allow
+from support.event_schema import check_schema
 from support.proc import wait_until
 
-SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs" / "events.schema.json").read_text())["$defs"]
 JOURNALD = Path("/lib/systemd/systemd-journald")
 USER = 4714
 
@@ -27,20 +27,6 @@ USER = 4714
 def rows(path: Path) -> list[dict]:
     """rows returns the whole lines of a file; each must be JSON."""
     return [json.loads(line) for line in path.read_text().split("\n")[:-1]] if path.exists() else []
-
-
-def check_schema(row: dict) -> None:
-    """check_schema compares a line with what docs/events.schema.json says of its kind."""
-    schema = SCHEMA[row["event"]]
-    types = {"string": str, "integer": int, "number": (int, float), "array": list, "null": type(None), "boolean": bool}
-    for key, value in row.items():
-        expect(key in schema["properties"], f"{key} is not in the schema: {row}")
-        rule = schema["properties"][key]
-        if "type" in rule:
-            wanted = rule["type"] if isinstance(rule["type"], list) else [rule["type"]]
-            expect(isinstance(value, tuple(t for name in wanted for t in (types[name] if isinstance(types[name], tuple) else (types[name],)))), f"{key}: {value!r}")
-        expect("enum" not in rule or value in rule["enum"], f"{key}: {value!r}")
-    expect(not set(schema["required"]) - row.keys(), f"missing: {set(schema['required']) - row.keys()}")
 
 
 def denials(events: list[dict]) -> int:

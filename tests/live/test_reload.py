@@ -100,6 +100,8 @@ def revoked(suite: Suite, it: World, label: str, original: str, family: int) -> 
         expect(wait_until(lambda: not lost.running(), 3.0), "the download goes on")
         expect(kept.running(), kept.err())
         it.firewall.wait_event(reason="revoked")
+        it.firewall.wait_event(event="reload", cut=1)
+        it.firewall.wait_event(event="control", command="reload")
         kept.stop(1.0)
 
 

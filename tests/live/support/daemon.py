@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+from .event_schema import check_schema
 from .proc import Process, Result, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -130,6 +131,7 @@ class Sallyport:
             events = self.events()[since:]
             for event in events:
                 if all(event.get(key) == value for key, value in wanted.items()):
+                    check_schema(event)
                     return event
             if time.monotonic() > deadline:
                 raise AssertionError(f"no event with {wanted}; events: {events[-6:]}\n{self.process.err()[-500:]}")
