@@ -77,6 +77,10 @@ bool write_new(const std::string& name, const std::string& text) {
 }
 
 int give(const Arguments& arguments, const learn::LearnOptions& options, const learn::Learned& learned) {
+  if (learned.flows == 0 && !learned.unreadable.empty()) {  // Nothing was seen, so nothing can be said.
+    for (const std::string& one : learned.unreadable) fail(one, kExitNo);
+    return kExitNo;
+  }
   const std::string text = arguments.json ? learn::learned_json(learned) : learn::learned_text(learned, options);
   if (arguments.output.empty()) {
     std::fwrite(text.data(), 1, text.size(), stdout);

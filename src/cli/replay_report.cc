@@ -1,9 +1,11 @@
 #include "replay_report.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "commands.h"
 #include "policy_option.h"
@@ -42,10 +44,26 @@ bool replay_with(const std::vector<std::filesystem::path>& files, const replay::
   return whole;
 }
 
+// is_page_or_new tells whether a page may be written there: whatever else it is, a policy or a capture, is left alone.
+bool is_page_or_new(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return true;  // What cannot be written says so.
+  constexpr std::string_view kBegin = "<!doctype html>";
+  std::string begin(kBegin.size(), '\0');
+  std::ifstream in(path, std::ios::binary);
+  in.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+  begin.resize(static_cast<std::size_t>(in.gcount()));
+  return begin.empty() || begin == kBegin;
+}
+
 }  // namespace
 
 int run_replay_report(const ReportRequest& request, const std::vector<std::filesystem::path>& files, replay::ReplayOptions options) {
   options.json = options.frames = false;
+  if (!request.html.empty() && !is_page_or_new(request.html)) {
+    std::fprintf(stderr, "sallyport replay: %s is there and is no page; it is left alone\n", replay::printable(request.html).c_str());
+    return kExitUsage;
+  }
   const bool compares = !request.compare_new.empty();
   report::Comparison comparison;
   if (compares) {
