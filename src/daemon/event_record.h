@@ -2,10 +2,8 @@
 // event's own text is valid only during the worker's call.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <string_view>
 
@@ -74,9 +72,7 @@ struct EventRecord {
     record.policy = event.policy;
     record.name_of_address = event.name_of_address;
     record.answer = event.answer;
-    const std::size_t size = std::min(event.text.size(), record.name_text.size());
-    std::memcpy(record.name_text.data(), event.text.data(), size);
-    record.name_size = static_cast<std::uint16_t>(size);
+    record.name_size = static_cast<std::uint16_t>(event.text.copy(record.name_text.data(), record.name_text.size()));
     record.host_key_size = static_cast<std::uint8_t>(event.host_key.copy(record.host_key_text.data(), record.host_key_text.size()));
     record.proxy_target_size =
         static_cast<std::uint16_t>(event.proxy_target.copy(record.proxy_target_text.data(), record.proxy_target_text.size()));

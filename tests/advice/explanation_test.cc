@@ -149,7 +149,7 @@ TEST(ExplanationTest, TextIsAsRecorded) {
 why: protocol_not_allowed
   meaning          A rule covers the destination but not with this protocol: ssh on port 443 is
                    not tls. Or the client spoke SSH and the server does not.
-  to do            Add the protocol to the rule.
+  to do            Add the protocol to the rule, or the port if that is another than the rule's.
 
 the nearest rule
   p.toml:2         it is for port 443, not 8443
