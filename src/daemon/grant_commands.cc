@@ -139,13 +139,18 @@ GrantCommands::Answer GrantCommands::add(const json& request, const Peer& peer, 
     if (!length || *length <= Duration{}) return control_error("for: expected a time of at most 366 days, such as \"90s\", \"10m\", \"8h\" or \"7d\"");
     entry.grant.expires = entry.made + *length;
   }
+  return begin(entry, "grant");
+}
+
+// begin puts an entry in force beside those that are there.
+GrantCommands::Answer GrantCommands::begin(const GrantEntry& entry, const std::string& word) {
   GrantList list = store_.list();
   list.push_back(entry);
-  Answer answer = install(std::move(list), entry.grant.id, "grant " + std::to_string(entry.grant.id));
+  Answer answer = install(std::move(list), entry.grant.id, word + ' ' + std::to_string(entry.grant.id));
   if (answer.contains("error")) return answer;
   report(entry, "begin", {});
   answer["id"] = entry.grant.id;
-  answer["grant"] = entry_json(entry);
+  answer[word] = entry_json(entry);
   return answer;
 }
 
@@ -199,14 +204,7 @@ GrantCommands::Answer GrantCommands::bypass(const json& request, const Peer& pee
   entry.grant.id = store_.next_id();
   entry.grant.scope = *scope;
   entry.grant.expires = entry.made + *length;
-  GrantList list = store_.list();
-  list.push_back(entry);
-  Answer answer = install(std::move(list), entry.grant.id, "bypass " + std::to_string(entry.grant.id));
-  if (answer.contains("error")) return answer;
-  report(entry, "begin", {});
-  answer["id"] = entry.grant.id;
-  answer["bypass"] = entry_json(entry);
-  return answer;
+  return begin(entry, "bypass");
 }
 
 GrantCommands::Answer GrantCommands::end_bypasses() {

@@ -49,6 +49,7 @@ class GrantCommands {
   Answer revoke(const nlohmann::json& request);
   Answer bypass(const nlohmann::json& request, const Peer& peer);
   Answer end_bypasses();
+  Answer begin(const GrantEntry& entry, const std::string& word);
   // install compiles and adopts a list, and commits it. `added` is the entry that must be without a problem, 0: none.
   Answer install(GrantList list, std::uint32_t added, const std::string& why);
   void ring();

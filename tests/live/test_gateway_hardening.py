@@ -12,11 +12,11 @@ import tempfile
 from pathlib import Path
 
 from support import Suite, Testbed, binary, expect, expect_equal, skip_unless_possible
+from support.host_firewalls import UFW, Ufw
 from support.proc import run
 from test_audit import PLANT, plant
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-UFW = shutil.which("ufw")
 PUBLISHED, CONTAINER_PORT, SERVICE = 8081, 80, 8080
 ASK = """import socket, sys
 try:
@@ -34,21 +34,6 @@ def tables(bed: Testbed, *commands: str) -> None:
     for command in commands:
         result = bed.run("firewall", ["sh", "-c", command])
         expect_equal(result.code, 0, result.describe())
-
-
-class Ufw:
-    """ufw with /etc/ufw and /etc/default/ufw of its own: in a mount namespace for each call."""
-
-    def __init__(self, bed: Testbed):
-        self.bed, self.etc, self.default = bed, bed.scratch / "etc-ufw", bed.scratch / "default-ufw"
-        shutil.copytree("/etc/ufw", self.etc)
-        shutil.copy("/etc/default/ufw", self.default)
-
-    def __call__(self, *arguments: str) -> str:
-        script = f'mount --bind {self.etc} /etc/ufw && mount --bind {self.default} /etc/default/ufw && exec {UFW} "$@"'
-        result = self.bed.run("firewall", ["unshare", "-m", "sh", "-c", script, "ufw", *arguments], 60)
-        expect_equal(result.code, 0, result.describe())
-        return result.out
 
 
 def body(suite: Suite) -> None:
