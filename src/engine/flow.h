@@ -187,6 +187,7 @@ struct Flow {
   Timestamp opened;
   Timestamp last_seen;
   std::uint32_t packets = 0;              // That were inspected, both ways, and their octets; for reports.
+  std::uint32_t packets_counted = 0;      // Of these, those that Counters::packets_by_protocol has.
   std::uint64_t bytes = 0;
   policy::ScopeSet scopes = 0;
   policy::GuardId guard = policy::kNoGuard;  // Its server is a guarded port of this host: no rule judges it, the guard does.

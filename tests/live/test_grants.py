@@ -148,7 +148,7 @@ def bypass(suite: Suite, it: World) -> None:
 
 def wrong(suite: Suite, it: World) -> None:
     with suite.case("wrong use is one line and changes nothing"):
-        for arguments, code in ((("allow", "*.*.test"), 1), (("allow", "denied.test", "--protocol", "tsl"), 1), (("allow", "denied.test", "--scope", "agnet"), 1),
+        for arguments, code in ((("allow", "*.*.test"), 2), (("allow", "denied.test", "--protocol", "tsl"), 2), (("allow", "denied.test", "--scope", "agnet"), 1),
                                 (("allow", "denied.test", "--for", "soon"), 2), (("bypass", "--scope", "agent"), 2), (("bypass", "--for", "5m"), 2),
                                 (("bypass", "--for", "2d", "--all"), 2), (("revoke",), 2), (("revoke", "99"), 1)):
             result = ask(it, *arguments)
