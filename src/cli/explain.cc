@@ -164,7 +164,7 @@ class Asking {
     const auto parsed = IpAddress::parse(address);
     const std::string_view port = text.substr(colon + 1);
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);
-    if (!parsed || error != std::errc() || end != port.data() + port.size()) return false;
+    if (!parsed || error != std::errc() || out.port == 0 || end != port.data() + port.size()) return false;
     out.address = *parsed;
     return true;
   }
@@ -176,7 +176,7 @@ class Asking {
     Endpoint client, server;
     const std::string_view proto = view.substr(0, first);
     if (second == std::string::npos || (proto != "tcp" && proto != "udp") || !read_endpoint(view.substr(first + 1, second - first - 1), client) ||
-        !read_endpoint(view.substr(second + 1), server)) {
+        !read_endpoint(view.substr(second + 1), server) || client.address.is_v4() != server.address.is_v4()) {
       return "--tuple: expected \"tcp|udp SOURCE:PORT DESTINATION:PORT\"";
     }
     question_.transport = proto == "tcp" ? Transport::kTcp : Transport::kUdp;

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "commands.h"
@@ -61,8 +63,12 @@ std::string problem_of(const std::string& command, const GrantArguments& argumen
   const std::string& message = problems.front().message;
   const std::size_t end = message.starts_with("rules[") ? message.find_first_of(".:") : std::string::npos;
   if (end == std::string::npos) return message;
-  const std::string rest = message.substr(message[end] == '.' ? end + 1 : end + 2);
-  return rest.starts_with("to:") ? "NAME:" + rest.substr(3) : rest;
+  std::string rest = message.substr(message[end] == '.' ? end + 1 : end + 2);
+  constexpr std::pair<std::string_view, std::string_view> kHere[] = {{"to:", "NAME:"}, {"protocols:", "--protocol:"}, {"ports:", "--port:"}};
+  for (const auto& [key, option] : kHere) {
+    if (rest.starts_with(key)) rest.replace(0, key.size(), option);
+  }
+  return rest;
 }
 
 int grant(const std::string& command, const GrantArguments& arguments) {

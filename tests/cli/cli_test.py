@@ -6,6 +6,7 @@ Nothing here starts the service or touches a rule.
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -108,10 +109,17 @@ USAGE = {
     "flows --limit 0": "sallyport flows: --limit: Value 0 not in range 1 to 100000 (see sallyport flows --help)",
     "watch": "sallyport watch: it needs a terminal; --plain prints a line a second (see sallyport watch --help)",
     "allow ''": "sallyport allow: NAME: it is empty (see sallyport allow --help)",
+    "allow a.example --protocol foo": "sallyport allow: --protocol: \"foo\": expected \"tls\", \"quic\", \"http\", \"ssh\", \"dns\", \"tcp\" or \"udp\" (docs/policy.md lists them all) (see sallyport allow --help)",
+    "allow a.example --port 99999": "sallyport allow: --port: \"99999\": expected a port from 1 to 65535, a range \"first-last\", or \"any\" (see sallyport allow --help)",
+    "allow a.example --port 1-": "sallyport allow: --port: \"1-\": expected a port from 1 to 65535, a range \"first-last\", or \"any\" (see sallyport allow --help)",
+    "deny a..b": "sallyport deny: NAME: \"a..b\": not a host name: labels of letters, digits, \"-\" and \"_\", joined by single dots (see sallyport deny --help)",
     "allow a.example --for 0s": "sallyport allow: --for: expected a time of at most 366 days, such as 90s, 10m, 8h or 7d (see sallyport allow --help)",
     "bypass --for 0s --all": "sallyport bypass: --for: expected a time of at most 24 hours, such as 5m (see sallyport bypass --help)",
     "check /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
 }
+
+
+MAY_BE_REPEATED = {("allow", "--protocol"), ("allow", "--port"), ("deny", "--protocol"), ("deny", "--port"), ("replay", "--resolver"), ("learn", "--from-events")}
 
 
 def ask(arguments: list[str]) -> subprocess.CompletedProcess[str]:
@@ -138,6 +146,24 @@ class CommandLine(unittest.TestCase):
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
                 self.assertIn(" ".join(["Usage: sallyport", *command]), result.stdout)
                 self.assertNotIn("TEXT", result.stdout)  # Placeholders say what they stand for.
+
+    def test_every_option_wants_its_value_once_and_not_an_empty_one(self) -> None:
+        seen = 0
+        for command in COMMANDS:
+            for option, value in re.findall(r"^  (?:-\w, *)?(--[a-z-]+)(?: ([A-Z][A-Z|]*(?: [A-Z]+)*))?", ask([*command, "--help"]).stdout, re.M):
+                if not value:
+                    continue
+                seen += 1
+                count = 2 if option == "--compare" else 1
+                cases = [[option], [option, *[""] * count]]
+                if (command[0], option) not in MAY_BE_REPEATED:
+                    cases.append([option, *["1m"] * count, option, *["1m"] * count])
+                for case in cases:
+                    with self.subTest(command=command, case=case):
+                        result = ask([*command, *case])
+                        self.assertEqual((result.returncode, result.stdout, result.stderr.count("\n")), (2, "", 1), result.stderr)
+                        self.assertIn(f"(see sallyport {' '.join(command)} --help)", result.stderr)
+        self.assertGreater(seen, 50)
 
     def test_a_service_that_does_not_run_is_exit_code_3(self) -> None:
         result = ask(["status", "--control", "/none/control.sock"])

@@ -141,7 +141,7 @@ TEST(FlowBookTest, FindsTheFlowBetweenTwoEndsWhicheverOpenedIt) {
   Book it;
   for (std::uint64_t i = 1; i <= 20; ++i) it.decide(i, FlowVerdict::kAllow, "host" + std::to_string(i) + ".test");
   it.end(5);
-  const auto found = [&](const char* proto, const char* src, int sport, const char* dst, int dport, bool ended = false) {
+  const auto found = [&](const char* proto, const char* src, unsigned sport, const char* dst, unsigned dport, bool ended = false) {
     const auto query = flow_query({{"proto", proto}, {"src", src}, {"sport", sport}, {"dst", dst}, {"dport", dport}, {"ended", ended}});
     return query ? it.names(*query) : std::vector<std::string>{query.error()};
   };
@@ -154,7 +154,7 @@ TEST(FlowBookTest, FindsTheFlowBetweenTwoEndsWhicheverOpenedIt) {
 }
 
 TEST(FlowBookTest, HalfATupleIsAnError) {
-  const nlohmann::json whole{{"proto", "tcp"}, {"src", "192.0.2.10"}, {"sport", 7}, {"dst", "203.0.113.7"}, {"dport", 443}};
+  const nlohmann::json whole{{"proto", "tcp"}, {"src", "192.0.2.10"}, {"sport", 7U}, {"dst", "203.0.113.7"}, {"dport", 443U}};
   EXPECT_TRUE(flow_query(whole));
   for (const char* key : {"proto", "src", "sport", "dst", "dport"}) {
     nlohmann::json part = whole;
