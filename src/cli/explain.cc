@@ -223,6 +223,7 @@ class Asking {
     return policy::word_for(transport, question_.protocol) == to_string(question_.protocol);
   }
   std::string where() {
+    if (!arguments_.address.empty() && question_.address) return "--address: " + arguments_.subject + " is an address itself";
     if (!arguments_.address.empty()) question_.address = IpAddress::parse(arguments_.address);
     question_.bound = !arguments_.unbound;
     return {};
@@ -252,6 +253,10 @@ class Asking {
   std::string request() {
     if (arguments_.method.empty() && arguments_.path.empty() && !arguments_.websocket) return {};
     if (question_.protocol != Protocol::kHttp) return "--method, --path and --websocket: only with --protocol http";
+    if (!arguments_.path.empty() && !arguments_.path.starts_with('/')) return "--path: it begins with /";
+    // RFC 9110 §5.6.2: a method is a token.
+    constexpr std::string_view kToken = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    if (arguments_.method.find_first_not_of(kToken) != std::string::npos) return "--method: " + arguments_.method + " is no HTTP method";
     advice::Request request{.method = arguments_.method.empty() ? "GET" : arguments_.method, .path = {}, .websocket = arguments_.websocket};
     const std::string path = arguments_.path.empty() ? "/" : arguments_.path.substr(0, arguments_.path.find_first_of("?#"));
     std::vector<char> storage(3 * path.size() + 1);
