@@ -42,6 +42,7 @@ Json worker_report(std::size_t index, const netfilter::QueueWorker& worker) {
           {"packets", figure(counters.packets)},
           {"holds", figure(counters.held)},
           {"truncated", figure(counters.truncated)},
+          {"conntrack_told", figure(counters.conntrack_told)},
           {"existing_flow_packets", figure(counters.existing)},
           {"repeat_loops", figure(counters.repeat_loops)},
           {"no_buffer", figure(counters.no_buffer)},

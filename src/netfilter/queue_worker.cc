@@ -226,6 +226,7 @@ class QueueWorker::Impl {
     if (!queued) return;
     count(counters_.packets);
     if (queued->wire_size > queued->bytes.size()) count(counters_.truncated);
+    if (queued->reply) count(counters_.conntrack_told);
     if (repeat_guard_.stuck(queued->bytes, now)) {
       // The rules send this packet round in circles. Accepting ends the circle, and only an observer may.
       count(counters_.repeat_loops);

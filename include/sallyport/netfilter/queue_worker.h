@@ -37,6 +37,7 @@ struct WorkerCounters {
   std::atomic<std::uint64_t> rounds{0};  // Of the loop: packets or not, it goes round many times in a second.
   std::atomic<std::uint64_t> held{0};  // Holds begun, in all.
   std::atomic<std::uint64_t> truncated{0};
+  std::atomic<std::uint64_t> conntrack_told{0};  // Packets with conntrack's facts (NFQA_CT), by which their direction went.
   std::atomic<std::uint64_t> existing{0};      // Packets of connections that were there before us.
   std::atomic<std::uint64_t> repeat_loops{0};  // Packets that circled (docs/netfilter.md) and were stopped.
   std::atomic<std::uint64_t> no_buffer{0};     // ENOBUFS: the kernel lost packets for want of buffer space.

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from .event_schema import check_schema
-from .proc import Process, Result, wait_until
+from .proc import PATIENCE, Process, Result, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -126,7 +126,7 @@ class Sallyport:
 
     def wait_event(self, since: int = 0, timeout: float = 4.0, **wanted) -> dict:
         """wait_event returns the first event after position `since` whose fields have the wanted values."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while True:
             events = self.events()[since:]
             for event in events:
