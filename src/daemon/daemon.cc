@@ -364,13 +364,14 @@ class Daemon {
     const auto begun = std::chrono::steady_clock::now();
     const auto begun_us = std::chrono::duration_cast<std::chrono::microseconds>(begun.time_since_epoch()).count();
     notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(begun_us));
+    const Timestamp judged = saved_.now();
     ReloadReport report;
     (void)files_.changed();  // What changes from here on is seen by the next look.
     policy::LoadResult loaded = options_.source == nullptr ? policy::LoadResult(policy_) : from_disk ? options_.source->load(grants_.overlay()) : options_.source->apply(grants_.overlay());
     if (loaded) {
       take_policy(*loaded, report);
       if (report.changed && from_disk && options_.source != nullptr) options_.source->accept();
-      if (report.changed) say_grant_problems(**loaded, say);
+      if (report.changed) say_grant_problems(**loaded, say), grant_commands_.policy_changed(judged);
     } else {
       report.problems = std::move(loaded.error());
       report.error = "the policy does not load; the former one stays in force";
@@ -470,7 +471,10 @@ class Daemon {
             .report = [this](std::string_view kind, nlohmann::ordered_json fields) { log_.add_event(kind, std::move(fields)); },
             .say = say,
             .observing = [this] { return observing(); },
-            .now = [] { return Timestamp(std::chrono::system_clock::now()); }};
+            .now = [] { return Timestamp(std::chrono::system_clock::now()); },
+            .policy = [this] { return policy_; },
+            .rules_now = [this] { return saved_.now(); },
+            .judge_again = [this](const std::string& why) { return reload(why, false).changed; }};
   }
 
   // adopt puts a policy in force that differs from this one in its grants.

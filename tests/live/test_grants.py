@@ -41,6 +41,7 @@ def body(suite: Suite) -> None:
         allow(suite, it)
         deny(suite, it)
         expiry(suite, it)
+        rule_expiry(suite, it)
         restart(suite, it)
         bypass(suite, it)
         wrong(suite, it)
@@ -100,6 +101,27 @@ def expiry(suite: Suite, it: World) -> None:
         expect(other.running(), f"the other was cut, too: {other.err()}")
         expect(not passes(it, "https://denied.test/"), "passes although its time is over")
         other.stop()
+
+
+def rule_expiry(suite: Suite, it: World) -> None:
+    with suite.case("at the end of a rule of the file, too, its download is cut, and another goes on"):
+        whole = it.firewall.policy_path.read_text()
+        end = time.time() + 4
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end))
+        it.firewall.policy_path.write_text(whole + f'\n[[rules]]\nto = ["denied.test"]\nexpires = {moment}\n')
+        expect_equal(ask(it, "reload").code, 0, "reload")
+        mark = it.firewall.mark()
+        lost = bulk(it, "denied.test", "until")
+        other = bulk(it, "allowed.test", "beside")
+        expect(wait_until(lambda: not lost.running(), 8.0, 0.02), "the download goes on")
+        expect(-0.1 < time.time() - int(end) < 1.0, f"it ended {time.time() - int(end):.2f} s behind the rule")
+        event = it.firewall.wait_event(mark, event="reload", why="a rule has expired")
+        expect_equal(event["cut"], 1, str(event))
+        expect(other.running(), f"the other was cut, too: {other.err()}")
+        expect(not passes(it, "https://denied.test/"), "passes although its rule has expired")
+        other.stop()
+        it.firewall.policy_path.write_text(whole)
+        expect_equal(ask(it, "reload").code, 0, "reload")
 
 
 def restart(suite: Suite, it: World) -> None:

@@ -358,6 +358,8 @@ class Policy {
   RuleId rule_defined(std::uint64_t definition) const;
   // rule_in_force tells whether a rule is for flows of these scopes now.
   bool rule_in_force(RuleId rule, ScopeSet scopes, Timestamp now) const;
+  // next_expiry returns the first moment behind `after` at which a rule expires.
+  std::optional<Timestamp> next_expiry(Timestamp after) const;
   // scopes_from returns which scopes by cgroup or container a flow is in that had the scopes `scopes` under `before`: those whose
   // name and entries are the same in both; with `all` of all scopes. kUnknownOwner, if there is another, or whose it is was not known
   // then.
