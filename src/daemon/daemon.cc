@@ -206,14 +206,23 @@ Outcome Daemon::open_workers(const netfilter::RulePlan& plan) {
 }
 
 void Daemon::publish_existing_flows() {
-  if (observing() || !policy_->deploy().hook_output || attended() != nullptr) return;  // A new cgroup has no sockets.
+  if (observing() || attended() != nullptr || (!policy_->deploy().hook_output && existing_.cut == nullptr)) return;  // A new cgroup has no sockets.
   const auto sockets = netfilter::list_tcp_sockets();
   if (!sockets) {
     say("existing connections are not known: " + sockets.error());
     return;
   }
-  const auto flows = std::make_shared<const netfilter::ExistingFlows>(*sockets);
+  const auto flows = std::make_shared<const netfilter::ExistingFlows>(*sockets, existing_.allowed, existing_.cut);
   for (const auto& worker : workers_) worker->set_existing(flows);
+}
+
+Outcome Daemon::settle_existing_flows(const netfilter::RulePlan& plan) {
+  if (observing() || attended() != nullptr) return {};
+  auto settled = settle_existing(policy_->defaults().existing, plan, rules_were_there_);
+  if (!settled) return std::unexpected("defaults.existing: " + settled.error());
+  existing_ = std::move(*settled);
+  if (existing_.allowed != nullptr || existing_.cut != nullptr) publish_existing_flows();
+  return {};
 }
 
 Outcome Daemon::install(const netfilter::RulePlan& plan) {
@@ -231,6 +240,7 @@ Outcome Daemon::install(const netfilter::RulePlan& plan) {
   installer_ = *installer;
   rules_were_there_ = *present;
   touched_rules_ = true;
+  if (const Outcome settled = settle_existing_flows(plan); !settled) return settled;
   const Outcome applied = installer_->apply(plan);
   if (applied) rule_watch_.start(*installer_);
   return applied;

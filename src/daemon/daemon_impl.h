@@ -14,6 +14,7 @@
 #include "control_server.h"
 #include "drift_watch.h"
 #include "event_log.h"
+#include "existing_start.h"
 #include "grant_commands.h"
 #include "live_view.h"
 #include "metrics.h"
@@ -58,6 +59,8 @@ class Daemon {
   Outcome open_workers(const netfilter::RulePlan& plan);
   // Without the snapshot, existing incoming connections could be cut: say so, but start.
   void publish_existing_flows();
+  // settle_existing_flows does what defaults.existing says; the rules are about to be applied.
+  Outcome settle_existing_flows(const netfilter::RulePlan& plan);
   Outcome install(const netfilter::RulePlan& plan);
   // undo_start leaves the kernel as it was found: rules of an earlier enforcing run stay closed.
   void undo_start();
@@ -118,6 +121,7 @@ class Daemon {
   Timestamp policy_loaded_ = std::chrono::system_clock::now();
   std::optional<NamespaceLock> lock_;
   std::optional<netfilter::RuleInstaller> installer_;
+  ExistingSets existing_;
   bool rules_were_there_ = false;
   bool touched_rules_ = false;
 };
