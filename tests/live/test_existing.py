@@ -88,7 +88,8 @@ ask()
 def asked_again(suite: Suite, layout: str, existing: str) -> None:
     with suite.case(f"{layout}: a request on an older connection: {existing}"), Testbed(layout) as bed, Servers(bed) as servers:
         servers.start_web()
-        bed.run("firewall", ["iptables", "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID"])
+        for tool in ("iptables", "ip6tables"):
+            bed.run("firewall", [tool, "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID"])
         go = bed.scratch / "go"
         client = bed.spawn("client", "ask", ["/usr/bin/python3", "-c", ASK_TWICE, str(servers.ca), str(go)])
         expect(wait_until(lambda: "answer" in client.out(), 5.0), client.err())
