@@ -236,6 +236,7 @@ struct Flow {
 
   // TCP. Offsets count from the byte behind the SYN (or from the first byte seen, `midstream`).
   bool syn_seen = false;
+  bool payload_seen = false;  // Of either side.
   bool midstream = false;
   bool greeting_wanted = false;            // A rule at this port is for a protocol whose server speaks first.
   bool greeting_lost = false;              // There was no room for all of what it said before the client.

@@ -58,6 +58,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
   }
   note_packet(*flow, packet);
   if (packet.origin == Origin::kUnknown && !ip.payload.empty()) turn_if_misread(*flow, packet, ip);
+  flow->payload_seen |= !ip.payload.empty();
   if (flow->revoked != 0) return revoked_packet(*flow, packet, ip);
   const bool from_client = flow->key.client == source;
   if ((packet.origin == Origin::kOriginal && !from_client) || (packet.origin == Origin::kReply && from_client)) {
@@ -83,8 +84,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
 // turn_if_misread exchanges client and server of a connection whose beginning a capture lacks, when the first
 // payload says that they were taken for each other.
 void Inspector::Impl::turn_if_misread(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
-  const bool nothing_read = flow.client == nullptr && flow.server == nullptr && flow.ssh_client == nullptr;
-  if (flow.syn_seen || !nothing_read || flow.state != FlowState::kUndecided) return;
+  if (flow.syn_seen || flow.payload_seen || flow.state != FlowState::kUndecided) return;
   const bool from_client = flow.key.client == Endpoint{ip.source, ip.source_port};
   if (from_client ? !looks_like_server(ip.payload) : !looks_like_client(ip.payload)) return;
   flow.key = flow.key.reversed();
