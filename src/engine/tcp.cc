@@ -44,13 +44,17 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     flow = nullptr;
   }
   if (flow == nullptr) {
-    if (packet.origin == Origin::kReply) return {.reason = Reason::kReplyWithoutFlow};
+    if (packet.origin == Origin::kReply && !packet.cut) return {.reason = Reason::kReplyWithoutFlow};
     if (!client_is_source(packet, ip)) key = key.reversed();
     flow = open_flow(packet, key);
     if (flow == nullptr) return {.reason = Reason::kFlowTableFull};
     // The end of the connection before may not have reached the server, which would then read the new stream as
     // the rest of the old one, from another place on.
     flow->watch = flow->server_must_confirm = replaces;
+    if (packet.cut && !opens) {
+      revoke(*flow, kNoRule);
+      remarks.clear();  // The decision on this packet says it.
+    }
   }
   note_packet(*flow, packet);
   if (packet.origin == Origin::kUnknown && !ip.payload.empty()) turn_if_misread(*flow, packet, ip);
