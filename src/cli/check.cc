@@ -16,7 +16,7 @@ constexpr const char* kExamples = R"(Examples:
   sallyport check policy.toml              all problems and warnings at once, with file:line:column
   sallyport check --json /etc/sallyport/*.toml
 
-Exit codes: 0 every policy is well-formed, 2 at least one is not.)";
+Exit codes: 0 every policy is well-formed, 2 at least one is not, or cannot be read.)";
 
 struct CheckOptions {
   std::vector<std::string> files;

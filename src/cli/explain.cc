@@ -13,13 +13,17 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "commands.h"
+#include "input_files.h"
 #include "policy_option.h"
 #include "sallyport/advice/explanation.h"
 #include "sallyport/core/http_path.h"
 #include "sallyport/daemon/control_client.h"
+#include "sallyport/policy/explain.h"
 #include "sallyport/replay/replay.h"
 #include "sallyport/replay/report.h"
 #include "terminal.h"
@@ -38,9 +42,11 @@ constexpr const char* kExamples = R"(Examples:
   sallyport explain --policy p.toml tguhqo1c-4                     an event of the running service
 
 A name is judged as if a trusted resolver had given the address; --unbound asks the contrary. The policy is that of --policy,
-not the running service's.
-Exit codes: 0 allowed (all of them), 1 denied or not found, 2 wrong use or a bad policy, 3 the service does not run.)";
-constexpr int kExitNotRunning = 3;
+not the running service's. A tuple is looked up in the running service, ended flows included, and explained with the name
+that the service remembers; without a service, without such a flow, or with a NAME or other facts beside it, it is judged by the
+policy alone, which is said.
+Exit codes: 0 allowed (all of them), 1 denied, not found or a damaged capture, 2 wrong use, a bad policy, or a file that cannot be
+read, 3 the service does not run (of an event).)";
 constexpr std::size_t kExplainedMax = 1'000;  // Flows of a capture that are told one by one.
 
 struct Arguments {
@@ -61,6 +67,7 @@ struct Arguments {
   std::string events;
   std::optional<std::uint64_t> flow;
   bool all = false;
+  const CLI::App* command = nullptr;
   std::string control = policy::Deploy().control;
   bool json = false;
 };
@@ -157,7 +164,7 @@ class Asking {
     const auto parsed = IpAddress::parse(address);
     const std::string_view port = text.substr(colon + 1);
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);
-    if (!parsed || error != std::errc() || end != port.data() + port.size()) return false;
+    if (!parsed || error != std::errc() || out.port == 0 || end != port.data() + port.size()) return false;
     out.address = *parsed;
     return true;
   }
@@ -169,7 +176,7 @@ class Asking {
     Endpoint client, server;
     const std::string_view proto = view.substr(0, first);
     if (second == std::string::npos || (proto != "tcp" && proto != "udp") || !read_endpoint(view.substr(first + 1, second - first - 1), client) ||
-        !read_endpoint(view.substr(second + 1), server)) {
+        !read_endpoint(view.substr(second + 1), server) || client.address.is_v4() != server.address.is_v4()) {
       return "--tuple: expected \"tcp|udp SOURCE:PORT DESTINATION:PORT\"";
     }
     question_.transport = proto == "tcp" ? Transport::kTcp : Transport::kUdp;
@@ -202,13 +209,21 @@ class Asking {
     }
     if (!arguments_.transport.empty()) question_.transport = arguments_.transport == "udp" ? Transport::kUdp : Transport::kTcp;
     const bool has_ports = question_.transport == Transport::kTcp || question_.transport == Transport::kUdp;
+    if (!arguments_.protocol.empty() && !runs_on(question_.transport)) return "--protocol: " + arguments_.protocol + " does not run on " + std::string(to_string(question_.transport));
+    if (!arguments_.protocol.empty() && !has_ports && arguments_.port) return "--port: " + arguments_.protocol + " has no ports";
     if (arguments_.port) question_.port = *arguments_.port;
     if (question_.port == 0 && has_ports) question_.port = advice::home_port_of(question_.transport, question_.protocol);
     if (question_.port == 0 && has_ports) return "--port: needed for a protocol without a port of its own";
     if (question_.transport == Transport::kIcmp) question_.icmp_type = 8;  // An echo request.
     return {};
   }
+  bool runs_on(Transport transport) const {
+    if (arguments_.protocol == "tcp") return transport == Transport::kTcp;
+    if (arguments_.protocol == "udp") return transport == Transport::kUdp;
+    return policy::word_for(transport, question_.protocol) == to_string(question_.protocol);
+  }
   std::string where() {
+    if (!arguments_.address.empty() && question_.address) return "--address: " + arguments_.subject + " is an address itself";
     if (!arguments_.address.empty()) question_.address = IpAddress::parse(arguments_.address);
     question_.bound = !arguments_.unbound;
     return {};
@@ -238,6 +253,10 @@ class Asking {
   std::string request() {
     if (arguments_.method.empty() && arguments_.path.empty() && !arguments_.websocket) return {};
     if (question_.protocol != Protocol::kHttp) return "--method, --path and --websocket: only with --protocol http";
+    if (!arguments_.path.empty() && !arguments_.path.starts_with('/')) return "--path: it begins with /";
+    // RFC 9110 §5.6.2: a method is a token.
+    constexpr std::string_view kToken = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    if (arguments_.method.find_first_not_of(kToken) != std::string::npos) return "--method: " + arguments_.method + " is no HTTP method";
     advice::Request request{.method = arguments_.method.empty() ? "GET" : arguments_.method, .path = {}, .websocket = arguments_.websocket};
     const std::string path = arguments_.path.empty() ? "/" : arguments_.path.substr(0, arguments_.path.find_first_of("?#"));
     std::vector<char> storage(3 * path.size() + 1);
@@ -254,6 +273,7 @@ class Asking {
 };
 
 int explain_capture(const std::shared_ptr<const policy::Policy>& policy, const Arguments& arguments) {
+  if (!can_open("explain", arguments.subject)) return kExitUsage;
   replay::ReplayOptions options;
   options.policy = policy;
   std::atomic<std::uint64_t> bytes = 0;
@@ -294,13 +314,10 @@ int explain_line(const policy::Policy& policy, const Arguments& arguments, const
 
 // explain_events looks for an event, or for the last flow that was denied, in JSON lines.
 int explain_events(const policy::Policy& policy, const Arguments& arguments) {
+  if (arguments.events != "-" && !can_open("explain", arguments.events)) return kExitUsage;
   std::ifstream file;
   if (arguments.events != "-") file.open(arguments.events, std::ios::binary);
   std::istream& in = arguments.events == "-" ? std::cin : file;
-  if (!in) {
-    std::fprintf(stderr, "sallyport explain: cannot read %s\n", replay::printable(arguments.events).c_str());
-    return kExitNo;
-  }
   std::string found;
   for (std::string line; std::getline(in, line);) {
     const nlohmann::json row = nlohmann::json::parse(line, nullptr, false);
@@ -332,6 +349,85 @@ int explain_of_service(const policy::Policy& policy, const Arguments& arguments)
   return explain_line(policy, arguments, inside ? row["event"].dump(-1, ' ', true) : *answer);
 }
 
+// Ways are what may be explained; each takes options of its own, and one that it would ignore is refused.
+enum Way : unsigned { kName = 1, kTuple = 2, kCapture = 4, kEvent = 8, kEvents = 16 };
+struct OptionUse {
+  const char* option;
+  unsigned ways;
+};
+constexpr OptionUse kUses[] = {
+    {"--protocol", kName | kTuple}, {"--scope", kName | kTuple},  {"--user", kName | kTuple},      {"--unbound", kName | kTuple},
+    {"--method", kName | kTuple},   {"--path", kName | kTuple},   {"--websocket", kName | kTuple}, {"--port", kName},
+    {"--transport", kName},         {"--address", kName},         {"--flow", kCapture},            {"--all", kCapture},
+    {"--control", kTuple | kEvent},
+};
+
+std::string_view text_of(Way way) {
+  switch (way) {
+    case kName: return "a name or address";
+    case kTuple: return "--tuple";
+    case kCapture: return "a capture";
+    case kEvent: return "an event";
+    case kEvents: return "--events";
+  }
+  std::unreachable();
+}
+
+// ignored returns an option that says nothing beside the others, or an empty text.
+std::string ignored(const Arguments& arguments, Way way) {
+  for (const OptionUse& use : kUses) {
+    if ((use.ways & way) == 0 && arguments.command->count(use.option) > 0) return std::string(use.option) + " says nothing beside " + std::string(text_of(way));
+  }
+  if (arguments.flow && arguments.all) return "--flow and --all exclude each other";
+  return {};
+}
+
+// is_supposed tells whether more is asked of a tuple than what became of it.
+bool is_supposed(const Arguments& arguments) {
+  return !arguments.subject.empty() ||
+         std::ranges::any_of(kUses, [&](const OptionUse& use) { return use.ways == (kName | kTuple) && arguments.command->count(use.option) > 0; });
+}
+
+// flow_of_service returns the flow of a tuple as the running service knows it, or a null; why not is told.
+nlohmann::json flow_of_service(const Arguments& arguments, const advice::Question& question) {
+  const nlohmann::json request = {{"command", "flows"}, {"ended", true}, {"limit", 1}, {"proto", to_string(question.transport)},
+                                  {"src", question.client->to_string()}, {"sport", question.client_port},
+                                  {"dst", question.address->to_string()}, {"dport", question.port}};
+  const auto answer = daemon::ask_daemon(arguments.control, request.dump());
+  const nlohmann::json parsed = answer ? nlohmann::json::parse(*answer, nullptr, false) : nlohmann::json();
+  std::string why;
+  if (!answer) {
+    why = (answer.error().error == daemon::ControlError::kNotRunning ? "no service runs here (" : "the service was not asked (") + answer.error().message + ")";
+  } else if (!parsed.is_object() || !parsed.contains("flows") || !parsed["flows"].is_array()) {
+    const bool said = parsed.is_object() && parsed.contains("error") && parsed["error"].is_string();
+    why = "the service does not tell its flows" + (said ? ": " + parsed["error"].get<std::string>() : std::string());
+  } else if (parsed["flows"].empty()) {
+    why = "the running service knows no such flow";
+  } else {
+    return parsed["flows"].front();
+  }
+  const std::string_view protocol = question.protocol == Protocol::kUnknown ? to_string(question.transport) : to_string(question.protocol);
+  std::fprintf(stderr, "sallyport explain: %s; judged by the policy alone, as %s without a name\n", replay::printable(why).c_str(), std::string(protocol).c_str());
+  return nullptr;
+}
+
+int explain_question(const policy::Policy& policy, const Arguments& arguments) {
+  const auto question = Asking(policy, arguments).take();
+  if (!question) return wrong_use(question.error());
+  Printer printer(policy, arguments);
+  if (!arguments.tuple.empty() && !is_supposed(arguments)) {
+    if (const nlohmann::json row = flow_of_service(arguments, *question); row.is_object()) {
+      const auto known = advice::question_of_json(row.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace), policy);
+      if (!known) return wrong_use("the service's flow: " + known.error());
+      const auto word = [&](const char* key) { return replay::printable(row.contains(key) && row[key].is_string() ? row[key].get<std::string>() : "?"); };
+      printer.print(*known, "event " + word("id") + " of the running service, " + word("state"));
+      return printer.exit_code();
+    }
+  }
+  printer.print(*question, {});
+  return printer.exit_code();
+}
+
 int run_explain(Arguments arguments) {
   if (arguments.event.empty() && arguments.tuple.empty() && arguments.protocol.empty() && is_event_id(arguments.subject)) arguments.event.swap(arguments.subject);
   const bool event = !arguments.event.empty() || !arguments.events.empty();
@@ -339,17 +435,19 @@ int run_explain(Arguments arguments) {
   if (ways == 0) return wrong_use("a name, an address, a capture, --tuple, --event or --events is needed");
   if (ways > 1) return wrong_use("--event and --events take no other flow");
   const bool capture = arguments.tuple.empty() && is_capture_name(arguments.subject);
+  const Way way = !arguments.events.empty() ? kEvents : event ? kEvent : capture ? kCapture : !arguments.tuple.empty() ? kTuple : kName;
   if ((arguments.flow || arguments.all) && !capture) return wrong_use("--flow and --all are for captures");
+  if (const std::string problem = ignored(arguments, way); !problem.empty()) return wrong_use(problem);
   const auto policy = load_live_policy(arguments.policy);
   if (policy == nullptr) return kExitUsage;
-  if (!arguments.events.empty()) return explain_events(*policy, arguments);
-  if (!arguments.event.empty()) return explain_of_service(*policy, arguments);
-  if (capture) return explain_capture(policy, arguments);
-  const auto question = Asking(*policy, arguments).take();
-  if (!question) return wrong_use(question.error());
-  Printer printer(*policy, arguments);
-  printer.print(*question, {});
-  return printer.exit_code();
+  switch (way) {
+    case kEvents: return explain_events(*policy, arguments);
+    case kEvent: return explain_of_service(*policy, arguments);
+    case kCapture: return explain_capture(policy, arguments);
+    case kTuple:
+    case kName: return explain_question(*policy, arguments);
+  }
+  std::unreachable();
 }
 
 }  // namespace
@@ -357,6 +455,7 @@ int run_explain(Arguments arguments) {
 void add_explain_command(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("explain", "Say why a flow is allowed or denied, and what would allow it");
+  arguments->command = command;
   const auto is_address = [](const std::string& text) { return IpAddress::parse(text) ? std::string{} : text + " is no IP address"; };
   command->add_option("--policy", arguments->policy, kPolicyHelp)->type_name("FILE");
   command->add_option("--protocol", arguments->protocol, "What the flow speaks: a word of a rule's protocols (default: tls)")->type_name("WORD");
@@ -372,7 +471,7 @@ void add_explain_command(CLI::App& app, int& exit_code) {
   command->add_option("--tuple", arguments->tuple, "\"tcp|udp SOURCE:PORT DESTINATION:PORT\"")->type_name("FLOW");
   command->add_option("--event", arguments->event, "An event of the running service, or of --events")->type_name("ID");
   command->add_option("--events", arguments->events, "JSON lines of events, \"-\": standard input; the last denied flow without --event")->type_name("FILE");
-  command->add_option("--flow", arguments->flow, "The flow of the capture, from 1 (default: every denied one)")->type_name("N");
+  command->add_option("--flow", arguments->flow, "The flow of the capture, from 1 (default: every denied one)")->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 48))->type_name("N");
   command->add_flag("--all", arguments->all, "Every flow of the capture");
   command->add_option("--control", arguments->control, "The service's control socket")->type_name("SOCKET");
   command->add_flag("--json", arguments->json, "One JSON object per flow");

@@ -5,12 +5,16 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "commands.h"
 #include "control_option.h"
 #include "grant_text.h"
 #include "sallyport/policy/duration.h"
+#include "sallyport/policy/policy_file.h"
+#include "sallyport/replay/report.h"
 
 namespace sallyport::cli {
 namespace {
@@ -19,6 +23,11 @@ using nlohmann::ordered_json;
 
 constexpr Duration kGrantTimeMax = std::chrono::hours(24 * 366);
 constexpr Duration kBypassTimeMax = std::chrono::hours(24);
+
+bool is_time(const std::string& text, Duration most) {
+  const auto length = policy::parse_duration(text, most);
+  return length && *length > Duration{};
+}
 
 int usage(const std::string& command, const std::string& text) {
   std::fprintf(stderr, "sallyport %s: %s (see sallyport %s --help)\n", command.c_str(), text.c_str(), command.c_str());
@@ -43,10 +52,30 @@ void print_effect(const ordered_json& answer) {
   }
 }
 
+// problem_of asks the policy's own reader what is wrong with a grant's words, before any service is asked. Whether the scope is
+// there, and whether a deny rule covers it, the service alone knows.
+std::string problem_of(const std::string& command, const GrantArguments& arguments) {
+  policy::Overlay overlay;
+  overlay.grants.push_back({1, command == "allow" ? policy::Action::kAllow : policy::Action::kDeny, arguments.name, arguments.protocols, arguments.ports, {}, {}});
+  const policy::LoadResult loaded = policy::load_policy_text("version = 1\n", "grant", overlay);
+  const auto& problems = loaded ? (*loaded)->grant_problems() : loaded.error();
+  if (problems.empty()) return {};
+  const std::string& message = problems.front().message;
+  const std::size_t end = message.starts_with("rules[") ? message.find_first_of(".:") : std::string::npos;
+  if (end == std::string::npos) return message;
+  std::string rest = message.substr(message[end] == '.' ? end + 1 : end + 2);
+  constexpr std::pair<std::string_view, std::string_view> kHere[] = {{"to:", "NAME:"}, {"protocols:", "--protocol:"}, {"ports:", "--port:"}};
+  for (const auto& [key, option] : kHere) {
+    if (rest.starts_with(key)) rest.replace(0, key.size(), option);
+  }
+  return rest;
+}
+
 int grant(const std::string& command, const GrantArguments& arguments) {
-  if (!arguments.time.empty() && !policy::parse_duration(arguments.time, kGrantTimeMax)) {
+  if (!arguments.time.empty() && !is_time(arguments.time, kGrantTimeMax)) {
     return usage(command, "--for: expected a time of at most 366 days, such as 90s, 10m, 8h or 7d");
   }
+  if (const std::string problem = problem_of(command, arguments); !problem.empty()) return usage(command, replay::printable(problem));
   ordered_json request = {{"command", command}, {"name", arguments.name}};
   if (!arguments.protocols.empty()) request["protocols"] = arguments.protocols;
   if (!arguments.ports.empty()) request["ports"] = arguments.ports;
@@ -122,7 +151,7 @@ int bypass(const BypassArguments& arguments) {
     request["end"] = true;
   } else {
     if (arguments.time.empty()) return usage("bypass", "--for is required");
-    if (!policy::parse_duration(arguments.time, kBypassTimeMax)) return usage("bypass", "--for: expected a time of at most 24 hours, such as 5m");
+    if (!is_time(arguments.time, kBypassTimeMax)) return usage("bypass", "--for: expected a time of at most 24 hours, such as 5m");
     if (arguments.all == !arguments.scope.empty()) return usage("bypass", "expected --scope SCOPE, or --all for every flow");
     request["for"] = arguments.time;
     if (arguments.all) request["all"] = true;

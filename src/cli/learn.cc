@@ -5,10 +5,12 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "commands.h"
+#include "input_files.h"
 #include "sallyport/learn/event_file.h"
 #include "sallyport/learn/learner.h"
 #include "sallyport/replay/report.h"
@@ -25,8 +27,8 @@ constexpr const char* kExamples = R"(Examples:
 
 Captures are replayed under what was learned until nothing is denied that a rule can allow; what no rule can allow
 stands at the end, as comments. Events cannot be replayed.
-Exit codes: 0 all of it is allowed (--diff: nothing is missing), 1 something cannot be learned, could not be read, or
-(--diff) is missing, 2 wrong use or a bad policy.)";
+Exit codes: 0 all of it is allowed (--diff: nothing is missing), 1 something cannot be learned, is damaged, or
+(--diff) is missing, 2 wrong use, a bad policy, or a file that cannot be read.)";
 
 struct Arguments {
   std::vector<std::string> events;
@@ -36,7 +38,7 @@ struct Arguments {
   std::string scope;
   bool diff = false;
   bool fold = false;
-  std::size_t fold_at = 3;
+  std::optional<std::size_t> fold_at;
   bool pin_host_keys = false;
   bool no_verify = false;
   bool denied = false;
@@ -56,13 +58,8 @@ bool read_all(const std::vector<std::string>& names, learn::EventFile& events) {
       learn::read_events(std::cin, "standard input", events);
       continue;
     }
+    if (!can_open("learn", name)) return false;
     std::ifstream in(name, std::ios::binary);
-    if (!in || in.peek() == std::char_traits<char>::eof()) {
-      if (!in.is_open() || in.bad() || !in.eof()) {
-        fail("cannot read " + name, kExitNo);
-        return false;
-      }
-    }
     learn::read_events(in, name, events);
   }
   return true;
@@ -97,21 +94,33 @@ int give(const Arguments& arguments, const learn::LearnOptions& options, const l
   return missing || !learned.not_learned.empty() || !learned.unreadable.empty() ? kExitNo : kExitOk;
 }
 
+// check_together refuses options that would be ignored beside others.
+const char* check_together(const Arguments& arguments) {
+  if (arguments.captures.empty() && arguments.events.empty()) return "captures or --from-events are needed";
+  if (arguments.diff == arguments.policy.empty()) return "--policy and --diff go together";
+  if (arguments.fold_at && !arguments.fold) return "--fold-at is for --fold";
+  if (arguments.denied && arguments.events.empty()) return "--denied is for --from-events; of captures everything is learned";
+  if (arguments.no_verify && arguments.captures.empty()) return "--no-verify is for captures; events cannot be replayed";
+  if (arguments.jobs != 0 && arguments.captures.empty()) return "--jobs is for captures";
+  if (std::ranges::count(arguments.events, "-") > 1) return "--from-events -: there is one standard input";
+  return nullptr;
+}
+
 int run_learn(const Arguments& arguments) {
-  if (arguments.captures.empty() && arguments.events.empty())
-    return fail("captures or --from-events are needed (see sallyport learn --help)", kExitUsage);
-  if (arguments.diff == arguments.policy.empty())
-    return fail("--policy and --diff go together (see sallyport learn --help)", kExitUsage);
+  if (const char* problem = check_together(arguments)) return fail(problem + std::string(" (see sallyport learn --help)"), kExitUsage);
   learn::LearnOptions options;
   const auto files = replay::list_captures({arguments.captures.begin(), arguments.captures.end()});
-  if (!files) return fail(files.error(), kExitNo);
+  if (!files) return fail(files.error() + " (see sallyport learn --help)", kExitUsage);
+  for (const auto& file : *files) {
+    if (!can_open("learn", file)) return kExitUsage;
+  }
   options.captures = *files;
   learn::EventFile events;
-  if (!read_all(arguments.events, events)) return kExitNo;
+  if (!read_all(arguments.events, events)) return kExitUsage;
   options.events = std::move(events.sightings);
   if (arguments.diff) options.running = arguments.policy;
   options.scope = arguments.scope;
-  options.fold = arguments.fold ? arguments.fold_at : 0;
+  options.fold = arguments.fold ? arguments.fold_at.value_or(3) : 0;
   options.pin_host_keys = arguments.pin_host_keys;
   options.verify = !arguments.no_verify;
   options.denied = arguments.denied;

@@ -38,6 +38,23 @@ std::optional<std::vector<std::string>> take_command(int& argc, char** argv) {
   return std::vector<std::string>(separator + 1, arguments.end());
 }
 
+// refuse_empty_values: an empty value is a script's variable that was not set, never what was meant.
+void refuse_empty_values(CLI::App& app) {
+  static const CLI::Validator not_empty([](const std::string& value) { return value.empty() ? std::string("it is empty") : std::string(); }, "");
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_items_expected_max() > 0) option->check(not_empty);
+  }
+  for (CLI::App* command : app.get_subcommands({})) refuse_empty_values(*command);
+}
+
+// unknown_command tells whether a word stands where a command should; then help that was asked for, too, is no answer.
+bool unknown_command(const CLI::App& app) {
+  const CLI::App* innermost = &app;
+  while (!innermost->get_subcommands().empty()) innermost = innermost->get_subcommands().front();
+  const auto extras = innermost->remaining();
+  return innermost->get_require_subcommand_min() > 0 && !extras.empty() && !extras.front().starts_with('-');
+}
+
 // Wrong use is answered in one line, whatever the argument held.
 int usage_error(const CLI::App& app, const CLI::ParseError& error) {
   std::string text = error.what();
@@ -90,11 +107,12 @@ int main(int argc, char** argv) {
     sallyport::cli::add_doctor_command(app, exit_code);
     sallyport::cli::add_replay_command(app, exit_code);
     sallyport::cli::add_learn_command(app, exit_code);
+    refuse_empty_values(app);
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
       // Help and version come as exceptions as well; CLI11 prints them.
-      return error.get_exit_code() == 0 ? app.exit(error) : usage_error(app, error);
+      return error.get_exit_code() == 0 && !unknown_command(app) ? app.exit(error) : usage_error(app, error);
     }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "sallyport: %s\n", error.what());

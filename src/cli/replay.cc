@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "input_files.h"
 #include "policy_option.h"
 #include "replay_report.h"
 #include "sallyport/replay/expectation.h"
@@ -29,7 +30,8 @@ constexpr const char* kExamples = R"(Examples:
   sallyport replay --compare old.toml new.toml day.pcap            what would change
 
 Captures: pcap and pcapng, plain, gzip or zstd. A folder stands for all captures in it.
-Exit codes: 0 done (and as expected), 1 a difference, a changed verdict or an unreadable capture, 2 wrong use or a bad policy.)";
+Exit codes: 0 done (and as expected), 1 a difference, a changed verdict or a damaged capture, 2 wrong use, a bad policy, or a
+file that cannot be read.)";
 
 struct Arguments {
   std::string policy;
@@ -45,11 +47,8 @@ struct Arguments {
 };
 
 std::optional<replay::Expectation> load_expectation(const std::string& file) {
+  if (!can_open("replay", file)) return std::nullopt;
   std::ifstream in(file, std::ios::binary);
-  if (!in) {
-    std::fprintf(stderr, "sallyport replay: cannot read %s\n", file.c_str());
-    return std::nullopt;
-  }
   const std::string text((std::istreambuf_iterator<char>(in)), {});
   auto expectation = replay::Expectation::parse(text, file);
   if (expectation) return std::move(*expectation);
@@ -110,7 +109,23 @@ class Output {
   std::string frame_json_;
 };
 
+// check_together refuses options that would be ignored beside others.
+const char* check_together(const Arguments& arguments) {
+  const bool page = !arguments.html.empty();
+  const bool compares = !arguments.compare.first.empty();
+  if (page && arguments.frames) return "--frames and --html exclude each other: a page has no frames";
+  if (page && arguments.json && !compares) return "--json and --html exclude each other, but with --compare";
+  if (page && !arguments.expect.empty()) return "--expect and --html exclude each other";
+  if (compares && arguments.frames) return "--frames and --compare exclude each other: flows are compared";
+  if (!arguments.expect.empty() && (arguments.json || arguments.frames)) return "--expect prints differences alone, without --json and --frames";
+  return nullptr;
+}
+
 int run_replay(const Arguments& arguments) {
+  if (const char* problem = check_together(arguments)) {
+    std::fprintf(stderr, "sallyport replay: %s (see sallyport replay --help)\n", problem);
+    return kExitUsage;
+  }
   replay::ReplayOptions options;
   options.policy = load_live_policy(arguments.policy);
   if (options.policy == nullptr) return kExitUsage;
@@ -121,8 +136,11 @@ int run_replay(const Arguments& arguments) {
   }
   const auto files = replay::list_captures({arguments.captures.begin(), arguments.captures.end()});
   if (!files) {
-    std::fprintf(stderr, "sallyport replay: %s\n", files.error().c_str());
-    return kExitNo;
+    std::fprintf(stderr, "sallyport replay: %s (see sallyport replay --help)\n", replay::printable(files.error()).c_str());
+    return kExitUsage;
+  }
+  for (const auto& file : *files) {
+    if (!can_open("replay", file)) return kExitUsage;
   }
   if (arguments.observe) options.mode = policy::Mode::kObserve;
   options.frames = arguments.frames || (expectation && expectation->has_frames());

@@ -13,6 +13,8 @@
 namespace sallyport::cli {
 namespace {
 
+constexpr const char* kExitCodes = "Exit codes: 0 done (also when there was nothing to remove), 1 failure, 2 usage or a policy that does not load.";
+
 struct RulesArguments {
   std::string policy;
   unsigned queues = 0;
@@ -91,17 +93,20 @@ void add_rules_command(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<RulesArguments>();
   CLI::App* rules = app.add_subcommand("rules", "Print, apply or remove the kernel's rules");
   rules->require_subcommand(1);
-  rules->footer(
-      "Exit codes: 0 done (also when there was nothing to remove), 1 failure, 2 usage or a policy that does "
-      "not load.");
+  const auto footer = [](CLI::App* command, const char* examples) { command->footer(std::string("Examples:\n") + examples + "\n" + kExitCodes); };
+  footer(rules, "  sallyport rules print --policy policy.toml\n  sudo sallyport rules remove                      open again, whatever happened\n");
 
   CLI::App* print_command = rules->add_subcommand("print", "Print the rules of a policy; changes nothing");
   add_plan_options(print_command, arguments);
+  footer(print_command, "  sallyport rules print                            those of observe mode\n"
+                        "  sallyport rules print --policy policy.toml | less\n");
   print_command->callback([arguments, &exit_code] { exit_code = print(*arguments); });
 
   CLI::App* apply_command = rules->add_subcommand(
       "apply", "Put the rules in place without a service, as at boot: closed until it runs");
   add_plan_options(apply_command, arguments);
+  footer(apply_command, "  sudo sallyport rules apply --policy policy.toml  nothing new passes until `sallyport run` serves it\n"
+                        "  sudo sallyport rules apply --observe             everything passes\n");
   apply_command->callback([arguments, &exit_code] { exit_code = apply(*arguments); });
 
   CLI::App* remove_command =
@@ -109,6 +114,7 @@ void add_rules_command(CLI::App& app, int& exit_code) {
   // Taken so that the same arguments work for all three; what is removed does not depend on a policy.
   remove_command->add_option("--policy", arguments->policy, "Not needed; accepted and not read")
       ->type_name("FILE");
+  footer(remove_command, "  sudo sallyport rules remove                      open again; a running service leaves it so\n");
   remove_command->callback([&exit_code] { exit_code = remove(); });
 }
 

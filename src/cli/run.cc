@@ -67,6 +67,7 @@ const char* check_together(const RunArguments& arguments) {
     if (arguments.quiet && arguments.verbose) return "--quiet and --verbose exclude each other";
     return nullptr;
   }
+  if (arguments.json && arguments.quiet) return "--json and --quiet exclude each other";
   if (!arguments.user.empty()) return "--user needs a command behind --";
   if (arguments.own_network) return "--netns needs a command behind --";
   if (arguments.verbose) return "--verbose needs a command behind --";

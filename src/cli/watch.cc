@@ -207,7 +207,7 @@ int watch(const WatchArguments& arguments) {
     const char* term = std::getenv("TERM");
     const bool dumb = term == nullptr || *term == '\0' || std::string_view(term) == "dumb";
     if (dumb || ::isatty(STDIN_FILENO) == 0 || ::isatty(STDOUT_FILENO) == 0) {
-      std::fprintf(stderr, "sallyport watch: it needs a terminal%s; --plain prints a line a second\n", dumb ? " that can move its cursor (TERM)" : "");
+      std::fprintf(stderr, "sallyport watch: it needs a terminal%s; --plain prints a line a second (see sallyport watch --help)\n", dumb ? " that can move its cursor (TERM)" : "");
       return kExitUsage;
     }
   }
@@ -218,7 +218,7 @@ int watch(const WatchArguments& arguments) {
   {
     const auto terminal = view::Terminal::open(terminal_has_colour());
     if (!terminal) {
-      std::fprintf(stderr, "sallyport watch: %s; --plain prints a line a second\n", terminal.error().c_str());
+      std::fprintf(stderr, "sallyport watch: %s; --plain prints a line a second (see sallyport watch --help)\n", terminal.error().c_str());
       return kExitUsage;
     }
     Watch view(arguments.control, std::move(feed), **terminal);

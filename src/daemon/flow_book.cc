@@ -21,9 +21,14 @@ std::string denied_key(const FlowRow& row) {
          std::string(to_string(row.key.transport));
 }
 
+bool is_between(const FlowKey& key, const FlowKey& ends) {
+  return key.transport == ends.transport && key.client == ends.client && key.server == ends.server;
+}
+
 bool matches(const FlowRow& row, const FlowQuery& query) {
   if (query.verdict && row.verdict != *query.verdict) return false;
   if (query.below != 0 && row.number >= query.below) return false;
+  if (query.ends && !(is_between(row.key, *query.ends) || is_between(row.key, query.ends->reversed()))) return false;
   if (query.name.empty()) return true;
   return glob_matches(query.name, row.name.empty() ? row.key.server.address.to_string() : row.name);
 }

@@ -66,6 +66,7 @@ struct DeniedName {
 struct FlowQuery {
   std::optional<engine::FlowVerdict> verdict;
   std::string name;         // A glob: "*" stands for any octets, case does not matter. Empty: every flow.
+  std::optional<FlowKey> ends;  // The flow between these, whichever of them opened it, in no tunnel or in any.
   bool ended = false;       // Those that ended, too.
   std::uint64_t below = 0;  // Only flows with a lower number; 0: from the newest on.
   std::size_t limit = 100;

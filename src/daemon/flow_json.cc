@@ -1,6 +1,7 @@
 #include "flow_json.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 
@@ -38,6 +39,30 @@ bool read_verdict(const nlohmann::json& request, std::optional<engine::FlowVerdi
     if (word == to_string(each)) verdict = each;
   }
   return verdict.has_value();
+}
+
+bool read_end(const nlohmann::json& request, const char* address, const char* port, Endpoint& end) {
+  if (!request.contains(address) || !request[address].is_string() || !request.contains(port)) return false;
+  const auto parsed = IpAddress::parse(request[address].get_ref<const std::string&>());
+  std::uint64_t number = 0;
+  if (!parsed || !whole_number(request, port, number) || number > 65'535) return false;
+  end = {*parsed, static_cast<std::uint16_t>(number)};
+  return true;
+}
+
+// read_ends reads the 5-tuple that may be asked for; all of it or nothing.
+bool read_ends(const nlohmann::json& request, std::optional<FlowKey>& ends) {
+  constexpr std::array<const char*, 5> kKeys = {"proto", "src", "sport", "dst", "dport"};
+  if (std::ranges::none_of(kKeys, [&](const char* key) { return request.contains(key); })) return true;
+  if (!request.contains("proto") || !request["proto"].is_string()) return false;
+  FlowKey key;
+  const auto& proto = request["proto"].get_ref<const std::string&>();
+  for (const Transport each : {Transport::kTcp, Transport::kUdp}) {
+    if (proto == to_string(each)) key.transport = each;
+  }
+  if (key.transport == Transport::kOther || !read_end(request, "src", "sport", key.client) || !read_end(request, "dst", "dport", key.server)) return false;
+  ends = key;
+  return true;
 }
 
 }  // namespace
@@ -112,6 +137,7 @@ std::expected<FlowQuery, std::string> flow_query(const nlohmann::json& request) 
   if (!whole_number(request, "below", query.below)) return std::unexpected("below: a whole number");
   query.limit = static_cast<std::size_t>(std::min<std::uint64_t>(limit, kRowsPerAnswer));
   if (!read_verdict(request, query.verdict)) return std::unexpected("verdict: \"allow\", \"deny\" or \"pending\"");
+  if (!read_ends(request, query.ends)) return std::unexpected("proto, src, sport, dst and dport: \"tcp\" or \"udp\", addresses and ports, all five");
   if (request.contains("ended") && !request["ended"].is_boolean()) return std::unexpected("ended: true or false");
   query.ended = request.value("ended", false);
   if (request.contains("name") && !request["name"].is_string()) return std::unexpected("name: a text");

@@ -16,7 +16,7 @@ nlohmann::ordered_json flow_row_json(const FlowRow& row);
 nlohmann::ordered_json denied_json(const std::vector<DeniedName>& names);
 nlohmann::ordered_json rates_json(const FlowRates& rates);
 
-// flow_query reads the arguments of a "flows" request: verdict, name, ended, below, limit. Fails with what is wrong.
+// flow_query reads the arguments of a "flows" request: verdict, name, the 5-tuple, ended, below, limit. Fails with what is wrong.
 std::expected<FlowQuery, std::string> flow_query(const nlohmann::json& request);
 // flows_answer answers it: {"flows": [...], "live": n, "ended": n, "forgotten": n}, and "below" where there is more: the argument
 // of the request for the rest.

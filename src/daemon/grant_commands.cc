@@ -18,6 +18,8 @@ constexpr Duration kGrantTimeMax = std::chrono::hours(24 * 366);
 constexpr Duration kBypassTimeMax = std::chrono::hours(24);
 constexpr std::size_t kWordsMax = 64;
 constexpr Duration kRetry = std::chrono::seconds(5);
+// The alarm's clock and each worker's were read at other moments: a rule's end is over for all of them by then.
+constexpr Duration kExpiryMargin = std::chrono::milliseconds(20);
 
 // text_argument gives an empty text where there is none; nullopt: it is not a text.
 std::optional<std::string> text_argument(const json& request, const char* key) {
@@ -225,8 +227,10 @@ GrantCommands::Answer GrantCommands::install(GrantList list, std::uint32_t added
   if (added != 0) {
     if (const std::string problem = problem_of(**loaded, added); !problem.empty()) return control_error(problem);
   }
+  const Timestamp judged = host_.rules_now() - kExpiryMargin;
   auto adopted = host_.adopt(*loaded, why);
   if (!adopted) return control_error(adopted.error());
+  judged_ = judged;
   if (const auto committed = store_.commit(std::move(list)); !committed) {
     host_.say(committed.error());
     (*adopted)["warning"] = "in force, but not kept across a restart: " + committed.error();
@@ -240,7 +244,7 @@ void GrantCommands::ring() {
   GrantList rest;
   GrantList gone;
   for (const GrantEntry& entry : store_.list()) (entry.ended(now) ? gone : rest).push_back(entry);
-  if (gone.empty()) return set_alarm();  // The clock was set.
+  if (gone.empty()) return ring_rules();
   const Answer answer = install(std::move(rest), 0, "grant ended");
   if (answer.contains("error")) {
     // The rule itself allows no new flow any more; the flows that it let in are looked at again soon.
@@ -251,8 +255,26 @@ void GrantCommands::ring() {
   for (const GrantEntry& entry : gone) report(entry, "end", "time");
 }
 
+// ring_rules has the flows judged again that a rule of the policy's files allowed until now.
+void GrantCommands::ring_rules() {
+  const auto end = host_.policy()->next_expiry(judged_);
+  if (!end || host_.rules_now() < *end + kExpiryMargin) return set_alarm();  // The clock was set.
+  if (!host_.judge_again("a rule has expired")) server_->set_alarm(host_.now() + kRetry);
+}
+
+void GrantCommands::policy_changed(Timestamp judged) {
+  judged_ = judged - kExpiryMargin;
+  if (server_ != nullptr) set_alarm();
+}
+
 void GrantCommands::set_alarm() {
-  server_->set_alarm(store_.next_end());
+  std::optional<Timestamp> next = store_.next_end();
+  // The workers' clock takes no part in a step of the wall clock, which the alarm goes by.
+  if (const auto end = host_.policy()->next_expiry(judged_)) {
+    const Timestamp rings = host_.now() + (*end - host_.rules_now()) + 2 * kExpiryMargin;
+    if (!next || rings < *next) next = rings;
+  }
+  server_->set_alarm(next);
 }
 
 void GrantCommands::report(const GrantEntry& entry, std::string_view state, std::string_view how) {

@@ -23,6 +23,10 @@ struct GrantHost {
   std::function<void(const std::string&)> say;
   std::function<bool()> observing;
   std::function<Timestamp()> now;
+  // Ends of the policy's own rules: the policy in force, the time as the workers count it, and how to judge again without a new policy.
+  std::function<std::shared_ptr<const policy::Policy>()> policy;
+  std::function<Timestamp()> rules_now;
+  std::function<bool(const std::string& why)> judge_again;
 };
 
 // say_grant_problems tells which grants are left out, or allow nothing, under a policy.
@@ -40,6 +44,10 @@ class GrantCommands {
 
   // register_at adds the commands, and sets the server's alarm for the ends of grants. `server` outlives this.
   void register_at(ControlServer& server);
+  // ring is what the alarm does: it ends what is over.
+  void ring();
+  // policy_changed has the alarm ring at the ends of the rules of the policy in force; `judged` is when flows were last judged by it.
+  void policy_changed(Timestamp judged);
   // listing returns {"grants": [...], "bypasses": [...]} as `grants` and `status` show them.
   nlohmann::ordered_json listing() const;
 
@@ -52,7 +60,7 @@ class GrantCommands {
   Answer begin(const GrantEntry& entry, const std::string& word);
   // install compiles and adopts a list, and commits it. `added` is the entry that must be without a problem, 0: none.
   Answer install(GrantList list, std::uint32_t added, const std::string& why);
-  void ring();
+  void ring_rules();
   void set_alarm();
   void report(const GrantEntry& entry, std::string_view state, std::string_view how);
   Answer entry_json(const GrantEntry& entry) const;
@@ -60,6 +68,7 @@ class GrantCommands {
   GrantStore& store_;
   GrantHost host_;
   ControlServer* server_ = nullptr;
+  Timestamp judged_ = host_.rules_now();
 };
 
 }  // namespace sallyport::daemon

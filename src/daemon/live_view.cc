@@ -28,7 +28,7 @@ void LiveView::attach(EventLog& log) {
 
 void LiveView::serve(ControlServer& control) {
   control.on("flows", [this](const nlohmann::json& request, const Peer&) -> Json {
-    if (const auto unknown = unknown_argument(request, {"verdict", "name", "ended", "below", "limit"})) return control_error(*unknown);
+    if (const auto unknown = unknown_argument(request, {"verdict", "name", "proto", "src", "sport", "dst", "dport", "ended", "below", "limit"})) return control_error(*unknown);
     const auto query = flow_query(request);
     return query ? flows_answer(book_, *query) : control_error(query.error());
   });

@@ -101,6 +101,8 @@ void add_flows(Families& out, const Workers& workers) {
   add_sums(out, workers, &engine::Counters::packets_by_verdict, "verdict", [](std::size_t i) { return to_string(static_cast<Verdict>(i)); });
   out.counter("packets_by_reason_total", "Decisions on packets by reason (docs/decisions.md).");
   add_sums(out, workers, &engine::Counters::packets_by_reason, "reason", reason);
+  out.counter("packets_by_protocol_total", "Packets by the protocol of their flow, each once; those before it is known follow when it is.");
+  add_sums(out, workers, &engine::Counters::packets_by_protocol, "protocol", [](std::size_t i) { return to_string(static_cast<Protocol>(i)); });
   out.gauge("packets_held", "Packets that wait for a decision now.").value(sum(workers, &engine::Counters::packets_held));
   out.gauge("flows_awaiting_binding", "Flows that wait for a name of their address now.").value(sum(workers, &engine::Counters::flows_awaiting));
 }

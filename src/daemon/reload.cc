@@ -166,6 +166,15 @@ void SavedGeneration::save(std::optional<std::uint64_t> fingerprint, netfilter::
   if (const auto written = resolver::write_bindings_file(path_, json.dump() + '\n'); !written) say(written.error());
 }
 
+std::string carried_out(const std::function<std::string()>& attempt, const std::function<void(std::chrono::milliseconds)>& pause) {
+  for (int tries = 1;; ++tries) {
+    const std::string failed = attempt();
+    if (failed.empty()) return {};
+    if (tries == kCutTries) return failed + " (tried " + std::to_string(kCutTries) + " times)";
+    pause(kCutPause);
+  }
+}
+
 std::string Cutter::carry_out(const Changed& changed) {
   std::vector<engine::Remark> remarks;
   for (const engine::Remark& remark : changed.remarks) {
@@ -179,6 +188,11 @@ std::string Cutter::carry_out(const Changed& changed) {
       }
     }
   }
+  return carried_out([&] { return set_all(changed, remarks); }, [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time); });
+}
+
+// set_all may be done again: a mark that is set already is set to the same. Its socket is new each time, without late answers.
+std::string Cutter::set_all(const Changed& changed, const std::vector<engine::Remark>& remarks) {
   auto conntrack = netfilter::Conntrack::open(mark_);
   if (!conntrack) return conntrack.error();
   if (const std::string failed = set_marks(**conntrack, remarks); !failed.empty()) return failed;

@@ -91,6 +91,11 @@ class SavedGeneration {
 // saved_generation_path returns "DIR/NAME.policy.json" for a control socket "DIR/NAME.sock"; empty for an abstract one.
 std::string saved_generation_path(const std::string& control_path);
 
+// carried_out tries something up to kCutTries times, kCutPause apart, until it fails no more (an empty text). Returns what failed last.
+inline constexpr int kCutTries = 4;
+inline constexpr std::chrono::milliseconds kCutPause{50};
+std::string carried_out(const std::function<std::string()>& attempt, const std::function<void(std::chrono::milliseconds)>& pause);
+
 // Cutter carries remarks out in the kernel. The sockets of this host end first (where `local`), then the marks are set.
 class Cutter {
  public:
@@ -99,6 +104,7 @@ class Cutter {
   std::string carry_out(const Changed& changed);
 
  private:
+  std::string set_all(const Changed& changed, const std::vector<engine::Remark>& remarks);
   std::string set_marks(netfilter::Conntrack& conntrack, const std::vector<engine::Remark>& remarks);
   std::string forget_the_rest(netfilter::Conntrack& conntrack, const Changed& changed);
 

@@ -187,6 +187,7 @@ struct Flow {
   Timestamp opened;
   Timestamp last_seen;
   std::uint32_t packets = 0;              // That were inspected, both ways, and their octets; for reports.
+  std::uint32_t packets_counted = 0;      // Of these, those that Counters::packets_by_protocol has.
   std::uint64_t bytes = 0;
   policy::ScopeSet scopes = 0;
   policy::GuardId guard = policy::kNoGuard;  // Its server is a guarded port of this host: no rule judges it, the guard does.
@@ -236,6 +237,7 @@ struct Flow {
 
   // TCP. Offsets count from the byte behind the SYN (or from the first byte seen, `midstream`).
   bool syn_seen = false;
+  bool payload_seen = false;  // Of either side.
   bool midstream = false;
   bool greeting_wanted = false;            // A rule at this port is for a protocol whose server speaks first.
   bool greeting_lost = false;              // There was no room for all of what it said before the client.

@@ -68,6 +68,8 @@ Decision Inspector::Impl::inspect(const Packet& packet, const policy::Policy& po
   const Decision decision = as_enforced(inspect_packet(packet));
   note_releases();
   note(decision);
+  if (!last_flow) increment(counters.packets_by_protocol[static_cast<std::size_t>(Protocol::kUnknown)]);
+  count_noted_packets();
   note_gauges();
   return decision;
 }
@@ -169,6 +171,8 @@ policy::ScopeSet Inspector::Impl::scopes_of(const Packet& packet, const FlowKey&
 }
 
 void Inspector::Impl::close_flow(Flow& flow) {
+  if (noted_ == &flow) noted_ = nullptr;
+  count_packets(flow);
   end_binding_wait(flow);
   drop_held(flow, flow.verdict == FlowVerdict::kDeny ? Reason::kFlowDenied : Reason::kHoldTimeout);
   if (flow.verdict == FlowVerdict::kPending) increment(counters.flows_by_verdict[0]);
@@ -203,6 +207,8 @@ void Inspector::Impl::touch(Flow& flow) {
 
 // note_packet is what every packet of a flow comes through, first.
 void Inspector::Impl::note_packet(Flow& flow, const Packet& packet) {
+  count_noted_packets();  // The tunnel's, whose content this is.
+  noted_ = &flow;
   last_flow = flow.number;
   ++flow.packets;
   flow.bytes += packet.wire_size;
@@ -221,16 +227,6 @@ void Inspector::Impl::allow_flow(Flow& flow, Reason reason, RuleId rule) {
   if (again) return;
   count_verdict(flow);
   report(flow, FlowEvent::Kind::kVerdict, flow.has_name ? flow.name.text() : std::string_view{});
-}
-
-void Inspector::Impl::count_verdict(const Flow& flow) {
-  increment(counters.flows_by_verdict[static_cast<std::size_t>(flow.verdict)]);
-  increment(counters.flows_by_reason[static_cast<std::size_t>(flow.reason)]);
-  if (flow.reason == Reason::kRevoked) return;  // It had been decided before.
-  const Duration time = std::max(now_ - flow.opened, Duration{});
-  increment(counters.decision_times[decision_time_bucket(time)]);
-  const auto micros = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count());
-  counters.decision_time_us.store(counters.decision_time_us.load(std::memory_order_relaxed) + micros, std::memory_order_relaxed);
 }
 
 Decision Inspector::Impl::deny_flow(Flow& flow, Reason reason, RuleId rule) {

@@ -206,6 +206,9 @@ class Inspector::Impl {
   // tcp.cc -------------------------------------------------------------------------------------------
   Decision tcp(const Packet& packet, const parsers::IpPacket& ip);
   void note_packet(Flow& flow, const Packet& packet);
+  // count_packets counts those of a flow that are not counted yet, under what its bytes are by now.
+  void count_packets(Flow& flow);
+  void count_noted_packets();
   Decision tcp_syn(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision tcp_from_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
   Decision tcp_from_server(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
@@ -438,10 +441,13 @@ class Inspector::Impl {
   std::vector<std::uint8_t> refused_;  // Room for an answer of a stream.
 
   // Of the current call.
+  Flow* noted_ = nullptr;  // Whose packet it is, while it is not counted.
   const policy::Policy* policy_ = nullptr;
   Timestamp now_;
   const policy::Policy* before_ = nullptr;  // While flows are judged again: who judged them.
   bool rejudging_ = false;
+  bool other_terms_ = false;  // The policies differ, or a rule has expired since `judged_at_`.
+  Timestamp judged_at_{};
   bool no_more_request_terms_ = false;  // Policy::denies_no_more_requests
   std::size_t next_slot_ = 0;           // Of the table, to be judged again.
   RuleId denier_ = kNoRule;             // Why a flow is revoked.

@@ -23,6 +23,9 @@ bool Inspector::Impl::rejudge(const policy::Policy& before, const policy::Policy
   remarks.clear();
   if (next_slot_ == 0) {
     rejudge_counts = {};
+    const std::optional<Timestamp> end = before.next_expiry(judged_at_);
+    other_terms_ = before.fingerprint() != policy.fingerprint() || (end && *end <= now);
+    judged_at_ = now;
     no_more_request_terms_ = policy.denies_no_more_requests(before);
   }
   before_ = &before;
@@ -167,7 +170,7 @@ Inspector::Impl::Standing Inspector::Impl::standing_of(Flow& flow, RuleId succes
   const bool more_tunnels = (policy_->inspect().tunnels & ~before_->inspect().tunnels) != 0;
   if (more_tunnels && flow.key.transport == Transport::kUdp && flow.stage != Protocol::kQuic && flow.stage != Protocol::kDtls) return Standing::kForgotten;
   if (flow.verdict != FlowVerdict::kAllow) return standing_negotiation(flow);
-  if (flow.several_names && before_->fingerprint() != policy_->fingerprint()) return Standing::kRevoked;
+  if (flow.several_names && other_terms_) return Standing::kRevoked;
   if (flow.reason == Reason::kExpected) return standing_expected(flow);
   if (flow.early || flow.by_address) return standing_early(flow, successor);
   return standing_by_bytes(flow, successor);

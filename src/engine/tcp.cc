@@ -44,16 +44,21 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     flow = nullptr;
   }
   if (flow == nullptr) {
-    if (packet.origin == Origin::kReply) return {.reason = Reason::kReplyWithoutFlow};
+    if (packet.origin == Origin::kReply && !packet.cut) return {.reason = Reason::kReplyWithoutFlow};
     if (!client_is_source(packet, ip)) key = key.reversed();
     flow = open_flow(packet, key);
     if (flow == nullptr) return {.reason = Reason::kFlowTableFull};
     // The end of the connection before may not have reached the server, which would then read the new stream as
     // the rest of the old one, from another place on.
     flow->watch = flow->server_must_confirm = replaces;
+    if (packet.cut && !opens) {
+      revoke(*flow, kNoRule);
+      remarks.clear();  // The decision on this packet says it.
+    }
   }
   note_packet(*flow, packet);
   if (packet.origin == Origin::kUnknown && !ip.payload.empty()) turn_if_misread(*flow, packet, ip);
+  flow->payload_seen |= !ip.payload.empty();
   if (flow->revoked != 0) return revoked_packet(*flow, packet, ip);
   const bool from_client = flow->key.client == source;
   if ((packet.origin == Origin::kOriginal && !from_client) || (packet.origin == Origin::kReply && from_client)) {
@@ -79,8 +84,7 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
 // turn_if_misread exchanges client and server of a connection whose beginning a capture lacks, when the first
 // payload says that they were taken for each other.
 void Inspector::Impl::turn_if_misread(Flow& flow, const Packet& packet, const parsers::IpPacket& ip) {
-  const bool nothing_read = flow.client == nullptr && flow.server == nullptr && flow.ssh_client == nullptr;
-  if (flow.syn_seen || !nothing_read || flow.state != FlowState::kUndecided) return;
+  if (flow.syn_seen || flow.payload_seen || flow.state != FlowState::kUndecided) return;
   const bool from_client = flow.key.client == Endpoint{ip.source, ip.source_port};
   if (from_client ? !looks_like_server(ip.payload) : !looks_like_client(ip.payload)) return;
   flow.key = flow.key.reversed();

@@ -96,6 +96,14 @@ std::vector<DomainName> Policy::denied_names(Timestamp now, std::size_t at_most)
   return names.take();
 }
 
+std::optional<Timestamp> Policy::next_expiry(Timestamp after) const {
+  std::optional<Timestamp> next;
+  for (const RuleTerms& rule : compiled_->rules) {
+    if (rule.expires != kNever && rule.expires > after && (!next || rule.expires < *next)) next = rule.expires;
+  }
+  return next;
+}
+
 bool Policy::looks_up(const DomainName& name) const {
   const auto found = compiled_->exact_names.find(name.text());
   if (found == compiled_->exact_names.end()) return false;

@@ -6,6 +6,7 @@ Nothing here starts the service or touches a rule.
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import unittest
 
 PROGRAM = sys.argv.pop(1)
 COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["explain"], ["learn"], ["audit"], ["doctor"],
-            ["allow"], ["deny"], ["revoke"], ["grants"], ["bypass"], ["metrics"]]
+            ["reload"], ["watch"], ["flows"], ["allow"], ["deny"], ["revoke"], ["grants"], ["bypass"], ["metrics"]]
 USAGE = {
     "": "sallyport: A subcommand is required (see sallyport --help)",
     "rnu": "sallyport: unknown command (see sallyport --help)",
@@ -32,7 +33,7 @@ USAGE = {
     "run --": "sallyport run: there is no command behind -- (see sallyport run --help)",
     "rules print --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
     "replay --policy /none/p.toml x": "/none/p.toml: cannot be read: No such file or directory",
-    "replay --expect /none/e.jsonl x": "sallyport replay: cannot read /none/e.jsonl",
+    "replay --expect /none/e.jsonl x": "sallyport replay: cannot read /none/e.jsonl: No such file or directory (see sallyport replay --help)",
     "replay --compare /none/a.toml /none/b.toml /dev/null": "/none/a.toml: cannot be read: No such file or directory",
     "replay --compare a.toml": "sallyport replay: --compare: 2 required OLD NEW missing (see sallyport replay --help)",
     "explain": "sallyport explain: a name, an address, a capture, --tuple, --event or --events is needed (see sallyport explain --help)",
@@ -64,8 +65,64 @@ USAGE = {
     "bypass --for 2d --all": "sallyport bypass: --for: expected a time of at most 24 hours, such as 5m (see sallyport bypass --help)",
     "bypass --end --all": "sallyport bypass: --end stands alone (see sallyport bypass --help)",
     "metrics now": "sallyport metrics: The following argument was not expected: now (see sallyport metrics --help)",
+    "frob --help": "sallyport: unknown command (see sallyport --help)",
+    "rules frob --help": "sallyport rules: unknown command (see sallyport rules --help)",
+    "explain --tuple 'tcp 10.0.0.1:1 10.0.0.2:2' --port 3": "sallyport explain: --port says nothing beside --tuple (see sallyport explain --help)",
+    "explain --tuple 'tcp 10.0.0.1:1 10.0.0.2:2' --transport udp": "sallyport explain: --transport says nothing beside --tuple (see sallyport explain --help)",
+    "explain --tuple 'tcp 10.0.0.1:1 10.0.0.2:2' --address 10.0.0.3": "sallyport explain: --address says nothing beside --tuple (see sallyport explain --help)",
+    "explain --tuple 'udp 10.0.0.1:1 10.0.0.2:2' --protocol ssh": "sallyport explain: --protocol: ssh does not run on udp (see sallyport explain --help)",
+    "explain --tuple 'tcp 10.0.0.1:0 10.0.0.2:2'": "sallyport explain: --tuple: expected \"tcp|udp SOURCE:PORT DESTINATION:PORT\" (see sallyport explain --help)",
+    "explain --tuple 'tcp 10.0.0.1:1 [::1]:2'": "sallyport explain: --tuple: expected \"tcp|udp SOURCE:PORT DESTINATION:PORT\" (see sallyport explain --help)",
+    "explain --tuple ''": "sallyport explain: --tuple: it is empty (see sallyport explain --help)",
+    "explain x.pcap --port 443": "sallyport explain: --port says nothing beside a capture (see sallyport explain --help)",
+    "explain x.pcap --user root": "sallyport explain: --user says nothing beside a capture (see sallyport explain --help)",
+    "explain x.pcap --control /x": "sallyport explain: --control says nothing beside a capture (see sallyport explain --help)",
+    "explain x.pcap --flow 0": "sallyport explain: --flow: Value 0 not in range 1 to 281474976710656 (see sallyport explain --help)",
+    "explain x.pcap --flow 1 --all": "sallyport explain: --flow and --all exclude each other (see sallyport explain --help)",
+    "explain /none/x.pcap": "sallyport explain: cannot read /none/x.pcap: No such file or directory (see sallyport explain --help)",
+    "explain --events /none/e.jsonl": "sallyport explain: cannot read /none/e.jsonl: No such file or directory (see sallyport explain --help)",
+    "explain --events e.jsonl --scope agent": "sallyport explain: --scope says nothing beside --events (see sallyport explain --help)",
+    "explain --event abcdef1-1 --method GET": "sallyport explain: --method says nothing beside an event (see sallyport explain --help)",
+    "explain a.test --protocol ssh --transport udp": "sallyport explain: --protocol: ssh does not run on udp (see sallyport explain --help)",
+    "explain a.test --protocol tcp --transport udp": "sallyport explain: --protocol: tcp does not run on udp (see sallyport explain --help)",
+    "explain a.test --protocol icmp --port 7": "sallyport explain: --port: icmp has no ports (see sallyport explain --help)",
+    "explain a.test --port 0": "sallyport explain: --port: Value 0 not in range 1 to 65535 (see sallyport explain --help)",
+    "explain 192.0.2.1 --address 192.0.2.2": "sallyport explain: --address: 192.0.2.1 is an address itself (see sallyport explain --help)",
+    "explain a.test --protocol http --path x": "sallyport explain: --path: it begins with / (see sallyport explain --help)",
+    "explain a.test --protocol http --method 'G T'": "sallyport explain: --method: G T is no HTTP method (see sallyport explain --help)",
+    "explain a.test b.test": "sallyport explain: The following argument was not expected: b.test (see sallyport explain --help)",
+    "replay --html r.html --frames x": "sallyport replay: --frames and --html exclude each other: a page has no frames (see sallyport replay --help)",
+    "replay --html r.html --json x": "sallyport replay: --json and --html exclude each other, but with --compare (see sallyport replay --help)",
+    "replay --html r.html --expect e x": "sallyport replay: --expect and --html exclude each other (see sallyport replay --help)",
+    "replay --compare a b --frames x": "sallyport replay: --frames and --compare exclude each other: flows are compared (see sallyport replay --help)",
+    "replay --expect e --json x": "sallyport replay: --expect prints differences alone, without --json and --frames (see sallyport replay --help)",
+    "replay /none/x.pcap": "sallyport replay: cannot read /none/x.pcap: No such file or directory (see sallyport replay --help)",
+    "learn --fold-at 4 x": "sallyport learn: --fold-at is for --fold (see sallyport learn --help)",
+    "learn --denied x": "sallyport learn: --denied is for --from-events; of captures everything is learned (see sallyport learn --help)",
+    "learn --no-verify --from-events e": "sallyport learn: --no-verify is for captures; events cannot be replayed (see sallyport learn --help)",
+    "learn -j 2 --from-events e": "sallyport learn: --jobs is for captures (see sallyport learn --help)",
+    "learn --from-events - --from-events -": "sallyport learn: --from-events -: there is one standard input (see sallyport learn --help)",
+    "learn --from-events /none/e": "sallyport learn: cannot read /none/e: No such file or directory (see sallyport learn --help)",
+    "learn --from-events /": "sallyport learn: cannot read /: it is a folder (see sallyport learn --help)",
+    "learn /none/x.pcap": "sallyport learn: cannot read /none/x.pcap: No such file or directory (see sallyport learn --help)",
+    "run --json --quiet": "sallyport run: --json and --quiet exclude each other (see sallyport run --help)",
+    "run --control ''": "sallyport run: --control: it is empty (see sallyport run --help)",
+    "status --control ''": "sallyport status: --control: it is empty (see sallyport status --help)",
+    "status --json now": "sallyport status: The following argument was not expected: now (see sallyport status --help)",
+    "flows --limit 0": "sallyport flows: --limit: Value 0 not in range 1 to 100000 (see sallyport flows --help)",
+    "watch": "sallyport watch: it needs a terminal; --plain prints a line a second (see sallyport watch --help)",
+    "allow ''": "sallyport allow: NAME: it is empty (see sallyport allow --help)",
+    "allow a.example --protocol foo": "sallyport allow: --protocol: \"foo\": expected \"tls\", \"quic\", \"http\", \"ssh\", \"dns\", \"tcp\" or \"udp\" (docs/policy.md lists them all) (see sallyport allow --help)",
+    "allow a.example --port 99999": "sallyport allow: --port: \"99999\": expected a port from 1 to 65535, a range \"first-last\", or \"any\" (see sallyport allow --help)",
+    "allow a.example --port 1-": "sallyport allow: --port: \"1-\": expected a port from 1 to 65535, a range \"first-last\", or \"any\" (see sallyport allow --help)",
+    "deny a..b": "sallyport deny: NAME: \"a..b\": not a host name: labels of letters, digits, \"-\" and \"_\", joined by single dots (see sallyport deny --help)",
+    "allow a.example --for 0s": "sallyport allow: --for: expected a time of at most 366 days, such as 90s, 10m, 8h or 7d (see sallyport allow --help)",
+    "bypass --for 0s --all": "sallyport bypass: --for: expected a time of at most 24 hours, such as 5m (see sallyport bypass --help)",
     "check /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
 }
+
+
+MAY_BE_REPEATED = {("allow", "--protocol"), ("allow", "--port"), ("deny", "--protocol"), ("deny", "--port"), ("replay", "--resolver"), ("learn", "--from-events")}
 
 
 def ask(arguments: list[str]) -> subprocess.CompletedProcess[str]:
@@ -92,6 +149,24 @@ class CommandLine(unittest.TestCase):
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
                 self.assertIn(" ".join(["Usage: sallyport", *command]), result.stdout)
                 self.assertNotIn("TEXT", result.stdout)  # Placeholders say what they stand for.
+
+    def test_every_option_wants_its_value_once_and_not_an_empty_one(self) -> None:
+        seen = 0
+        for command in COMMANDS:
+            for option, value in re.findall(r"^  (?:-\w, *)?(--[a-z-]+)(?: ([A-Z][A-Z|]*(?: [A-Z]+)*))?", ask([*command, "--help"]).stdout, re.M):
+                if not value:
+                    continue
+                seen += 1
+                count = 2 if option == "--compare" else 1
+                cases = [[option], [option, *[""] * count]]
+                if (command[0], option) not in MAY_BE_REPEATED:
+                    cases.append([option, *["1m"] * count, option, *["1m"] * count])
+                for case in cases:
+                    with self.subTest(command=command, case=case):
+                        result = ask([*command, *case])
+                        self.assertEqual((result.returncode, result.stdout, result.stderr.count("\n")), (2, "", 1), result.stderr)
+                        self.assertIn(f"(see sallyport {' '.join(command)} --help)", result.stderr)
+        self.assertGreater(seen, 50)
 
     def test_a_service_that_does_not_run_is_exit_code_3(self) -> None:
         result = ask(["status", "--control", "/none/control.sock"])

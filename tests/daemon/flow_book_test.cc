@@ -137,6 +137,37 @@ TEST(FlowBookTest, FiltersByVerdictNameAndPages) {
   EXPECT_THAT(it.names(glob), IsEmpty()) << "flows with names are not found by their address";
 }
 
+TEST(FlowBookTest, FindsTheFlowBetweenTwoEndsWhicheverOpenedIt) {
+  Book it;
+  for (std::uint64_t i = 1; i <= 20; ++i) it.decide(i, FlowVerdict::kAllow, "host" + std::to_string(i) + ".test");
+  it.end(5);
+  const auto found = [&](const char* proto, const char* src, unsigned sport, const char* dst, unsigned dport, bool ended = false) {
+    const auto query = flow_query({{"proto", proto}, {"src", src}, {"sport", sport}, {"dst", dst}, {"dport", dport}, {"ended", ended}});
+    return query ? it.names(*query) : std::vector<std::string>{query.error()};
+  };
+  EXPECT_THAT(found("tcp", "192.0.2.10", 7, "203.0.113.7", 443), ElementsAre("host7.test"));
+  EXPECT_THAT(found("tcp", "203.0.113.7", 443, "192.0.2.10", 7), ElementsAre("host7.test"));
+  EXPECT_THAT(found("udp", "192.0.2.10", 7, "203.0.113.7", 443), IsEmpty());
+  EXPECT_THAT(found("tcp", "192.0.2.10", 7, "203.0.113.7", 444), IsEmpty());
+  EXPECT_THAT(found("tcp", "192.0.2.10", 5, "203.0.113.7", 443), IsEmpty());
+  EXPECT_THAT(found("tcp", "192.0.2.10", 5, "203.0.113.7", 443, true), ElementsAre("host5.test"));
+}
+
+TEST(FlowBookTest, HalfATupleIsAnError) {
+  const nlohmann::json whole{{"proto", "tcp"}, {"src", "192.0.2.10"}, {"sport", 7U}, {"dst", "203.0.113.7"}, {"dport", 443U}};
+  EXPECT_TRUE(flow_query(whole));
+  for (const char* key : {"proto", "src", "sport", "dst", "dport"}) {
+    nlohmann::json part = whole;
+    part.erase(key);
+    EXPECT_FALSE(flow_query(part)) << "without " << key;
+    for (const nlohmann::json& bad : {nlohmann::json("icmp"), nlohmann::json(65'536), nlohmann::json(-1), nlohmann::json(nullptr)}) {
+      nlohmann::json wrong = whole;
+      wrong[key] = bad;
+      EXPECT_FALSE(flow_query(wrong)) << key << " " << bad;
+    }
+  }
+}
+
 TEST(FlowBookTest, AtTheBoundTheFlowLongestUnchangedIsForgottenAndCounted) {
   Book it(10, 5);
   for (std::uint64_t i = 1; i <= 25; ++i) it.decide(i, FlowVerdict::kAllow, "n" + std::to_string(i));

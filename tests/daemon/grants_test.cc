@@ -61,6 +61,14 @@ class GrantsTest : public testing::Test {
     host.say = [this](const std::string& text) { said_.push_back(text); };
     host.observing = [this] { return observing_; };
     host.now = [this] { return now_; };
+    host.policy = [this] { return policy_; };
+    host.rules_now = [this] { return now_; };
+    host.judge_again = [this](const std::string& why) {
+      reasons_.push_back(why);
+      if (adopt_fails_) return false;
+      commands_->policy_changed(now_);
+      return true;
+    };
     return host;
   }
   json ask(const json& request) {
@@ -94,7 +102,7 @@ class GrantsTest : public testing::Test {
   Timestamp now_ = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
   bool observing_ = false;
   bool adopt_fails_ = false;
-  std::shared_ptr<const policy::Policy> policy_;
+  std::shared_ptr<const policy::Policy> policy_ = policy::load_policy_text(kPolicy, "policy.toml").value();
   std::vector<std::string> reasons_;
   std::vector<std::string> events_;
   std::vector<std::string> said_;
@@ -175,6 +183,27 @@ TEST_F(GrantsTest, AtItsEndAGrantIsTakenOutAndSaid) {
   EXPECT_THAT(store_->list(), IsEmpty());
   EXPECT_THAT(events_.back(), HasSubstr("its time is over"));
   EXPECT_EQ(reasons_.back(), "grant ended");
+}
+
+TEST_F(GrantsTest, AtTheEndOfARuleOfTheFileFlowsAreJudgedAgain) {
+  now_ = Timestamp(std::chrono::sys_days(std::chrono::year(2100) / 1 / 1)) - std::chrono::milliseconds(100);
+  const char* text = "version = 1\n[[rules]]\nto = [\"a.example\"]\nexpires = 2100-01-01T00:00:00Z\n[[rules]]\nto = [\"b.example\"]\nexpires = 2000-01-01T00:00:00Z\n";
+  policy_ = policy::load_policy_text(text, "test").value();
+  const auto end = policy_->next_expiry(now_);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(*end, now_ + std::chrono::milliseconds(100));
+  commands_->policy_changed(now_);
+  now_ = *end;
+  commands_->ring();
+  EXPECT_THAT(reasons_, IsEmpty()) << "a worker's clock may be behind";
+  now_ += std::chrono::milliseconds(30);
+  adopt_fails_ = true;
+  commands_->ring();
+  adopt_fails_ = false;
+  commands_->ring();
+  commands_->ring();
+  EXPECT_EQ(reasons_, (std::vector<std::string>{"a rule has expired", "a rule has expired"})) << "it is tried until it is done, and once";
+  EXPECT_FALSE(policy_->next_expiry(now_));
 }
 
 TEST_F(GrantsTest, RevokeTakesByNumberNameOrAll) {

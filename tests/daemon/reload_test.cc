@@ -33,6 +33,22 @@ class ReloadTest : public testing::Test {
   SavedGeneration::Say say_ = [this](const std::string& text) { said_.push_back(text); };
 };
 
+TEST(CutTest, WhatFailsIsTriedAgainAndInTheEndSaid) {
+  int attempts = 0, pauses = 0;
+  const auto pause = [&](std::chrono::milliseconds time) { pauses += time == kCutPause ? 1 : 0; };
+  const auto fails_until = [&](int last) {
+    attempts = pauses = 0;
+    return carried_out([&, last] { return ++attempts < last ? std::string("busy") : std::string(); }, pause);
+  };
+  EXPECT_EQ(fails_until(1), "");
+  EXPECT_EQ(pauses, 0);
+  EXPECT_EQ(fails_until(kCutTries), "");
+  EXPECT_EQ(attempts, kCutTries);
+  EXPECT_EQ(fails_until(1'000), "busy (tried 4 times)");
+  EXPECT_EQ(attempts, kCutTries);
+  EXPECT_EQ(pauses, kCutTries - 1);
+}
+
 TEST_F(ReloadTest, TheSamePolicyGoesOnWithItsMarks) {
   const SavedGeneration saved((folder_ / "control.policy.json").string());
   const auto one = policy("one.example");

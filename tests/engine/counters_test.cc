@@ -15,6 +15,7 @@ class CountersTest : public ::testing::Test {
  protected:
   std::uint64_t verdicts(Verdict verdict) { return counters().packets_by_verdict[static_cast<std::size_t>(verdict)].load(); }
   std::uint64_t reasons(Reason reason) { return counters().packets_by_reason[static_cast<std::size_t>(reason)].load(); }
+  std::uint64_t protocols(Protocol protocol) { return counters().packets_by_protocol[static_cast<std::size_t>(protocol)].load(); }
   const engine::Counters& counters() { return fw_.inspector().counters(); }
 
   // hold_pieces sends all of a hello but its last segment; they are held.
@@ -51,6 +52,28 @@ TEST_F(CountersTest, AHeldPacketCountsAsHeldAndLaterAsWhatBecameOfIt) {
   EXPECT_EQ(verdicts(Verdict::kAccept), 1 + held + 1);
   EXPECT_EQ(reasons(Reason::kNeedMoreData), held) << "released for another reason";
   expect_sums();
+}
+
+TEST_F(CountersTest, AHandshakeCountsForWhatTheFlowTurnsOutToBe) {
+  const auto pieces = hold_pieces("good.example");
+  (void)fw_.client(pieces.back());
+  EXPECT_EQ(protocols(Protocol::kTls), fw_.fed()) << "its SYN as well";
+  EXPECT_EQ(protocols(Protocol::kUnknown), 0U);
+}
+
+TEST_F(CountersTest, EveryPacketCountsOnceForAProtocol) {
+  (void)fw_.client(hold_pieces("good.example").back());
+  (void)hold_pieces("evil.example");
+  TcpConversation silent(endpoint("10.0.0.1", 9), endpoint("192.0.2.1", 443));
+  (void)fw_.client(silent.syn());
+  EXPECT_EQ(protocols(Protocol::kUnknown), 0U) << "it may speak yet";
+  Bytes garbage(40, 0xff);
+  (void)fw_.client(garbage);
+  EXPECT_EQ(protocols(Protocol::kUnknown), 1U) << "it belongs to no flow";
+  (void)fw_.end();
+  EXPECT_EQ(protocols(Protocol::kUnknown), 2U);
+  const auto& all = counters().packets_by_protocol;
+  EXPECT_EQ(std::accumulate(all.begin(), all.end(), std::uint64_t{0}), fw_.fed());
 }
 
 TEST_F(CountersTest, WhatAForbiddenNameHeldBackCountsAsDropped) {

@@ -335,6 +335,19 @@ TEST_F(TcpTest, DeniesMidstreamPayloadEvenWithAnAllowedName) {
   EXPECT_EQ(outcome.decision.reason, Reason::kMidstream);
 }
 
+TEST_F(TcpTest, ACaptureWithoutABeginningIsTurnedByItsFirstPayloadAlone) {
+  constexpr const char* kRequest = "GET / HTTP/1.1\r\nHost: good.example\r\n\r\n";
+  TcpConversation turned(endpoint("10.0.0.1", 46'798), endpoint("192.0.2.1", 80));
+  (void)turned.handshake();
+  fw_.feed(turned.server_data(kRequest), Origin::kUnknown);
+  EXPECT_EQ(fw_.verdicts().size(), 1U);
+  TcpConversation spoken(endpoint("10.0.0.1", 46'799), endpoint("192.0.2.1", 80));
+  (void)spoken.handshake();
+  fw_.feed(spoken.server_data("+OK\r\n"), Origin::kUnknown);
+  fw_.feed(spoken.server_data(kRequest), Origin::kUnknown);
+  EXPECT_EQ(fw_.verdicts().size(), 1U) << "what has spoken as the server stays it";
+}
+
 TEST_F(TcpTest, DropsAReplyThatBelongsToNoFlow) {
   EXPECT_EQ(fw_.server(tcp_.syn_ack()).decision.reason, Reason::kReplyWithoutFlow);
 }

@@ -31,7 +31,35 @@ def body(suite: Suite) -> None:
         documented(suite, it)
         hostile(suite, it)
         metrics(suite, it)
+        explained(suite, it)
         refusals(suite, it)
+
+
+def explained(suite: Suite, it: World) -> None:
+    def explain(*arguments: str):
+        return it.firewall.command("explain", "--policy", str(it.firewall.policy_path), *arguments)
+    with suite.case("explain takes a 5-tuple to the flow that the service has, with its name"):
+        it.clients.curl("https://allowed.test/", 4)
+        it.clients.curl("https://denied.test/", 4)
+        rows = {row["name"]: row for row in ask(it, {"command": "flows", "ended": True, "limit": 500})["flows"] if row["protocol"] == "tls"}
+        for name, code, word in (("allowed.test", 0, "allow"), ("denied.test", 1, "deny")):
+            row = rows[name]
+            source, destination = f"{row['src']}:{row['sport']}", f"{row['dst']}:{row['dport']}"
+            for ends in (f"tcp {source} {destination}", f"tcp {destination} {source}"):
+                result = explain("--tuple", ends, "--control", str(it.firewall.control))
+                expect((result.code, result.err) == (code, ""), result.describe())
+                expect(result.out.startswith(f"event {row['id']} of the running service, ") and f"{word}  tls to {name}" in result.out, result.describe())
+            told = json.loads(explain("--tuple", f"tcp {source} {destination}", "--json", "--control", str(it.firewall.control)).out)
+            expect(told["verdict"] == word and name in told["subject"], str(told))
+    with suite.case("explain says what it did of a 5-tuple that no service knows"):
+        ends = "tcp 192.0.2.77:4711 192.0.2.78:443"
+        result = explain("--tuple", ends, "--control", str(it.firewall.control))
+        expect_equal((result.code, result.err), (1, "sallyport explain: the running service knows no such flow; judged by the policy alone, as tls without a name\n"), result.describe())
+        result = explain("--tuple", ends, "--control", "/none/control.sock")
+        expect(result.code == 1 and result.err.startswith("sallyport explain: no service runs here (/none/control.sock: "), result.describe())
+        expect(result.err.endswith("; judged by the policy alone, as tls without a name\n") and "tls" in result.out, result.describe())
+        result = explain("allowed.test", "--tuple", ends, "--control", str(it.firewall.control))
+        expect_equal((result.code, result.err), (0, ""), result.describe())
 
 
 def talk(it: World, data: bytes, timeout: float = 5.0) -> bytes:
@@ -129,7 +157,7 @@ def metrics(suite: Suite, it: World) -> None:
         old, new = figures(before.out), figures(text)
         expect_equal(set(old), set(new), "series")
         for series in ('sallyport_flows_total{verdict="allow"}', 'sallyport_flows_total{verdict="deny"}', "sallyport_flow_decision_seconds_count",
-                       'sallyport_flow_verdicts_total{reason="rule_allows"}'):
+                       'sallyport_flow_verdicts_total{reason="rule_allows"}', 'sallyport_packets_by_protocol_total{protocol="tls"}'):
             expect(new[series] > old[series], f"{series}: {old[series]} -> {new[series]}")
         if shutil.which("promtool"):
             checked = it.bed.run("firewall", ["promtool", "check", "metrics"], stdin=text.encode() + b"\n")

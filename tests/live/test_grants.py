@@ -41,6 +41,7 @@ def body(suite: Suite) -> None:
         allow(suite, it)
         deny(suite, it)
         expiry(suite, it)
+        rule_expiry(suite, it)
         restart(suite, it)
         bypass(suite, it)
         wrong(suite, it)
@@ -102,6 +103,27 @@ def expiry(suite: Suite, it: World) -> None:
         other.stop()
 
 
+def rule_expiry(suite: Suite, it: World) -> None:
+    with suite.case("at the end of a rule of the file, too, its download is cut, and another goes on"):
+        whole = it.firewall.policy_path.read_text()
+        end = time.time() + 4
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end))
+        it.firewall.policy_path.write_text(whole + f'\n[[rules]]\nto = ["denied.test"]\nexpires = {moment}\n')
+        expect_equal(ask(it, "reload").code, 0, "reload")
+        mark = it.firewall.mark()
+        lost = bulk(it, "denied.test", "until")
+        other = bulk(it, "allowed.test", "beside")
+        expect(wait_until(lambda: not lost.running(), 8.0, 0.02), "the download goes on")
+        expect(-0.1 < time.time() - int(end) < 1.0, f"it ended {time.time() - int(end):.2f} s behind the rule")
+        event = it.firewall.wait_event(mark, event="reload", why="a rule has expired")
+        expect_equal(event["cut"], 1, str(event))
+        expect(other.running(), f"the other was cut, too: {other.err()}")
+        expect(not passes(it, "https://denied.test/"), "passes although its rule has expired")
+        other.stop()
+        it.firewall.policy_path.write_text(whole)
+        expect_equal(ask(it, "reload").code, 0, "reload")
+
+
 def restart(suite: Suite, it: World) -> None:
     with suite.case("a restart keeps grants, but not those that ended meanwhile"):
         change(it, "allow", "denied.test", "--for", "10m")
@@ -148,7 +170,7 @@ def bypass(suite: Suite, it: World) -> None:
 
 def wrong(suite: Suite, it: World) -> None:
     with suite.case("wrong use is one line and changes nothing"):
-        for arguments, code in ((("allow", "*.*.test"), 1), (("allow", "denied.test", "--protocol", "tsl"), 1), (("allow", "denied.test", "--scope", "agnet"), 1),
+        for arguments, code in ((("allow", "*.*.test"), 2), (("allow", "denied.test", "--protocol", "tsl"), 2), (("allow", "denied.test", "--scope", "agnet"), 1),
                                 (("allow", "denied.test", "--for", "soon"), 2), (("bypass", "--scope", "agent"), 2), (("bypass", "--for", "5m"), 2),
                                 (("bypass", "--for", "2d", "--all"), 2), (("revoke",), 2), (("revoke", "99"), 1)):
             result = ask(it, *arguments)

@@ -20,11 +20,13 @@ def body(suite: Suite) -> None:
     for layout in ("host", "gateway"):
         with world(suite, layout, RULES, "web", bulk_bytes=BULK) as it:
             original = it.firewall.policy_path.read_text()
+            it.servers.start_sink(9000)
             storm(suite, it, layout, original)
             broken(suite, it, layout, original)
             by_signal(suite, it, layout, original)
             for family in (4, 6):
                 revoked(suite, it, f"{layout} v{family}", original, family)
+                datagrams(suite, it, f"{layout} v{family}", original, family)
             restarted(suite, it, layout)
 
 
@@ -103,6 +105,38 @@ def revoked(suite: Suite, it: World, label: str, original: str, family: int) -> 
         it.firewall.wait_event(event="reload", cut=1)
         it.firewall.wait_event(event="control", command="reload")
         kept.stop(1.0)
+
+
+# Sends a datagram ten times a second until one is refused, and says by what.
+BEAT = """import socket,sys,time
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], 9000))
+for i in range(100):
+    try:
+        s.send(b"beat %d" % i)
+        time.sleep(0.1)
+        s.recv(100, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        sys.exit(str(error.errno))
+"""
+
+
+def datagrams(suite: Suite, it: World, label: str, original: str, family: int) -> None:
+    with suite.case(f"{label}: a UDP flow that lost permission: the client is told at its next datagram, and no more of it arrives"):
+        address = it.bed.server_address(family)
+        reload(it, original + allow(address, "udp", "9000"))
+        client = it.bed.spawn("client", f"beat{family}", ["/usr/bin/python3", "-c", BEAT, address])
+        time.sleep(1.0)
+        expect(client.running(), client.err())
+        report = reload(it, original)
+        expect_equal(report["cut"], 1, report)
+        mark = it.mark()
+        expect(wait_until(lambda: not client.running(), 1.0, 0.02), "nobody told the client")
+        # EACCES and EHOSTUNREACH by ICMP; on the host itself the kernel says EPERM to the send at once.
+        expect(client.err().strip() in (("1", "13", "113") if label.startswith("host") else ("13", "113")), client.err())
+        it.expect_never(mark, b"beat")
 
 
 def restarted(suite: Suite, it: World, label: str) -> None:

@@ -196,9 +196,13 @@ constexpr std::size_t decision_time_bucket(Duration time) {
 // Packets are counted by decision, each decision once under its verdict and once under its reason: a held packet counts as
 // held when it comes, and again, as accepted or dropped, when it is released. So accepted + dropped + packets_held is how many
 // packets came, and held - packets_held how many were released.
+// By protocol a packet is counted once, under what its flow's bytes are, so those that come before that is known (a TCP handshake's)
+// are counted when it is, and under kUnknown when the flow is decided or ends without. What is no flow's is kUnknown, too; what is
+// inside a tunnel counts for the flow inside and for the tunnel.
 struct Counters {
   std::array<std::atomic<std::uint64_t>, kReasonCount> packets_by_reason{};
   std::array<std::atomic<std::uint64_t>, 3> packets_by_verdict{};  // Index: Verdict.
+  std::array<std::atomic<std::uint64_t>, kProtocolCount> packets_by_protocol{};
   std::array<std::atomic<std::uint64_t>, 3> flows_by_verdict{};    // Index: FlowVerdict.
   std::array<std::atomic<std::uint64_t>, kProtocolCount> flows_by_protocol{};
   std::atomic<std::uint64_t> flows_opened{0};

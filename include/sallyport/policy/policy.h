@@ -39,12 +39,16 @@ enum class Ech : std::uint8_t { kStrip, kDeny, kAllow };
 enum class Starttls : std::uint8_t { kAllow, kRequire };
 enum class OnExit : std::uint8_t { kClosed, kOpen };
 
+// Existing says what becomes of connections that are older than the service (docs/policy.md).
+enum class Existing : std::uint8_t { kJudge, kAllow, kKill };
+
 struct Defaults {
   Action action = Action::kDeny;
   Mode mode = Mode::kEnforce;
   Refuse refuse = Refuse::kSpeak;
   Bind bind = Bind::kStrict;  // Of rules that do not say.
   Action quic = Action::kAllow;  // kDeny: no QUIC flow, whatever the rules say, so that clients fall back to TCP.
+  Existing existing = Existing::kJudge;
 };
 
 // Refusals says how a refusal that speaks is worded (docs/refusals.md).
@@ -358,6 +362,8 @@ class Policy {
   RuleId rule_defined(std::uint64_t definition) const;
   // rule_in_force tells whether a rule is for flows of these scopes now.
   bool rule_in_force(RuleId rule, ScopeSet scopes, Timestamp now) const;
+  // next_expiry returns the first moment behind `after` at which a rule expires.
+  std::optional<Timestamp> next_expiry(Timestamp after) const;
   // scopes_from returns which scopes by cgroup or container a flow is in that had the scopes `scopes` under `before`: those whose
   // name and entries are the same in both; with `all` of all scopes. kUnknownOwner, if there is another, or whose it is was not known
   // then.
