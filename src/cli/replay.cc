@@ -117,7 +117,7 @@ const char* check_together(const Arguments& arguments) {
   if (page && arguments.json && !compares) return "--json and --html exclude each other, but with --compare";
   if (page && !arguments.expect.empty()) return "--expect and --html exclude each other";
   if (compares && arguments.frames) return "--frames and --compare exclude each other: flows are compared";
-  if (!arguments.expect.empty() && (arguments.json || arguments.frames)) return "--expect prints differences alone, without --json and --frames";
+  if (!arguments.expect.empty() && arguments.json) return "--expect prints differences alone, without --json";
   return nullptr;
 }
 

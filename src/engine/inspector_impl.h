@@ -219,6 +219,7 @@ class Inspector::Impl {
   void read_greeting(Flow& flow);
   void finish_if_acknowledged(Flow& flow);
   bool detect_stage(Flow& flow);
+  void forget_unasked_answers(Flow& flow);
   void read_acknowledgement(Flow& flow, const parsers::IpPacket& ip);
   Decision reset_client(Flow& flow, const Packet& packet, const parsers::IpPacket& ip);
 

@@ -9,6 +9,7 @@
 #include "detector.h"
 #include "inspector_impl.h"
 #include "replaced_packet.h"
+#include "sallyport/parsers/dns.h"
 
 namespace sallyport::engine {
 namespace {
@@ -44,13 +45,17 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
     flow = nullptr;
   }
   if (flow == nullptr) {
-    if (packet.origin == Origin::kReply) return {.reason = Reason::kReplyWithoutFlow};
+    if (packet.origin == Origin::kReply && !packet.cut) return {.reason = Reason::kReplyWithoutFlow};
     if (!client_is_source(packet, ip)) key = key.reversed();
     flow = open_flow(packet, key);
     if (flow == nullptr) return {.reason = Reason::kFlowTableFull};
     // The end of the connection before may not have reached the server, which would then read the new stream as
     // the rest of the old one, from another place on.
     flow->watch = flow->server_must_confirm = replaces;
+    if (packet.cut && !opens) {
+      revoke(*flow, kNoRule);
+      remarks.clear();  // The decision on this packet says it.
+    }
   }
   note_packet(*flow, packet);
   if (packet.origin == Origin::kUnknown && !ip.payload.empty()) turn_if_misread(*flow, packet, ip);
@@ -175,7 +180,8 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
       return pass(flow, flow.reason);
     }
   }
-  if (flow.server_base_guessed && ip.tcp.ack && looks_like_client(ip.payload)) {  // As without details.
+  const bool dns = parsers::looks_like_dns_tcp(ip.payload) != parsers::Likeness::kNo;
+  if (flow.server_base_guessed && ip.tcp.ack && (dns || looks_like_client(ip.payload))) {  // As without details.
     flow.server_base_known = flow.server_base_guessed = false;
     windows_.release(flow.server);
   }
@@ -298,7 +304,15 @@ bool Inspector::Impl::detect_stage(Flow& flow) {
   const Detection detection = detect_stream(bytes, greeting);
   if (!detection.known) return false;
   set_protocol(flow, detection.protocol);
+  if (flow.stage == Protocol::kDns && flow.state == FlowState::kUndecided) forget_unasked_answers(flow);
   return true;
+}
+
+// forget_unasked_answers: what a server said before any question was read for details alone, and is no answer.
+void Inspector::Impl::forget_unasked_answers(Flow& flow) {
+  flow.protocol = Protocol::kDns;
+  if (!options_.read_details || flow.ssh.server_wanted || flow.greeting_wanted || flow.tunnel_base != 0) return;
+  windows_.release(flow.server);
 }
 
 void Inspector::Impl::read_stage(Flow& flow) {

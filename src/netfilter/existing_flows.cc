@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "sock_diag.h"
 
@@ -73,27 +74,6 @@ std::expected<std::vector<TcpSocket>, std::string> list_tcp_sockets() {
   return sockets;
 }
 
-ExistingFlows::ExistingFlows(const std::vector<TcpSocket>& sockets) {
-  const auto any = [](const IpAddress& address) {
-    return std::ranges::all_of(address.bytes(), [](std::uint8_t byte) { return byte == 0; });
-  };
-  std::vector<Endpoint> listeners;
-  for (const TcpSocket& socket : sockets) {
-    if (socket.listening) listeners.push_back(socket.local);
-  }
-  for (const TcpSocket& socket : sockets) {
-    if (socket.listening) continue;
-    // A listener on [::] takes IPv4 too (RFC 3493 §5.3); whether it does is not told, so it is believed.
-    const auto accepts = [&](const Endpoint& listener) {
-      return listener.port == socket.local.port &&
-             (any(listener.address) || listener.address == socket.local.address);
-    };
-    if (std::ranges::any_of(listeners, accepts)) flows_.push_back({socket.local, socket.remote});
-  }
-  std::ranges::sort(flows_);
-  ended_ = std::make_unique<std::atomic<bool>[]>(flows_.size());
-}
-
 namespace {
 
 struct TcpHead {
@@ -132,16 +112,72 @@ std::optional<TcpHead> read_tcp_head(ByteSpan packet) {
 
 }  // namespace
 
-bool ExistingFlows::admit(ByteSpan packet) const {
+ConnectionSet::ConnectionSet(std::span<const FlowKey> keys) {
+  for (const FlowKey& key : keys) flows_.push_back({key.client, key.server});
+  std::ranges::sort(flows_);
+  const auto repeated = std::ranges::unique(flows_);
+  flows_.erase(repeated.begin(), repeated.end());
+  ended_ = std::make_unique<std::atomic<bool>[]>(flows_.size());
+}
+
+bool ConnectionSet::has(ByteSpan packet, bool reply) const {
   if (flows_.empty()) return false;
   const std::optional<TcpHead> head = read_tcp_head(packet);
   if (!head) return false;
-  const Flow flow{head->source, head->destination};
+  const Flow flow = reply ? Flow{head->destination, head->source} : Flow{head->source, head->destination};
   const auto found = std::ranges::lower_bound(flows_, flow);
   if (found == flows_.end() || *found != flow) return false;
   std::atomic<bool>& ended = ended_[static_cast<std::size_t>(found - flows_.begin())];
-  if (head->syn) ended.store(true, std::memory_order_relaxed);
+  if (head->syn && !reply) ended.store(true, std::memory_order_relaxed);
   return !ended.load(std::memory_order_relaxed);
+}
+
+namespace {
+
+// partition tells the connections that came in from those that went out.
+struct Connections {
+  std::vector<FlowKey> incoming;  // The local end is the client of the key: it is what this host sends that is asked for.
+  std::vector<FlowKey> outgoing;
+};
+
+Connections partition(const std::vector<TcpSocket>& sockets) {
+  const auto any = [](const IpAddress& address) {
+    return std::ranges::all_of(address.bytes(), [](std::uint8_t byte) { return byte == 0; });
+  };
+  std::vector<Endpoint> listeners;
+  for (const TcpSocket& socket : sockets) {
+    if (socket.listening) listeners.push_back(socket.local);
+  }
+  Connections found;
+  for (const TcpSocket& socket : sockets) {
+    if (socket.listening) continue;
+    // A listener on [::] takes IPv4 too (RFC 3493 §5.3); whether it does is not told, so it is believed.
+    const auto accepts = [&](const Endpoint& listener) {
+      return listener.port == socket.local.port &&
+             (any(listener.address) || listener.address == socket.local.address);
+    };
+    const FlowKey key{Transport::kTcp, IPPROTO_TCP, socket.local, socket.remote, 0};
+    (std::ranges::any_of(listeners, accepts) ? found.incoming : found.outgoing).push_back(key);
+  }
+  return found;
+}
+
+}  // namespace
+
+std::vector<FlowKey> outgoing_connections(const std::vector<TcpSocket>& sockets) {
+  std::vector<IpAddress> own;
+  for (const TcpSocket& socket : sockets) own.push_back(socket.local.address);
+  std::ranges::sort(own);
+  std::vector<FlowKey> keys = partition(sockets).outgoing;
+  std::erase_if(keys, [&](const FlowKey& key) { return std::ranges::binary_search(own, key.server.address); });
+  return keys;
+}
+
+ExistingFlows::ExistingFlows(const std::vector<TcpSocket>& sockets, Shared allowed, Shared cut)
+    : incoming_(partition(sockets).incoming), allowed_(std::move(allowed)), cut_(std::move(cut)) {}
+
+bool ExistingFlows::admit(ByteSpan packet) const {
+  return incoming_.has(packet) || (allowed_ != nullptr && allowed_->has(packet));
 }
 
 }  // namespace sallyport::netfilter

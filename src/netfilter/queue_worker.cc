@@ -239,11 +239,34 @@ class QueueWorker::Impl {
                    map({Verdict::kAccept, Reason::kFlowAllowed, kNoRule, FlowMark::kAllow}, queued->mark));
       return;
     }
-    judge(*queued, now);
+    const bool cut = existing != nullptr && is_cut(*queued, *existing);
+    if (cut && !is_judged_here(*queued, now)) {
+      count(counters_.existing);
+      return give_verdict(queued->id, map({Verdict::kAccept, Reason::kFlowAllowed, kNoRule, FlowMark::kPass}, queued->mark));
+    }
+    judge(*queued, now, cut);
   }
 
-  void judge(const QueuedPacket& queued, std::chrono::nanoseconds now) {
+  // is_cut tells whether a packet is of a connection to end. What comes in for this host from elsewhere is nobody's to end.
+  bool is_cut(const QueuedPacket& queued, const ExistingFlows& existing) const {
+    const bool reply = origin_of(queued) == Origin::kReply;
+    if (queued.hook == NF_INET_LOCAL_OUT && reply) return false;
+    if (queued.hook == NF_INET_LOCAL_IN && !reply) return false;
+    return existing.cuts(queued.bytes, reply);
+  }
+
+  // is_judged_here: a connection that did not begin behind an inside interface is not this policy's to end. Of the original direction
+  // the rules queue no packet of one; of the replies they do, since its ct mark is like the others'.
+  bool is_judged_here(const QueuedPacket& queued, std::chrono::nanoseconds now) {
+    if (queued.hook != NF_INET_FORWARD || origin_of(queued) != Origin::kReply) return true;
+    if (queued.out_interface == queued.in_interface) return false;
+    const std::string_view name = interfaces_.name_of(queued.out_interface, now);
+    return std::ranges::find(policy_->deploy().inside, name) != policy_->deploy().inside.end();
+  }
+
+  void judge(const QueuedPacket& queued, std::chrono::nanoseconds now, bool cut) {
     Packet packet;
+    packet.cut = cut;
     packet.id = queued.id;
     packet.bytes = queued.bytes;
     packet.wire_size = queued.wire_size;

@@ -26,7 +26,7 @@ constexpr auto kKeys = std::to_array<PolicyKey>({
     {"defaults", "refuse", "\"speak\", \"reset\" or \"drop\"", "\"speak\""},
     {"defaults", "bind", "\"strict\" or \"any\"", "\"strict\""},
     {"defaults", "quic", "\"allow\" or \"deny\"", "\"allow\""},
-    {"defaults", "existing", "\"judge\"", "\"judge\""},
+    {"defaults", "existing", "\"judge\", \"allow\" or \"kill\"", "\"judge\""},
     {"refusals", "tls_alert", "\"access_denied\" or \"unrecognized_name\"", "\"access_denied\""},
     {"refusals", "dns", "\"refused\" or \"nxdomain\"", "\"refused\""},
     {"refusals", "dns_error", "\"blocked\" or \"filtered\"", "\"blocked\""},

@@ -20,8 +20,7 @@ constexpr std::array<std::string_view, 3> kRefusals = {"speak", "reset", "drop"}
 constexpr std::array<std::string_view, 2> kTlsAlerts = {"access_denied", "unrecognized_name"};
 constexpr std::array<std::string_view, 2> kDnsAnswers = {"refused", "nxdomain"};
 constexpr std::array<std::string_view, 2> kDnsErrors = {"blocked", "filtered"};
-constexpr std::array<std::string_view, 1> kExisting = {"judge"};
-constexpr std::array<std::string_view, 2> kExistingLater = {"allow", "kill"};
+constexpr std::array<std::string_view, 3> kExisting = {"judge", "allow", "kill"};
 constexpr std::array<std::string_view, 3> kHooks = {"output", "forward", "both"};
 constexpr std::array<std::string_view, 2> kOnExit = {"closed", "open"};
 constexpr std::array<std::string_view, 6> kTunnels = {"gre", "ipip", "6in4", "vxlan", "geneve", "teredo"};
@@ -95,7 +94,7 @@ void read_defaults(const Reader& reader, const Value& table, Defaults& out) {
     if (const auto index = reader.word(entry->value, "defaults.quic", kActions)) out.quic = static_cast<Action>(*index);
   }
   if (const auto* entry = table.find("existing")) {
-    (void)reader.word(entry->value, "defaults.existing", kExisting, kExistingLater);
+    if (const auto index = reader.word(entry->value, "defaults.existing", kExisting)) out.existing = static_cast<Existing>(*index);
   }
 }
 

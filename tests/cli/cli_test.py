@@ -95,7 +95,7 @@ USAGE = {
     "replay --html r.html --json x": "sallyport replay: --json and --html exclude each other, but with --compare (see sallyport replay --help)",
     "replay --html r.html --expect e x": "sallyport replay: --expect and --html exclude each other (see sallyport replay --help)",
     "replay --compare a b --frames x": "sallyport replay: --frames and --compare exclude each other: flows are compared (see sallyport replay --help)",
-    "replay --expect e --json x": "sallyport replay: --expect prints differences alone, without --json and --frames (see sallyport replay --help)",
+    "replay --expect e --json x": "sallyport replay: --expect prints differences alone, without --json (see sallyport replay --help)",
     "replay /none/x.pcap": "sallyport replay: cannot read /none/x.pcap: No such file or directory (see sallyport replay --help)",
     "learn --fold-at 4 x": "sallyport learn: --fold-at is for --fold (see sallyport learn --help)",
     "learn --denied x": "sallyport learn: --denied is for --from-events; of captures everything is learned (see sallyport learn --help)",

@@ -216,5 +216,20 @@ TEST_F(DetailsTest, WhatADnsServerSaysBeforeAQuestionIsNotReadForThem) {
   EXPECT_EQ(fw.server(tcp.server_data(std::string_view("\0\x04rubbish, as without details", 29))).decision.verdict, Verdict::kAccept);
 }
 
+TEST_F(DetailsTest, WhatADnsServerSaidBeforeItsFirstQuestionIsNoAnswerAndNamesNoProtocol) {
+  InspectorHarness fw("version = 1\n[dns]\nresolvers = [\"192.0.2.53\"]\nnames = \"any\"\n", with_details());
+  TcpConversation tcp(endpoint("10.0.0.1", 41'000), endpoint("192.0.2.53", 53));
+  fw.client(tcp.syn());
+  fw.server(tcp.syn_ack());
+  TcpConversation early = tcp;
+  fw.server(early.server_data("SSH-2.0-before\r\n"));
+  constexpr std::uint16_t kHttps = 65;  // Its answer is followed, for it may carry keys.
+  EXPECT_EQ(fw.client(tcp.client_data(ByteSpan(DnsMessageBuilder(7).question("good.example", kHttps).build_tcp()))).decision.verdict, Verdict::kAccept);
+  ASSERT_EQ(fw.verdicts().size(), 1U);
+  EXPECT_EQ(fw.verdicts()[0].protocol, Protocol::kDns);
+  const auto answer = fw.server(tcp.server_data(std::string_view("\0\x04other bytes than before", 24)));
+  EXPECT_NE(to_string(answer.decision.reason), to_string(Reason::kRetransmissionDiffers));
+}
+
 }  // namespace
 }  // namespace sallyport::testing

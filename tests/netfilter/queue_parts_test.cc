@@ -168,6 +168,52 @@ TEST_P(ExistingFlowsTest, ASynEndsTheAdmission) {
   EXPECT_FALSE(flows.admit(tcp_packet(sshd, admin, kAck)));
 }
 
+TEST_P(ExistingFlowsTest, AnAllowedSetIsAdmittedUntilItsSynInLaterSnapshotsToo) {
+  const Endpoint client = endpoint(GetParam().local, 40'000);
+  const Endpoint server = endpoint(GetParam().remote, 443);
+  const std::vector<TcpSocket> sockets = {{client, server, false}};
+  const auto allowed = std::make_shared<const ConnectionSet>(outgoing_connections(sockets));
+  ASSERT_EQ(allowed->size(), 1U);
+  const ExistingFlows before(sockets, allowed);
+  EXPECT_TRUE(before.admit(tcp_packet(client, server, kAck)));
+  EXPECT_FALSE(before.admit(tcp_packet(server, client, kAck)));
+  EXPECT_FALSE(before.cuts(tcp_packet(client, server, kAck), false));
+  const ExistingFlows later({}, allowed);
+  EXPECT_TRUE(later.admit(tcp_packet(client, server, kAck)));
+  EXPECT_FALSE(before.admit(tcp_packet(client, server, kSyn)));
+  EXPECT_FALSE(later.admit(tcp_packet(client, server, kAck)));
+}
+
+TEST_P(ExistingFlowsTest, ACutSetIsKnownFromBothSidesUntilTheClientBeginsAnew) {
+  const Endpoint client = endpoint(GetParam().local, 40'000);
+  const Endpoint server = endpoint(GetParam().remote, 443);
+  const std::vector<FlowKey> keys(2, FlowKey{Transport::kTcp, 6, client, server, 0});
+  const auto cut = std::make_shared<const ConnectionSet>(keys);
+  EXPECT_EQ(cut->size(), 1U);
+  const ExistingFlows flows({}, nullptr, cut);
+  EXPECT_FALSE(flows.admit(tcp_packet(client, server, kAck)));
+  EXPECT_TRUE(flows.cuts(tcp_packet(client, server, kAck), false));
+  EXPECT_TRUE(flows.cuts(tcp_packet(server, client, kAck), true));
+  EXPECT_FALSE(flows.cuts(tcp_packet(server, client, kAck), false));
+  EXPECT_TRUE(flows.cuts(tcp_packet(server, client, kSyn | kAck), true));
+  EXPECT_FALSE(flows.cuts(tcp_packet(client, server, kSyn), false));
+  EXPECT_FALSE(flows.cuts(tcp_packet(server, client, kAck), true));
+}
+
+TEST_P(ExistingFlowsTest, OutgoingIsWhatNoListenerTookAndThatLeavesTheHost) {
+  const Endpoint sshd = endpoint(GetParam().local, 22);
+  const Endpoint admin = endpoint(GetParam().remote, 50'000);
+  const Endpoint client = endpoint(GetParam().local, 40'000);
+  const Endpoint server = endpoint(GetParam().remote, 443);
+  const std::vector<FlowKey> keys = outgoing_connections({{endpoint(GetParam().any, 22), {}, true},
+                                                          {sshd, admin, false},
+                                                          {client, server, false},
+                                                          {endpoint(GetParam().local, 40'001), sshd, false}});
+  ASSERT_EQ(keys.size(), 1U);
+  EXPECT_EQ(keys.front().client, client);
+  EXPECT_EQ(keys.front().server, server);
+}
+
 TEST_P(ExistingFlowsTest, NoPrefixOfThePacketIsAdmitted) {
   const Endpoint sshd = endpoint(GetParam().local, 22);
   const Endpoint admin = endpoint(GetParam().remote, 50'000);
@@ -188,7 +234,7 @@ INSTANTIATE_TEST_SUITE_P(Families, ExistingFlowsTest,
 TEST(ExistingFlowsTest, AListenerOnAnotherAddressDoesNotCount) {
   const ExistingFlows flows({{endpoint("127.0.0.1", 22), {}, true},
                              {endpoint("192.0.2.1", 22), endpoint("198.51.100.7", 50'000), false}});
-  EXPECT_TRUE(flows.empty());
+  EXPECT_EQ(flows.size(), 0U);
 }
 
 }  // namespace

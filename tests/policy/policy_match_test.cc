@@ -350,6 +350,13 @@ TEST(PolicyScopeTest, RuleIsForItsScopesOnly) {
   }
 }
 
+TEST(PolicySettingsTest, ExistingIsJudgeUnlessItSays) {
+  EXPECT_EQ(load("")->defaults().existing, Existing::kJudge);
+  EXPECT_EQ(load("[defaults]\nexisting = \"judge\"\n")->defaults().existing, Existing::kJudge);
+  EXPECT_EQ(load("[defaults]\nexisting = \"allow\"\n")->defaults().existing, Existing::kAllow);
+  EXPECT_EQ(load("[defaults]\nexisting = \"kill\"\n")->defaults().existing, Existing::kKill);
+}
+
 TEST(PolicySettingsTest, AreReadAsWritten) {
   const auto policy = load(
       "[defaults]\naction = \"allow\"\nmode = \"observe\"\nrefuse = \"drop\"\nexisting = \"judge\"\n"

@@ -45,7 +45,7 @@ constexpr Case kCases[] = {
     {"ActionIsNoString", "[defaults]\naction = 1\n", "p.toml:3:10: defaults.action: expected a string, got an integer"},
     {"ActionWord", "[defaults]\naction = \"alow\"\n", R"(p.toml:3:10: defaults.action: "alow": expected "deny" or "allow"; did you mean "allow"?)"},
     {"ModeWord", "[defaults]\nmode = \"watch\"\n", R"(p.toml:3:8: defaults.mode: "watch": expected "enforce" or "observe")"},
-    {"ExistingKillIsLater", "[defaults]\nexisting = \"kill\"\n", R"(p.toml:3:12: defaults.existing: "kill": not supported yet; use "judge")"},
+    {"ExistingWord", "[defaults]\nexisting = \"keep\"\n", R"(p.toml:3:12: defaults.existing: "keep": expected "judge", "allow" or "kill")"},
     {"RuleActionWord", "[[rules]]\nto = \"any\"\naction = \"permit\"\n", R"(p.toml:4:10: rules[0].action: "permit": expected "deny" or "allow")"},
     {"EmptyRuleName", "[[rules]]\nto = \"any\"\nname = \"\"\n", R"(p.toml:4:8: rules[0].name: "": expected 1 to 128 octets without control characters)"},
     // Targets

@@ -26,6 +26,8 @@ struct Packet {
   Origin origin = Origin::kUnknown;
   // It is of a flow that came in for this host itself (kOriginal on the hook LOCAL_IN): guards judge it where one has its port.
   bool inbound = false;
+  // It is of a TCP connection that is older than the service and is to be ended (defaults.existing = "kill").
+  bool cut = false;
   // The transport checksum is not final (offload); it must not be verified (R18).
   bool checksum_pending = false;
   std::string_view in_interface;  // Empty when there is none or it is not known.

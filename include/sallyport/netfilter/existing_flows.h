@@ -3,13 +3,15 @@
 // next packet of such a connection may be one that we send; it would then look like the beginning of an
 // outgoing flow in its middle and be denied: the administrator's own SSH session among them. The worker lets
 // these flows pass. A connection attempt that is under way (SYN-SENT) never counts, and a SYN on such a tuple
-// ends its admission: a new connection is judged.
+// ends its admission: a new connection is judged. With defaults.existing, connections that this host or a workload opened
+// are allowed or cut as well: these are in sets of their own, which later snapshots share.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,25 +31,48 @@ struct TcpSocket {
 // namespace; sockets in SYN-SENT and SYN-RECV are left out.
 std::expected<std::vector<TcpSocket>, std::string> list_tcp_sockets();
 
-class ExistingFlows {
- public:
-  ExistingFlows() = default;
-  explicit ExistingFlows(const std::vector<TcpSocket>& sockets);
+// outgoing_connections returns, of all sockets, the connections that this host opened to others: their local port is none that a
+// socket listens on, and their other end is not on this host.
+std::vector<FlowKey> outgoing_connections(const std::vector<TcpSocket>& sockets);
 
-  // admit tells whether a packet that this host sends belongs to such a connection. Never allocates;
-  // any thread may call.
-  bool admit(ByteSpan packet) const;
-  bool empty() const { return flows_.empty(); }
+// ConnectionSet is a set of TCP connections, from which a SYN takes the one that it begins anew. Its members never change
+// otherwise; any thread may call.
+class ConnectionSet {
+ public:
+  ConnectionSet() = default;
+  explicit ConnectionSet(std::span<const FlowKey> keys);
+  // has tells whether a packet from the client, or with `reply` one from the server, belongs to one of them. Never allocates.
+  bool has(ByteSpan packet, bool reply = false) const;
   std::size_t size() const { return flows_.size(); }
 
  private:
   struct Flow {
-    Endpoint local;
-    Endpoint remote;
+    Endpoint client;
+    Endpoint server;
     friend auto operator<=>(const Flow&, const Flow&) = default;
   };
-  std::vector<Flow> flows_;                     // Sorted.
+  std::vector<Flow> flows_;                     // Sorted, none twice.
   std::unique_ptr<std::atomic<bool>[]> ended_;  // By the index of the flow.
+};
+
+class ExistingFlows {
+ public:
+  using Shared = std::shared_ptr<const ConnectionSet>;
+  ExistingFlows() = default;
+  // Either set may be null.
+  explicit ExistingFlows(const std::vector<TcpSocket>& sockets, Shared allowed = nullptr, Shared cut = nullptr);
+
+  // admit tells whether a packet that this host sends belongs to such a connection. Never allocates;
+  // any thread may call.
+  bool admit(ByteSpan packet) const;
+  // cuts tells whether a packet from a client, or with `reply` from a server, is of a connection that is to be ended. As admit.
+  bool cuts(ByteSpan packet, bool reply) const { return cut_ != nullptr && cut_->has(packet, reply); }
+  std::size_t size() const { return incoming_.size(); }
+
+ private:
+  ConnectionSet incoming_;
+  Shared allowed_;
+  Shared cut_;
 };
 
 }  // namespace sallyport::netfilter

@@ -39,12 +39,16 @@ enum class Ech : std::uint8_t { kStrip, kDeny, kAllow };
 enum class Starttls : std::uint8_t { kAllow, kRequire };
 enum class OnExit : std::uint8_t { kClosed, kOpen };
 
+// Existing says what becomes of connections that are older than the service (docs/policy.md).
+enum class Existing : std::uint8_t { kJudge, kAllow, kKill };
+
 struct Defaults {
   Action action = Action::kDeny;
   Mode mode = Mode::kEnforce;
   Refuse refuse = Refuse::kSpeak;
   Bind bind = Bind::kStrict;  // Of rules that do not say.
   Action quic = Action::kAllow;  // kDeny: no QUIC flow, whatever the rules say, so that clients fall back to TCP.
+  Existing existing = Existing::kJudge;
 };
 
 // Refusals says how a refusal that speaks is worded (docs/refusals.md).

@@ -1,0 +1,127 @@
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "daemon_impl.h"
+#include "notify.h"
+
+namespace sallyport::daemon {
+
+void Daemon::save_generation(bool in_doubt) {
+  if (observing()) return;
+  generation_.save(in_doubt ? std::nullopt : std::optional(policy_->fingerprint()), plan_.generation, say);
+}
+
+ReloadReport Daemon::reload(const std::string& why, bool from_disk) {
+  const auto begun = std::chrono::steady_clock::now();
+  const auto begun_us = std::chrono::duration_cast<std::chrono::microseconds>(begun.time_since_epoch()).count();
+  notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(begun_us));
+  const Timestamp judged = saved_.now();
+  ReloadReport report;
+  (void)files_.changed();  // What changes from here on is seen by the next look.
+  policy::LoadResult loaded = options_.source == nullptr ? policy::LoadResult(policy_) : from_disk ? options_.source->load(grants_.overlay()) : options_.source->apply(grants_.overlay());
+  if (loaded) {
+    take_policy(*loaded, report);
+    if (report.changed && from_disk && options_.source != nullptr) options_.source->accept();
+    if (report.changed) {
+      say_grant_problems(**loaded, say);
+      grant_commands_.policy_changed(judged);
+    }
+  } else {
+    report.problems = std::move(loaded.error());
+    report.error = "the policy does not load; the former one stays in force";
+    for (const policy::Problem& problem : report.problems) say(problem.to_string());
+  }
+  watch_files();
+  report.took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
+  if (!report.changed) ++failed_reloads_;
+  if (!report.error.empty()) say("reload: " + report.error);
+  nlohmann::ordered_json event = reload_json(report);
+  event["why"] = why;
+  event["message"] = why + ": " + (report.changed ? std::to_string(report.judged) + " flows judged again, " + std::to_string(report.cut) + " cut"
+                                                  : "nothing was changed");
+  log_.add_event("reload", std::move(event));
+  notify_service_manager("READY=1");
+  return report;
+}
+
+void Daemon::take_policy(const std::shared_ptr<const policy::Policy>& next, ReloadReport& report) {
+  report.error = unchangeable(*policy_, *next, options_.mode.has_value());
+  if (!report.error.empty()) return;
+  auto plan = netfilter::plan_rules(*next, mode_, queues_);
+  if (!plan) {
+    report.error = plan.error();
+    return;
+  }
+  plan->service_uid = plan_.service_uid;
+  plan->generation = plan_.generation;  // Verdicts of two generations under way would send packets in circles.
+  const Owners former = owners_;  // Its end waits for a thread: not on a worker.
+  owners_.set_policy(next, say);
+  std::vector<OwnerOf> owners;
+  for (std::size_t i = 0; i < workers_.size() && report.error.empty(); ++i) {
+    auto owner_of = owners_.for_worker();
+    if (!owner_of) report.error = owner_of.error();
+    else owners.push_back(std::move(*owner_of));
+  }
+  const bool other_rules = touched_rules_ && !same_rules(plan_, *plan);
+  save_generation(true);
+  if (report.error.empty() && other_rules) {
+    if (const auto applied = installer_->apply(*plan); !applied) {
+      report.error = applied.error();
+      if (const auto restored = installer_->apply(plan_); !restored) say(restored.error());
+    }
+  }
+  if (!report.error.empty()) {
+    owners_ = former;
+    save_generation();
+    return;
+  }
+  const bool other_views = !next->same_views(*policy_);
+  if (other_views) bindings_->forget_views();
+  log_.set_policy(next);
+  live_.set_policy(next);
+  resolver_->set_policy(next);
+  const Changed changed = change_workers(workers_, next, owners, report);
+  if (other_views) bindings_->forget_views();  // Until now they may have been told under their former numbers.
+  tell_watchdog();
+  drift_.set_policy(next, unix_only_of(next->guards()));
+  policy_ = next;
+  plan_ = *plan;
+  report.changed = true;
+  ++reloads_;
+  policy_loaded_ = std::chrono::system_clock::now();
+  if (!changed.complete) report.error = "a queue is slow to take the policy; its flows are judged when it does";
+  if (observing()) return;
+  if (const std::string failed = Cutter(plan_.mark, plan_.generation, plan_.output).carry_out(changed); !failed.empty()) report.error = failed;
+  if (report.error.empty()) save_generation();  // Else the next start believes no mark.
+}
+
+void Daemon::watch_files() {
+  if (options_.source != nullptr) files_.watch(options_.source->files());
+}
+
+GrantHost Daemon::grant_host() {
+  return {.compile = [this](const policy::Overlay& overlay) { return options_.source ? options_.source->apply(overlay) : policy::LoadResult(policy_); },
+          .adopt = [this](std::shared_ptr<const policy::Policy> policy, const std::string&) { return adopt(policy); },
+          .report = [this](std::string_view kind, nlohmann::ordered_json fields) { log_.add_event(kind, std::move(fields)); },
+          .say = say,
+          .observing = [this] { return observing(); },
+          .now = [] { return Timestamp(std::chrono::system_clock::now()); },
+          .policy = [this] { return policy_; },
+          .rules_now = [this] { return saved_.now(); },
+          .judge_again = [this](const std::string& why) { return reload(why, false).changed; }};
+}
+
+std::expected<nlohmann::ordered_json, std::string> Daemon::adopt(const std::shared_ptr<const policy::Policy>& policy) {
+  const auto begun = std::chrono::steady_clock::now();
+  ReloadReport report;
+  take_policy(policy, report);
+  if (!report.changed) return std::unexpected(report.error);
+  if (!report.error.empty()) say(report.error);
+  report.took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
+  nlohmann::ordered_json answer{{"judged", report.judged}, {"kept", report.kept}, {"cut", report.cut}, {"took_us", report.took.count()}};
+  if (!report.error.empty()) answer["warning"] = report.error;
+  return answer;
+}
+
+}  // namespace sallyport::daemon

@@ -1,0 +1,83 @@
+#include "existing_start.h"
+
+#include <utility>
+
+#include "sallyport/netfilter/socket_end.h"
+
+namespace sallyport::daemon {
+namespace {
+
+using netfilter::ConntrackEntry;
+using Entries = std::vector<ConntrackEntry>;
+using Sets = std::expected<ExistingSets, std::string>;
+
+constexpr std::uint16_t kDnsPort = 53;
+
+std::shared_ptr<const netfilter::ConnectionSet> set_of(std::span<const FlowKey> keys) {
+  return std::make_shared<const netfilter::ConnectionSet>(keys);
+}
+
+// Where nothing tracked connections so far, the host's own are known by their sockets alone, and the workers let these pass.
+Sets allow(netfilter::Conntrack& conntrack, const Entries& entries, const netfilter::RulePlan& plan, bool guarded) {
+  const Entries kept = keep_existing(entries, plan.mark, guarded);
+  if (const auto set = conntrack.set_mark(kept, FlowMark::kAllow, plan.generation); !set) return std::unexpected(set.error());
+  if (guarded || !plan.output) return ExistingSets{};
+  const auto sockets = netfilter::list_tcp_sockets();
+  if (!sockets) return std::unexpected(sockets.error());
+  std::vector<FlowKey> keys = netfilter::outgoing_connections(*sockets);
+  std::erase_if(keys, [](const FlowKey& key) { return key.server.port == kDnsPort; });
+  return ExistingSets{.allowed = set_of(keys), .cut = nullptr};
+}
+
+// First the sockets: no rule, or the mark of an earlier run, still lets their RST through. Whatever has none here is watched,
+// and ended by the worker at its next packet, whichever side sends it.
+Sets kill(netfilter::Conntrack& conntrack, const Entries& entries, const netfilter::RulePlan& plan) {
+  if (plan.output) {
+    const auto listed = netfilter::list_tcp_sockets();
+    if (!listed) return std::unexpected(listed.error());
+    auto sockets = netfilter::TcpSockets::open();
+    if (!sockets) return std::unexpected(sockets.error());
+    for (const FlowKey& key : netfilter::outgoing_connections(*listed)) (void)(*sockets)->end(key);
+  }
+  std::vector<FlowKey> cut;
+  Entries ended, marked;
+  for (const ConntrackEntry& entry : entries) {
+    if ((entry.mark & plan.mark.deny_bit()) != 0) continue;  // It is denied as it is.
+    if (entry.key.transport == Transport::kTcp) {
+      cut.push_back(entry.key);
+      ended.push_back(entry);
+    } else if ((entry.mark & plan.mark.mask()) != 0) {
+      marked.push_back(entry);
+    }
+  }
+  if (const auto set = conntrack.set_mark(ended, FlowMark::kWatch, plan.generation); !set) return std::unexpected(set.error());
+  if (const auto set = conntrack.set_mark(marked, FlowMark::kUndecided, plan.generation); !set) return std::unexpected(set.error());
+  return ExistingSets{.allowed = nullptr, .cut = set_of(cut)};
+}
+
+}  // namespace
+
+Entries keep_existing(std::span<const ConntrackEntry> entries, const netfilter::MarkField& mark, bool guarded) {
+  Entries kept;
+  for (const ConntrackEntry& entry : entries) {
+    const bool has_ports = entry.key.transport == Transport::kTcp || entry.key.transport == Transport::kUdp;
+    if (!has_ports || !entry.confirmed_reply || entry.key.server.port == kDnsPort) continue;
+    if ((entry.mark & mark.deny_bit()) != 0) continue;
+    const bool unmarked = (entry.mark & mark.mask()) == 0;
+    const bool observed = !unmarked && mark.generation_in(entry.mark) == netfilter::kObserveGeneration;
+    const bool allowed = mark.verdict_of(entry.mark) == FlowMark::kAllow;
+    if (allowed || observed || (unmarked && !guarded)) kept.push_back(entry);
+  }
+  return kept;
+}
+
+Sets settle_existing(policy::Existing existing, const netfilter::RulePlan& plan, bool guarded) {
+  if (existing == policy::Existing::kJudge) return ExistingSets{};
+  auto conntrack = netfilter::Conntrack::open(plan.mark);
+  if (!conntrack) return std::unexpected(conntrack.error());
+  const auto entries = (*conntrack)->list(0, 0);
+  if (!entries) return std::unexpected(entries.error());
+  return existing == policy::Existing::kAllow ? allow(**conntrack, *entries, plan, guarded) : kill(**conntrack, *entries, plan);
+}
+
+}  // namespace sallyport::daemon

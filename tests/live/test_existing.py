@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Connections that are older than the service: defaults.existing lets them go on, ends them, or has them judged in their middle.
+What begins behind the start is judged by its name, whichever it is."""
+
+import time
+
+from support import Suite, binary, expect, expect_equal, skip_unless_possible
+from support.daemon import Sallyport, allow, policy_text
+from support.proc import wait_until
+from support.servers import Servers
+from support.testbed import Testbed
+
+# The downloads are of a name that no rule allows: only their age can let them go on.
+RULES = allow("allowed.test", "tls", "443")
+BULK = 400 << 20
+# Reads little at a time, so that packets go to and fro all the while, and says how far it is.
+SIP = "import os,sys,time\nn=0\nwhile b:=os.read(0,65536):\n n+=len(b)\n print(n,flush=True)\n time.sleep(0.005)"
+
+
+class Download:
+    def __init__(self, bed, servers, family: int):
+        script = f"curl -sS -{family} --cacert {servers.ca} -m 60 https://denied.test/bulk | /usr/bin/python3 -c '{SIP}'"
+        self.bed = bed
+        self.process = bed.spawn("client", f"bulk{family}", ["sh", "-c", script])
+        expect(wait_until(lambda: self.read() > 0, 8.0), self.process.err())
+        self.port = self.sockets("client", "dport = :443")[0].split()[2].rsplit(":", 1)[1]
+
+    def read(self) -> int:
+        lines = self.process.out().split("\n")[:-1]
+        return int(lines[-1]) if lines else 0
+
+    def sockets(self, where: str, filter_: str) -> list[str]:
+        return self.bed.run(where, ["ss", "-Htn", "state", "established", filter_]).out.strip().splitlines()
+
+    def goes_on(self) -> bool:
+        before = self.read()
+        time.sleep(0.8)
+        return self.process.running() and self.read() > before + (1 << 20)
+
+
+def policy(bed, existing: str, mode: str = "enforce", on_exit: str = "open") -> str:
+    return policy_text(bed, RULES, mode=mode, on_exit=on_exit).replace("[defaults]\n", f'[defaults]\nexisting = "{existing}"\n')
+
+
+def judged_by_name(bed, servers, family: int) -> None:
+    def curl(host: str) -> int:
+        return bed.run("client", ["curl", "-sS", f"-{family}", "--cacert", str(servers.ca), "-m", "4", "-o", "/dev/null",
+                                  f"https://{host}/"]).code
+    expect_equal(curl("allowed.test"), 0, "a new connection of an allowed name")
+    expect(curl("denied.test") != 0, "a new connection of another name passes")
+
+
+def started(suite: Suite, layout: str, family: int, existing: str, tracked: bool) -> None:
+    label = f"{layout} v{family}, {'tracked' if tracked else 'not tracked'} before"
+    with suite.case(f"{label}: {existing}"), Testbed(layout) as bed, Servers(bed) as servers:
+        servers.start_web(BULK)
+        tool = "iptables" if family == 4 else "ip6tables"
+        if tracked:  # Whoever has a rule like this has connection tracking on.
+            bed.run("firewall", [tool, "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID"])
+        download = Download(bed, servers, family)
+        with Sallyport(bed, policy(bed, existing)) as firewall:
+            if existing == "allow":
+                expect(download.goes_on(), f"it was interrupted\n{firewall.log()}")
+            if existing == "kill":
+                for where, filter_ in (("client", f"sport = :{download.port}"), ("server", f"dport = :{download.port}")):
+                    expect(wait_until(lambda: not download.sockets(where, filter_), 2.0), f"{where}: its socket lives")  # noqa: B023
+            judged_by_name(bed, servers, family)
+            if existing == "allow":
+                expect(download.goes_on(), f"it was interrupted later\n{firewall.log()}")
+        download.process.stop(1.0)
+
+
+# Asks once before the start and once behind it, on one connection.
+ASK_TWICE = """
+import os, socket, ssl, sys, time
+plain = socket.create_connection(("denied.test", 443), 5)
+tls = ssl.create_default_context(cafile=sys.argv[1]).wrap_socket(plain, server_hostname="denied.test")
+def ask():
+    tls.sendall(b"GET / HTTP/1.1\\r\\nHost: denied.test\\r\\n\\r\\n")
+    print("answer" if tls.recv(9999) else "end", flush=True)
+tls.settimeout(4)
+ask()
+while not os.path.exists(sys.argv[2]): time.sleep(0.05)
+ask()
+"""
+
+
+def asked_again(suite: Suite, layout: str, existing: str) -> None:
+    with suite.case(f"{layout}: a request on an older connection: {existing}"), Testbed(layout) as bed, Servers(bed) as servers:
+        servers.start_web()
+        for tool in ("iptables", "ip6tables"):
+            bed.run("firewall", [tool, "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID"])
+        go = bed.scratch / "go"
+        client = bed.spawn("client", "ask", ["/usr/bin/python3", "-c", ASK_TWICE, str(servers.ca), str(go)])
+        expect(wait_until(lambda: "answer" in client.out(), 5.0), client.err())
+        with Sallyport(bed, policy(bed, existing)) as firewall:
+            since = firewall.mark()
+            go.write_text("")
+            client.wait(8.0)
+            expect_equal(client.out().count("answer"), 2 if existing == "allow" else 1, client.err() + firewall.log())
+            if existing == "judge":
+                firewall.wait_event(since, event="flow", dport=443, verdict="deny")
+
+
+def restarted(suite: Suite, layout: str, family: int) -> None:
+    with suite.case(f"{layout} v{family}: a restart with kill ends what the same policy had let go on"), \
+            Testbed(layout) as bed, Servers(bed) as servers:
+        servers.start_web(BULK)
+        with Sallyport(bed, policy(bed, "allow", on_exit="closed").replace("allowed.test", "denied.test")) as firewall:
+            download = Download(bed, servers, family)
+            firewall.stop()
+            firewall.start()
+            expect(download.goes_on(), f"allow interrupts it\n{firewall.log()}")
+            firewall.stop()
+            firewall.policy_path.write_text(firewall.policy_path.read_text().replace('existing = "allow"', 'existing = "kill"'))
+            firewall.start()
+            for where, filter_ in (("client", f"sport = :{download.port}"), ("server", f"dport = :{download.port}")):
+                expect(wait_until(lambda: not download.sockets(where, filter_), 3.0), f"{where}: its socket lives\n{firewall.log()}")  # noqa: B023
+            download.process.stop(1.0)
+
+
+def observed(suite: Suite) -> None:
+    with suite.case("observing, kill ends nothing"), Testbed("host") as bed, Servers(bed) as servers:
+        servers.start_web(BULK)
+        download = Download(bed, servers, 4)
+        with Sallyport(bed, policy(bed, "kill", mode="observe")) as firewall:
+            expect(download.goes_on(), firewall.log())
+        download.process.stop(1.0)
+
+
+def body(suite: Suite) -> None:
+    for family in (4, 6):
+        for existing in ("allow", "kill"):
+            for layout in ("host", "gateway"):
+                started(suite, layout, family, existing, True)
+        for existing in ("allow", "kill"):  # Where nobody tracks, only this host's own sockets tell of them.
+            started(suite, "host", family, existing, False)
+        for layout in ("host", "gateway"):
+            restarted(suite, layout, family)
+    for layout in ("host", "gateway"):
+        for existing in ("allow", "judge", "kill"):
+            asked_again(suite, layout, existing)
+    observed(suite)
+
+
+if __name__ == "__main__":
+    skip_unless_possible(binary(), ("curl", "nginx"))
+    Suite("existing", 220).main(body)
