@@ -4,10 +4,24 @@
 
 namespace sallyport::learn {
 
+policy::PolicyMatch judge_question(const policy::Policy& policy, policy::ScopeSet scopes, const DomainName* name, Timestamp now) {
+  policy::FlowQuery query;
+  query.scopes = scopes;
+  query.transport = Transport::kUdp;
+  query.protocol = Protocol::kDns;
+  query.no_address = true;
+  query.port = 53;
+  query.name = name;
+  query.claimed = query.bound = true;
+  query.now = now;
+  const policy::PolicyMatch by_rule = policy.match(query);
+  if (by_rule.action == policy::Action::kAllow || by_rule.rule != kNoRule) return by_rule;
+  return policy.match_question(scopes, name, now);
+}
+
 policy::PolicyMatch judge_event(const policy::Policy& policy, const Sighting& event) {
   const auto name = DomainName::parse(event.name);
-  if (event.protocol == Protocol::kDns && event.key.server.port == 53)
-    return policy.match_question(0, name ? &*name : nullptr, event.last);
+  if (event.protocol == Protocol::kDns && event.key.server.port == 53) return judge_question(policy, 0, name ? &*name : nullptr, event.last);
   policy::FlowQuery query;
   query.transport = event.key.transport;
   query.protocol = event.protocol == Protocol::kHttp2 ? Protocol::kHttp : event.protocol;

@@ -262,7 +262,7 @@ class Learner {
     const policy::ScopeSet scopes = options_.scope.empty() ? 0 : policy::ScopeSet{1};
     for (const auto& [text, terms] : questions_) {
       const auto name = DomainName::parse(text);
-      if (policy->match_question(scopes, &*name, terms.last).action == policy::Action::kAllow) continue;
+      if (judge_question(*policy, scopes, &*name, terms.last).action == policy::Action::kAllow) continue;
       const Step question{.grant = {Target::of(*name), "dns", 53, 0, false}};
       if (!can_be_written(question)) continue;
       Terms* added = book_.allow(question.grant);

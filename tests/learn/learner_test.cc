@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <set>
 
 #include "sallyport/policy/policy_file.h"
@@ -205,6 +206,27 @@ TEST(LearnerTest, WhatEventsNeedIsKeptBesideACaptureThatDoesNot) {
   EXPECT_THAT(learned.policy, HasSubstr("seen.example"));
   EXPECT_THAT(learned.policy, HasSubstr("to = [\"asked.example\"]\nprotocols = [\"dns\"]\n"));
   EXPECT_TRUE(denied_rows(capture("tls-allowed"), learned.policy).empty());
+}
+
+TEST(LearnerTest, ALookUpThatADnsRuleOfTheRunningPolicyHasIsNotMissing) {
+  const std::filesystem::path running = std::filesystem::path(::testing::TempDir()) / "running-with-dns-rule.toml";
+  std::ofstream(running) << "version = 1\n[[rules]]\nto = [\"asked.example\"]\nprotocols = [\"dns\"]\naction = \"allow\"\n";
+  LearnOptions options;
+  options.running = running;
+  options.events = {event("asked.example")};
+  options.events.front().protocol = Protocol::kDns;
+  options.events.front().key.server.port = 53;
+  const auto same = learn::learn(options);
+  ASSERT_TRUE(same) << same.error().front().to_string();
+  EXPECT_EQ(same->policy, "");
+  EXPECT_TRUE(same->unused.empty());
+  options.events.push_back(event("other.example"));
+  options.events.back().protocol = Protocol::kDns;
+  options.events.back().key.server.port = 53;
+  const auto more = learn::learn(options);
+  ASSERT_TRUE(more) << more.error().front().to_string();
+  EXPECT_THAT(more->policy, HasSubstr("to = [\"other.example\"]\nprotocols = [\"dns\"]\n"));
+  EXPECT_THAT(more->policy, Not(HasSubstr("asked.example")));
 }
 
 TEST(LearnerTest, NamesFoldWhereEnoughShareAParentThatIsNoPublicSuffix) {

@@ -193,6 +193,22 @@ def check_fuzzing(root: Path):
             yield f"tests/fuzz/corpus/{folder.name}: no such target"
 
 
+def check_live(root: Path):
+    """Every live suite that runs has a row in the page on tests, and every row a suite; no suite's script lies there unused."""
+    listing = root / "tests/live/tests.cmake"
+    if not listing.exists():
+        return
+    suites = re.findall(r"^sallyport_live\((\w+)", listing.read_text(), re.M)
+    page = root / "docs/testing.md"
+    rows = re.findall(r"^\|\s*`live\.([a-z0-9_]+)`", page.read_text(), re.M) if page.exists() else []
+    for name in sorted({*suites, *rows}):
+        if rows.count(name) != 1 or suites.count(name) != 1:
+            yield f"docs/testing.md: {rows.count(name)} rows for live.{name}, which tests/live/tests.cmake has {suites.count(name)} times"
+    for script in sorted((root / "tests/live").glob("test_*.py")):
+        if script.stem.removeprefix("test_") not in suites:
+            yield f"tests/live/{script.name}: tests/live/tests.cmake does not run it"
+
+
 def check(root: Path) -> list[str]:
     return [
         *check_sources(root),
@@ -201,6 +217,7 @@ def check(root: Path) -> list[str]:
         *check_links(root),
         *check_cases(root),
         *check_fuzzing(root),
+        *check_live(root),
     ]
 
 
@@ -213,6 +230,9 @@ def self_test() -> list[str]:
         "docs/limits.md": "| `kLimit` | 1 |\n",
         "src/engine/a.cc": '#include <vector>\n#include "sallyport/policy/policy.h"\n#include <absl/strings/x.h>\n',
         "README.md": "[limits](docs/limits.md)\n",
+        "tests/live/tests.cmake": "sallyport_live(a 60 ALONE)\n",
+        "tests/live/test_a.py": "\n",
+        "docs/testing.md": "| `live.a` | x |\n",
     }
     breaches = {
         "a layer above": {"src/parsers/a.cc": '#include "sallyport/engine/inspector.h"\n'},
@@ -231,6 +251,9 @@ def self_test() -> list[str]:
         "half a case": {"pcaps/tls/README.md": "x\n"},
         "a parser that is not fuzzed": {"include/sallyport/parsers/a.h": "\n"},
         "a target without seeds": {"tests/fuzz/a_fuzz.cc": "\n"},
+        "a suite without a row": {"docs/testing.md": "nothing\n"},
+        "a row without a suite": {"docs/testing.md": "| `live.a` | x |\n| `live.b` | x |\n"},
+        "a suite that nothing runs": {"tests/live/test_b.py": "\n"},
         "seeds without a target": {"tests/fuzz/corpus/a/seed": "x"},
     }
     problems = []
