@@ -4,16 +4,13 @@
 
 #include <algorithm>
 
+#include "sallyport/engine/denial.h"
+
 namespace sallyport::advice {
 namespace {
 
-bool carries_name(Protocol protocol) {
-  return protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp || protocol == Protocol::kDtls;
-}
-
-bool denies_by_rule(const policy::PolicyMatch& match) {
-  return match.action == policy::Action::kDeny && match.rule != kNoRule;
-}
+using engine::carries_name;
+using engine::denies_by_rule;
 
 policy::PolicyMatch ask_dns(const policy::Policy& policy, const Asked& asked) {
   constexpr std::uint16_t kDnsPort = 53;
@@ -51,29 +48,10 @@ policy::PolicyMatch ask_names(const policy::Policy& policy, const Question& ques
 }
 
 Reason why_denied(const Question& question, const policy::PolicyMatch& match) {
-  const bool ambiguous = match.request_fit == policy::RequestFit::kAmbiguousPath;
-  const Protocol protocol = question.protocol;
-  if (match.rule != kNoRule) return ambiguous ? Reason::kAmbiguous : Reason::kRuleDenies;
-  if (match.metadata) return Reason::kMetadataAddress;
-  if (match.other_host_key != kNoRule) return Reason::kHostKeyNotAllowed;
-  if (protocol == Protocol::kDns && !question.bound) return Reason::kResolverNotTrusted;
-  if (match.unbound != kNoRule) return Reason::kAddressNotBound;
-  if (match.other_request != kNoRule) {
-    switch (match.request_fit) {
-      case policy::RequestFit::kMethod: return Reason::kMethodNotAllowed;
-      case policy::RequestFit::kPath: return Reason::kPathNotAllowed;
-      case policy::RequestFit::kAmbiguousPath: return Reason::kAmbiguous;
-      case policy::RequestFit::kUpgrade: return Reason::kUpgradeNotAllowed;
-      case policy::RequestFit::kFits: break;
-    }
-  }
-  const bool has_ports = question.transport == Transport::kTcp || question.transport == Transport::kUdp;
-  if (!has_ports && question.transport != Transport::kOther && match.nearest != kNoRule) return Reason::kIcmpNotAllowed;
-  if (!has_ports) return Reason::kTransportNotAllowed;
-  if (protocol == Protocol::kUnknown) return Reason::kUnknownProtocol;
-  if (match.nearest != kNoRule) return Reason::kProtocolNotAllowed;
-  if (question.name) return Reason::kNameNotAllowed;
-  return carries_name(protocol) ? Reason::kNoName : Reason::kAddressNotAllowed;
+  const bool of_dns = question.protocol == Protocol::kDns && !question.bound;
+  if (of_dns && match.rule == kNoRule && !match.metadata) return Reason::kResolverNotTrusted;
+  const bool has_name = question.name.has_value();
+  return engine::why_denied(match, {.transport = question.transport, .protocol = question.protocol, .has_name = has_name, .has_claim = has_name});
 }
 
 }  // namespace

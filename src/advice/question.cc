@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <ranges>
 
-#include "base64_key.h"
 #include "sallyport/advice/reason_text.h"
 #include "sallyport/core/http_path.h"
+#include "sallyport/policy/base64.h"
 #include "sallyport/policy/explain.h"
 
 namespace sallyport::advice {
@@ -16,6 +16,15 @@ namespace {
 
 using Json = nlohmann::json;
 constexpr std::size_t kLineMax = 1u << 20;
+
+// key_from_base64 reads the SHA-256 of a host key as OpenSSH prints it, without "SHA256:".
+std::optional<std::array<std::uint8_t, 32>> key_from_base64(std::string_view text) {
+  std::array<std::uint8_t, 32> key{};
+  const auto octets = policy::decode_base64(text, false);
+  if (!octets || octets->size() != key.size()) return std::nullopt;
+  std::ranges::copy(*octets, key.begin());
+  return key;
+}
 
 std::string text_at(const Json& row, const char* key) {
   const auto found = row.find(key);

@@ -1,8 +1,9 @@
 // The narrowest rule that allows a flow, loaded and asked before it is offered.
-#include <bit>
 #include <nlohmann/json.hpp>
 
 #include "ask.h"
+#include "sallyport/engine/denial.h"
+#include "sallyport/policy/base64.h"
 
 namespace sallyport::advice {
 namespace {
@@ -10,17 +11,6 @@ namespace {
 // toml_string is a TOML basic string: JSON's escapes are all TOML's.
 std::string toml_string(std::string_view text) {
   return nlohmann::json(std::string(text)).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-}
-
-std::string base64_of(const std::array<std::uint8_t, 32>& key) {
-  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t bit = 0; bit < 256; bit += 6) {
-    unsigned digit = 0;
-    for (std::size_t i = bit; i < bit + 6; ++i) digit = digit << 1 | (i < 256 ? unsigned{key[i / 8]} >> (7 - i % 8) & 1u : 0u);
-    out += kDigits[digit];
-  }
-  return out;
 }
 
 class Writer {
@@ -40,12 +30,12 @@ class Writer {
     scope();
     request();
     const bool by_address = IpAddress::parse(target).has_value();
-    const bool named = carries(question_.protocol) || question_.protocol == Protocol::kDns;
+    const bool named = engine::carries_name(question_.protocol) || question_.protocol == Protocol::kDns;
     if (any_address_) line("bind", toml_string("any"));
     if (!by_address && !named && policy_.defaults().bind == policy::Bind::kAny) line("bind", toml_string("strict"));
     if (word_ == "icmp") line("icmp_types", "[" + std::to_string(question_.icmp_type) + "]");
     if (word_ == "ip-proto") line("ip_protos", "[" + std::to_string(question_.ip_protocol) + "]");
-    if (answer_.reason == Reason::kHostKeyNotAllowed && question_.host_key) line("host_keys", "[" + toml_string("SHA256:" + base64_of(*question_.host_key)) + "]");
+    if (answer_.reason == Reason::kHostKeyNotAllowed && question_.host_key) line("host_keys", "[" + toml_string("SHA256:" + policy::encode_base64(*question_.host_key)) + "]");
     return text_;
   }
   std::string note() const { return note_; }
@@ -58,7 +48,7 @@ class Writer {
     if (answer_.match.metadata) return address;
     const bool dns = question_.protocol == Protocol::kDns;
     if (dns && !question_.bound) return address;
-    const bool claimed = question_.name && (dns || carries(question_.protocol));
+    const bool claimed = question_.name && (dns || engine::carries_name(question_.protocol));
     if (claimed && !question_.bound) {
       any_address_ = true;
       note_ = "It takes the name's word for it, at any address. Safer: let the client look the name up at a resolver that the policy trusts.";
@@ -66,9 +56,6 @@ class Writer {
     if (claimed || (question_.name && question_.bound)) return std::string(question_.name->text());
     if (!address.empty() && (word_ == "tcp" || word_ == "udp")) note_ = "The bytes are no protocol that is known, so the rule can go by the address alone.";
     return address;
-  }
-  static bool carries(Protocol protocol) {
-    return protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp || protocol == Protocol::kDtls;
   }
   void ports() {
     if (question_.transport != Transport::kTcp && question_.transport != Transport::kUdp) return;

@@ -76,8 +76,8 @@ bool others_run(const std::string& own) {
 
 std::vector<Words> forward_rules(const NetworkPlan& plan, const char* action) {
   // At the chain's end: what the administrator refuses stays refused, and a policy of DROP does not stop this.
-  return {{"iptables", "-w", "10", action, "FORWARD", "-i", plan.host_link, "-s", plan.subnet, "-j", "ACCEPT"},
-          {"iptables", "-w", "10", action, "FORWARD", "-o", plan.host_link, "-d", plan.subnet, "-m", "conntrack", "--ctstate",
+  return {{"iptables", "-w", "5", action, "FORWARD", "-i", plan.host_link, "-s", plan.subnet, "-j", "ACCEPT"},
+          {"iptables", "-w", "5", action, "FORWARD", "-o", plan.host_link, "-d", plan.subnet, "-m", "conntrack", "--ctstate",
            "RELATED,ESTABLISHED", "-j", "ACCEPT"}};
 }
 

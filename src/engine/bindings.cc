@@ -160,31 +160,11 @@ policy::PolicyMatch Inspector::Impl::match_names_of_address(Flow& flow, Protocol
   return by_name;
 }
 
-// why_denied returns the reason of a denial.
 Reason Inspector::Impl::why_denied(const Flow& flow, Protocol protocol, const NameClaim& claim, const policy::PolicyMatch& match) {
-  const bool ambiguous = match.request_fit == policy::RequestFit::kAmbiguousPath;
-  if (match.rule != kNoRule) return ambiguous ? Reason::kAmbiguous : Reason::kRuleDenies;
-  if (match.metadata) return Reason::kMetadataAddress;
-  if (match.other_host_key != kNoRule) return Reason::kHostKeyNotAllowed;
-  if (match.unbound != kNoRule) return Reason::kAddressNotBound;
-  if (match.other_request != kNoRule) {
-    switch (match.request_fit) {
-      case policy::RequestFit::kMethod: return Reason::kMethodNotAllowed;
-      case policy::RequestFit::kPath: return Reason::kPathNotAllowed;
-      case policy::RequestFit::kAmbiguousPath: return Reason::kAmbiguous;
-      case policy::RequestFit::kUpgrade: return Reason::kUpgradeNotAllowed;
-      case policy::RequestFit::kFits: break;
-    }
-  }
-  if (!carries_name(protocol) && flow.needs_binding && !names_cover(flow)) return Reason::kAddressNotBound;
-  const bool has_ports = flow.key.transport == Transport::kTcp || flow.key.transport == Transport::kUdp;
-  const bool other_icmp = !has_ports && flow.key.transport != Transport::kOther && match.nearest != kNoRule;
-  if (other_icmp) return Reason::kIcmpNotAllowed;
-  if (!has_ports) return Reason::kTransportNotAllowed;
-  if (protocol == Protocol::kUnknown) return Reason::kUnknownProtocol;
-  if (match.nearest != kNoRule) return Reason::kProtocolNotAllowed;
-  if (claim.name != nullptr) return Reason::kNameNotAllowed;
-  return carries_name(protocol) && claim.text.empty() ? Reason::kNoName : Reason::kAddressNotAllowed;
+  const bool has_claim = !claim.text.empty() || claim.name != nullptr;
+  // A deny rule says all; the names of the address are not gone through for it.
+  const bool lacks_binding = match.rule == kNoRule && !carries_name(protocol) && flow.needs_binding && !names_cover(flow);
+  return engine::why_denied(match, {flow.key.transport, protocol, claim.name != nullptr, has_claim, lacks_binding});
 }
 
 // names_cover tells whether the address has a living name that some rule for the flow's port has.

@@ -12,6 +12,7 @@
 #include "last_words.h"
 #include "pools.h"
 #include "refusal_budget.h"
+#include "sallyport/engine/denial.h"
 #include "sallyport/engine/inspector.h"
 #include "sallyport/parsers/client_hello.h"
 #include "sallyport/parsers/dns.h"
@@ -31,21 +32,11 @@ namespace sallyport::engine {
 inline constexpr std::uint16_t kDnsPort = 53;
 inline constexpr std::uint16_t kFirstUserPort = 1024;  // Below are the system ports, RFC 6335 §6.
 
-// denies_by_rule tells a deny rule from the default.
-inline bool denies_by_rule(const policy::PolicyMatch& match) {
-  return match.action == policy::Action::kDeny && match.rule != kNoRule;
-}
-
-// carries_name tells the protocols whose first message says what it is for. The others go by the names of their address.
 // reason_to_allow is why a PolicyMatch or EarlyResult allows.
 template <typename Match>
 constexpr Reason reason_to_allow(const Match& match) {
   if (match.bypass) return Reason::kBypass;
   return match.rule == kNoRule ? Reason::kDefaultAllows : Reason::kRuleAllows;
-}
-
-inline bool carries_name(Protocol protocol) {
-  return protocol == Protocol::kTls || protocol == Protocol::kQuic || protocol == Protocol::kHttp || protocol == Protocol::kDtls;
 }
 
 // NameClaim is the name that a message says it is for, as far as it says one.

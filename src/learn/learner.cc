@@ -29,11 +29,8 @@ dns = { names = "any", ech = "allow", rebinding = "allow", private = "any" }
 // RowId tells a row in a replay of the same captures.
 using RowId = std::pair<std::size_t, std::pair<std::uint64_t, bool>>;
 
-// Impossible is what no rule allows: the rows, and lines about them.
-struct Impossible {
-  std::map<std::string, NotLearned> lines;
-  std::set<RowId> rows;
-};
+// Impossible is what no rule allows, and why. The texts are the learner's.
+using Impossible = std::map<RowId, const std::string*>;
 
 // Denials is what one replay denied.
 struct Denials {
@@ -201,7 +198,7 @@ class Learner {
       // Replays tell which lookups need a rule.
       if (!options_.verify && sighting.protocol == Protocol::kDns) note_question(sighting);
       if (sighting.denied()) {
-        if (!options_.verify) add_not_learned(impossible_.lines, sighting);
+        if (!options_.verify) add_not_learned(not_learned_, why_not(sighting), sighting);
         return;
       }
       const std::vector<Step> steps = options_.verify ? first_steps(sighting, facts_) : event_steps(sighting, facts_);
@@ -227,7 +224,7 @@ class Learner {
         continue;
       }
       if (event.denied() && !is_for_rules(event.reason)) {
-        add_not_learned(event_not_learned_, event);
+        add_not_learned(event_not_learned_, why_not(event), event);
         continue;
       }
       if (running_) {
@@ -274,8 +271,7 @@ class Learner {
     return compile(text_of(rules())) != nullptr;
   }
 
-  static void add_not_learned(std::map<std::string, NotLearned>& all, const Sighting& sighting) {
-    const std::string text = why_not(sighting);
+  static void add_not_learned(std::map<std::string, NotLearned>& all, const std::string& text, const Sighting& sighting) {
     const auto found = all.find(text);
     if (found != all.end()) {
       found->second.flows += sighting.count;
@@ -288,18 +284,22 @@ class Learner {
     }
   }
 
-  void deny(const Sighting& sighting, const RowId& id, Denials& denials) const {
-    if (impossible_.rows.contains(id)) return;
+  // why_text keeps what many rows share once.
+  const std::string& why_text(const Sighting& sighting) {
+    static const std::string kOther = "of other kinds";
+    std::string text = why_not(sighting);
+    if (texts_.size() < kNotLearnedMax || texts_.contains(text)) return *texts_.insert(std::move(text)).first;
+    return kOther;
+  }
+
+  void deny(const Sighting& sighting, const RowId& id, Denials& denials) {
+    if (impossible_.contains(id)) return;
     for (Step& step : next_steps(sighting, facts_)) {
       if (is_taken(book_, step)) continue;
       denials.steps[turn_of(sighting)].push_back(std::move(step));
       return;
     }
-    // A flow may be denied several times, and is listed once.
-    const RowId other{id.first, {id.second.first, !id.second.second}};
-    const std::set<RowId>& rows = denials.impossible.rows;
-    if (!rows.contains(id) && !rows.contains(other) && !impossible_.rows.contains(other)) add_not_learned(denials.impossible.lines, sighting);
-    if (denials.impossible.rows.size() < kDenialsMax) denials.impossible.rows.insert(id);
+    if (denials.impossible.size() < kDenialsMax) denials.impossible.emplace(id, &why_text(sighting));
   }
 
   // refine replays under what is learned until every denial is one that no rule can change.
@@ -313,8 +313,7 @@ class Learner {
         if (sighting.denied()) deny(sighting, id, denials);
       });
       if (denials.steps.empty()) {
-        impossible_.rows.merge(denials.impossible.rows);
-        impossible_.lines.merge(denials.impossible.lines);
+        impossible_.merge(denials.impossible);
         verified_ = true;
         return true;
       }
@@ -355,7 +354,7 @@ class Learner {
   bool denies_more(const PolicyPtr& policy) {
     bool more = false;
     replay(policy, "dropping", [&](const Sighting& sighting, const RowId& id) {
-      more = more || (sighting.denied() && !impossible_.rows.contains(id));
+      more = more || (sighting.denied() && !impossible_.contains(id));
     });
     return more;
   }
@@ -386,9 +385,15 @@ class Learner {
     const std::vector<RuleDraft> drafts = rules();
     const PolicyPtr policy = compile(text_of(drafts));
     if (policy == nullptr) return false;
+    // What no rule could change on the way may be allowed in the end, by a rule that another flow needed: what this replay denies
+    // is listed, each flow once, for the reason that it was given up for.
+    std::set<std::pair<RowId::first_type, std::uint64_t>> listed;
     replay(policy, "counting", [&](const Sighting& sighting, const RowId& id) {
       if (sighting.denied()) {
-        verified_ = verified_ && impossible_.rows.contains(id);
+        const auto found = impossible_.find(id);
+        verified_ = verified_ && found != impossible_.end();
+        const bool first = listed.size() >= kDenialsMax || listed.emplace(id.first, id.second.first).second;
+        if (first) add_not_learned(not_learned_, found != impossible_.end() ? *found->second : why_text(sighting), sighting);
         return;
       }
       if (running_ && sighting.rule < first_rule()) used_rules_.insert(sighting.rule);
@@ -407,7 +412,7 @@ class Learner {
     for (const std::string& rule : learned.rules) learned.policy += (learned.policy.empty() ? "" : "\n") + rule;
     const bool changed = !learned.rules.empty() || !running_;
     if (!changed) learned.policy.clear();
-    for (const auto* all : {&impossible_.lines, &event_not_learned_}) {
+    for (const auto* all : {&not_learned_, &event_not_learned_}) {
       for (const auto& [text, one] : *all) learned.not_learned.push_back(one);
     }
     if (book_.refused() != 0)
@@ -434,6 +439,8 @@ class Learner {
   PolicyPtr running_;
   Problems problems_;
   Impossible impossible_;
+  std::set<std::string> texts_;  // Of `impossible_`.
+  std::map<std::string, NotLearned> not_learned_;
   std::map<RowId, Observed> observed_;
   std::map<std::string, Terms> questions_;
   std::map<std::string, NotLearned> event_not_learned_;

@@ -1,14 +1,18 @@
 #include "sallyport/netfilter/command.h"
 
+#include <poll.h>
 #include <spawn.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #include "file_descriptor.h"
 
@@ -85,6 +89,53 @@ std::expected<pid_t, std::string> spawn(const std::string& path, const std::vect
   return pid;
 }
 
+using Clock = std::chrono::steady_clock;
+
+// wait_until gives the status of a child that ends by `deadline`, or an error: ETIMEDOUT when it does not.
+std::expected<int, int> wait_until(pid_t pid, Clock::time_point deadline) {
+  using std::chrono::milliseconds;
+  constexpr milliseconds kLookAgain{10};  // Where the kernel gives no descriptor for a process.
+  const FileDescriptor ended(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  for (;;) {
+    int status = 0;
+    const pid_t got = ::waitpid(pid, &status, WNOHANG);
+    if (got == pid) return status;
+    if (got < 0 && errno != EINTR) return std::unexpected(errno);
+    const milliseconds left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+    if (left <= milliseconds::zero()) return std::unexpected(ETIMEDOUT);
+    pollfd waits = {ended.get(), POLLIN, 0};
+    (void)::poll(&waits, 1, static_cast<int>((ended.valid() ? left : std::min(left, kLookAgain)).count()));
+  }
+}
+
+// Unended keeps what was killed and did not end (the kernel holds it); it is reaped when the next program is run.
+class Unended {
+ public:
+  void add(pid_t pid) {
+    const std::lock_guard lock(mutex_);
+    pids_.push_back(pid);
+  }
+  void reap() {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(pids_, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) != 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<pid_t> pids_;
+} unended;
+
+// stop kills a program that took too long, and what it started; gives the error to tell.
+std::string stop(pid_t pid, const std::vector<std::string>& arguments, std::chrono::milliseconds limit) {
+  constexpr std::chrono::milliseconds kKillTime{200};
+  (void)::kill(-pid, SIGKILL);
+  const bool ended = wait_until(pid, Clock::now() + kKillTime).has_value();
+  if (!ended) unended.add(pid);
+  std::string text;
+  for (const std::string& argument : arguments) text += argument + (&argument == &arguments.back() ? "" : " ");
+  return text + ": not done after " + std::to_string(limit.count()) + " ms, " + (ended ? "killed" : "killed, and has not ended yet");
+}
+
 }  // namespace
 
 void hold_in_commands(int fd) { held_in_commands.store(fd); }
@@ -97,8 +148,9 @@ std::string find_program(std::string_view name) {
   return {};
 }
 
-std::expected<CommandResult, std::string> run_command(const std::vector<std::string>& arguments,
-                                                      std::string_view input) {
+std::expected<CommandResult, std::string> run_command(const std::vector<std::string>& arguments, std::string_view input,
+                                                      std::chrono::milliseconds limit) {
+  unended.reap();
   const std::string path = find_program(arguments.front());
   if (path.empty()) return std::unexpected(arguments.front() + " is not installed");
   const FileDescriptor in = memory_file();
@@ -109,12 +161,11 @@ std::expected<CommandResult, std::string> run_command(const std::vector<std::str
   }
   const std::expected<pid_t, std::string> pid = spawn(path, arguments, in.get(), out.get(), err.get());
   if (!pid) return std::unexpected(pid.error());
-  int status = 0;
-  while (::waitpid(*pid, &status, 0) < 0) {
-    if (errno != EINTR) return std::unexpected(error_text("waiting for " + path, errno));
-  }
+  const std::expected<int, int> status = wait_until(*pid, Clock::now() + limit);
+  if (!status && status.error() == ETIMEDOUT) return std::unexpected(stop(*pid, arguments, limit));
+  if (!status) return std::unexpected(error_text("waiting for " + path, status.error()));
   CommandResult result;
-  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  result.exit_code = WIFEXITED(*status) ? WEXITSTATUS(*status) : 128 + WTERMSIG(*status);
   result.output = read_all(out.get());
   result.errors = read_all(err.get());
   return result;

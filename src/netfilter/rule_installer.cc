@@ -132,7 +132,7 @@ std::expected<void, std::string> RuleInstaller::restore(Family family, const std
   if (text.empty()) return {};
   const std::string name = program(backend_, family, "restore");
   std::vector<std::string> command = {name, "--noflush"};
-  if (backend_ == Backend::kLegacy) command.insert(command.end(), {"-w", "10"});
+  if (backend_ == Backend::kLegacy) command.insert(command.end(), {"-w", "5"});  // Below kCommandTime: then it says itself who has the lock.
   const std::expected<CommandResult, std::string> result = run_command(command, text);
   if (!result) return std::unexpected(result.error());
   if (result->exit_code != 0) return std::unexpected(message(name, *result));

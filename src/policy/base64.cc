@@ -1,4 +1,4 @@
-#include "base64.h"
+#include "sallyport/policy/base64.h"
 
 #include <absl/strings/escaping.h>
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base64.h"
+#include "sallyport/policy/base64.h"
 #include "sallyport/core/limits.h"
 #include "text_file.h"
 

@@ -5,10 +5,10 @@
 
 #include <algorithm>
 
-#include "base64.h"
 #include "diagnostics.h"
 #include "sallyport/core/ip_address.h"
 #include "sallyport/core/limits.h"
+#include "sallyport/policy/base64.h"
 
 namespace sallyport::policy {
 namespace {

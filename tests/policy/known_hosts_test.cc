@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base64.h"
+#include "sallyport/policy/base64.h"
 #include "ssh_keys.h"
 
 namespace sallyport::policy {

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "base64.h"
+#include "sallyport/policy/base64.h"
 #include "host_keys.h"
 #include "policy_support.h"
 #include "ssh_keys.h"

@@ -1,6 +1,7 @@
 // Runs a program without a shell and waits for it.
 #pragma once
 
+#include <chrono>
 #include <expected>
 #include <string>
 #include <string_view>
@@ -14,11 +15,16 @@ struct CommandResult {
   std::string errors;
 };
 
+// kCommandTime is how long one program may take. A reload may wait for a repair and then apply twice, each ended by one hung program:
+// three times this and a quarter of WatchdogSec (30 s) is below WatchdogSec. Large rulesets are read in about a second.
+inline constexpr std::chrono::milliseconds kCommandTime{7'000};
+
 // run_command runs `arguments` (the first is found in the usual directories, sbin included) with `input` as
 // its standard input. The child is its own process group, so a Ctrl-C for us does not reach it halfway
-// through a change. Fails with a message when the program cannot be started.
-std::expected<CommandResult, std::string> run_command(const std::vector<std::string>& arguments,
-                                                      std::string_view input = {});
+// through a change. Fails with a message when the program cannot be started, or has not ended after `limit`: then it is killed
+// with its whole group, and what it printed is lost.
+std::expected<CommandResult, std::string> run_command(const std::vector<std::string>& arguments, std::string_view input = {},
+                                                      std::chrono::milliseconds limit = kCommandTime);
 
 // hold_in_commands has each program that is run from now on keep `fd` open until it ends: whoever reads the other end of that pipe
 // learns of this process's death only once none of its programs is at work any more. -1: none, as at the start.
