@@ -180,8 +180,8 @@ Decision Inspector::Impl::tcp_from_client(Flow& flow, const Packet& packet, cons
       return pass(flow, flow.reason);
     }
   }
-  const bool dns = parsers::looks_like_dns_tcp(ip.payload) != parsers::Likeness::kNo;
-  if (flow.server_base_guessed && ip.tcp.ack && (dns || looks_like_client(ip.payload))) {  // As without details.
+  if (flow.server_base_guessed && ip.tcp.ack &&
+      (looks_like_client(ip.payload) || parsers::looks_like_dns_tcp(ip.payload) != parsers::Likeness::kNo)) {  // As without details.
     flow.server_base_known = flow.server_base_guessed = false;
     windows_.release(flow.server);
   }

@@ -335,6 +335,22 @@ TEST_F(TcpTest, DeniesMidstreamPayloadEvenWithAnAllowedName) {
   EXPECT_EQ(outcome.decision.reason, Reason::kMidstream);
 }
 
+TEST_F(TcpTest, AConnectionThatIsToEndIsResetAtBothEndsByThePacketOfEither) {
+  for (const Origin origin : {Origin::kOriginal, Origin::kReply}) {
+    InspectorHarness fw(kPolicy);
+    TcpConversation old(kClient, kServer);
+    (void)old.handshake();
+    const auto outcome = fw.cut(origin == Origin::kOriginal ? old.client_data(hello_to("good.example")) : old.server_data("download"), origin);
+    EXPECT_EQ(outcome.decision.verdict, Verdict::kDrop);
+    ASSERT_EQ(fw.verdicts().size(), 1U);
+    EXPECT_EQ(fw.verdicts()[0].reason, Reason::kRevoked);
+    ASSERT_EQ(outcome.injections.size(), 2U);
+    EXPECT_NE(outcome.injections[0].to_client, outcome.injections[1].to_client);
+    TcpConversation anew(kClient, kServer);
+    EXPECT_EQ(fw.client(anew.syn()).decision.verdict, Verdict::kAccept) << "the next connection is judged by itself";
+  }
+}
+
 TEST_F(TcpTest, ACaptureWithoutABeginningIsTurnedByItsFirstPayloadAlone) {
   constexpr const char* kRequest = "GET / HTTP/1.1\r\nHost: good.example\r\n\r\n";
   TcpConversation turned(endpoint("10.0.0.1", 46'798), endpoint("192.0.2.1", 80));

@@ -86,6 +86,14 @@ class InspectorHarness {
     return outcome;
   }
 
+  // cut is a packet of a connection that is to end (`existing = "kill"`).
+  Outcome cut(const std::vector<std::uint8_t>& bytes, Origin origin) {
+    cut_ = true;
+    Outcome outcome = feed(bytes, origin);
+    cut_ = false;
+    return outcome;
+  }
+
   Outcome feed(const std::vector<std::uint8_t>& bytes, Origin origin, std::size_t wire_size = 0) {
     // An exact heap block, so that a read too far is seen.
     const std::vector<std::uint8_t> exact(bytes);
@@ -97,6 +105,7 @@ class InspectorHarness {
     packet.in_link = in_link_;
     packet.in_interface = in_interface_;
     packet.inbound = inbound_;
+    packet.cut = cut_;
     now_ += std::chrono::milliseconds(1);
     Outcome outcome{inspector_.inspect(packet, *policy_, now_), {}, {}};
     collect(outcome);
@@ -213,6 +222,7 @@ class InspectorHarness {
   std::uint32_t in_link_ = 0;
   std::string in_interface_;
   bool inbound_ = false;
+  bool cut_ = false;
   PacketId first_id_ = 1;
   std::map<PacketId, Verdict> fates_;
   std::vector<SeenVerdict> verdicts_;
