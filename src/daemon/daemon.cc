@@ -230,6 +230,8 @@ Outcome Daemon::install(const netfilter::RulePlan& plan) {
     auto lock = NamespaceLock::take();
     if (!lock) return std::unexpected(lock.error());
     lock_.emplace(std::move(*lock));
+  } else {
+    NamespaceLock::forget_removal();
   }
   auto installer = netfilter::RuleInstaller::open();
   if (!installer) return std::unexpected(installer.error());

@@ -52,6 +52,13 @@ void NamespaceLock::note_removal() {
   ::close(fd);
 }
 
+void NamespaceLock::forget_removal() {
+  const int fd = ::open(lock_path().c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return;
+  (void)!::ftruncate(fd, 0);
+  ::close(fd);
+}
+
 bool NamespaceLock::removal_noted() {
   struct stat file{};
   return ::stat(lock_path().c_str(), &file) == 0 && file.st_size != 0;

@@ -17,6 +17,9 @@ class NamespaceLock {
 
   // note_removal tells whoever holds the lock, if anyone, that the rules are taken out on purpose (`sallyport rules remove`).
   static void note_removal();
+  // forget_removal is for who begins in a namespace that nobody else knows, without the lock: the kernel gives the number of a
+  // namespace that is gone to a new one, and the note of the old one would be taken for this one's.
+  static void forget_removal();
   // removal_noted tells whether that happened since the lock was taken.
   static bool removal_noted();
 
