@@ -139,7 +139,7 @@ Flow* Inspector::Impl::open_flow(const Packet& packet, const FlowKey& key) {
   flow.opened = flow.last_seen = now_;
   flow.uid = packet.uid;
   flow.gid = packet.gid;
-  flow.client_link = packet.in_link;
+  flow.client_link = packet.origin == Origin::kReply ? packet.out_link : packet.in_link;
   set_owner(flow, packet);
   flow.tunnel = inside_.tunnel;
   flow.carrier = inside_.carrier;

@@ -383,13 +383,15 @@ Decision Inspector::Impl::revoked_packet(Flow& flow, const Packet& packet, const
   if (!observing() && flow.key.tunnel == 0 && packet.origin != Origin::kUnknown) {
     refusal::TcpSegment reset;
     reset.rst = true;
-    reset.from = source;
-    reset.to = destination;
-    reset.sequence = ip.tcp.sequence;
-    (void)inject(refusal::tcp_segment(std::span(injected_).subspan(injected_size()), reset), !from_client);
-    std::swap(reset.from, reset.to);
+    // The sender's first, which is exact. Where the receiver lacks bytes before this packet, ours is none to it yet: it answers with an
+    // ACK of what it has (RFC 5961 §3.2), and the sender, gone by then, resets it by that number.
+    reset.from = destination;
+    reset.to = source;
     reset.sequence = ip.tcp.acknowledgment;
     if (ip.tcp.ack) (void)inject(refusal::tcp_segment(std::span(injected_).subspan(injected_size()), reset), from_client);
+    std::swap(reset.from, reset.to);
+    reset.sequence = ip.tcp.sequence;
+    (void)inject(refusal::tcp_segment(std::span(injected_).subspan(injected_size()), reset), !from_client);
   }
   const FlowMark mark = flow.revoked > kResetsMax ? denied(flow).mark.value_or(FlowMark::kReset) : FlowMark::kWatch;
   return {Verdict::kDrop, Reason::kFlowDenied, flow.rule, mark};

@@ -69,7 +69,8 @@ TEST_F(RejudgeTest, ANameThatLostPermissionIsRevokedAndItsNextPacketAnsweredByTw
     const auto next = from_client ? fw_.client(tcp_.client_data(Bytes(10, 1))) : fw_.server(tcp_.server_data(Bytes(10, 2)));
     EXPECT_EQ(next.decision.verdict, Verdict::kDrop);
     ASSERT_EQ(next.injections.size(), 2U);
-    EXPECT_NE(next.injections[0].to_client, next.injections[1].to_client);
+    EXPECT_EQ(next.injections[0].to_client, from_client) << "the sender's first: it answers for what the other end still says";
+    EXPECT_EQ(next.injections[1].to_client, !from_client);
   }
 }
 

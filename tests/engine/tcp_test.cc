@@ -351,6 +351,15 @@ TEST_F(TcpTest, AConnectionThatIsToEndIsResetAtBothEndsByThePacketOfEither) {
   }
 }
 
+TEST_F(TcpTest, TheServersResetOfAConnectionThatIsToEndReachesItsClient) {
+  InspectorHarness fw(kPolicy);
+  fw.from_link(3);  // The server's.
+  TcpConversation old(kClient, kServer);
+  (void)old.handshake();
+  (void)fw.cut(old.server_data("behind a gap, so that our reset is none for the client"), Origin::kReply);
+  EXPECT_EQ(fw.server(old.server_rst()).decision.verdict, Verdict::kAccept) << "what the client's bare ACK comes back with";
+}
+
 TEST_F(TcpTest, ACaptureWithoutABeginningIsTurnedByItsFirstPayloadAlone) {
   constexpr const char* kRequest = "GET / HTTP/1.1\r\nHost: good.example\r\n\r\n";
   TcpConversation turned(endpoint("10.0.0.1", 46'798), endpoint("192.0.2.1", 80));
