@@ -13,7 +13,6 @@ using engine::carries_name;
 using engine::denies_by_rule;
 
 policy::PolicyMatch ask_dns(const policy::Policy& policy, const Asked& asked) {
-  constexpr std::uint16_t kDnsPort = 53;
   const policy::PolicyMatch match = policy.match(asked.claimed);
   const bool by_rule = match.action == policy::Action::kAllow || match.rule != kNoRule;
   if (by_rule || !asked.claimed.bound || asked.claimed.port != kDnsPort) return match;

@@ -11,8 +11,6 @@ using netfilter::ConntrackEntry;
 using Entries = std::vector<ConntrackEntry>;
 using Sets = std::expected<ExistingSets, std::string>;
 
-constexpr std::uint16_t kDnsPort = 53;
-
 std::shared_ptr<const netfilter::ConnectionSet> set_of(std::span<const FlowKey> keys) {
   return std::make_shared<const netfilter::ConnectionSet>(keys);
 }

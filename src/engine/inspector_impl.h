@@ -29,7 +29,6 @@
 
 namespace sallyport::engine {
 
-inline constexpr std::uint16_t kDnsPort = 53;
 inline constexpr std::uint16_t kFirstUserPort = 1024;  // Below are the system ports, RFC 6335 §6.
 
 // reason_to_allow is why a PolicyMatch or EarlyResult allows.

@@ -10,7 +10,7 @@ policy::PolicyMatch judge_question(const policy::Policy& policy, policy::ScopeSe
   query.transport = Transport::kUdp;
   query.protocol = Protocol::kDns;
   query.no_address = true;
-  query.port = 53;
+  query.port = kDnsPort;
   query.name = name;
   query.claimed = query.bound = true;
   query.now = now;
@@ -21,7 +21,7 @@ policy::PolicyMatch judge_question(const policy::Policy& policy, policy::ScopeSe
 
 policy::PolicyMatch judge_event(const policy::Policy& policy, const Sighting& event) {
   const auto name = DomainName::parse(event.name);
-  if (event.protocol == Protocol::kDns && event.key.server.port == 53) return judge_question(policy, 0, name ? &*name : nullptr, event.last);
+  if (event.protocol == Protocol::kDns && event.key.server.port == kDnsPort) return judge_question(policy, 0, name ? &*name : nullptr, event.last);
   policy::FlowQuery query;
   query.transport = event.key.transport;
   query.protocol = event.protocol == Protocol::kHttp2 ? Protocol::kHttp : event.protocol;

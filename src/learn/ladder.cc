@@ -14,7 +14,6 @@ namespace {
 
 using policy::RuleWordInfo;
 
-constexpr std::uint16_t kDnsPort = 53;
 constexpr std::uint16_t kHttpPort = 80;
 constexpr std::uint16_t kSshPort = 22;
 

@@ -244,7 +244,7 @@ class Learner {
     else if (users_.size() < kClientsMax) users_.insert(*event.uid);
     if (event.protocol == Protocol::kDns) {
       note_question(event);
-      if (event.reason == Reason::kResolverNotTrusted && event.key.server.port == 53 && !running_) (void)book_.trust(event.key.server.address.unmapped());
+      if (event.reason == Reason::kResolverNotTrusted && event.key.server.port == kDnsPort && !running_) (void)book_.trust(event.key.server.address.unmapped());
       return;
     }
     for (const Step& step : event_steps(event, facts_)) {
@@ -263,7 +263,7 @@ class Learner {
     for (const auto& [text, terms] : questions_) {
       const auto name = DomainName::parse(text);
       if (judge_question(*policy, scopes, &*name, terms.last).action == policy::Action::kAllow) continue;
-      const Step question{.grant = {Target::of(*name), "dns", 53, 0, false}};
+      const Step question{.grant = {Target::of(*name), "dns", kDnsPort, 0, false}};
       if (!can_be_written(question)) continue;
       Terms* added = book_.allow(question.grant);
       if (added != nullptr) added->add(terms);

@@ -26,7 +26,6 @@
 namespace sallyport::netfilter {
 namespace {
 
-constexpr std::uint16_t kDnsPort = 53;
 constexpr std::chrono::milliseconds kExpireInterval{50};
 constexpr std::chrono::milliseconds kExpireIntervalWhileHolding{10};  // Below kHoldStall.
 

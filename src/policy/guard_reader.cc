@@ -9,14 +9,13 @@
 #include <string>
 
 #include "idna.h"
+#include "sallyport/core/flow_key.h"
 #include "sallyport/core/limits.h"
 #include "stable_hash.h"
 #include "target_text.h"
 
 namespace sallyport::policy {
 namespace {
-
-constexpr std::uint16_t kDnsPort = 53;
 
 using Text = std::string_view;
 

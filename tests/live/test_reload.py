@@ -2,7 +2,6 @@
 """The policy is loaded again under traffic: no allowed connection fails, what lost permission dies at both ends, a broken file
 changes nothing."""
 
-import json
 import signal
 import time
 
@@ -30,14 +29,6 @@ def body(suite: Suite) -> None:
             restarted(suite, it, layout)
 
 
-def reload(it: World, policy: str | None = None, code: int = 0) -> dict:
-    if policy is not None:
-        it.firewall.policy_path.write_text(policy)
-    result = it.firewall.command("reload", "--control", str(it.firewall.control), "--json")
-    expect_equal(result.code, code, result.describe())
-    return json.loads(result.out)
-
-
 # Reads little at a time, so that packets go to and fro all the while: curl's own limit looks at its socket now and then.
 SIP = "import os,time\nwhile os.read(0, 65536): time.sleep(0.005)"
 
@@ -55,7 +46,7 @@ def storm(suite: Suite, it: World, label: str, original: str) -> None:
         script = f"for i in $(seq 60); do curl -sS --cacert {it.servers.ca} -m 8 -o /dev/null https://allowed.test/ || echo failed; done"
         storms = [it.bed.spawn("client", f"storm{i}", ["sh", "-c", script]) for i in range(4)]
         for i in range(20):
-            report = reload(it, original if i % 2 else original + allow(f"host{i}.test", "tls"))
+            report = it.reload(original if i % 2 else original + allow(f"host{i}.test", "tls"))
             expect_equal((report["changed"], report["cut"]), (True, 0), report)
             time.sleep(0.1)
         for each in storms:
@@ -70,9 +61,9 @@ def broken(suite: Suite, it: World, label: str, original: str) -> None:
         expect_equal(result.code, 1, result.describe())
         expect(".toml:" in result.err and "prot" in result.err, result.describe())
         expect_equal(it.clients.curl("https://allowed.test/", 4).out.strip(), "vhost allowed.test", "what the policy in force allows")
-        report = reload(it, original.replace("hooks =", "queues = 3\nhooks ="), 1)
+        report = it.reload(original.replace("hooks =", "queues = 3\nhooks ="), 1)
         expect("deploy.queues" in report["error"], report)
-        reload(it, original)
+        it.reload(original)
 
 
 def by_signal(suite: Suite, it: World, label: str, original: str) -> None:
@@ -80,18 +71,18 @@ def by_signal(suite: Suite, it: World, label: str, original: str) -> None:
         it.firewall.policy_path.write_text(original.replace(RULES, MORE))
         it.firewall.process.signal(signal.SIGHUP)
         expect(wait_until(lambda: it.clients.curl("https://denied.test/", 4, timeout=2).out.strip() == "vhost denied.test", 5.0), it.firewall.log())
-        reload(it, original.replace("[deploy]\n", "[deploy]\nreload_on_change = true\n"))
+        it.reload(original.replace("[deploy]\n", "[deploy]\nreload_on_change = true\n"))
         expect(it.clients.curl("https://denied.test/", 4, timeout=3).code != 0, "still allowed")
         it.firewall.policy_path.write_text(original.replace(RULES, MORE).replace("[deploy]\n", "[deploy]\nreload_on_change = true\n"))
         expect(wait_until(lambda: it.clients.curl("https://denied.test/", 4, timeout=2).out.strip() == "vhost denied.test", 6.0), it.firewall.log())
-        reload(it, original)
+        it.reload(original)
 
 
 def revoked(suite: Suite, it: World, label: str, original: str, family: int) -> None:
     with suite.case(f"{label}: a download that lost permission dies at once on both ends, an allowed one beside it lives"):
-        reload(it, original.replace(RULES, MORE))
+        it.reload(original.replace(RULES, MORE))
         lost, kept = bulk(it, "denied.test", family), bulk(it, "allowed.test", family)
-        report = reload(it, original)
+        report = it.reload(original)
         behind = time.monotonic()
         expect_equal([flow["name"] for flow in report["cut_flows"]], ["denied.test"], report)
         port = report["cut_flows"][0]["client"].rsplit(":", 1)[1]
@@ -126,11 +117,11 @@ for i in range(100):
 def datagrams(suite: Suite, it: World, label: str, original: str, family: int) -> None:
     with suite.case(f"{label}: a UDP flow that lost permission: the client is told at its next datagram, and no more of it arrives"):
         address = it.bed.server_address(family)
-        reload(it, original + allow(address, "udp", "9000"))
+        it.reload(original + allow(address, "udp", "9000"))
         client = it.bed.spawn("client", f"beat{family}", ["/usr/bin/python3", "-c", BEAT, address])
         time.sleep(1.0)
         expect(client.running(), client.err())
-        report = reload(it, original)
+        report = it.reload(original)
         expect_equal(report["cut"], 1, report)
         mark = it.mark()
         expect(wait_until(lambda: not client.running(), 1.0, 0.02), "nobody told the client")

@@ -2,7 +2,6 @@
 """What a policy change does to living flows beyond downloads (those: test_reload.py): QUIC connections, and TCP connections on which
 nothing is said."""
 
-import json
 import time
 
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
@@ -47,13 +46,6 @@ def body(suite: Suite) -> None:
                 idle(suite, it, layout, f"{layout} v{family}", original, family)
 
 
-def reload(it: World, policy: str) -> dict:
-    it.firewall.policy_path.write_text(policy)
-    result = it.firewall.command("reload", "--control", str(it.firewall.control), "--json")
-    expect_equal(result.code, 0, result.describe())
-    return json.loads(result.out)
-
-
 def spawn_quic(it: World, name: str) -> Process:
     """spawn_quic connects at once and asks for the page two seconds later."""
     return it.bed.spawn("client", "quic-" + name, ["gtlsclient", "--exit-on-all-streams-close", "--timeout=6s", "--no-quic-dump",
@@ -62,13 +54,13 @@ def spawn_quic(it: World, name: str) -> Process:
 
 def quic(suite: Suite, it: World, label: str, original: str, family: int) -> None:
     with suite.case(f"{label}: a QUIC connection that lost permission brings no page, one beside it does"):
-        reload(it, original.replace(RULES, MORE))
+        it.reload(original.replace(RULES, MORE))
         it.bed.set_hosts(NAMES, (family,))  # Its client takes the name, and no address beside it.
         try:
             lost, kept = spawn_quic(it, "denied.test"), spawn_quic(it, "allowed.test")
             time.sleep(1.0)
             expect(lost.running() and kept.running(), lost.err() + kept.err())
-            report = reload(it, original)
+            report = it.reload(original)
             expect_equal([flow["name"] for flow in report["cut_flows"]], ["denied.test"], report)
             lost.wait(15)
             kept.wait(15)
@@ -82,13 +74,13 @@ def idle(suite: Suite, it: World, layout: str, label: str, original: str, family
     soon = layout == "host"
     when = "at once" if soon else "with its next packet"
     with suite.case(f"{label}: an idle TCP connection that lost permission ends at both ends {when}, one beside it answers"):
-        reload(it, original.replace(RULES, MORE))
+        it.reload(original.replace(RULES, MORE))
         address = it.bed.server_address(family)
         clients = [it.bed.spawn("client", "idle-" + name, ["/usr/bin/python3", "-c", IDLE, str(it.servers.ca), address, name])
                    for name in ("denied.test", "allowed.test")]
         expect(wait_until(lambda: all(client.out().startswith("answered") for client in clients), 5.0), clients[0].err() + clients[1].err())
         time.sleep(0.3)
-        report = reload(it, original)
+        report = it.reload(original)
         expect_equal([flow["name"] for flow in report["cut_flows"]], ["denied.test"], report)
         lost, kept = clients
         if soon:

@@ -49,15 +49,15 @@ TEST(RunCommandTest, KillsWhatDoesNotEndAndNamesIt) {
 }
 
 TEST(RunCommandTest, KillsWhatIgnoresSignalsAndWhatItStarted) {
-  char path[] = "/tmp/sallyport-command-XXXXXX";
-  const int file = ::mkstemp(path);
+  std::string path = ::testing::TempDir() + "started-XXXXXX";
+  const int file = ::mkstemp(path.data());
   ASSERT_GE(file, 0);
-  const auto result = run_command({"sh", "-c", "trap '' TERM INT HUP; sleep 60 & echo $! > " + std::string(path) + "; wait"}, {}, 500ms);
+  const auto result = run_command({"sh", "-c", "trap '' TERM INT HUP; sleep 60 & echo $! > " + path + "; wait"}, {}, 500ms);
   EXPECT_FALSE(result);
   long started = 0;
   std::ifstream(path) >> started;
   ::close(file);
-  ::unlink(path);
+  ::unlink(path.c_str());
   ASSERT_GT(started, 0);
   // Whoever adopted the orphan reaps it, or not; it does not run.
   const auto runs = [&] {

@@ -9,6 +9,8 @@
 
 namespace sallyport {
 
+inline constexpr std::uint16_t kDnsPort = 53;  // RFC 1035 §4.2
+
 struct Endpoint {
   IpAddress address;
   std::uint16_t port = 0;  // ICMP: the identifier at the client, 0 at the server.

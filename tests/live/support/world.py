@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from .clients import Clients
 from .daemon import Sallyport, policy_text
 from .proc import wait_until
 from .servers import Servers
-from .suite import Suite, expect
+from .suite import Suite, expect, expect_equal
 from .testbed import Testbed
 
 TCP, UDP = 6, 17
@@ -27,6 +28,14 @@ class World:
     def mark(self) -> tuple[int, int]:
         """mark returns a position in the capture and in the events."""
         return (self.capture.mark() if self.capture else 0), self.firewall.mark()
+
+    def reload(self, policy: str | None = None, code: int = 0) -> dict:
+        """reload has the running service load the policy anew, or that one, and returns its report."""
+        if policy is not None:
+            self.firewall.policy_path.write_text(policy)
+        result = self.firewall.command("reload", "--control", str(self.firewall.control), "--json")
+        expect_equal(result.code, code, result.describe())
+        return json.loads(result.out)
 
     def expect_event(self, mark: tuple[int, int], **wanted) -> dict:
         return self.firewall.wait_event(mark[1], **wanted)
