@@ -343,6 +343,7 @@ int run_daemon(const DaemonOptions& given) {
   // Whoever starts a command needs more than the service, and it is not the command's filter either.
   if (options.attended == nullptr) {
     const Needs needs{.other_namespaces = options.policy->listeners().all_namespaces};
+    netfilter::load_legacy_modules();
     (void)netfilter::cgroup_root();  // Where it is not in sight it is mounted, which nobody may do afterwards.
     if (const auto dropped = drop_privileges(needs); !dropped) say(dropped.error());
     if (const auto filtered = filter_system_calls(needs); !filtered) say(filtered.error());

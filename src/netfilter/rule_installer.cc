@@ -91,6 +91,11 @@ bool legacy_tables() {
   return false;
 }
 
+void load_legacy_modules() {
+  const bool alone = find_program(program(Backend::kNft, Family::kIpv4, "restore")).empty();
+  if (alone || legacy_tables()) (void)run_command({"modprobe", "-qab", "ip_tables", "ip6_tables"});  // Built in, or `apply` says what lacks.
+}
+
 struct RuleInstaller::Applied {
   std::mutex mutex;  // Held while rules are read or changed, too: a repair must not run into an `apply`.
   std::optional<RulePlan> plan;

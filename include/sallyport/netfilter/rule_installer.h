@@ -31,6 +31,10 @@ constexpr std::string_view to_string(Backend backend) {
 // legacy_tables tells whether iptables-legacy has any table loaded here; asking loads none.
 bool legacy_tables();
 
+// load_legacy_modules loads what iptables-legacy would load by itself at its first call in either family, where it is to be used. That
+// wants CAP_SYS_MODULE, which the service gives up before it puts its rules in. The rest the kernel loads as the rules name it.
+void load_legacy_modules();
+
 class RuleInstaller {
  public:
   // open chooses the backend: iptables-nft, or iptables-legacy where only that has rules. Fails with a

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from .event_schema import check_schema
-from .proc import PATIENCE, Process, Result, wait_until
+from .proc import PATIENCE, Process, Result, run, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -150,6 +150,10 @@ class Sallyport:
         return f"{self.process.err()[-1500:]}\n{self.process.out()[-1500:]}".strip()
 
 
+# Whoever looks at a table of iptables-legacy makes it, and nobody can take it away again: an empty one is none.
+LEGACY = "legacy" in run(["iptables", "--version"]).out
+
+
 def rulesets(bed, where: str = "firewall") -> dict[str, str]:
     """rulesets returns what the firewall tools print, without counters and dates."""
     texts = {}
@@ -157,5 +161,7 @@ def rulesets(bed, where: str = "firewall") -> dict[str, str]:
         text = bed.run(where, command).out
         text = re.sub(r"^#.*\n", "", text, flags=re.M)
         text = re.sub(r"\[\d+:\d+\]", "[0:0]", text)
+        if LEGACY:
+            text = re.sub(r"^\*\w+\n(?::[A-Z]+ ACCEPT \[0:0\]\n)*COMMIT\n", "", text, flags=re.M)
         texts[command[0]] = re.sub(r"counter packets \d+ bytes \d+", "counter", text)
     return texts
