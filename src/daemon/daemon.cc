@@ -320,7 +320,7 @@ void Daemon::save_bindings() {
   resolver::ResolverStatus status = resolver_->status();
   // An address of this host may be gone by the next start; what its stub said is as true then.
   std::erase_if(status.trusted, [&](const IpAddress& address) { return std::ranges::find(status.own, address) != status.own.end(); });
-  saved_.save(*bindings_, *policy_, {status.trusted, status.trusted_since}, say);
+  saved_.save(*bindings_, *policy_, status.trusted, say);
 }
 
 void Daemon::stop_workers() {

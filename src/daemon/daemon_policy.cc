@@ -92,7 +92,12 @@ void Daemon::take_policy(const std::shared_ptr<const policy::Policy>& next, Relo
   policy_loaded_ = std::chrono::system_clock::now();
   if (!changed.complete) report.error = "a queue is slow to take the policy; its flows are judged when it does";
   if (observing()) return;
-  if (const std::string failed = Cutter(plan_.mark, plan_.generation, plan_.output).carry_out(changed); !failed.empty()) report.error = failed;
+  Cutter cutter(plan_.mark, plan_.generation, plan_.output);
+  if (const std::string failed = cutter.carry_out(changed); !failed.empty()) report.error = failed;
+  report.sockets_left = cutter.sockets_left();
+  if (report.sockets_left != 0) {
+    say("the kernel did not end " + std::to_string(report.sockets_left) + " sockets of what was cut; each ends with its next packet");
+  }
   if (report.error.empty()) save_generation();  // Else the next start believes no mark.
 }
 

@@ -45,6 +45,7 @@ nlohmann::ordered_json reload_json(const ReloadReport& report) {
   json["judged"] = report.judged;
   json["kept"] = report.kept;
   json["cut"] = report.cut;
+  if (report.sockets_left != 0) json["sockets_left"] = report.sockets_left;
   json["took_us"] = report.took.count();
   json["cut_flows"] = nlohmann::ordered_json::array();
   for (const CutFlow& flow : report.cut_flows) {
@@ -180,15 +181,24 @@ std::string Cutter::carry_out(const Changed& changed) {
   for (const engine::Remark& remark : changed.remarks) {
     if (!remark.passed) remarks.push_back(remark);
   }
-  // First the sockets: the mark still lets their RST through.
-  if (local_ && std::ranges::any_of(remarks, &engine::Remark::cut)) {
-    if (const auto sockets = netfilter::TcpSockets::open()) {
-      for (const engine::Remark& remark : remarks) {
-        if (remark.cut && remark.key.transport == Transport::kTcp) (void)(*sockets)->end(remark.key);
-      }
-    }
+  const auto pause = [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time); };
+  left_.clear();
+  for (const engine::Remark& remark : remarks) {
+    if (local_ && remark.cut && remark.key.transport == Transport::kTcp) left_.push_back(remark.key);
   }
-  return carried_out([&] { return set_all(changed, remarks); }, [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time); });
+  // First the sockets: the mark still lets their RST through. Nobody waits for those that the kernel refuses; when the marks are set
+  // the workers let it through.
+  if (!left_.empty()) (void)end_sockets();
+  const std::string failed = carried_out([&] { return set_all(changed, remarks); }, pause);
+  if (!left_.empty()) (void)carried_out([this] { return end_sockets(); }, pause);
+  return failed;
+}
+
+std::string Cutter::end_sockets() {
+  const auto sockets = netfilter::TcpSockets::open();
+  if (!sockets) return sockets.error();
+  std::erase_if(left_, [&](const FlowKey& key) { return (*sockets)->end(key) != netfilter::SocketEnd::kRefused; });
+  return left_.empty() ? "" : "sockets are left";
 }
 
 // set_all may be done again: a mark that is set already is set to the same. Its socket is new each time, without late answers.

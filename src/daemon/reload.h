@@ -33,6 +33,7 @@ struct ReloadReport {
   std::size_t kept = 0;
   std::size_t cut = 0;
   std::vector<CutFlow> cut_flows;  // The first kCutFlowsReported.
+  std::size_t sockets_left = 0;    // Sockets of this host that the kernel did not end: their connections end with their next packet.
   std::chrono::microseconds took{0};
   bool changed = false;  // The new policy is in force.
 };
@@ -96,14 +97,18 @@ inline constexpr int kCutTries = 4;
 inline constexpr std::chrono::milliseconds kCutPause{50};
 std::string carried_out(const std::function<std::string()>& attempt, const std::function<void(std::chrono::milliseconds)>& pause);
 
-// Cutter carries remarks out in the kernel. The sockets of this host end first (where `local`), then the marks are set.
+// Cutter carries remarks out in the kernel. The sockets of this host end first (where `local`), then the marks are set. What the kernel
+// refuses is tried again (carried_out).
 class Cutter {
  public:
   Cutter(netfilter::MarkField mark, netfilter::Generation generation, bool local) : mark_(mark), generation_(generation), local_(local) {}
   // Returns what failed, or an empty text. Flows that it could not mark are cut by their next packet that is queued.
   std::string carry_out(const Changed& changed);
+  // sockets_left counts the sockets that carry_out could not end.
+  std::size_t sockets_left() const { return left_.size(); }
 
  private:
+  std::string end_sockets();
   std::string set_all(const Changed& changed, const std::vector<engine::Remark>& remarks);
   std::string set_marks(netfilter::Conntrack& conntrack, const std::vector<engine::Remark>& remarks);
   std::string forget_the_rest(netfilter::Conntrack& conntrack, const Changed& changed);
@@ -111,6 +116,7 @@ class Cutter {
   netfilter::MarkField mark_;
   netfilter::Generation generation_;
   bool local_;
+  std::vector<FlowKey> left_;
 };
 
 }  // namespace sallyport::daemon

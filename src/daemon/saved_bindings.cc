@@ -58,7 +58,7 @@ bool SavedBindings::due(const engine::NameBindings& bindings) const {
 }
 
 void SavedBindings::save(const engine::NameBindings& bindings, const policy::Policy& policy,
-                         const resolver::TrustedServers& trusted, const Say& say) {
+                         std::span<const IpAddress> trusted, const Say& say) {
   if (path_.empty()) return;
   saved_at_ = monotonic_now();
   const std::uint64_t version = bindings.version();

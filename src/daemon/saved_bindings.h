@@ -29,7 +29,7 @@ class SavedBindings {
   // due tells that there is something new and the last time is a while ago.
   bool due(const engine::NameBindings& bindings) const;
   // save writes now. A failure is said once, until it works again.
-  void save(const engine::NameBindings& bindings, const policy::Policy& policy, const resolver::TrustedServers& trusted,
+  void save(const engine::NameBindings& bindings, const policy::Policy& policy, std::span<const IpAddress> trusted,
             const Say& say);
   void remove();
 

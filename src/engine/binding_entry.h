@@ -26,6 +26,9 @@ inline std::uint8_t account_of(const Binding& binding) {
 
 inline std::int64_t count_of(Timestamp time) { return time.time_since_epoch().count(); }
 
+// When an entry that was ended before its time expired: long ago, and not free, so that the sweep gives its slot back.
+inline constexpr std::int64_t kEnded = 1;
+
 // What a walk along a chain compares comes first: the long name is read of the entry alone that is meant.
 struct Entry {
   IpAddress address;
@@ -40,6 +43,7 @@ struct Entry {
   std::atomic<std::int64_t> expires{0};  // Nanoseconds since the epoch. 0: the entry is free.
   std::atomic<std::int64_t> told{0};     // When a resolver said it last.
   std::atomic<std::int64_t> used{0};     // When that was, or a flow used it last.
+  std::atomic<std::uint64_t> teller{0};  // The hash of the server that said it last. 0: not known.
   DomainName name;
 
   bool living(Timestamp now) const { return expires.load(std::memory_order_relaxed) > now.time_since_epoch().count(); }

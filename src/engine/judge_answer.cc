@@ -68,7 +68,7 @@ void Inspector::Impl::bind_answer(const Flow& flow, const parsers::DnsMessage& m
   for (const AnswerAddress& one : answer_.span()) {
     if (!may_bind(one.address, answer_.name, *policy_)) continue;
     (void)bindings_->bind({policy_->plain(one.address), answer_.name, now_ + binding_life(one.ttl, *policy_), BindingSource::kAnswer, view_of(flow),
-                           flow.scopes},
+                           flow.scopes, {}, policy_->plain(flow.key.server.address)},
                           now_);
   }
 }

@@ -145,9 +145,34 @@ class NameBindings::Impl {
     for (std::size_t bucket = 0; bucket <= mask_; ++bucket) {
       const std::lock_guard lock(name_lock(bucket));
       for (std::uint32_t i = names_[bucket]; i != kNoEntry; i = entries_[i].next_of_name) {
-        if (entries_[i].view != 0) entries_[i].expires.store(Timestamp().time_since_epoch().count(), std::memory_order_relaxed);
+        if (entries_[i].view != 0) entries_[i].expires.store(kEnded, std::memory_order_relaxed);
       }
     }
+  }
+
+  std::size_t forget_untrusted(std::span<const IpAddress> trusted, bool lookups, Timestamp now,
+                               const std::function<bool(const DomainName&)>& keep) {
+    std::vector<std::uint64_t> tellers;
+    for (const IpAddress& each : trusted) tellers.push_back(hash_of_teller(each));
+    std::ranges::sort(tellers);
+    const auto trusts = [&](const Entry& entry) {
+      const std::uint64_t teller = entry.teller.load(std::memory_order_relaxed);
+      if (teller != 0) return std::ranges::binary_search(tellers, teller);
+      return !lookups && entry.account.load(std::memory_order_relaxed) == kLookups;
+    };
+    std::size_t count = 0;
+    for (std::size_t bucket = 0; bucket <= mask_; ++bucket) {
+      const std::lock_guard lock(name_lock(bucket));
+      for (std::uint32_t i = names_[bucket]; i != kNoEntry; i = entries_[i].next_of_name) {
+        Entry& entry = entries_[i];
+        if (entry.view != 0 || !entry.living(now) || trusts(entry)) continue;
+        const bool kept = keep(entry.name);
+        const std::int64_t end = kept ? std::min(entry.expires.load(std::memory_order_relaxed), count_of(now + kDistrustedKept)) : kEnded;
+        entry.expires.store(end, std::memory_order_relaxed);
+        if (!kept) ++count;
+      }
+    }
+    return count;
   }
 
  private:
@@ -157,6 +182,12 @@ class NameBindings::Impl {
 
   std::uint64_t hash_of(policy::View view, ByteSpan bytes) const {
     return keyed_hash({key_[0] ^ view, key_[1]}, bytes.data(), bytes.size());
+  }
+
+  // hash_of_teller is never 0.
+  std::uint64_t hash_of_teller(const IpAddress& server) const {
+    const IpAddress plain = server.unmapped();
+    return keyed_hash(key_, plain.bytes().data(), plain.bytes().size()) | 1;
   }
 
   std::mutex& name_lock(std::uint64_t hash) const { return name_locks_[hash & mask_ & (kShards - 1)]; }
@@ -240,6 +271,7 @@ class NameBindings::Impl {
   // refresh needs the name's lock. The entry becomes the newest of its address. What own look-ups gave stays theirs, and
   // what they repeat becomes theirs.
   void refresh(Entry& entry, const Binding& binding, Timestamp now) {
+    entry.teller.store(teller_of(binding), std::memory_order_relaxed);
     raise(entry.told, count_of(told_by(binding, now)));
     raise(entry.used, count_of(told_by(binding, now)));
     raise(entry.expires, count_of(binding.expires));
@@ -255,11 +287,13 @@ class NameBindings::Impl {
     chain(addresses_[entry.address_hash & mask_], &Entry::next_of_address, index);
   }
 
+  std::uint64_t teller_of(const Binding& binding) const { return binding.teller ? hash_of_teller(*binding.teller) : 0; }
+
   static Timestamp told_by(const Binding& binding, Timestamp now) {
     return binding.told == Timestamp{} ? now : std::min(binding.told, now);
   }
 
-  static void fill(Entry& entry, const Binding& binding, std::uint64_t name_hash, std::uint64_t address_hash, Timestamp now) {
+  void fill(Entry& entry, const Binding& binding, std::uint64_t name_hash, std::uint64_t address_hash, Timestamp now) const {
     entry.address = binding.address;
     entry.name = binding.name;
     entry.view = binding.view;
@@ -267,6 +301,7 @@ class NameBindings::Impl {
     entry.name_hash.store(name_hash, std::memory_order_relaxed);
     entry.address_hash = address_hash;
     entry.account.store(account_of(binding), std::memory_order_relaxed);
+    entry.teller.store(teller_of(binding), std::memory_order_relaxed);
     entry.told.store(count_of(told_by(binding, now)), std::memory_order_relaxed);
     entry.used.store(count_of(told_by(binding, now)), std::memory_order_relaxed);
     entry.expires.store(count_of(binding.expires), std::memory_order_release);  // The last.
@@ -491,6 +526,10 @@ bool NameBindings::any_name_of(const IpAddress& address, policy::View view, Time
 std::uint64_t NameBindings::version() const { return impl_->version(); }
 std::size_t NameBindings::size() const { return impl_->size(); }
 void NameBindings::forget_views() { impl_->forget_views(); }
+std::size_t NameBindings::forget_untrusted(std::span<const IpAddress> trusted, bool lookups, Timestamp now,
+                                           const std::function<bool(const DomainName&)>& keep) {
+  return impl_->forget_untrusted(trusted, lookups, now, keep);
+}
 std::vector<Binding> NameBindings::list(Timestamp now) const { return impl_->list(now); }
 
 }  // namespace sallyport::engine

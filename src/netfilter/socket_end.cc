@@ -147,13 +147,17 @@ class TcpSockets::Impl {
 
   // end asks for the socket first: for a connection that is not here the kernel finds whoever listens on the port, and would close
   // that. Then it names the one that it was shown, by its cookie.
-  bool end(const Endpoint& local, const Endpoint& remote) {
+  SocketEnd end(const Endpoint& local, const Endpoint& remote) {
     inet_diag_msg found{};
-    if (!ask(SOCK_DIAG_BY_FAMILY, 0, local, remote, {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}, &found)) return false;
-    if (found.idiag_state == 0 || found.idiag_state == TCP_LISTEN) return false;
-    if (!is_at(found.idiag_family, found.id.idiag_src, found.id.idiag_sport, local)) return false;
-    if (!is_at(found.idiag_family, found.id.idiag_dst, found.id.idiag_dport, remote)) return false;
-    return ask(SOCK_DESTROY, NLM_F_ACK, local, remote, {found.id.idiag_cookie[0], found.id.idiag_cookie[1]}, nullptr);
+    if (!ask(SOCK_DIAG_BY_FAMILY, 0, local, remote, {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}, &found)) {
+      return errno == ENOENT ? SocketEnd::kNotHere : SocketEnd::kRefused;
+    }
+    if (found.idiag_state == 0 || found.idiag_state == TCP_LISTEN) return SocketEnd::kNotHere;
+    if (!is_at(found.idiag_family, found.id.idiag_src, found.id.idiag_sport, local)) return SocketEnd::kNotHere;
+    if (!is_at(found.idiag_family, found.id.idiag_dst, found.id.idiag_dport, remote)) return SocketEnd::kNotHere;
+    const Cookie cookie{found.id.idiag_cookie[0], found.id.idiag_cookie[1]};
+    const bool ended = ask(SOCK_DESTROY, NLM_F_ACK, local, remote, cookie, nullptr) || errno == ENOENT;  // Gone by itself.
+    return ended ? SocketEnd::kEnded : SocketEnd::kRefused;
   }
 
  private:
@@ -171,7 +175,7 @@ class TcpSockets::Impl {
     return MNL_CB_OK;
   }
 
-  // ask sends one question and reads its answer: into `found`, or where that is null, an acknowledgement.
+  // ask sends one question and reads its answer: into `found`, or where that is null, an acknowledgement. False: see errno.
   bool ask(std::uint16_t type, int flags, const Endpoint& local, const Endpoint& remote, const Cookie& cookie, inet_diag_msg* found) {
     const DiagRequest request(type, flags, ++sequence_, local.address.is_v6() ? AF_INET6 : AF_INET, IPPROTO_TCP, kStates);
     inet_diag_sockid& id = request.body->id;
@@ -204,8 +208,11 @@ std::expected<std::unique_ptr<TcpSockets>, std::string> TcpSockets::open() {
 TcpSockets::TcpSockets(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 TcpSockets::~TcpSockets() = default;
 
-bool TcpSockets::end(const FlowKey& key) {
-  return impl_->end(key.client, key.server) || impl_->end(key.server, key.client);
+SocketEnd TcpSockets::end(const FlowKey& key) {
+  const SocketEnd of_client = impl_->end(key.client, key.server);
+  if (of_client == SocketEnd::kEnded) return of_client;
+  const SocketEnd of_server = impl_->end(key.server, key.client);
+  return of_server == SocketEnd::kNotHere ? of_client : of_server;
 }
 
 }  // namespace sallyport::netfilter

@@ -112,6 +112,15 @@ bool Policy::looks_up(const DomainName& name) const {
   return looked_up;
 }
 
+bool Policy::only_denies(const DomainName& name, Timestamp now) const {
+  bool denies = false, allows = false;
+  compiled_->visit_name(name.text(), [&](RuleId id) {
+    const RuleTerms& rule = compiled_->rules[id];
+    if (now < rule.expires) (rule.action == Action::kDeny ? denies : allows) = true;
+  });
+  return denies && !allows;
+}
+
 bool Policy::needs_bindings() const {
   return compiled_->needs_bindings;
 }

@@ -95,9 +95,9 @@ bool write_all(int fd, std::string_view text) {
 }  // namespace
 
 std::string bindings_to_text(std::span<const engine::Binding> bindings, const policy::Policy& policy,
-                             const TrustedServers& trusted, Timestamp now) {
+                             std::span<const IpAddress> trusted, Timestamp now) {
   Json resolvers = Json::object();
-  resolvers[""] = list_of(trusted.servers);
+  resolvers[""] = list_of(trusted);
   for (std::size_t scope = 0; scope < policy.scope_names().size(); ++scope) {
     const auto own = policy.resolvers_of(static_cast<policy::View>(scope + 1));
     if (!own.empty()) resolvers[policy.scope_names()[scope]] = list_of(own);
@@ -107,7 +107,6 @@ std::string bindings_to_text(std::span<const engine::Binding> bindings, const po
   const char* between = "\n";
   for (const engine::Binding& binding : bindings) {
     if (binding.expires <= now || binding.view > policy.scope_names().size()) continue;
-    if (binding.view == 0 && binding.told < trusted.since) continue;
     Json entry = {{"address", binding.address.to_string()},
                   {"name", binding.name.text()},
                   {"expires", seconds_of(binding.expires)},

@@ -84,7 +84,7 @@ class NameResolver::Impl {
                      options_.port);
     (void)watch_.changed();
     own_ = inside_addresses();
-    read_configuration({});
+    (void)read_configuration({});
     if (trusted_.empty()) {
       options_.say("no DNS resolver is configured: no name can be looked up, and no answer is believed");
     }
@@ -180,9 +180,9 @@ class NameResolver::Impl {
     lookups_->set_policy(policy);
     schedule_.forget_warm();
     const std::vector<IpAddress> own = std::exchange(own_, inside_addresses());
-    read_configuration(own);
+    const bool forgot = read_configuration(own);
     keep_names_warm();
-    if (asked_ != asked) schedule_.all_due(now());
+    if (asked_ != asked || forgot) schedule_.all_due(now());
     publish_status();
     {
       const std::lock_guard lock(status_mutex_);
@@ -249,9 +249,9 @@ class NameResolver::Impl {
     if (!watch_.changed() && own == own_) return;
     const std::vector<IpAddress> trusted = trusted_, asked = asked_;
     std::swap(own, own_);
-    read_configuration(own);
+    const bool forgot = read_configuration(own);
     if (trusted_ != trusted) options_.say("the trusted DNS resolvers are now: " + list_text(trusted_));
-    if (asked_ != asked) schedule_.all_due(now());
+    if (asked_ != asked || forgot) schedule_.all_due(now());
   }
 
   // inside_addresses returns where workloads may ask a resolver of this host itself; only the forward hook sees them.
@@ -270,8 +270,9 @@ class NameResolver::Impl {
   }
 
   // read_configuration takes what has changed. `own` are this host's addresses of before: what was told by one that is gone
-  // stays as true, so containers that come and go disturb nothing.
-  void read_configuration(const std::vector<IpAddress>& own) {
+  // stays as true, so containers that come and go disturb nothing. True: a server is not trusted any more, and what it told is
+  // forgotten.
+  bool read_configuration(const std::vector<IpAddress>& own) {
     const policy::Dns& dns = options_.policy->dns();
     SystemResolvers servers = read_system_resolvers(options_.read_file);
     advise(servers);
@@ -290,16 +291,29 @@ class NameResolver::Impl {
     if (servers.trusted != trusted_ && !options_.resolvers->set(servers.trusted)) {
       options_.say("only the first " + std::to_string(engine::Resolvers::kMax) + " DNS resolvers are believed");
     }
-    const auto has = [](const std::vector<IpAddress>& list, const IpAddress& address) {
-      return std::ranges::find(list, address) != list.end();
+    const auto lost = [](const std::vector<IpAddress>& before, const std::vector<IpAddress>& after) {
+      return std::ranges::any_of(before, [&](const IpAddress& address) { return std::ranges::find(after, address) == after.end(); });
     };
-    if (std::ranges::any_of(trusted_, [&](const IpAddress& address) { return !has(servers.trusted, address) && !has(own, address); })) {
-      trusted_since_ = now();
-    }
+    std::vector<IpAddress> believed = servers.trusted;
+    believed.insert(believed.end(), own.begin(), own.end());
+    const bool distrusts = lost(trusted_, believed);
+    const bool asked_lost = lost(asked_, servers.asked);
     trusted_ = std::move(servers.trusted);
-    if (servers.asked == asked_) return;
-    asked_ = std::move(servers.asked);
-    lookups_->set_servers(asked_);
+    if (servers.asked != asked_) {
+      asked_ = std::move(servers.asked);
+      lookups_->set_servers(asked_);  // Its questions under way end, so no answer comes behind what is forgotten.
+    }
+    if (distrusts) forget(believed, asked_lost);
+    return distrusts;
+  }
+
+  // forget ends what servers told that are not believed any more. Addresses of names that rules only deny stay known for a while: to
+  // forget them at once would let protocols without names pass there until they are looked up again.
+  void forget(const std::vector<IpAddress>& believed, bool lookups) {
+    const policy::Policy& policy = *options_.policy;
+    const std::size_t count = options_.bindings->forget_untrusted(
+        believed, lookups, now(), [&](const DomainName& name) { return policy.only_denies(name, now()); });
+    if (count != 0) options_.say("a DNS resolver is not trusted any more: forgot " + std::to_string(count) + " addresses that it told");
   }
 
   void publish_status() {
@@ -307,7 +321,6 @@ class NameResolver::Impl {
     const std::lock_guard lock(status_mutex_);
     status_.trusted = trusted_;
     status_.own = own_;
-    status_.trusted_since = trusted_since_;
     status_.asked = asked_;
     status_.names = schedule_.warm();
     status_.names_left_out = names_left_out_;
@@ -330,7 +343,6 @@ class NameResolver::Impl {
   std::vector<IpAddress> trusted_, asked_;
   std::vector<IpAddress> own_;  // This host's addresses on the inside interfaces.
   std::string advice_;
-  Timestamp trusted_since_{};
   Duration watched_ = monotonic_now();
   bool names_left_out_ = false;
   std::uint64_t miss_count_ = 0;

@@ -254,6 +254,47 @@ TEST_F(NameBindingsTest, TheVersionChangesWithWhatIsNewAlone) {
   EXPECT_EQ(bindings_.version(), after);
 }
 
+TEST_F(NameBindingsTest, WhatADistrustedServerToldLastIsForgotten) {
+  const auto tell = [&](std::uint32_t to, const char* text, std::optional<IpAddress> teller, BindingSource source, policy::View view = 0) {
+    bindings_.bind({address(to), name(text), kNow + seconds(60), source, view, 0, {}, teller}, kNow);
+  };
+  const IpAddress honest = *IpAddress::parse("192.0.2.53"), liar = *IpAddress::parse("192.0.2.66");
+  tell(1, "a.example", honest, BindingSource::kAnswer);
+  tell(2, "b.example", liar, BindingSource::kAnswer);
+  tell(3, "both.example", liar, BindingSource::kAnswer);
+  tell(3, "both.example", honest, BindingSource::kAnswer);
+  tell(4, "turned.example", honest, BindingSource::kAnswer);
+  tell(4, "turned.example", liar, BindingSource::kAnswer);
+  tell(5, "looked.example", {}, BindingSource::kLookup);
+  tell(6, "restored.example", {}, BindingSource::kState);
+  tell(7, "bad.example", liar, BindingSource::kAnswer);
+  tell(8, "view.example", liar, BindingSource::kAnswer, 1);
+  const auto is_bad = [](const DomainName& each) { return each.text() == "bad.example"; };
+  EXPECT_EQ(bindings_.forget_untrusted(std::array{honest}, false, kNow, is_bad), 3U);
+  EXPECT_TRUE(bound(address(1), "a.example"));
+  EXPECT_FALSE(bound(address(2), "b.example"));
+  EXPECT_TRUE(bound(address(3), "both.example")) << "an honest one said it last";
+  EXPECT_FALSE(bound(address(4), "turned.example"));
+  EXPECT_TRUE(bound(address(5), "looked.example"));
+  EXPECT_FALSE(bound(address(6), "restored.example")) << "nobody knows who told it";
+  EXPECT_TRUE(bound(address(7), "bad.example"));
+  EXPECT_TRUE(bindings_.bound(address(8), name("view.example"), 1, kNow)) << "a view of its own";
+  EXPECT_EQ(bindings_.forget_untrusted(std::array{honest}, true, kNow, is_bad), 1U);
+  EXPECT_FALSE(bound(address(5), "looked.example"));
+  tell(2, "b.example", honest, BindingSource::kAnswer);
+  EXPECT_TRUE(bound(address(2), "b.example")) << "it may be told again";
+}
+
+TEST_F(NameBindingsTest, WhatIsForgottenGivesItsRoomBack) {
+  for (std::uint32_t i = 0; i < 1'000; ++i) {
+    bindings_.bind({address(i), name("n" + std::to_string(i) + ".example"), kNow + hours(1), BindingSource::kAnswer, static_cast<policy::View>(i % 2)}, kNow);
+  }
+  bindings_.forget_views();
+  EXPECT_EQ(bindings_.forget_untrusted({}, true, kNow, [](const DomainName&) { return false; }), 500U);
+  for (int i = 0; i < 200; ++i) bind(address(1), "again.example", kNow);
+  EXPECT_EQ(bindings_.size(), 1U);
+}
+
 TEST_F(NameBindingsTest, ListsEverythingThatLives) {
   bind(address(1), "a.example");
   bindings_.bind({address(2), name("b.example"), kNow + seconds(7), BindingSource::kLookup, 5}, kNow);

@@ -94,7 +94,7 @@ def each(suite: Suite, it: World, label: str, family: int, protocol: str, port: 
         mark = it.mark()
         argv, wanted = command(it.bed.server_address(family, 1))
         result = it.bed.run("client", argv, 8.0)
-        expect(wanted not in result.out and CLOSED[protocol] in result.out + result.err and result.seconds < FAST, result.describe())
+        expect(wanted not in result.out and CLOSED[protocol] in result.out + result.err and result.within(FAST), result.describe())
         it.expect_nothing_arrived(mark, TCP, port)
         it.expect_event(mark, verdict="deny", dport=port, reason="address_not_bound")
     with suite.case(f"{label}: none of {', '.join(OTHERS)} arrives on {port}"):

@@ -49,7 +49,7 @@ def each(suite: Suite, it: World, label: str, family: int) -> None:
         result = it.bed.run("client", [sys.executable, "-c", code])
         for address in (it.bed.server_address(4), "fd91:0:0:9::2"):
             expect(address in result.out, result.describe())
-        expect(result.seconds < 1.5, f"the resolver had to repeat itself: {result.describe()}")
+        expect(result.within(1.5, at_most=4.5), f"the resolver had to repeat itself: {result.describe()}")
     with suite.case(f"{label}: bytes that are no DNS do not leave by port 53"):
         mark = it.mark()
         answer = it.clients.raw(it.bed.server_address(family), 53, b"secret of a tunnel over the DNS port", transport="udp", read=1.0)

@@ -103,7 +103,7 @@ def large(suite: Suite, it: World, label: str, family: int) -> None:
     with suite.case(f"{label}: an answer of several segments comes over TCP after the truncated one, without ech"):
         result = it.clients.dig("large.test", family, "+short", "+time=6", kind="HTTPS")
         expect(result.out.count('alpn="h2"') == 5 and "ech=" not in result.out, result.describe())
-        expect(result.seconds < 3.0, f"too slow: {result.describe()}")
+        expect(result.within(3.0), f"too slow: {result.describe()}")
 
 
 def questions(suite: Suite, it: World, label: str, family: int) -> None:

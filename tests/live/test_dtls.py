@@ -57,7 +57,7 @@ def each(suite: Suite, it: World, label: str, family: int, attempt) -> None:
             mark = it.mark()
             worked, result = attempt(it, name, family, port, index)
             expect(not worked, result.describe())
-            expect(TOLD[attempt][family] in result.out + result.err and result.seconds < FAST, result.describe())
+            expect(TOLD[attempt][family] in result.out + result.err and result.within(FAST), result.describe())
             it.expect_nothing_arrived(mark, UDP, port)
             it.expect_event(mark, verdict="deny", dport=port, protocol="dtls", reason=reason)
     with suite.case(f"{label}: without a name, by a rule for the address"):

@@ -88,7 +88,7 @@ def observing(suite: Suite, it: World, label: str, family: int) -> None:
         it.firewall.kill()
         for url in ("https://allowed.test/", "https://denied.test/", "http://denied.test/"):
             result = it.clients.curl(url, family, timeout=6)
-            expect(result.code == 0 and result.seconds < 3, result.describe())
+            expect(result.code == 0 and result.within(3), result.describe())
         code = bulk.wait(40)
         expect_equal((code, bulk.out()), (0, str(BULK)), bulk.err())
         it.firewall.start()

@@ -91,7 +91,7 @@ def controls(suite: Suite, it: World, label: str, family: int) -> None:
         with suite.case(f"{label}: {protocol}, whose server speaks first, by the name of its address"):
             mark = it.mark()
             result = it.clients.curl(f"{protocol}://me:secret@{bracketed(it, family, HOME)}/", family, "-v", "-m", "3", *(["-I"] if protocol == "ftp" else []))
-            expect(answer_to_first in result.err and result.seconds < 3, result.describe())
+            expect(answer_to_first in result.err and result.within(3), result.describe())
             it.expect_event(mark, verdict="allow", name="victim.test", dport=GREETER_PORTS[protocol])
 
 

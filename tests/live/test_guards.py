@@ -198,7 +198,7 @@ def words(suite: Suite, it: Guarded, where: str, family: int) -> None:
         result = curl(it, where, family, GUARDED, "-H", "Host: evil.test:8080", "-w", "%{http_code}")
         expect(result.out.endswith("403") and "evil.test" in result.out and "guard_host" in result.out, result.describe())
         expect("sallyport.toml:" in result.out, f"the guard's place: {result.out}")
-        expect(result.seconds < 2, result.describe())
+        expect(result.within(2), result.describe())
         open_sockets = lambda: it.bed.run("firewall", ["ss", "-Htn", "state", "established", f"( sport = :{GUARDED} )"]).out  # noqa: E731
         expect(wait_until(lambda: not open_sockets().strip(), 3.0), open_sockets())
 
@@ -255,12 +255,12 @@ def http2(suite: Suite, it: Guarded, where: str, family: int) -> None:
     with suite.case(f"{label}: HTTP/2 with prior knowledge, another authority"):
         since = it.firewall.mark()
         result = curl(it, where, family, NGINX_PORT, prior, "-H", "Host: evil.test")
-        expect("h2c" not in result.out and result.seconds < 3, result.describe())
+        expect("h2c" not in result.out and result.within(3), result.describe())
         it.firewall.wait_event(since, verdict="deny", reason="guard_host", dport=NGINX_PORT)
     with suite.case(f"{label}: HTTP/2 with prior knowledge, another origin"):
         since = it.firewall.mark()
         result = curl(it, where, family, NGINX_PORT, prior, "-H", "Host: localhost", "-H", "Origin: https://evil.test")
-        expect("h2c" not in result.out and result.seconds < 3, result.describe())
+        expect("h2c" not in result.out and result.within(3), result.describe())
         it.firewall.wait_event(since, verdict="deny", reason="guard_origin", dport=NGINX_PORT)
 
 

@@ -61,7 +61,7 @@ def moved(suite: Suite, it: World, label: str, family: int) -> None:
             expect(event["sport"] not in ports, str(event))
     with suite.case(f"{label}: a client that begins anew gets through at once"):
         result = it.clients.http3("allowed.test", family, 443, seconds=2)
-        expect(http3_worked(result) and result.seconds < 1.5, result.describe())
+        expect(http3_worked(result) and result.within(1.5), result.describe())
     for bit, what in ((0x40, "as it is"), (0x00, "without its fixed bit (RFC 9287)")):
         with suite.case(f"{label}: a short header of nobody, {what}: the sender is told within 0.2 s, and its hello from the same port passes"):
             time.sleep(1.2)  # A router sends a host one ICMP error a second when it has sent it many (net.ipv4.icmp_ratelimit).

@@ -56,7 +56,7 @@ def refused_by_dig(it: World, name: str, value: str, family: int, *how: str) -> 
     result = it.clients.dig(name, family, *how, kind=kind_of(value))
     expect("status: NXDOMAIN" in result.out and "ANSWER: 0" in result.out, result.describe())
     expect(value not in result.out.replace("has the address " + value, ""), f"the address came through: {result.describe()}")
-    expect("malformed" not in result.out + result.err and result.seconds < 2, result.describe())
+    expect("malformed" not in result.out + result.err and result.within(2), result.describe())
     if "+noedns" not in how:
         expect("EDE: 15 (Blocked)" in result.out, result.describe())  # In a stream the text is cut to the answer's length.
         expect("+tcp" in how or f"{name} has the address" in result.out, result.describe())
@@ -89,7 +89,7 @@ def refused(suite: Suite, mode: str, it: World) -> None:
     with suite.case(f"{mode}: getent fails at once"):
         (ETC_NETNS / it.bed.client / "resolv.conf").write_text(f"nameserver {it.bed.server_address(4)}\noptions timeout:2 attempts:1\n")
         result = it.bed.run("client", ["getent", "ahosts", "private.test"], 9)
-        expect(result.code == 2 and not result.out and result.seconds < 1, result.describe())
+        expect(result.code == 2 and not result.out and result.within(1), result.describe())
         result = it.bed.run("client", ["getent", "ahostsv4", "public.test"], 9)
         expect("203.0.113.9" in result.out, result.describe())
 

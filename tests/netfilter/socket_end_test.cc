@@ -102,9 +102,9 @@ TEST(SocketEndHostTest, AConnectionThatIsNotHereEndsNoListener) {
     const std::uint16_t port = port_of(listener);
     const Endpoint other{ip(each.elsewhere), 9};
     // The port is the client's, the server's here, and that of a server elsewhere.
-    EXPECT_FALSE((*sockets)->end({Transport::kTcp, IPPROTO_TCP, {ip(each.loopback), port}, other, 0}));
-    EXPECT_FALSE((*sockets)->end({Transport::kTcp, IPPROTO_TCP, other, {ip(each.loopback), port}, 0}));
-    EXPECT_FALSE((*sockets)->end({Transport::kTcp, IPPROTO_TCP, {ip(each.loopback), 9}, {ip(each.elsewhere), port}, 0}));
+    EXPECT_EQ((*sockets)->end({Transport::kTcp, IPPROTO_TCP, {ip(each.loopback), port}, other, 0}), SocketEnd::kNotHere);
+    EXPECT_EQ((*sockets)->end({Transport::kTcp, IPPROTO_TCP, other, {ip(each.loopback), port}, 0}), SocketEnd::kNotHere);
+    EXPECT_EQ((*sockets)->end({Transport::kTcp, IPPROTO_TCP, {ip(each.loopback), 9}, {ip(each.elsewhere), port}, 0}), SocketEnd::kNotHere);
     EXPECT_TRUE(connected(each, port).valid()) << "it listens no more";
   }
 }
@@ -124,12 +124,15 @@ TEST(SocketEndHostTest, AConnectionThatIsHereEndsAndItsListenerStays) {
     const FileDescriptor server(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     ASSERT_TRUE(is_alive(client) && is_alive(server));
     const FlowKey key{Transport::kTcp, IPPROTO_TCP, {ip(each.loopback), port_of(client)}, {ip(each.loopback), port}, 0};
-    if (!(*sockets)->end(key)) {
+    const SocketEnd end = (*sockets)->end(key);
+    ASSERT_NE(end, SocketEnd::kNotHere);
+    if (end == SocketEnd::kRefused) {
       EXPECT_TRUE(is_alive(client)) << "it says that it ended nothing";
       GTEST_SKIP() << "SKIPPED: this kernel ends no sockets; nothing was tested";
     }
     EXPECT_FALSE(is_alive(client));
     EXPECT_FALSE(is_alive(server));
+    EXPECT_EQ((*sockets)->end(key), SocketEnd::kNotHere) << "it is gone";
     EXPECT_TRUE(is_alive(neighbour));
     EXPECT_TRUE(connected(each, port).valid()) << "it listens no more";
   }
@@ -147,7 +150,9 @@ TEST(SocketEndHostTest, TheEndOfTheServerIsFoundToo) {
   const FileDescriptor server(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   ASSERT_TRUE(is_alive(client) && is_alive(server));
   const Endpoint here{ip(each.loopback), port_of(listener)}, there{ip(each.loopback), port_of(client)};
-  if (!(*sockets)->end({Transport::kTcp, IPPROTO_TCP, here, there, 0})) GTEST_SKIP() << "SKIPPED: this kernel ends no sockets; nothing was tested";
+  const SocketEnd end = (*sockets)->end({Transport::kTcp, IPPROTO_TCP, here, there, 0});
+  ASSERT_NE(end, SocketEnd::kNotHere);
+  if (end == SocketEnd::kRefused) GTEST_SKIP() << "SKIPPED: this kernel ends no sockets; nothing was tested";
   EXPECT_FALSE(is_alive(server));
 }
 

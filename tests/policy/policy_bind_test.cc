@@ -296,6 +296,17 @@ TEST(PolicyDeniedNamesTest, BindingsAreNeededByRulesWhoseNamesCountAtTheirAddres
   EXPECT_FALSE(Policy().needs_bindings());
 }
 
+TEST(PolicyDeniedNamesTest, ANameThatSomeRuleAllowsIsNotOnlyDenied) {
+  const auto policy = load(
+      "[[rules]]\nto = [\"*.both.example\", \"a.example\"]\n"
+      "[[rules]]\nto = [\"a.both.example\", \"*.bad.example\"]\naction = \"deny\"\n"
+      "[[rules]]\nto = \"old.example\"\naction = \"deny\"\nexpires = 2020-01-01T00:00:00Z\n");
+  EXPECT_TRUE(policy->only_denies(name_of("x.bad.example"), kNow));
+  for (const char* each : {"a.both.example", "b.both.example", "a.example", "bad.example", "old.example", "other.example"}) {
+    EXPECT_FALSE(policy->only_denies(name_of(each), kNow)) << each;
+  }
+}
+
 TEST(PolicyDeniedNamesTest, APortHasThemOnlyForProtocolsThatCarryNone) {
   const auto policy = load(
       "[scopes.s]\nusers = 1\n"

@@ -235,6 +235,31 @@ TEST_F(NameResolverTest, ThePolicysOwnResolversStandBesideTheSystems) {
   EXPECT_FALSE(resolvers_->trusts(ip("127.0.0.1")));
 }
 
+TEST_F(NameResolverTest, WhatAServerToldThatIsNotTrustedAnyMoreIsForgottenAndAskedAgain) {
+  server_.set("a.example", {"198.51.100.1"});
+  server_.set("bad.example", {"198.51.100.66"});
+  const std::string rules = rule(R"("a.example", "*.b.example")") + "[[rules]]\nto = \"bad.example\"\nprotocols = [\"ssh\"]\naction = \"deny\"\n";
+  start("[dns]\nresolvers = [\"127.0.0.1\", \"192.0.2.53\"]\n" + rules);
+  ASSERT_TRUE(wait_for([&] { return bound("198.51.100.1", "a.example") && bound("198.51.100.66", "bad.example"); }));
+  const auto tell = [&](std::string_view address, std::string_view to, std::string_view teller) {
+    bindings_->bind({ip(address), name(to), wall_now() + std::chrono::hours(1), engine::BindingSource::kAnswer, 0, 0, {}, ip(teller)}, wall_now());
+  };
+  tell("198.51.100.7", "x.b.example", "192.0.2.53");
+  tell("198.51.100.8", "y.b.example", "127.0.0.1");
+  tell("198.51.100.9", "bad.example", "192.0.2.53");
+  ASSERT_TRUE(wait_for([&] { return resolver_->status().under_way == 0; }));
+  server_.set("a.example", {"198.51.100.2"});
+  auto next = policy::load_policy_text("version = 1\n[dns]\nresolvers = [\"127.0.0.1\"]\n" + rules, "p.toml");
+  ASSERT_TRUE(next);
+  resolver_->set_policy(*next);
+  EXPECT_FALSE(bound("198.51.100.7", "x.b.example"));
+  EXPECT_TRUE(bound("198.51.100.8", "y.b.example"));
+  EXPECT_TRUE(bound("198.51.100.9", "bad.example")) << "what is only denied stays known";
+  EXPECT_FALSE(bound("198.51.100.1", "a.example")) << "one of both servers told it";
+  EXPECT_TRUE(wait_for([&] { return bound("198.51.100.2", "a.example"); })) << "asked again at once";
+  EXPECT_THAT(said(), Contains(HasSubstr("not trusted any more: forgot 2 addresses")));
+}
+
 TEST_F(NameResolverTest, AScopesOwnResolversBindInItsViewAlone) {
   server_.set("a.example", {"198.51.100.1"});
   open("[scopes.agent]\nsources = [\"192.0.2.0/24\"]\nresolvers = [\"127.0.0.1\"]\n" +

@@ -59,6 +59,7 @@ inline constexpr std::size_t kNamesTriedPerAddress = 32;  // Of which a flow wit
 inline constexpr Duration kBindingTtlMin = std::chrono::seconds(60);
 inline constexpr Duration kBindingTtlMax = std::chrono::hours(24);
 inline constexpr Duration kBindingKeptMax = std::chrono::hours(24);  // Behind the last answer, however much it is used.
+inline constexpr Duration kDistrustedKept = std::chrono::minutes(1);
 inline constexpr Duration kBindingKeptAgain = std::chrono::seconds(1);  // Between two prolongations by one flow.
 // Questions without an answer; the oldest is forgotten. Resolver libraries ask hundreds over one socket.
 inline constexpr std::size_t kDnsPendingPerFlow = 512;

@@ -8,7 +8,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -32,6 +34,7 @@ struct Binding {
   policy::View view = 0;
   policy::ScopeSet scopes = 0;  // kAnswer: who asked, for the shares.
   Timestamp told{};             // When a resolver said it last; the epoch: now.
+  std::optional<IpAddress> teller = {};  // The server whose answer it was, where that is known: not of own look-ups.
 };
 
 // BindingRef finds a binding again without its name.
@@ -105,6 +108,11 @@ class NameBindings {
   std::vector<Binding> list(Timestamp now) const;
   // forget_views ends what scopes with resolvers of their own were told: under another policy their numbers are others'.
   void forget_views();
+  // forget_untrusted ends what was told by servers that are not `trusted` any more, in view 0. Of what has no known teller it ends
+  // what came from the state file, and what own look-ups made if `lookups`. What `keep` accepts stays for kDistrustedKept; it is called under a lock.
+  // Who told a thing last counts. Returns how many ended.
+  std::size_t forget_untrusted(std::span<const IpAddress> trusted, bool lookups, Timestamp now,
+                               const std::function<bool(const DomainName&)>& keep);
 
  private:
   class Impl;

@@ -22,6 +22,10 @@ std::vector<std::uint64_t> cgroup_ids(const Cgroup& cgroup);
 // gone, at most for `patience`; then it fails, with a message.
 std::expected<void, std::string> end_tcp_sockets(const std::vector<std::uint64_t>& cgroups, std::chrono::milliseconds patience);
 
+// What became of a wish to end a socket. kRefused: it is here, and the kernel did not end it (CONFIG_INET_DIAG_DESTROY, or no
+// memory).
+enum class SocketEnd : std::uint8_t { kEnded, kNotHere, kRefused };
+
 // TcpSockets ends single TCP sockets of this network namespace. One thread.
 class TcpSockets {
  public:
@@ -31,9 +35,9 @@ class TcpSockets {
   TcpSockets(const TcpSockets&) = delete;
   TcpSockets& operator=(const TcpSockets&) = delete;
 
-  // end ends the socket that is one end of this connection, whichever; the other end gets a RST at once. False: there is none here,
-  // or the kernel does not end it (CONFIG_INET_DIAG_DESTROY). A socket that listens is never ended.
-  bool end(const FlowKey& key);
+  // end ends the socket that is one end of this connection, whichever; the other end gets a RST at once. A socket that listens is
+  // never ended.
+  SocketEnd end(const FlowKey& key);
 
  private:
   class Impl;

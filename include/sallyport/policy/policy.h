@@ -280,6 +280,8 @@ class Policy {
   std::vector<DomainName> denied_names(Timestamp now, std::size_t at_most) const;
   // looks_up tells whether `name` is one of exact_names or denied_names, expired or not.
   bool looks_up(const DomainName& name) const;
+  // only_denies tells whether some deny rule that has not expired has `name` among its targets, and no allow rule has.
+  bool only_denies(const DomainName& name, Timestamp now) const;
   // needs_bindings tells whether any rule's verdict depends on what addresses a name has.
   bool needs_bindings() const;
   // denies_names_at tells whether a deny rule with names for protocols that carry none could match a flow to this port. It

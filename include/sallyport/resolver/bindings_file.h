@@ -13,17 +13,10 @@
 
 namespace sallyport::resolver {
 
-// TrustedServers is whose answers view 0 believes, and since when: no server has left the list after that.
-struct TrustedServers {
-  std::vector<IpAddress> servers;
-  Timestamp since{};
-};
-
-// bindings_to_text returns the living ones as JSON, and whose word each view's are. A view is written as its scope's name:
-// numbers follow the policy. What view 0 was told before `trusted.since` is left out: a server may have said it that is not
-// trusted any more.
+// bindings_to_text returns the living ones as JSON, and whose word each view's are, `trusted` being those whom view 0 believes. A
+// view is written as its scope's name: numbers follow the policy.
 std::string bindings_to_text(std::span<const engine::Binding> bindings, const policy::Policy& policy,
-                             const TrustedServers& trusted, Timestamp now);
+                             std::span<const IpAddress> trusted, Timestamp now);
 
 // bindings_from_text returns what `text` has and still lives, at most kBindings, with source kState. Entries that do
 // not parse, whose scope has no resolvers of its own any more, or that end later than any binding may, are left out; so

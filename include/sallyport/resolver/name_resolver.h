@@ -29,7 +29,6 @@ struct ResolverOptions {
 struct ResolverStatus {
   std::vector<IpAddress> trusted;  // View 0: whose answers are believed.
   std::vector<IpAddress> own;      // This host's addresses on inside interfaces, which `trusted` has, too, if it asks for them.
-  Timestamp trusted_since{};       // When a server left that list last; the epoch: none has.
   std::vector<IpAddress> asked;    // View 0: whom the look-ups ask.
   std::uint64_t names = 0;         // Kept warm; a name counts once for each view.
   bool names_left_out = false;      // There are more than are kept warm.

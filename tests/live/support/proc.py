@@ -30,6 +30,10 @@ class Result:
     def timed_out(self) -> bool:
         return self.code is None
 
+    def within(self, seconds: float, at_most: float = float("inf")) -> bool:
+        """within tells whether it took less, on a machine of PATIENCE at most so much: what must be told apart may take as long there."""
+        return self.seconds < min(seconds * PATIENCE, max(seconds, at_most))
+
     def describe(self) -> str:
         tail = "\n".join((self.out.strip()[-600:], self.err.strip()[-600:])).strip()
         status = "timed out" if self.timed_out else f"exit code {self.code}"

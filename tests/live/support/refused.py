@@ -29,7 +29,7 @@ def expect_alert(answer: dict, before: bytes = b"", seconds: float = FAST) -> No
 
 def expect_printed_alert(result: Result) -> None:
     """OpenSSL, or a program on it, failed and named the alert."""
-    expect(result.code not in (0, None) and "alert access denied" in result.err and result.seconds < FAST, result.describe())
+    expect(result.code not in (0, None) and "alert access denied" in result.err and result.within(FAST), result.describe())
 
 
 def expect_problem(head: bytes, body: bytes, name: str, reason: str, status: int = 403) -> None:
@@ -60,7 +60,7 @@ def expect_forbidden(answer: dict, name: str, reason: str, status: int = 403, re
 
 def expect_printed_forbidden(result: Result, name: str, reason: str, status: int = 403, before: str = "") -> None:
     """curl, which was given WITH_STATUS, printed what the server said `before`, the refusal and its status."""
-    expect(result.code == 0 and result.out.startswith(before) and result.seconds < FAST, result.describe())
+    expect(result.code == 0 and result.out.startswith(before) and result.within(FAST), result.describe())
     text, _, code = result.out[len(before):].rpartition("\n")
     expect_equal(code, str(status), result.describe())
     expect_problem_text(text, name, reason, status)
@@ -70,18 +70,18 @@ def expect_printed(result: Result, *words: str) -> None:
     """The program failed at once and said these words, in any of its outputs."""
     printed = result.out + result.err
     missing = [word for word in words if word not in printed]
-    expect(result.code not in (0, None) and not missing and result.seconds < FAST, f"{missing}: {result.describe()}")
+    expect(result.code not in (0, None) and not missing and result.within(FAST), f"{missing}: {result.describe()}")
 
 
 def expect_dig_refused(result: Result, name: str = "", code: str = "15 (Blocked)") -> None:
     """dig was told at once; over TCP, where there is room, with the text about this name."""
     words = (f"{code}: (sallyport: {name}" if name else code)
-    expect("status: REFUSED" in result.out and f"; EDE: {words}" in result.out and result.seconds < FAST, result.describe())
+    expect("status: REFUSED" in result.out and f"; EDE: {words}" in result.out and result.within(FAST), result.describe())
 
 
 def expect_not_resolved(result: Result) -> None:
     """curl found no address because its resolver was told at once that the question is refused: a silent one is asked for 2 s."""
-    expect(result.code == 6 and "Could not resolve host" in result.err and result.seconds < 1.9, result.describe())
+    expect(result.code == 6 and "Could not resolve host" in result.err and result.within(1.9), result.describe())
 
 
 def expect_ssh_disconnect(read: bytes, text: str) -> None:
@@ -108,7 +108,7 @@ def expect_printed_quic_close(result: Result, text: str) -> None:
     """ngtcp2's client read the CONNECTION_CLOSE, and ended with it."""
     printed = result.out + result.err
     expect(f"CONNECTION_CLOSE(0x1c) error_code=CRYPTO_ERROR({QUIC_ACCESS_DENIED:#x})" in printed and f"reason=[{text}" in printed, result.describe())
-    expect("ERR_DRAINING" in printed and result.seconds < 0.9, result.describe())
+    expect("ERR_DRAINING" in printed and result.within(0.9), result.describe())
 
 
 def is_dns_refused(message: bytes, identity: bytes = b"\x12\x34") -> bool:
