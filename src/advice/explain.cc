@@ -20,7 +20,7 @@ std::string part_of(const policy::Change& change) {
     case Fact::kMethod: return "it allows " + change.wants + ", not " + (change.is.empty() ? "a request that is not known" : change.is);
     case Fact::kPath: return "it allows " + change.wants + ", not " + (change.is.empty() ? "a path that is not known" : change.is);
     case Fact::kUpgrade: return "it wants " + change.wants;
-    case Fact::kPort: return "it is for port " + change.wants + ", not " + change.is;
+    case Fact::kPort: return "it is for port " + change.wants + (change.is == "0" ? "" : ", not " + change.is);
     case Fact::kProtocol: return "it is for " + change.wants + ", not " + change.is;
     case Fact::kProxy: return "it is for " + change.wants + ", and this is " + change.is;
     case Fact::kScope: return "it is for scope " + change.wants + ", and the flow is in " + (change.is == "none" ? "none" : change.is);
@@ -121,6 +121,11 @@ class Explainer {
     if (!question_.address) return;
     const policy::EarlyResult early = policy_.match_early(question_.scopes, question_.transport, *question_.address, question_.port, question_.now);
     const std::string rule = early.rule == kNoRule ? "the default" : policy_.location(early.rule);
+    const bool by_default = early.match == policy::EarlyMatch::kDeny && early.rule == kNoRule && !early.metadata;
+    if (by_default && question_.port == kDnsPort) {
+      out_.steps.push_back({"before any byte", "undecided: what is asked there is judged, question by question", Sign::kNeutral});
+      return;
+    }
     switch (early.match) {
       case policy::EarlyMatch::kAllow: out_.steps.push_back({"before any byte", "allowed whatever is said, by " + rule, Sign::kYes}); return;
       case policy::EarlyMatch::kDeny:

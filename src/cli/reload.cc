@@ -49,6 +49,8 @@ int print_report(const nlohmann::ordered_json& report) {
   }
   const std::size_t cut = report["cut"].get<std::size_t>();
   if (cut > report["cut_flows"].size()) std::printf("  and %zu more\n", cut - report["cut_flows"].size());
+  const std::size_t unknown = report.value("unknown", std::size_t{0});
+  if (unknown != 0) std::printf("  %zu connections older than the service are cut: what they were for is not known\n", unknown);
   const std::size_t left = report.value("sockets_left", std::size_t{0});
   if (left != 0) std::printf("  the kernel did not end %zu sockets of these; each ends with its next packet\n", left);
   return kExitOk;

@@ -13,6 +13,9 @@
 namespace sallyport::cli {
 namespace {
 
+// Nothing else hangs on this process, and nobody may be there to try again: at boot, on a slow disk, kernel modules are read first.
+constexpr std::chrono::milliseconds kPatience{90'000};
+
 constexpr const char* kExitCodes = "Exit codes: 0 done (also when there was nothing to remove), 1 failure, 2 usage or a policy that does not load.";
 
 struct RulesArguments {
@@ -57,7 +60,7 @@ int apply(const RulesArguments& arguments) {
   int exit_code = kExitOk;
   const auto plan = make_plan(arguments, exit_code);
   if (!plan) return exit_code;
-  const auto installer = netfilter::RuleInstaller::open();
+  const auto installer = netfilter::RuleInstaller::open(kPatience);
   if (!installer) return fail(installer.error());
   const std::expected<void, std::string> applied = installer->apply(*plan);
   if (!applied) return fail(applied.error());
@@ -70,7 +73,7 @@ int apply(const RulesArguments& arguments) {
 }
 
 int remove() {
-  const auto installer = netfilter::RuleInstaller::open();
+  const auto installer = netfilter::RuleInstaller::open(kPatience);
   if (!installer) return fail(installer.error());
   daemon::note_rules_removed();
   const std::expected<bool, std::string> removed = installer->remove();

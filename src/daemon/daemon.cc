@@ -25,6 +25,9 @@ namespace {
 
 constexpr unsigned kQueuesMax = 64;
 constexpr int kSaveIntervalMs = 30'000;
+// How long a program that changes rules may take at the start, when nothing waits for this thread, and the kernel may have to read its
+// modules first. Below TimeoutStartSec (90 s).
+constexpr std::chrono::milliseconds kStartPatience{60'000};
 constexpr int kFileIntervalMs = 1'000;  // How soon a change of the policy's files is seen.
 constexpr const char* kAlreadyHere = "a sallyport service, or its rules, is already in this network namespace; use --netns, or `sallyport rules remove`";
 
@@ -104,7 +107,11 @@ void Daemon::block_signals() {
 Outcome Daemon::start() {
   std::expected<netfilter::RulePlan, std::string> plan = make_plan();
   if (!plan) return std::unexpected(plan.error());
-  if (!observing()) plan->generation = generation_.restore(*policy_, say).value_or(plan->generation);
+  judged_at_ = saved_.now();
+  if (const auto marks = observing() ? std::nullopt : generation_.restore(*policy_, say)) {
+    plan->generation = marks->generation;
+    judged_at_ = std::min(judged_at_, marks->judged.value_or(judged_at_));
+  }
   if (const Outcome opened = open_resolver(); !opened) return opened;
   plan_ = *plan;
   if (const Outcome opened = open_workers(*plan); !opened) return opened;
@@ -124,10 +131,12 @@ Outcome Daemon::start() {
   for (const auto& worker : workers_) worker->start();
   // Before the rules: the first look-ups need nobody's leave. Behind them they pass as any allowed question does.
   resolver_->start();
-  if (!options_.install_rules) return {};
-  if (const Outcome installed = install(*plan); !installed) return installed;
-  // Connections that came in while the rules were on their way are in this second snapshot.
-  publish_existing_flows();
+  if (options_.install_rules) {
+    if (const Outcome installed = install(*plan); !installed) return installed;
+    // Connections that came in while the rules were on their way are in this second snapshot.
+    publish_existing_flows();
+  }
+  cut_expired();
   return {};
 }
 
@@ -221,6 +230,10 @@ Outcome Daemon::settle_existing_flows(const netfilter::RulePlan& plan) {
   auto settled = settle_existing(policy_->defaults().existing, plan, rules_were_there_);
   if (!settled) return std::unexpected("defaults.existing: " + settled.error());
   existing_ = std::move(*settled);
+  if (policy_->defaults().existing == policy::Existing::kKill) {
+    say("defaults.existing: " + std::to_string(existing_.ended) + " connections of this host are ended, " + std::to_string(existing_.watched) +
+        " others with their next packet");
+  }
   if (existing_.allowed != nullptr || existing_.cut != nullptr) publish_existing_flows();
   return {};
 }
@@ -233,7 +246,7 @@ Outcome Daemon::install(const netfilter::RulePlan& plan) {
   } else {
     NamespaceLock::forget_removal();
   }
-  auto installer = netfilter::RuleInstaller::open();
+  auto installer = netfilter::RuleInstaller::open(kStartPatience);
   if (!installer) return std::unexpected(installer.error());
   const std::expected<bool, std::string> present = installer->present();
   if (!present) return std::unexpected(present.error());
@@ -242,8 +255,12 @@ Outcome Daemon::install(const netfilter::RulePlan& plan) {
   installer_ = *installer;
   rules_were_there_ = *present;
   touched_rules_ = true;
+  if (policy_->defaults().existing == policy::Existing::kKill && !observing()) {  // Before anything ends for rules that the kernel refuses.
+    if (const Outcome rehearsed = installer_->rehearse(plan); !rehearsed) return rehearsed;
+  }
   if (const Outcome settled = settle_existing_flows(plan); !settled) return settled;
   const Outcome applied = installer_->apply(plan);
+  installer_->set_limit(netfilter::kCommandTime);
   if (applied) rule_watch_.start(*installer_);
   return applied;
 }
@@ -276,8 +293,10 @@ void Daemon::announce() {
 int Daemon::wait_for_end() {
   pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {control_->fd(), POLLIN, 0}};
   for (;;) {
-    const int ready = ::poll(fds, 2, watchdog_.sleep_ms(policy_->deploy().reload_on_change ? kFileIntervalMs : kSaveIntervalMs));
+    const bool soon = policy_->deploy().reload_on_change || !unfinished_cut_.empty();
+    const int ready = ::poll(fds, 2, watchdog_.sleep_ms(soon ? kFileIntervalMs : kSaveIntervalMs));
     tell_watchdog();
+    finish_cut();
     if (saved_.due(*bindings_)) save_bindings();
     if (policy_->deploy().reload_on_change && files_.settled()) (void)reload("a file of the policy has changed");
     if (ready <= 0) continue;

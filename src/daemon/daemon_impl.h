@@ -78,6 +78,16 @@ class Daemon {
   // they say now. Whatever is wrong with it is said, and changes nothing.
   ReloadReport reload(const std::string& why, bool from_disk = true);
   void take_policy(const std::shared_ptr<const policy::Policy>& next, ReloadReport& report);
+  // losses tells of which flows the next policy may deny what policy_ allowed; null: of none.
+  std::function<bool(const FlowKey&)> losses(const std::shared_ptr<const policy::Policy>& next, Timestamp now) const;
+  // watch_older has the workers end these connections, which are older than the service, at their next packet.
+  void watch_older(std::span<const FlowKey> keys);
+  Cutter cutter();
+  // carry_out cuts in the kernel what lost permission. finish_cut does again what failed of it, until it is done.
+  void carry_out(Changed changed, ReloadReport& report);
+  void finish_cut();
+  // cut_expired has judged anew what rules let in that have expired since all flows were judged last: the service was down.
+  void cut_expired();
   // watch_files has the policy's files looked at; those that were before as they were then.
   void watch_files();
 
@@ -122,6 +132,8 @@ class Daemon {
   std::optional<NamespaceLock> lock_;
   std::optional<netfilter::RuleInstaller> installer_;
   ExistingSets existing_;
+  UnfinishedCut unfinished_cut_;
+  Timestamp judged_at_{};  // When all flows were judged by policy_, by the workers' clock.
   bool rules_were_there_ = false;
   bool touched_rules_ = false;
 };

@@ -4,12 +4,13 @@
 
 #include "daemon_impl.h"
 #include "notify.h"
+#include "sallyport/policy/policy_loss.h"
 
 namespace sallyport::daemon {
 
 void Daemon::save_generation(bool in_doubt) {
   if (observing()) return;
-  generation_.save(in_doubt ? std::nullopt : std::optional(policy_->fingerprint()), plan_.generation, say);
+  generation_.save(in_doubt ? std::nullopt : std::optional(policy_->fingerprint()), plan_.generation, judged_at_, say);
 }
 
 ReloadReport Daemon::reload(const std::string& why, bool from_disk) {
@@ -18,7 +19,7 @@ ReloadReport Daemon::reload(const std::string& why, bool from_disk) {
   notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(begun_us));
   const Timestamp judged = saved_.now();
   ReloadReport report;
-  (void)files_.changed();  // What changes from here on is seen by the next look.
+  if (from_disk) (void)files_.changed();  // What changes from here on is seen by the next look.
   policy::LoadResult loaded = options_.source == nullptr ? policy::LoadResult(policy_) : from_disk ? options_.source->load(grants_.overlay()) : options_.source->apply(grants_.overlay());
   if (loaded) {
     take_policy(*loaded, report);
@@ -81,7 +82,9 @@ void Daemon::take_policy(const std::shared_ptr<const policy::Policy>& next, Relo
   log_.set_policy(next);
   live_.set_policy(next);
   resolver_->set_policy(next);
-  const Changed changed = change_workers(workers_, next, owners, report);
+  const Timestamp judged = saved_.now();
+  Changed changed = change_workers(workers_, next, owners, report);
+  changed.may_lose = losses(next, judged);
   if (other_views) bindings_->forget_views();  // Until now they may have been told under their former numbers.
   tell_watchdog();
   drift_.set_policy(next, unix_only_of(next->guards()));
@@ -90,15 +93,90 @@ void Daemon::take_policy(const std::shared_ptr<const policy::Policy>& next, Relo
   report.changed = true;
   ++reloads_;
   policy_loaded_ = std::chrono::system_clock::now();
-  if (!changed.complete) report.error = "a queue is slow to take the policy; its flows are judged when it does";
+  if (!changed.complete()) report.error = "a queue is slow to take the policy; its flows are judged, and cut, when it does";
+  judged_at_ = judged;
   if (observing()) return;
-  Cutter cutter(plan_.mark, plan_.generation, plan_.output);
+  if (changed.may_lose && existing_.allowed != nullptr) {  // Nothing tracked these until now.
+    std::vector<FlowKey> keys = existing_.allowed->keys();
+    const auto lost = std::ranges::partition(keys, [&](const FlowKey& key) { return !changed.may_lose(key); });
+    for (const FlowKey& key : lost) changed.remarks.push_back({key, FlowMark::kWatch, true, false});
+    watch_older(lost);
+    keys.erase(lost.begin(), lost.end());
+    existing_.allowed = std::make_shared<const netfilter::ConnectionSet>(keys);
+    publish_existing_flows();
+  }
+  unfinished_cut_.add_to(changed);
+  carry_out(std::move(changed), report);
+}
+
+// losses goes by what the addresses are known as in any scope. What another host opened to this one is nobody's to end.
+std::function<bool(const FlowKey&)> Daemon::losses(const std::shared_ptr<const policy::Policy>& next, Timestamp now) const {
+  policy::PolicyLoss loss(policy_, judged_at_, next, now);
+  if (loss.empty()) return nullptr;
+  std::vector<FlowKey> incoming;
+  if (const auto sockets = netfilter::list_tcp_sockets(); sockets && plan_.output) incoming = netfilter::incoming_connections(*sockets);
+  const auto came_in = std::make_shared<const netfilter::ConnectionSet>(incoming);
+  const auto names = std::make_shared<std::vector<DomainName>>(kBindingsPerAddress);
+  return [loss = std::move(loss), next, bindings = bindings_, now, came_in, names](const FlowKey& key) {
+    if (came_in->contains(key) || came_in->contains(key.reversed())) return false;
+    const IpAddress server = key.server.address;
+    const auto known_in = [&](std::size_t view) {
+      return std::span<const DomainName>(*names).first(bindings->names_of(next->plain(server), static_cast<policy::View>(view), now, *names));
+    };
+    bool lost = false;
+    for (std::size_t view = 0; view <= next->scope_names().size(); ++view) {
+      if (view != 0 && next->resolvers_of(static_cast<policy::View>(view)).empty()) continue;
+      const auto known = known_in(view);
+      if (loss.may_deny(key.transport, server, key.server.port, known)) return true;
+      lost = lost || loss.may_lack(key.transport, server, key.server.port, known);
+    }
+    // A rule for the address may still allow it, whatever it says.
+    return lost && next->match_early(0, key.transport, server, key.server.port, now).match != policy::EarlyMatch::kAllow;
+  };
+}
+
+void Daemon::watch_older(std::span<const FlowKey> keys) {
+  std::vector<FlowKey> all = existing_.cut != nullptr ? existing_.cut->keys() : std::vector<FlowKey>();
+  all.insert(all.end(), keys.begin(), keys.end());
+  existing_.cut = std::make_shared<const netfilter::ConnectionSet>(all);
+  publish_existing_flows();
+}
+
+Cutter Daemon::cutter() {
+  return Cutter(plan_.mark, plan_.generation, plan_.output, [this](std::span<const FlowKey> keys) { watch_older(keys); });
+}
+
+void Daemon::carry_out(Changed changed, ReloadReport& report) {
+  Cutter cutter = this->cutter();
   if (const std::string failed = cutter.carry_out(changed); !failed.empty()) report.error = failed;
+  report.unknown = cutter.unknown();
   report.sockets_left = cutter.sockets_left();
+  if (report.unknown != 0) say(std::to_string(report.unknown) + " connections older than this service are cut: what they were for is not known");
   if (report.sockets_left != 0) {
     say("the kernel did not end " + std::to_string(report.sockets_left) + " sockets of what was cut; each ends with its next packet");
   }
-  if (report.error.empty()) save_generation();  // Else the next start believes no mark.
+  if (report.error.empty()) return save_generation();  // Else the next start believes no mark.
+  unfinished_cut_.keep(std::move(changed));
+}
+
+void Daemon::cut_expired() {
+  const Timestamp now = saved_.now();
+  Changed changed;
+  changed.may_lose = losses(policy_, now);
+  judged_at_ = now;
+  if (observing() || !changed.may_lose) return;
+  ReloadReport report;
+  carry_out(std::move(changed), report);
+  if (!report.error.empty()) say("rules that expired while the service was down: " + report.error);
+}
+
+void Daemon::finish_cut() {
+  if (unfinished_cut_.empty()) return;
+  const Changed changed = unfinished_cut_.take_finished();
+  if (!cutter().carry_out(changed).empty() || !changed.complete()) return;
+  unfinished_cut_.done();
+  save_generation();
+  say("what the last reload could not cut is cut now");
 }
 
 void Daemon::watch_files() {

@@ -24,33 +24,43 @@ Sets allow(netfilter::Conntrack& conntrack, const Entries& entries, const netfil
   if (!sockets) return std::unexpected(sockets.error());
   std::vector<FlowKey> keys = netfilter::outgoing_connections(*sockets);
   std::erase_if(keys, [](const FlowKey& key) { return key.server.port == kDnsPort; });
-  return ExistingSets{.allowed = set_of(keys), .cut = nullptr};
+  return ExistingSets{.allowed = set_of(keys), .cut = nullptr, .ended = 0, .watched = 0};
 }
 
 // First the sockets: no rule, or the mark of an earlier run, still lets their RST through. Whatever has none here is watched,
 // and ended by the worker at its next packet, whichever side sends it.
 Sets kill(netfilter::Conntrack& conntrack, const Entries& entries, const netfilter::RulePlan& plan) {
+  std::vector<FlowKey> cut, incoming;
+  std::size_t ended = 0;
   if (plan.output) {
     const auto listed = netfilter::list_tcp_sockets();
     if (!listed) return std::unexpected(listed.error());
     auto sockets = netfilter::TcpSockets::open();
     if (!sockets) return std::unexpected(sockets.error());
-    for (const FlowKey& key : netfilter::outgoing_connections(*listed)) (void)(*sockets)->end(key);
+    incoming = netfilter::incoming_connections(*listed);
+    for (const FlowKey& key : netfilter::outgoing_connections(*listed)) {
+      const netfilter::SocketEnd end = (*sockets)->end(key);
+      if (end == netfilter::SocketEnd::kEnded) ++ended;
+      if (end == netfilter::SocketEnd::kRefused) cut.push_back(key);
+    }
   }
-  std::vector<FlowKey> cut;
-  Entries ended, marked;
+  const netfilter::ConnectionSet came_in(incoming);
+  std::vector<ConntrackEntry> watched, marked;
   for (const ConntrackEntry& entry : entries) {
     if ((entry.mark & plan.mark.deny_bit()) != 0) continue;  // It is denied as it is.
     if (entry.key.transport == Transport::kTcp) {
+      // Tracking may have begun with a packet of ours: the administrator's session looks like one that we opened.
+      if (came_in.contains(entry.key) || came_in.contains(entry.key.reversed())) continue;
       cut.push_back(entry.key);
-      ended.push_back(entry);
+      watched.push_back(entry);
     } else if ((entry.mark & plan.mark.mask()) != 0) {
       marked.push_back(entry);
     }
   }
-  if (const auto set = conntrack.set_mark(ended, FlowMark::kWatch, plan.generation); !set) return std::unexpected(set.error());
+  if (const auto set = conntrack.set_mark(watched, FlowMark::kWatch, plan.generation); !set) return std::unexpected(set.error());
   if (const auto set = conntrack.set_mark(marked, FlowMark::kUndecided, plan.generation); !set) return std::unexpected(set.error());
-  return ExistingSets{.allowed = nullptr, .cut = set_of(cut)};
+  const auto set = set_of(cut);
+  return ExistingSets{.allowed = nullptr, .cut = set, .ended = ended, .watched = set->size()};
 }
 
 }  // namespace

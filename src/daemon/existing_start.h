@@ -19,6 +19,8 @@ namespace sallyport::daemon {
 struct ExistingSets {
   std::shared_ptr<const netfilter::ConnectionSet> allowed;
   std::shared_ptr<const netfilter::ConnectionSet> cut;
+  std::size_t ended = 0;    // Sockets of this host.
+  std::size_t watched = 0;  // Connections that end with their next packet: of workloads, and where the kernel ends no sockets.
 };
 
 // keep_existing returns the entries that `allow` marks as allowed: TCP and UDP that was answered. Not port 53, where each question is

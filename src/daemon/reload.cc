@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <unordered_map>
@@ -45,6 +46,7 @@ nlohmann::ordered_json reload_json(const ReloadReport& report) {
   json["judged"] = report.judged;
   json["kept"] = report.kept;
   json["cut"] = report.cut;
+  if (report.unknown != 0) json["unknown"] = report.unknown;
   if (report.sockets_left != 0) json["sockets_left"] = report.sockets_left;
   json["took_us"] = report.took.count();
   json["cut_flows"] = nlohmann::ordered_json::array();
@@ -89,14 +91,14 @@ Changed change_workers(const std::vector<std::unique_ptr<netfilter::QueueWorker>
     change->owner_of = owners[i];
     workers[i]->set_policy(change);
   }
-  Changed changed{.remarks = {}, .complete = true};
+  Changed changed;
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   for (const auto& change : changes) {
     while (!change->done.load(std::memory_order_acquire) && std::chrono::steady_clock::now() < deadline) {
       std::this_thread::sleep_for(std::chrono::microseconds(500));
     }
     if (!change->done.load(std::memory_order_acquire)) {
-      changed.complete = false;
+      changed.unfinished.push_back(change);
       continue;
     }
     report.judged += change->counts.judged;
@@ -145,7 +147,7 @@ std::string saved_generation_path(const std::string& control_path) {
   return std::filesystem::path(control_path).replace_extension(".policy.json").string();
 }
 
-std::optional<netfilter::Generation> SavedGeneration::restore(const policy::Policy& policy, const Say& say) const {
+std::optional<SavedGeneration::Marks> SavedGeneration::restore(const policy::Policy& policy, const Say& say) const {
   if (path_.empty()) return std::nullopt;
   const auto text = resolver::read_bindings_file(path_);  // It checks whose the file is.
   if (!text) say(text.error());
@@ -155,15 +157,20 @@ std::optional<netfilter::Generation> SavedGeneration::restore(const policy::Poli
   constexpr std::uint64_t kGenerationMax = 31;
   const std::uint64_t generation = number("generation");
   if (generation == 0 || generation > kGenerationMax) return std::nullopt;
-  if (number("fingerprint") == policy.fingerprint()) return static_cast<netfilter::Generation>(generation);
+  if (number("fingerprint") == policy.fingerprint()) {
+    const auto judged = std::min<std::uint64_t>(number("judged"), std::numeric_limits<std::uint32_t>::max());
+    return Marks{static_cast<netfilter::Generation>(generation), Timestamp(std::chrono::seconds(judged))};
+  }
   // Another policy's marks must mean nothing, whatever generation this one would have by itself.
   const netfilter::Generation own = netfilter::generation_of(policy.fingerprint());
-  return own != generation ? own : static_cast<netfilter::Generation>(generation % kGenerationMax + 1);
+  return Marks{own != generation ? own : static_cast<netfilter::Generation>(generation % kGenerationMax + 1), std::nullopt};
 }
 
-void SavedGeneration::save(std::optional<std::uint64_t> fingerprint, netfilter::Generation generation, const Say& say) const {
+void SavedGeneration::save(std::optional<std::uint64_t> fingerprint, netfilter::Generation generation, Timestamp judged, const Say& say) const {
   if (path_.empty()) return;
-  const nlohmann::json json{{"fingerprint", fingerprint ? nlohmann::json(*fingerprint) : nlohmann::json()}, {"generation", generation}};
+  const nlohmann::json json{{"fingerprint", fingerprint ? nlohmann::json(*fingerprint) : nlohmann::json()},
+                            {"generation", generation},
+                            {"judged", std::chrono::duration_cast<std::chrono::seconds>(judged.time_since_epoch()).count()}};
   if (const auto written = resolver::write_bindings_file(path_, json.dump() + '\n'); !written) say(written.error());
 }
 
@@ -206,7 +213,7 @@ std::string Cutter::set_all(const Changed& changed, const std::vector<engine::Re
   auto conntrack = netfilter::Conntrack::open(mark_);
   if (!conntrack) return conntrack.error();
   if (const std::string failed = set_marks(**conntrack, remarks); !failed.empty()) return failed;
-  return changed.complete ? forget_the_rest(**conntrack, changed) : std::string();
+  return changed.complete() ? forget_the_rest(**conntrack, changed) : std::string();
 }
 
 // set_marks sets those of flows by name, and looks for the others, whose addresses are translated, in the whole table.
@@ -232,24 +239,58 @@ std::string Cutter::set_marks(netfilter::Conntrack& conntrack, const std::vector
   return {};
 }
 
-// forget_the_rest has connections judged anew that the former policy decided and no worker remembers: what it allowed, and the
-// datagrams that it denied.
+// forget_the_rest is of connections that the former policy decided and no worker remembers, as after a restart. What it allowed, and this
+// policy may deny, is cut; datagrams are judged anew, and so are those that it denied.
 std::string Cutter::forget_the_rest(netfilter::Conntrack& conntrack, const Changed& changed) {
   std::unordered_set<FlowKey, KeyHash> known;
   for (const engine::Remark& remark : changed.remarks) known.insert(remark.key);
-  std::vector<netfilter::ConntrackEntry> forgotten;
-  const auto allowed = conntrack.list(mark_.encode(FlowMark::kAllow, generation_), mark_.mask());
-  if (!allowed) return allowed.error();
-  for (const netfilter::ConntrackEntry& entry : *allowed) {
-    if (!known.contains(entry.key)) forgotten.push_back(entry);
+  std::vector<netfilter::ConntrackEntry> anew, lost;
+  std::vector<FlowKey> keys;
+  if (changed.may_lose) {
+    const auto allowed = conntrack.list(mark_.encode(FlowMark::kAllow, generation_), mark_.mask());
+    if (!allowed) return allowed.error();
+    for (const netfilter::ConntrackEntry& entry : *allowed) {
+      if (known.contains(entry.key) || !changed.may_lose(entry.key)) continue;
+      const bool cut = entry.key.transport == Transport::kTcp && !entry.over;
+      (cut ? lost : anew).push_back(entry);
+      if (cut) keys.push_back(entry.key);
+    }
   }
   const auto denied = conntrack.list(mark_.deny_bit(), mark_.deny_bit());
   if (!denied) return denied.error();
   for (const netfilter::ConntrackEntry& entry : *denied) {
-    if (entry.key.transport != Transport::kTcp && !known.contains(entry.key)) forgotten.push_back(entry);
+    if (entry.key.transport != Transport::kTcp && !known.contains(entry.key)) anew.push_back(entry);
   }
-  const auto set = conntrack.set_mark(forgotten, FlowMark::kUndecided, generation_);
-  return set ? std::string() : set.error();
+  if (const auto set = conntrack.set_mark(anew, FlowMark::kUndecided, generation_); !set) return set.error();
+  if (keys.empty()) return {};
+  watch_(keys);
+  if (const auto set = conntrack.set_mark(lost, FlowMark::kWatch, generation_); !set) return set.error();
+  unknown_ += keys.size();
+  if (local_) left_.insert(left_.end(), keys.begin(), keys.end());  // They end when the marks are set.
+  return {};
+}
+
+void UnfinishedCut::add_to(Changed& changed) {
+  if (!changed_) return;
+  std::unordered_set<FlowKey, KeyHash> newer;
+  for (const engine::Remark& remark : changed.remarks) newer.insert(remark.key);
+  for (const engine::Remark& remark : take_finished().remarks) {
+    if (!newer.contains(remark.key)) changed.remarks.push_back(remark);
+  }
+  changed.unfinished.insert(changed.unfinished.end(), changed_->unfinished.begin(), changed_->unfinished.end());
+  if (changed_->may_lose) {
+    changed.may_lose = [now = std::move(changed.may_lose), before = std::move(changed_->may_lose)](const FlowKey& key) { return before(key) || (now && now(key)); };
+  }
+  changed_.reset();
+}
+
+const Changed& UnfinishedCut::take_finished() {
+  std::erase_if(changed_->unfinished, [&](const auto& change) {
+    if (!change->done.load(std::memory_order_acquire)) return false;
+    changed_->remarks.insert(changed_->remarks.end(), change->remarks.begin(), change->remarks.end());
+    return true;
+  });
+  return *changed_;
 }
 
 }  // namespace sallyport::daemon

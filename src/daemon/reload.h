@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct ReloadReport {
   std::size_t kept = 0;
   std::size_t cut = 0;
   std::vector<CutFlow> cut_flows;  // The first kCutFlowsReported.
+  std::size_t unknown = 0;         // TCP connections that an earlier policy allowed and no worker knows, which are cut.
   std::size_t sockets_left = 0;    // Sockets of this host that the kernel did not end: their connections end with their next packet.
   std::chrono::microseconds took{0};
   bool changed = false;  // The new policy is in force.
@@ -52,7 +54,11 @@ bool same_rules(const netfilter::RulePlan& one, const netfilter::RulePlan& other
 using OwnerOf = std::function<engine::FlowOwner(const FlowKey&, const Packet&)>;
 struct Changed {
   std::vector<engine::Remark> remarks;
-  bool complete = false;  // Every worker is done.
+  std::vector<std::shared_ptr<netfilter::PolicyChange>> unfinished;  // Of workers that are slow.
+  // Whether the change may have taken permission from a flow of which only the addresses are known; null: from none. Not called
+  // concurrently.
+  std::function<bool(const FlowKey&)> may_lose;
+  bool complete() const { return unfinished.empty(); }
 };
 Changed change_workers(const std::vector<std::unique_ptr<netfilter::QueueWorker>>& workers, const std::shared_ptr<const policy::Policy>& policy,
                        const std::vector<OwnerOf>& owners, ReloadReport& report);
@@ -80,11 +86,17 @@ class SavedGeneration {
   using Say = std::function<void(const std::string&)>;
   // An empty path: nothing is kept.
   explicit SavedGeneration(std::string path) : path_(std::move(path)) {}
-  // restore returns the generation for this policy: its marks', if the saved ones are its own, else one that they do not have. Nothing:
-  // none are saved.
-  std::optional<netfilter::Generation> restore(const policy::Policy& policy, const Say& say) const;
-  // Without a fingerprint the marks are of no policy: what lost permission is being cut, or could not be.
-  void save(std::optional<std::uint64_t> fingerprint, netfilter::Generation generation, const Say& say) const;
+  // Marks is the generation for a policy: that of the marks that are there, if they are its own (`judged` is when it judged all flows
+  // last), else one that they do not have.
+  struct Marks {
+    netfilter::Generation generation = 0;
+    std::optional<Timestamp> judged;
+  };
+  // restore returns nothing when none are saved.
+  std::optional<Marks> restore(const policy::Policy& policy, const Say& say) const;
+  // Without a fingerprint the marks are of no policy: what lost permission is being cut, or could not be. `judged` is when all flows were
+  // judged last.
+  void save(std::optional<std::uint64_t> fingerprint, netfilter::Generation generation, Timestamp judged, const Say& say) const;
 
  private:
   std::string path_;
@@ -101,9 +113,14 @@ std::string carried_out(const std::function<std::string()>& attempt, const std::
 // refuses is tried again (carried_out).
 class Cutter {
  public:
-  Cutter(netfilter::MarkField mark, netfilter::Generation generation, bool local) : mark_(mark), generation_(generation), local_(local) {}
-  // Returns what failed, or an empty text. Flows that it could not mark are cut by their next packet that is queued.
+  // Watch has the workers end these TCP connections, which they do not know, at their next packet.
+  using Watch = std::function<void(std::span<const FlowKey>)>;
+  Cutter(netfilter::MarkField mark, netfilter::Generation generation, bool local, Watch watch)
+      : mark_(mark), generation_(generation), local_(local), watch_(std::move(watch)) {}
+  // Returns what failed, or an empty text. What it could not mark goes on as it was: it must be done again.
   std::string carry_out(const Changed& changed);
+  // unknown counts the TCP connections that carry_out found allowed, that no worker knows, and cut.
+  std::size_t unknown() const { return unknown_; }
   // sockets_left counts the sockets that carry_out could not end.
   std::size_t sockets_left() const { return left_.size(); }
 
@@ -116,7 +133,25 @@ class Cutter {
   netfilter::MarkField mark_;
   netfilter::Generation generation_;
   bool local_;
+  Watch watch_;
   std::vector<FlowKey> left_;
+  std::size_t unknown_ = 0;
+};
+
+// UnfinishedCut is what a policy change could not carry out: of workers that were slow, or that the kernel refused. Main thread.
+class UnfinishedCut {
+ public:
+  bool empty() const { return !changed_; }
+  // keep takes what is left to do.
+  void keep(Changed changed) { changed_ = std::move(changed); }
+  // add_to puts what is left, but for flows that `changed` has, in front of it, and has nothing left then.
+  void add_to(Changed& changed);
+  // take_finished moves in what slow workers have said by now.
+  const Changed& take_finished();
+  void done() { changed_.reset(); }
+
+ private:
+  std::optional<Changed> changed_;
 };
 
 }  // namespace sallyport::daemon

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "sallyport/core/clock.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -13,10 +14,6 @@ namespace {
 constexpr Duration kSaveInterval = std::chrono::seconds(30);
 // Without a new binding only the ends of old ones have moved.
 constexpr Duration kRefreshInterval = std::chrono::minutes(5);
-
-Duration monotonic_now() {
-  return std::chrono::steady_clock::now().time_since_epoch();
-}
 
 }  // namespace
 

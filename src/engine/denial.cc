@@ -28,8 +28,8 @@ Reason why_denied(const policy::PolicyMatch& match, const Denied& flow) {
   if (match.other_request != kNoRule && match.request_fit != policy::RequestFit::kFits) return why_not_request(match.request_fit);
   if (flow.lacks_binding) return Reason::kAddressNotBound;
   const bool has_ports = flow.transport == Transport::kTcp || flow.transport == Transport::kUdp;
-  const bool other_icmp = !has_ports && flow.transport != Transport::kOther && match.nearest != kNoRule;
-  if (other_icmp) return Reason::kIcmpNotAllowed;
+  const bool icmp = flow.transport == Transport::kIcmp || flow.transport == Transport::kIcmpv6;
+  if (icmp && match.nearest_icmp) return Reason::kIcmpNotAllowed;
   if (!has_ports) return Reason::kTransportNotAllowed;
   if (flow.protocol == Protocol::kUnknown) return Reason::kUnknownProtocol;
   if (match.nearest != kNoRule) return Reason::kProtocolNotAllowed;

@@ -61,6 +61,7 @@ void Inspector::Impl::begin_call(const policy::Policy& policy, Timestamp now) {
   datagram_ = {};
   policy_ = &policy;
   now_ = now;
+  if (!judged_at_) judged_at_ = now;
 }
 
 Decision Inspector::Impl::inspect(const Packet& packet, const policy::Policy& policy, Timestamp now) {

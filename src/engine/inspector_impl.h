@@ -438,7 +438,7 @@ class Inspector::Impl {
   const policy::Policy* before_ = nullptr;  // While flows are judged again: who judged them.
   bool rejudging_ = false;
   bool other_terms_ = false;  // The policies differ, or a rule has expired since `judged_at_`.
-  Timestamp judged_at_{};
+  std::optional<Timestamp> judged_at_;  // When all flows were judged last; the first call, before that.
   bool no_more_request_terms_ = false;  // Policy::denies_no_more_requests
   std::size_t next_slot_ = 0;           // Of the table, to be judged again.
   RuleId denier_ = kNoRule;             // Why a flow is revoked.

@@ -23,7 +23,7 @@ bool Inspector::Impl::rejudge(const policy::Policy& before, const policy::Policy
   remarks.clear();
   if (next_slot_ == 0) {
     rejudge_counts = {};
-    const std::optional<Timestamp> end = before.next_expiry(judged_at_);
+    const std::optional<Timestamp> end = before.next_expiry(judged_at_.value_or(now));
     other_terms_ = before.fingerprint() != policy.fingerprint() || (end && *end <= now);
     judged_at_ = now;
     no_more_request_terms_ = policy.denies_no_more_requests(before);

@@ -56,6 +56,9 @@ Decision Inspector::Impl::tcp(const Packet& packet, const parsers::IpPacket& ip)
       revoke(*flow, kNoRule);
       remarks.clear();  // The decision on this packet says it.
     }
+  } else if (packet.cut && !opens && !flow->syn_seen && flow->revoked == 0 && flow->state != FlowState::kDenied) {
+    revoke(*flow, kNoRule);  // It was judged in its middle before it was known to be one that ends.
+    remarks.clear();
   }
   note_packet(*flow, packet);
   if (packet.origin == Origin::kUnknown && !ip.payload.empty()) turn_if_misread(*flow, packet, ip);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
@@ -201,6 +202,17 @@ class Conntrack::Impl {
   }
 
  private:
+  static bool is_over(const nlattr* info) {
+    Attributes<CTA_PROTOINFO_MAX + 1> parts{};
+    Attributes<CTA_PROTOINFO_TCP_MAX + 1> tcp{};
+    if (info != nullptr) (void)mnl_attr_parse_nested(info, note<CTA_PROTOINFO_MAX + 1>, &parts);
+    if (parts[CTA_PROTOINFO_TCP] == nullptr) return false;
+    (void)mnl_attr_parse_nested(parts[CTA_PROTOINFO_TCP], note<CTA_PROTOINFO_TCP_MAX + 1>, &tcp);
+    if (tcp[CTA_PROTOINFO_TCP_STATE] == nullptr) return false;
+    const std::uint8_t state = mnl_attr_get_u8(tcp[CTA_PROTOINFO_TCP_STATE]);
+    return state == TCP_CONNTRACK_TIME_WAIT || state == TCP_CONNTRACK_CLOSE;
+  }
+
   ssize_t receive() {
     ssize_t got = 0;
     do {
@@ -221,6 +233,7 @@ class Conntrack::Impl {
     if (parts[CTA_MARK] != nullptr) entry.mark = ntohl(mnl_attr_get_u32(parts[CTA_MARK]));
     if ((entry.mark & self.wanted_.mask) != self.wanted_.mark) return MNL_CB_OK;  // An old kernel filters less.
     if (parts[CTA_STATUS] != nullptr) entry.confirmed_reply = (ntohl(mnl_attr_get_u32(parts[CTA_STATUS])) & IPS_SEEN_REPLY) != 0;
+    entry.over = is_over(parts[CTA_PROTOINFO]);
     entry.family = static_cast<const nfgenmsg*>(mnl_nlmsg_get_payload(message))->nfgen_family;
     append(entry.original, parts[CTA_TUPLE_ORIG]);
     append(entry.original, parts[CTA_ZONE]);

@@ -120,6 +120,18 @@ ConnectionSet::ConnectionSet(std::span<const FlowKey> keys) {
   ended_ = std::make_unique<std::atomic<bool>[]>(flows_.size());
 }
 
+bool ConnectionSet::contains(const FlowKey& key) const {
+  return std::ranges::binary_search(flows_, Flow{key.client, key.server});
+}
+
+std::vector<FlowKey> ConnectionSet::keys() const {
+  std::vector<FlowKey> keys;
+  for (std::size_t i = 0; i < flows_.size(); ++i) {
+    if (!ended_[i].load(std::memory_order_relaxed)) keys.push_back({Transport::kTcp, IPPROTO_TCP, flows_[i].client, flows_[i].server, 0});
+  }
+  return keys;
+}
+
 bool ConnectionSet::has(ByteSpan packet, bool reply) const {
   if (flows_.empty()) return false;
   const std::optional<TcpHead> head = read_tcp_head(packet);
@@ -172,6 +184,8 @@ std::vector<FlowKey> outgoing_connections(const std::vector<TcpSocket>& sockets)
   std::erase_if(keys, [&](const FlowKey& key) { return std::ranges::binary_search(own, key.server.address); });
   return keys;
 }
+
+std::vector<FlowKey> incoming_connections(const std::vector<TcpSocket>& sockets) { return partition(sockets).incoming; }
 
 ExistingFlows::ExistingFlows(const std::vector<TcpSocket>& sockets, Shared allowed, Shared cut)
     : incoming_(partition(sockets).incoming), allowed_(std::move(allowed)), cut_(std::move(cut)) {}

@@ -21,6 +21,7 @@
 #include "queue_message.h"
 #include "queue_socket.h"
 #include "repeat_guard.h"
+#include "sallyport/core/clock.h"
 #include "sallyport/parsers/ip_packet.h"
 
 namespace sallyport::netfilter {
@@ -28,10 +29,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kExpireInterval{50};
 constexpr std::chrono::milliseconds kExpireIntervalWhileHolding{10};  // Below kHoldStall.
-
-std::chrono::nanoseconds monotonic_now() {
-  return std::chrono::steady_clock::now().time_since_epoch();
-}
 
 void count(std::atomic<std::uint64_t>& counter, std::uint64_t more = 1) {
   // One writer: a plain add is enough, and cheaper than a locked one.
@@ -241,7 +238,7 @@ class QueueWorker::Impl {
     const bool cut = existing != nullptr && is_cut(*queued, *existing);
     if (cut && !is_judged_here(*queued, now)) {
       count(counters_.existing);
-      return give_verdict(queued->id, map({Verdict::kAccept, Reason::kFlowAllowed, kNoRule, FlowMark::kPass}, queued->mark));
+      return give_verdict(queued->id, map({Verdict::kAccept, Reason::kFlowAllowed, kNoRule, FlowMark::kAllow}, queued->mark));
     }
     judge(*queued, now, cut);
   }

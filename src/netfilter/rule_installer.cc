@@ -112,8 +112,9 @@ RuleInstaller RuleInstaller::of(Backend backend) {
   return installer;
 }
 
-std::expected<RuleInstaller, std::string> RuleInstaller::open() {
+std::expected<RuleInstaller, std::string> RuleInstaller::open(std::chrono::milliseconds limit) {
   RuleInstaller installer = of(Backend::kNft);
+  installer.limit_ = limit;
   const bool have_nft = !find_program(program(Backend::kNft, Family::kIpv4, "restore")).empty();
   const bool have_legacy = !find_program(program(Backend::kLegacy, Family::kIpv4, "restore")).empty();
   if (!have_nft && !have_legacy) return std::unexpected("iptables is not installed");
@@ -127,18 +128,19 @@ std::expected<RuleInstaller, std::string> RuleInstaller::open() {
 
 std::expected<std::string, std::string> RuleInstaller::save(Family family) const {
   const std::string name = program(backend_, family, "save");
-  std::expected<CommandResult, std::string> result = run_command({name});
+  std::expected<CommandResult, std::string> result = run_command({name}, {}, limit_);
   if (!result) return std::unexpected(result.error());
   if (result->exit_code != 0) return std::unexpected(message(name, *result));
   return std::move(result->output);
 }
 
-std::expected<void, std::string> RuleInstaller::restore(Family family, const std::string& text) const {
+std::expected<void, std::string> RuleInstaller::restore(Family family, const std::string& text, bool test) const {
   if (text.empty()) return {};
   const std::string name = program(backend_, family, "restore");
   std::vector<std::string> command = {name, "--noflush"};
-  if (backend_ == Backend::kLegacy) command.insert(command.end(), {"-w", "5"});  // Below kCommandTime: then it says itself who has the lock.
-  const std::expected<CommandResult, std::string> result = run_command(command, text);
+  if (test) command.push_back("--test");
+  if (backend_ == Backend::kLegacy) command.insert(command.end(), {"-w", std::to_string(limit_ / std::chrono::seconds(1) - 2)});  // Then it says itself who has the lock.
+  const std::expected<CommandResult, std::string> result = run_command(command, text, limit_);
   if (!result) return std::unexpected(result.error());
   if (result->exit_code != 0) return std::unexpected(message(name, *result));
   return {};
@@ -155,6 +157,7 @@ std::expected<bool, std::string> RuleInstaller::present() const {
 }
 
 std::expected<void, std::string> RuleInstaller::apply_locked(const RulePlan& plan) const {
+  bool nft_answers = true;
   for (const Family family : kFamilies) {
     if (family == Family::kIpv6 && !has_ipv6_) continue;
     const std::expected<std::string, std::string> saved = save(family);
@@ -162,8 +165,11 @@ std::expected<void, std::string> RuleInstaller::apply_locked(const RulePlan& pla
     std::vector<TableState> states = read_table_states(*saved);
     if (backend_ == Backend::kNft) {
       // Without nft nothing is recorded, and removal leaves empty tables behind: no reason to fail.
-      const std::expected<NftObjects, std::string> objects = list_nft_objects(family);
-      if (objects) add_created(states, plan, *objects);
+      if (nft_answers) {
+        const std::expected<NftObjects, std::string> objects = list_nft_objects(family);
+        if (objects) add_created(states, plan, *objects);
+        nft_answers = objects.has_value();  // One that hangs is waited for once.
+      }
       keep_created(states, applied_->created[family]);
     }
     const std::expected<void, std::string> restored = restore(family, restore_text(plan, family, states));
@@ -180,6 +186,17 @@ std::expected<void, std::string> RuleInstaller::apply_locked(const RulePlan& pla
     applied_->snapshots.emplace(family, std::move(snapshot));
   }
   if (!wrong.empty()) return std::unexpected("the rules were applied and are not in place: " + join(wrong));
+  return {};
+}
+
+std::expected<void, std::string> RuleInstaller::rehearse(const RulePlan& plan) const {
+  for (const Family family : kFamilies) {
+    if (family == Family::kIpv6 && !has_ipv6_) continue;
+    const std::expected<std::string, std::string> saved = save(family);
+    if (!saved) return std::unexpected(saved.error());
+    const auto tested = restore(family, restore_text(plan, family, read_table_states(*saved)), true);
+    if (!tested) return tested;
+  }
   return {};
 }
 

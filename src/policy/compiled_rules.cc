@@ -188,6 +188,7 @@ struct Findings {
   RequestFit request_fit = RequestFit::kMethod;
   RuleId wants_tls = kNoRule;  // Allows, if TLS comes first.
   bool allowed_by_name = false;
+  bool nearest_icmp = false;
 
   void take(RuleId id, const Judgement& judgement) {
     switch (judgement.fate) {
@@ -224,6 +225,7 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
   visit_rules(*this, query, [&](RuleId id, bool named) {
     const Judgement judgement = judge_rule(*this, asked, id, named);
     found.take(id, judgement);
+    found.nearest_icmp |= judgement.fate == RuleFate::kElsewhere && (rules[id].protocols & kIcmpBit) != 0;
     if (judgement.fate != RuleFate::kAllows) return;
     found.allowed_by_name |= named;
     if (!matches_at(rules[id], asked.own_word, query.port)) return;
@@ -250,6 +252,7 @@ PolicyMatch CompiledRules::match(const FlowQuery& query) const {
   } else {
     result.metadata = asked.metadata && found.nearest == kNoRule && found.other_host_key == kNoRule && found.other_request == kNoRule;
     result.nearest = found.nearest;
+    result.nearest_icmp = found.nearest_icmp;
     result.unbound = found.unbound;
     result.other_host_key = found.other_host_key;
     result.other_request = found.other_request;

@@ -65,6 +65,7 @@ class CompiledRules {
   std::vector<Problem> warnings;
   std::vector<Guard> guards;
   std::uint64_t fingerprint = 0;
+  std::uint64_t frame = 0;  // The fingerprint of all but the rules.
   // BypassTerms is a Bypass; no scopes: every flow.
   struct BypassTerms {
     ScopeSet scopes = 0;

@@ -97,6 +97,18 @@ std::uint64_t hash_of(const CompiledRules& rules) {
   return stable_hash(hash_of_private_names(rules.private_names), hash);
 }
 
+// hash_of_all is of what decides a verdict; `sum` of the rules and the scopes, in any order.
+std::uint64_t hash_of_all(const CompiledRules& rules, std::uint64_t sum) {
+  const Defaults& defaults = rules.defaults;
+  std::uint64_t hash = stable_hash(sum, static_cast<std::uint64_t>(defaults.action) << 16 | static_cast<std::uint64_t>(defaults.mode) << 8 |
+                                            static_cast<std::uint64_t>(defaults.refuse));
+  hash = stable_hash(hash_of(rules), hash);
+  if (defaults.quic == Action::kDeny) hash = stable_hash(hash, kQuicSeed);
+  if (rules.inspect.tunnels != 0) hash = stable_hash(hash, rules.inspect.tunnels);
+  const std::uint64_t guards = hash_of_guards(rules.guards);
+  return guards != 0 ? stable_hash(hash, guards) : hash;
+}
+
 // list_exact_names lists what a resolver keeps warm: the names of rules that match only at a name's own addresses.
 // Deny rules are among them for the sake of protocols without names.
 void list_exact_names(const std::vector<RuleDraft>& drafts, CompiledRules& out) {
@@ -178,15 +190,10 @@ void PolicyBuilder::add_rules(std::vector<RuleDraft>& drafts, std::span<const st
     if ((rule.protocols & kGreetingProtocols) != 0) out.greeting_rules.push_back(static_cast<RuleId>(i));
   }
   out.chains.seal();
-  for (const std::uint64_t scope : scope_hashes) sum += mixed(scope);
-  const Defaults& defaults = out.defaults;
-  out.fingerprint = stable_hash(sum, static_cast<std::uint64_t>(defaults.action) << 16 |
-                                         static_cast<std::uint64_t>(defaults.mode) << 8 |
-                                         static_cast<std::uint64_t>(defaults.refuse));
-  out.fingerprint = stable_hash(hash_of(out), out.fingerprint);
-  if (defaults.quic == Action::kDeny) out.fingerprint = stable_hash(out.fingerprint, kQuicSeed);
-  if (out.inspect.tunnels != 0) out.fingerprint = stable_hash(out.fingerprint, out.inspect.tunnels);
-  if (const std::uint64_t guards = hash_of_guards(out.guards); guards != 0) out.fingerprint = stable_hash(out.fingerprint, guards);
+  std::uint64_t scopes = 0;
+  for (const std::uint64_t scope : scope_hashes) scopes += mixed(scope);
+  out.fingerprint = hash_of_all(out, sum + scopes);
+  out.frame = hash_of_all(out, scopes);
   list_ip_protocols(out);
 }
 

@@ -20,6 +20,7 @@
 #include "lookup_schedule.h"
 #include "miss_filter.h"
 #include "miss_queue.h"
+#include "sallyport/core/clock.h"
 
 namespace sallyport::resolver {
 namespace {
@@ -28,10 +29,6 @@ namespace {
 constexpr std::uint64_t kWakeUp = ~std::uint64_t{0};
 // How soon a change of the resolver configuration is seen.
 constexpr Duration kWatchInterval = std::chrono::seconds(2);
-
-Duration monotonic_now() {
-  return std::chrono::steady_clock::now().time_since_epoch();
-}
 
 std::uint64_t random_seed() {
   std::uint64_t seed = 0;

@@ -69,6 +69,29 @@ TEST(ExplanationTest, SaysWhichPortTheNearestRuleIsFor) {
   EXPECT_TRUE(out.suggestion.proven);
 }
 
+TEST(ExplanationTest, APingThatOnlyOtherProtocolsAreAllowedForIsOfTheWrongTransport) {
+  Question ping = tls_to("a.test", 0);
+  ping.transport = Transport::kIcmp;
+  ping.protocol = Protocol::kIcmp;
+  const auto out = explained("[[rules]]\nto = [\"a.test\"]\n", ping);
+  EXPECT_EQ(out.verdict, engine::FlowVerdict::kDeny);
+  EXPECT_EQ(out.reason, Reason::kTransportNotAllowed);
+  for (const auto& each : out.nearest) EXPECT_THAT(each.why_not, Not(HasSubstr("not 0")));
+  const auto other = explained("[[rules]]\nto = [\"a.test\"]\nprotocols = [\"icmp\"]\nexpires = 2020-01-01T00:00:00Z\n[[rules]]\nto = [\"a.test\"]\n", ping);
+  EXPECT_EQ(other.reason, Reason::kTransportNotAllowed) << "a rule that has expired is none";
+}
+
+TEST(ExplanationTest, BeforeAQuestionIsReadPort53IsOpenToResolvers) {
+  Question question = tls_to("a.test", 53);
+  question.transport = Transport::kUdp;
+  question.protocol = Protocol::kDns;
+  question.address = IpAddress::parse("192.0.2.53");
+  question.bound = true;
+  const auto out = explained("[[rules]]\nto = [\"a.test\"]\n", question);
+  EXPECT_TRUE(out.allowed());
+  for (const auto& step : out.steps) EXPECT_THAT(step.text, Not(HasSubstr("no rule can allow"))) << step.title;
+}
+
 TEST(ExplanationTest, SaysThatARuleHasTheNamesBelow) {
   const auto out = explained("[[rules]]\nto = [\"*.a.test\"]\n", tls_to("a.test"));
   ASSERT_EQ(out.nearest.size(), 1u);

@@ -52,9 +52,12 @@ TEST(CutTest, WhatFailsIsTriedAgainAndInTheEndSaid) {
 TEST_F(ReloadTest, TheSamePolicyGoesOnWithItsMarks) {
   const SavedGeneration saved((folder_ / "control.policy.json").string());
   const auto one = policy("one.example");
-  EXPECT_EQ(saved.restore(*one, say_), std::nullopt);
-  saved.save(one->fingerprint(), 17, say_);
-  EXPECT_EQ(saved.restore(*one, say_), netfilter::Generation{17});
+  EXPECT_FALSE(saved.restore(*one, say_));
+  saved.save(one->fingerprint(), 17, Timestamp(std::chrono::milliseconds(1'700'000'000'900)), say_);
+  const auto marks = saved.restore(*one, say_);
+  ASSERT_TRUE(marks);
+  EXPECT_EQ(marks->generation, netfilter::Generation{17});
+  EXPECT_EQ(marks->judged, Timestamp(std::chrono::seconds(1'700'000'000)));
   EXPECT_TRUE(said_.empty());
 }
 
@@ -64,14 +67,45 @@ TEST_F(ReloadTest, AnotherPolicyNeverHasTheGenerationOfTheMarksThatAreThere) {
   const netfilter::Generation own = netfilter::generation_of(two->fingerprint());
   for (unsigned generation = 1; generation <= 31; ++generation) {
     for (const auto& fingerprint : {std::optional(one->fingerprint()), std::optional<std::uint64_t>()}) {
-      saved.save(fingerprint, static_cast<netfilter::Generation>(generation), say_);
+      saved.save(fingerprint, static_cast<netfilter::Generation>(generation), Timestamp(std::chrono::hours(1)), say_);
       const auto restored = saved.restore(*two, say_);
       ASSERT_TRUE(restored);
-      EXPECT_NE(*restored, generation);
-      EXPECT_TRUE(*restored >= 1 && *restored <= 31);
-      if (generation != own) { EXPECT_EQ(*restored, own); }
+      EXPECT_NE(restored->generation, generation);
+      EXPECT_TRUE(restored->generation >= 1 && restored->generation <= 31);
+      EXPECT_FALSE(restored->judged);
+      if (generation != own) { EXPECT_EQ(restored->generation, own); }
     }
   }
+}
+
+engine::Remark remark(std::uint16_t port, FlowMark mark) {
+  return {{Transport::kTcp, 6, {IpAddress::v4(1), port}, {IpAddress::v4(2), 443}, 0}, mark, true, false};
+}
+
+TEST(UnfinishedCutTest, WhatIsLeftGoesWithTheNextChangeUnlessThatHasItself) {
+  UnfinishedCut unfinished;
+  EXPECT_TRUE(unfinished.empty());
+  auto slow = std::make_shared<netfilter::PolicyChange>();
+  Changed left;
+  left.remarks = {remark(1, FlowMark::kWatch), remark(2, FlowMark::kWatch)};
+  left.unfinished = {slow};
+  left.may_lose = [](const FlowKey& key) { return key.client.port == 7; };
+  unfinished.keep(std::move(left));
+  EXPECT_FALSE(unfinished.empty());
+  EXPECT_EQ(unfinished.take_finished().unfinished.size(), 1U);
+  slow->remarks = {remark(3, FlowMark::kWatch)};
+  slow->done.store(true);
+  Changed next;
+  next.remarks = {remark(2, FlowMark::kAllow)};
+  unfinished.add_to(next);
+  EXPECT_TRUE(unfinished.empty());
+  EXPECT_TRUE(next.complete());
+  ASSERT_EQ(next.remarks.size(), 3U);
+  EXPECT_EQ(next.remarks[0].mark, FlowMark::kAllow) << "the newer word";
+  EXPECT_EQ(next.remarks[1].key.client.port, 1);
+  EXPECT_EQ(next.remarks[2].key.client.port, 3);
+  EXPECT_TRUE(next.may_lose(remark(7, FlowMark::kAllow).key));
+  EXPECT_FALSE(next.may_lose(remark(8, FlowMark::kAllow).key));
 }
 
 TEST_F(ReloadTest, WhatIsBeingWrittenIsNotRead) {

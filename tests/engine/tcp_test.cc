@@ -351,6 +351,20 @@ TEST_F(TcpTest, AConnectionThatIsToEndIsResetAtBothEndsByThePacketOfEither) {
   }
 }
 
+TEST_F(TcpTest, AConnectionThatIsToEndEndsThoughAnAddressRuleHadLetItsMiddlePass) {
+  InspectorHarness fw("version = 1\n[[rules]]\nto = \"192.0.2.1\"\nprotocols = [\"tcp\"]\nports = [443]\n");
+  TcpConversation old(kClient, kServer);
+  (void)old.handshake();
+  EXPECT_EQ(fw.client(old.client_data("in the middle")).decision.verdict, Verdict::kAccept);
+  EXPECT_EQ(fw.cut(old.client_data("and on"), Origin::kOriginal).decision.verdict, Verdict::kDrop);
+  EXPECT_EQ(fw.verdicts().back().reason, Reason::kRevoked);
+  TcpConversation anew(endpoint("10.0.0.1", 50'001), kServer);
+  fw.client(anew.syn());
+  fw.server(anew.syn_ack());
+  fw.client(anew.handshake_ack());
+  EXPECT_EQ(fw.cut(anew.client_data("begun by itself"), Origin::kOriginal).decision.verdict, Verdict::kAccept);
+}
+
 TEST_F(TcpTest, TheServersResetOfAConnectionThatIsToEndReachesItsClient) {
   InspectorHarness fw(kPolicy);
   fw.from_link(3);  // The server's.

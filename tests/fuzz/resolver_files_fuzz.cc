@@ -23,14 +23,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const std::shared_ptr<const policy::Policy> policy =
       policy::load_policy_text("version = 1\n", "fuzz.toml").value();
   const Timestamp now(std::chrono::hours(500'000));
-  const resolver::TrustedServers trusted{{IpAddress::v4(0xc0000235)}, {}};
-  const auto bindings = resolver::bindings_from_text(text, *policy, trusted.servers, now);
+  const std::vector<IpAddress> trusted = {IpAddress::v4(0xc0000235)};
+  const auto bindings = resolver::bindings_from_text(text, *policy, trusted, now);
   if (!bindings) return 0;
   for (const engine::Binding& binding : *bindings) {
     if (binding.expires <= now || binding.name.empty()) std::abort();
   }
   // What was read writes and reads as the same.
-  const auto again = resolver::bindings_from_text(resolver::bindings_to_text(*bindings, *policy, trusted, now), *policy, trusted.servers, now);
+  const auto again = resolver::bindings_from_text(resolver::bindings_to_text(*bindings, *policy, trusted, now), *policy, trusted, now);
   if (!again || again->size() != bindings->size()) std::abort();
   return 0;
 }

@@ -42,6 +42,13 @@ def policy(bed, existing: str, mode: str = "enforce", on_exit: str = "open") -> 
     return policy_text(bed, RULES, mode=mode, on_exit=on_exit).replace("[defaults]\n", f'[defaults]\nexisting = "{existing}"\n')
 
 
+def reload_with(firewall: Sallyport, rules: str) -> None:
+    former = firewall.policy_path.read_text()
+    firewall.policy_path.write_text(former[:former.index("[[rules]]")] + rules)
+    result = firewall.command("reload", "--control", str(firewall.control))
+    expect_equal(result.code, 0, result.describe())
+
+
 def judged_by_name(bed, servers, family: int) -> None:
     def curl(host: str) -> int:
         return bed.run("client", ["curl", "-sS", f"-{family}", "--cacert", str(servers.ca), "-m", "4", "-o", "/dev/null",
@@ -66,7 +73,10 @@ def started(suite: Suite, layout: str, family: int, existing: str, tracked: bool
                     expect(wait_until(lambda: not download.sockets(where, filter_), 2.0), f"{where}: its socket lives")  # noqa: B023
             judged_by_name(bed, servers, family)
             if existing == "allow":
+                reload_with(firewall, RULES + allow("other.test", "tls", "8443"))
                 expect(download.goes_on(), f"it was interrupted later\n{firewall.log()}")
+                reload_with(firewall, RULES.replace("allowed.test", "other.test"))
+                expect(wait_until(lambda: not download.goes_on(), 6.0), "nothing that is left could have allowed it, and it goes on")
         download.process.stop(1.0)
 
 
@@ -119,6 +129,48 @@ def restarted(suite: Suite, layout: str, family: int) -> None:
             download.process.stop(1.0)
 
 
+# This host's end of a session that another host opened: it speaks first once connections are tracked, then answers.
+SESSION = """
+import os, socket, sys, time
+listener = socket.create_server((sys.argv[1], 2222), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+peer = listener.accept()[0]
+while not os.path.exists(sys.argv[2]): time.sleep(0.05)
+peer.sendall(b"first")
+while data := peer.recv(99): peer.sendall(b"answer to " + data)
+"""
+VISITOR = """
+import os, socket, sys, time
+session = socket.create_connection((sys.argv[1], 2222), 5)
+print("connected", flush=True)
+print(session.recv(99).decode(), flush=True)
+while not os.path.exists(sys.argv[2]): time.sleep(0.05)
+session.settimeout(4)
+for i in range(3):
+    session.sendall(b"key")
+    print(session.recv(99).decode(), flush=True)
+    time.sleep(0.2)
+"""
+
+
+def visited(suite: Suite, family: int) -> None:
+    with suite.case(f"host v{family}: kill leaves a session alone that another host opened, though tracking began with a packet of ours"), \
+            Testbed("host") as bed:
+        tracked, go, address = bed.scratch / "tracked", bed.scratch / "go", bed.client_address(family)
+        bed.spawn("client", "session", ["/usr/bin/python3", "-c", SESSION, address, str(tracked)])
+        visitor = "import time; time.sleep(0.5)\n" + VISITOR
+        peer = bed.spawn("server", "visitor", ["/usr/bin/python3", "-c", visitor, address, str(go)])
+        expect(wait_until(lambda: "connected" in peer.out(), 5.0), peer.err())
+        bed.run("firewall", ["iptables" if family == 4 else "ip6tables", "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID"])
+        time.sleep(0.5)
+        tracked.write_text("")
+        expect(wait_until(lambda: "first" in peer.out(), 5.0), peer.err())
+        listed = bed.run("firewall", ["conntrack", "-L", "-f", f"ipv{family}", "-p", "tcp"])
+        expect("sport=2222" in listed.out.split("src=")[1], f"it is not tracked as ours: {listed.describe()}")
+        with Sallyport(bed, policy(bed, "kill")) as firewall:
+            go.write_text("")
+            expect(wait_until(lambda: peer.out().count("answer to key") == 3, 6.0), peer.out() + peer.err() + firewall.log())
+
+
 def observed(suite: Suite) -> None:
     with suite.case("observing, kill ends nothing"), Testbed("host") as bed, Servers(bed) as servers:
         servers.start_web(BULK)
@@ -140,9 +192,11 @@ def body(suite: Suite) -> None:
     for layout in ("host", "gateway"):
         for existing in ("allow", "judge", "kill"):
             asked_again(suite, layout, existing)
+    for family in (4, 6):
+        visited(suite, family)
     observed(suite)
 
 
 if __name__ == "__main__":
-    skip_unless_possible(binary(), ("curl", "nginx"))
+    skip_unless_possible(binary(), ("curl", "nginx", "conntrack"))
     Suite("existing", 220).main(body)

@@ -42,6 +42,7 @@ def body(suite: Suite) -> None:
         deny(suite, it)
         expiry(suite, it)
         rule_expiry(suite, it)
+        expiry_while_down(suite, it)
         restart(suite, it)
         bypass(suite, it)
         wrong(suite, it)
@@ -120,6 +121,24 @@ def rule_expiry(suite: Suite, it: World) -> None:
         expect(other.running(), f"the other was cut, too: {other.err()}")
         expect(not passes(it, "https://denied.test/"), "passes although its rule has expired")
         other.stop()
+        it.firewall.policy_path.write_text(whole)
+        expect_equal(ask(it, "reload").code, 0, "reload")
+
+
+def expiry_while_down(suite: Suite, it: World) -> None:
+    with suite.case("a rule of the file that expires while the service is down: its download is cut at the next start"):
+        whole = it.firewall.policy_path.read_text()
+        end = int(time.time()) + 4
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end))
+        it.firewall.policy_path.write_text(whole + f'\n[[rules]]\nto = ["denied.test"]\nexpires = {moment}\n')
+        expect_equal(ask(it, "reload").code, 0, "reload")
+        lost = bulk(it, "denied.test", "down")
+        it.firewall.kill()
+        time.sleep(max(0.0, end + 0.3 - time.time()))
+        expect(lost.running(), "it ended before the start")
+        it.firewall.start()
+        expect(wait_until(lambda: not lost.running(), 3.0), f"the download goes on\n{it.firewall.log()}")
+        expect("older than this service are cut" in it.firewall.process.err(), it.firewall.process.err())
         it.firewall.policy_path.write_text(whole)
         expect_equal(ask(it, "reload").code, 0, "reload")
 

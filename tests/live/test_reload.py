@@ -7,7 +7,7 @@ import time
 
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import allow
-from support.proc import wait_until
+from support.proc import PATIENCE, wait_until
 from support.world import World, world
 
 RULES = allow("allowed.test", "tls", "443") + allow("allowed.test", "http", "80")
@@ -36,7 +36,7 @@ SIP = "import os,time\nwhile os.read(0, 65536): time.sleep(0.005)"
 def bulk(it: World, host: str, family: int):
     command = f"curl -sS -{family} --cacert {it.servers.ca} -m 40 https://{host}/bulk | /usr/bin/python3 -c '{SIP}'"
     client = it.bed.spawn("client", "bulk-" + host, ["sh", "-c", command])
-    time.sleep(0.7)
+    time.sleep(0.7 * PATIENCE)
     expect(client.running(), client.err())
     return client
 
@@ -141,6 +141,23 @@ def restarted(suite: Suite, it: World, label: str) -> None:
         time.sleep(0.5)
         expect(it.firewall.queued_packets() - before < 20, "the connection's packets are queued again")
         running.stop(1.0)
+    original = it.firewall.policy_path.read_text()
+    with suite.case(f"{label}: behind a restart, a change that is not about a connection leaves it alone, and one that is ends it"):
+        running = bulk(it, "allowed.test", 4)
+        it.firewall.kill()
+        it.firewall.start()
+        for text in (original, original + allow("other.test", "tls", "8443"), original):
+            report = it.reload(text)
+            expect_equal((report["changed"], report["cut"], report.get("unknown", 0)), (True, 0, 0), report)
+        granted = it.firewall.command("allow", "granted.test", "--port", "8443", "--for", "1s", "--control", str(it.firewall.control))
+        expect_equal(granted.code, 0, granted.describe())
+        it.firewall.wait_event(event="grant", state="end")
+        time.sleep(1.0)
+        expect(running.running(), running.err() + it.firewall.log())
+        report = it.reload(original.replace(RULES, allow("elsewhere.test", "tls", "443")))
+        expect(report["unknown"] >= 1, report)
+        expect(wait_until(lambda: not running.running(), 3.0), "the download goes on")
+        it.reload(original)
 
 
 if __name__ == "__main__":

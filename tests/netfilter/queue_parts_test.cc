@@ -212,6 +212,21 @@ TEST_P(ExistingFlowsTest, OutgoingIsWhatNoListenerTookAndThatLeavesTheHost) {
   ASSERT_EQ(keys.size(), 1U);
   EXPECT_EQ(keys.front().client, client);
   EXPECT_EQ(keys.front().server, server);
+  const std::vector<FlowKey> incoming = incoming_connections({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}, {client, server, false}});
+  ASSERT_EQ(incoming.size(), 1U);
+  EXPECT_EQ(incoming.front().client, sshd);
+}
+
+TEST_P(ExistingFlowsTest, ASetTellsItsMembersButForThoseThatBeganAnew) {
+  const FlowKey one{Transport::kTcp, 6, endpoint(GetParam().local, 40'000), endpoint(GetParam().remote, 443), 0};
+  const FlowKey other{Transport::kTcp, 6, endpoint(GetParam().local, 40'001), endpoint(GetParam().remote, 443), 0};
+  const ConnectionSet set(std::vector{one, other});
+  EXPECT_TRUE(set.contains(one));
+  EXPECT_FALSE(set.contains(one.reversed()));
+  EXPECT_EQ(set.keys().size(), 2U);
+  EXPECT_FALSE(set.has(tcp_packet(one.client, one.server, kSyn)));
+  ASSERT_EQ(set.keys().size(), 1U);
+  EXPECT_EQ(set.keys().front(), other);
 }
 
 TEST_P(ExistingFlowsTest, NoPrefixOfThePacketIsAdmitted) {

@@ -8,8 +8,8 @@ namespace sallyport {
 
 using Duration = std::chrono::nanoseconds;
 
-// Timestamp is nanoseconds since the Unix epoch. Live it advances with the monotonic clock from the
-// wall time at start; in a replay it is the capture's own clock.
+// Timestamp is nanoseconds since the Unix epoch. Live it advances with the monotonic clock (clock.h) from
+// the wall time at start; in a replay it is the capture's own clock.
 using Timestamp = std::chrono::sys_time<std::chrono::nanoseconds>;
 
 }  // namespace sallyport

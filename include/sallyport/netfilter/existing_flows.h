@@ -35,6 +35,9 @@ std::expected<std::vector<TcpSocket>, std::string> list_tcp_sockets();
 // socket listens on, and their other end is not on this host.
 std::vector<FlowKey> outgoing_connections(const std::vector<TcpSocket>& sockets);
 
+// incoming_connections returns the others, this host's end as the client.
+std::vector<FlowKey> incoming_connections(const std::vector<TcpSocket>& sockets);
+
 // ConnectionSet is a set of TCP connections, from which a SYN takes the one that it begins anew. Its members never change
 // otherwise; any thread may call.
 class ConnectionSet {
@@ -44,6 +47,10 @@ class ConnectionSet {
   // has tells whether a packet from the client, or with `reply` one from the server, belongs to one of them. Never allocates.
   bool has(ByteSpan packet, bool reply = false) const;
   std::size_t size() const { return flows_.size(); }
+  // contains tells whether this very connection is among them.
+  bool contains(const FlowKey& key) const;
+  // keys returns those that no SYN has taken.
+  std::vector<FlowKey> keys() const;
 
  private:
   struct Flow {

@@ -4,6 +4,7 @@
 // remembered for repair, and shared by copies of an installer; any thread may call any function.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sallyport/netfilter/command.h"
 #include "sallyport/netfilter/rule_snapshot.h"
 #include "sallyport/netfilter/rule_text.h"
 
@@ -38,13 +40,15 @@ void load_legacy_modules();
 class RuleInstaller {
  public:
   // open chooses the backend: iptables-nft, or iptables-legacy where only that has rules. Fails with a
-  // message when neither is installed.
-  static std::expected<RuleInstaller, std::string> open();
+  // message when neither is installed. Each program may take `limit`.
+  static std::expected<RuleInstaller, std::string> open(std::chrono::milliseconds limit = kCommandTime);
 
   // of returns an installer for this backend, whatever is installed or in use.
   static RuleInstaller of(Backend backend);
 
   Backend backend() const { return backend_; }
+  // set_limit says how long each program may take from now on.
+  void set_limit(std::chrono::milliseconds limit) { limit_ = limit; }
   // has_ipv6 is false where the kernel has no IPv6; there are then no IPv6 rules and no IPv6 traffic.
   bool has_ipv6() const { return has_ipv6_; }
 
@@ -55,6 +59,9 @@ class RuleInstaller {
   // tables that were replaced before the failure stay replaced: call remove, leave them to fail closed, or
   // `repair`, which goes back to the plan before.
   std::expected<void, std::string> apply(const RulePlan& plan) const;
+
+  // rehearse has everything done but the change: what the kernel or iptables refuses is mostly told by then.
+  std::expected<void, std::string> rehearse(const RulePlan& plan) const;
 
   // remove takes out every rule and chain of ours, then what iptables-nft had made on the way and nobody
   // uses. Gives false when there was nothing to remove.
@@ -81,10 +88,11 @@ class RuleInstaller {
   std::expected<void, std::string> apply_locked(const RulePlan& plan) const;
   std::expected<std::vector<Displacement>, std::string> compare_locked() const;
   std::expected<std::string, std::string> save(Family family) const;
-  std::expected<void, std::string> restore(Family family, const std::string& text) const;
+  std::expected<void, std::string> restore(Family family, const std::string& text, bool test = false) const;
   std::expected<bool, std::string> remove_family(Family family) const;
 
   Backend backend_ = Backend::kNft;
+  std::chrono::milliseconds limit_ = kCommandTime;
   bool has_ipv6_ = true;
   std::shared_ptr<Applied> applied_;
 };

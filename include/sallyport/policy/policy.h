@@ -181,6 +181,7 @@ struct PolicyMatch {
   RuleId rule = kNoRule;  // kNoRule: the default action.
   // When the default denies: a rule that allows the same name or address for another protocol or port.
   RuleId nearest = kNoRule;
+  bool nearest_icmp = false;  // Some such rule is for ICMP: of another type, or of less payload.
   // When the default denies: a rule that allows the name, but only at an address that belongs to it.
   RuleId unbound = kNoRule;
   // When the default denies: a rule that allows the flow, but only with another host key.
@@ -380,6 +381,7 @@ class Policy {
 
  private:
   friend class PolicyBuilder;
+  friend class PolicyLoss;     // policy/policy_loss.h
   friend class Introspection;  // policy/explain.h
   std::unique_ptr<CompiledRules> compiled_;
 };

@@ -154,6 +154,10 @@ class Sallyport:
 LEGACY = "legacy" in run(["iptables", "--version"]).out
 
 
+def without_empty_tables(text: str) -> str:
+    return re.sub(r"^\*\w+\n(?::[A-Z]+ ACCEPT \[0:0\]\n)*COMMIT\n", "", text, flags=re.M)
+
+
 def rulesets(bed, where: str = "firewall") -> dict[str, str]:
     """rulesets returns what the firewall tools print, without counters and dates."""
     texts = {}
@@ -162,6 +166,6 @@ def rulesets(bed, where: str = "firewall") -> dict[str, str]:
         text = re.sub(r"^#.*\n", "", text, flags=re.M)
         text = re.sub(r"\[\d+:\d+\]", "[0:0]", text)
         if LEGACY:
-            text = re.sub(r"^\*\w+\n(?::[A-Z]+ ACCEPT \[0:0\]\n)*COMMIT\n", "", text, flags=re.M)
+            text = without_empty_tables(text)
         texts[command[0]] = re.sub(r"counter packets \d+ bytes \d+", "counter", text)
     return texts

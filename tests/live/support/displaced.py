@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 
-from .daemon import Sallyport
+from .daemon import LEGACY, Sallyport, without_empty_tables
+from .proc import PATIENCE
 from .refused import expect_printed_alert
 from .suite import expect, expect_equal
 
@@ -24,7 +25,9 @@ def foreign(bed, tools: tuple[str, ...] = ("iptables", "ip6tables")) -> str:
     """foreign returns what of the rules is not ours, line by line and without counters: what must stay byte by byte."""
     lines = []
     for tool in tools:
-        lines += [f"{tool} {line}" for line in without_numbers(saved(bed, tool)).splitlines() if "SALLYPORT-" not in line]
+        text = without_numbers(saved(bed, tool))
+        text = "".join(line for line in text.splitlines(keepends=True) if "SALLYPORT-" not in line)
+        lines += [f"{tool} {line}" for line in (without_empty_tables(text) if LEGACY else text).splitlines()]
     return "\n".join(lines)
 
 
@@ -58,7 +61,8 @@ def in_place(bed, wanted: dict[str, list[str]]) -> bool:
 
 
 def until_back(bed, firewall: Sallyport, wanted: dict[str, list[str]], since: int, started: float, limit: float = 1.0) -> dict:
-    """until_back waits until the rules are back and the event is there; more than `limit` seconds fail the case."""
+    """until_back waits until the rules are back and the event is there; more than `limit` seconds (PATIENCE times that) fail the case."""
+    limit *= PATIENCE
     while not in_place(bed, wanted):
         expect(time.monotonic() - started < limit + 4.0, f"not put back\n{firewall.log()}\n{saved(bed)[-800:]}")
         time.sleep(0.02)

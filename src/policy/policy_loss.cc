@@ -1,0 +1,87 @@
+#include "sallyport/policy/policy_loss.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "compiled_rules.h"
+
+namespace sallyport::policy {
+namespace {
+
+constexpr RuleProtocols kFtpBit = bit_of_word("ftp");
+
+// opens_other_ports tells the rules that let in more than goes to their own ports: FTP's data, ICE peers, what a proxy is asked for.
+bool opens_other_ports(const RuleTerms& rule) { return rule.ice || rule.proxy || (rule.protocols & kFtpBit) != 0; }
+
+// goes_by_claim tells the rules whose names may be at any address: what the bytes say decides.
+bool goes_by_claim(const RuleTerms& rule) {
+  return rule.action == Action::kAllow ? rule.bind == Bind::kAny : (rule.protocols & kNamedProtocols) != 0;
+}
+
+// has_names tells whether names are among a rule's targets.
+bool has_names(const CompiledRules& rules, RuleId rule) {
+  const auto in = [&](const CompiledRules::NameMap& names) {
+    return std::ranges::any_of(names, [&](const auto& each) {
+      bool found = false;
+      rules.chains.visit(each.second, [&](RuleId id) { found |= id == rule; });
+      return found;
+    });
+  };
+  return in(rules.exact_names) || in(rules.suffixes);
+}
+
+bool same_bypass(const CompiledRules::BypassTerms& one, const CompiledRules::BypassTerms& other) {
+  return one.scopes == other.scopes && one.expires <= other.expires;
+}
+
+}  // namespace
+
+PolicyLoss::PolicyLoss(std::shared_ptr<const Policy> before, Timestamp judged, std::shared_ptr<const Policy> after, Timestamp now)
+    : before_(std::move(before)), after_(std::move(after)) {
+  const CompiledRules& old = *before_->compiled_;
+  const CompiledRules& fresh = *after_->compiled_;
+  everything_ = fresh.frame != old.frame;
+  for (const CompiledRules::BypassTerms& bypass : old.bypasses) {
+    if (bypass.expires <= judged) continue;
+    const bool stands = std::ranges::any_of(fresh.bypasses, [&](const auto& other) { return same_bypass(bypass, other); });
+    everything_ = everything_ || bypass.expires <= now || !stands;
+  }
+  for (std::size_t i = 0; i < old.rules.size(); ++i) {
+    const RuleTerms& rule = old.rules[i];
+    if (rule.action != Action::kAllow || rule.expires <= judged) continue;
+    if (rule.expires > now && fresh.by_definition.contains(old.definitions[i])) continue;
+    const auto id = static_cast<RuleId>(i);
+    everything_ = everything_ || opens_other_ports(rule);
+    lost_.push_back(id);
+  }
+  for (std::size_t i = 0; i < fresh.rules.size(); ++i) {
+    const RuleTerms& rule = fresh.rules[i];
+    if (rule.action == Action::kDeny && rule.expires > now && !old.by_definition.contains(fresh.definitions[i])) denied_.push_back(static_cast<RuleId>(i));
+  }
+  // What goes by a claim is about every address at its ports.
+  const auto by_claim = [](const CompiledRules& rules, RuleId id) { return goes_by_claim(rules.rules[id]) && has_names(rules, id); };
+  std::ranges::copy_if(lost_, std::back_inserter(lost_by_claim_), [&](RuleId id) { return by_claim(old, id); });
+  std::ranges::copy_if(denied_, std::back_inserter(denied_by_claim_), [&](RuleId id) { return by_claim(fresh, id); });
+}
+
+bool PolicyLoss::may_lack(Transport transport, const IpAddress& server, std::uint16_t port, std::span<const DomainName> names) const {
+  return everything_ || (!lost_.empty() && has(*before_->compiled_, lost_, lost_by_claim_, transport, server, port, names));
+}
+
+bool PolicyLoss::may_deny(Transport transport, const IpAddress& server, std::uint16_t port, std::span<const DomainName> names) const {
+  return !denied_.empty() && has(*after_->compiled_, denied_, denied_by_claim_, transport, server, port, names);
+}
+
+bool PolicyLoss::has(const CompiledRules& rules, std::span<const RuleId> meant, std::span<const RuleId> by_claim, Transport transport,
+                     const IpAddress& server, std::uint16_t port, std::span<const DomainName> names) {
+  const RuleProtocols protocols = protocols_on(transport);
+  const auto at_port = [&](RuleId id) { return matches_at(rules.rules[id], protocols, port); };
+  if (std::ranges::any_of(by_claim, at_port)) return true;
+  bool found = false;
+  const auto visitor = [&](RuleId id) { found = found || (std::ranges::binary_search(meant, id) && at_port(id)); };
+  rules.visit_address(server, visitor);
+  for (const DomainName& name : names) rules.visit_name(name.text(), visitor);
+  return found;
+}
+
+}  // namespace sallyport::policy

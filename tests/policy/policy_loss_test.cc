@@ -1,0 +1,96 @@
+#include "sallyport/policy/policy_loss.h"
+
+#include <gtest/gtest.h>
+
+#include "policy_support.h"
+#include "sallyport/policy/overlay.h"
+
+namespace sallyport::policy {
+namespace {
+
+constexpr Timestamp kNow{std::chrono::seconds(1'800'000'000)};
+constexpr const char* kBase = R"([[rules]]
+to = ["a.example", "*.w.example"]
+[[rules]]
+to = ["b.example"]
+protocols = ["ssh"]
+[[rules]]
+to = ["192.0.2.0/24"]
+protocols = ["tcp"]
+ports = [5000]
+)";
+
+bool may_have(const PolicyLoss& loss, std::uint16_t port, std::string_view address, std::initializer_list<const char*> names = {},
+              Transport transport = Transport::kTcp) {
+  std::vector<DomainName> known;
+  for (const char* name : names) known.push_back(*DomainName::parse(name));
+  const IpAddress server = *IpAddress::parse(address);
+  return loss.may_lack(transport, server, port, known) || loss.may_deny(transport, server, port, known);
+}
+
+PolicyLoss loss_of(const std::string& before, const std::string& after) { return {load(before), kNow, load(after), kNow}; }
+
+TEST(PolicyLossTest, TheSameRulesInAnyOrderAndMoreThatAllowAreNoLoss) {
+  EXPECT_TRUE(PolicyLoss().empty());
+  EXPECT_FALSE(may_have(PolicyLoss(), 443, "192.0.2.1"));
+  EXPECT_TRUE(loss_of(kBase, kBase).empty());
+  EXPECT_TRUE(loss_of(kBase, std::string("[[rules]]\nto = \"new.example\"\n") + kBase).empty());
+  EXPECT_TRUE(loss_of(std::string(kBase) + "[[rules]]\nto = \"a.example\"\naction = \"deny\"\n", kBase).empty()) << "a deny rule went";
+}
+
+TEST(PolicyLossTest, ARuleThatWentIsAboutItsNamesPrefixesAndPortsAlone) {
+  const std::string all = kBase;
+  const PolicyLoss names = loss_of(all, all.substr(all.find("[[rules]]", 1)));
+  EXPECT_TRUE(may_have(names, 443, "198.51.100.1", {"other.example", "a.example"}));
+  EXPECT_TRUE(may_have(names, 443, "198.51.100.1", {"x.w.example"}));
+  EXPECT_TRUE(may_have(names, 443, "198.51.100.1", {"x.w.example"}, Transport::kUdp)) << "quic";
+  EXPECT_FALSE(may_have(names, 443, "198.51.100.1", {"b.example"}));
+  EXPECT_FALSE(may_have(names, 443, "198.51.100.1"));
+  EXPECT_FALSE(may_have(names, 22, "198.51.100.1", {"a.example"}));
+  const PolicyLoss prefix = loss_of(all, all.substr(0, all.rfind("[[rules]]")));
+  EXPECT_TRUE(may_have(prefix, 5000, "192.0.2.7"));
+  EXPECT_FALSE(may_have(prefix, 5001, "192.0.2.7"));
+  EXPECT_FALSE(may_have(prefix, 5000, "192.0.3.7"));
+  EXPECT_FALSE(may_have(prefix, 5000, "192.0.2.7", {}, Transport::kUdp));
+}
+
+TEST(PolicyLossTest, NamesThatMayBeAnywhereAreAboutEveryAddressAtTheirPorts) {
+  const std::string any = "[[rules]]\nto = \"x.example\"\nbind = \"any\"\n";
+  EXPECT_TRUE(may_have(loss_of(any, kBase), 443, "198.51.100.1"));
+  EXPECT_FALSE(may_have(loss_of(any, kBase), 22, "198.51.100.1"));
+  const std::string deny = "[[rules]]\nto = \"bad.example\"\naction = \"deny\"\n";
+  EXPECT_TRUE(may_have(loss_of(kBase, kBase + deny), 443, "198.51.100.1")) << "its hello may have had the name";
+  EXPECT_FALSE(may_have(loss_of(kBase, kBase + deny), 22, "198.51.100.1"));
+  const std::string unnamed = "[[rules]]\nto = [\"bad.example\", \"203.0.113.0/24\"]\nprotocols = [\"ssh\"]\naction = \"deny\"\n";
+  EXPECT_FALSE(may_have(loss_of(kBase, kBase + unnamed), 22, "198.51.100.1"));
+  EXPECT_TRUE(may_have(loss_of(kBase, kBase + unnamed), 22, "198.51.100.1", {"bad.example"}));
+  EXPECT_TRUE(may_have(loss_of(kBase, kBase + unnamed), 22, "203.0.113.9"));
+}
+
+TEST(PolicyLossTest, WhatIsNoRuleAndWhatOpensOtherPortsIsAboutEverything) {
+  EXPECT_TRUE(may_have(loss_of(kBase, std::string("[defaults]\nquic = \"deny\"\n") + kBase), 22, "198.51.100.1"));
+  EXPECT_TRUE(may_have(loss_of(std::string("[[rules]]\nto = \"f.example\"\nprotocols = [\"ftp\"]\n") + kBase, kBase), 40'000, "198.51.100.1"));
+}
+
+TEST(PolicyLossTest, ARuleThatHasExpiredSinceIsLost) {
+  const auto policy = load(std::string(kBase) + "[[rules]]\nto = \"203.0.113.1\"\nprotocols = [\"ssh\"]\nexpires = 2027-01-15T08:00:00Z\n");
+  const Timestamp end{std::chrono::sys_days(std::chrono::year(2027) / 1 / 15) + std::chrono::hours(8)};
+  const auto hour = std::chrono::hours(1);
+  EXPECT_TRUE(PolicyLoss(policy, end - 2 * hour, policy, end - hour).empty());
+  EXPECT_TRUE(PolicyLoss(policy, end, policy, end + hour).empty()) << "it was judged without it";
+  const PolicyLoss loss(policy, end - hour, policy, end);
+  EXPECT_TRUE(may_have(loss, 22, "203.0.113.1"));
+  EXPECT_FALSE(may_have(loss, 22, "203.0.113.2"));
+}
+
+TEST(PolicyLossTest, ABypassThatEndsIsAboutEverything) {
+  Overlay overlay;
+  overlay.bypasses.push_back({.id = 1, .scope = "", .expires = kNow + std::chrono::hours(1)});
+  const std::string text = std::string("version = 1\n") + kBase;
+  const auto bypassed = load_policy_text(text, "p.toml", overlay).value();
+  EXPECT_TRUE(may_have(PolicyLoss(bypassed, kNow, load(kBase), kNow), 9, "198.51.100.1"));
+  EXPECT_TRUE(PolicyLoss(load(kBase), kNow, bypassed, kNow).empty());
+}
+
+}  // namespace
+}  // namespace sallyport::policy
