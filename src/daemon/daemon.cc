@@ -128,6 +128,8 @@ Outcome Daemon::start() {
   saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
   log_.start();
   publish_existing_flows();
+  auto older = older_flows(losses(policy_, saved_.now()));
+  judged_at_ = saved_.now();
   for (const auto& worker : workers_) worker->start();
   // Before the rules: the first look-ups need nobody's leave. Behind them they pass as any allowed question does.
   resolver_->start();
@@ -136,7 +138,7 @@ Outcome Daemon::start() {
     // Connections that came in while the rules were on their way are in this second snapshot.
     publish_existing_flows();
   }
-  cut_expired();
+  cut_expired(std::move(older));
   return {};
 }
 

@@ -79,15 +79,18 @@ class Daemon {
   ReloadReport reload(const std::string& why, bool from_disk = true);
   void take_policy(const std::shared_ptr<const policy::Policy>& next, ReloadReport& report);
   // losses tells of which flows the next policy may deny what policy_ allowed; null: of none.
-  std::function<bool(const FlowKey&)> losses(const std::shared_ptr<const policy::Policy>& next, Timestamp now) const;
+  using Loses = std::function<bool(const FlowKey&)>;  // Not for several threads at once.
+  Loses losses(const std::shared_ptr<const policy::Policy>& next, Timestamp now) const;
+  // older_flows lists what the kernel allows by policy_ now and may lose it.
+  std::expected<std::vector<netfilter::ConntrackEntry>, std::string> older_flows(const Loses& loses) const;
   // watch_older has the workers end these connections, which are older than the service, at their next packet.
   void watch_older(std::span<const FlowKey> keys);
   Cutter cutter();
   // carry_out cuts in the kernel what lost permission. finish_cut does again what failed of it, until it is done.
   void carry_out(Changed changed, ReloadReport& report);
   void finish_cut();
-  // cut_expired has judged anew what rules let in that have expired since all flows were judged last: the service was down.
-  void cut_expired();
+  // cut_expired cuts what rules let in that have expired since all flows were judged last: the service was down.
+  void cut_expired(std::expected<std::vector<netfilter::ConntrackEntry>, std::string> older);
   // watch_files has the policy's files looked at; those that were before as they were then.
   void watch_files();
 

@@ -83,8 +83,9 @@ void Daemon::take_policy(const std::shared_ptr<const policy::Policy>& next, Relo
   live_.set_policy(next);
   resolver_->set_policy(next);
   const Timestamp judged = saved_.now();
+  const Loses loses = losses(next, judged);
+  auto older = older_flows(loses);  // Before the workers go over: what begins behind that is judged by the new policy.
   Changed changed = change_workers(workers_, next, owners, report);
-  changed.may_lose = losses(next, judged);
   if (other_views) bindings_->forget_views();  // Until now they may have been told under their former numbers.
   tell_watchdog();
   drift_.set_policy(next, unix_only_of(next->guards()));
@@ -96,9 +97,11 @@ void Daemon::take_policy(const std::shared_ptr<const policy::Policy>& next, Relo
   if (!changed.complete()) report.error = "a queue is slow to take the policy; its flows are judged, and cut, when it does";
   judged_at_ = judged;
   if (observing()) return;
-  if (changed.may_lose && existing_.allowed != nullptr) {  // Nothing tracked these until now.
+  if (older) changed.older = std::move(*older);
+  else report.error = older.error();
+  if (loses && existing_.allowed != nullptr) {  // Nothing tracked these until now.
     std::vector<FlowKey> keys = existing_.allowed->keys();
-    const auto lost = std::ranges::partition(keys, [&](const FlowKey& key) { return !changed.may_lose(key); });
+    const auto lost = std::ranges::partition(keys, [&](const FlowKey& key) { return !loses(key); });
     for (const FlowKey& key : lost) changed.remarks.push_back({key, FlowMark::kWatch, true, false});
     watch_older(lost);
     keys.erase(lost.begin(), lost.end());
@@ -110,7 +113,7 @@ void Daemon::take_policy(const std::shared_ptr<const policy::Policy>& next, Relo
 }
 
 // losses goes by what the addresses are known as in any scope. What another host opened to this one is nobody's to end.
-std::function<bool(const FlowKey&)> Daemon::losses(const std::shared_ptr<const policy::Policy>& next, Timestamp now) const {
+Daemon::Loses Daemon::losses(const std::shared_ptr<const policy::Policy>& next, Timestamp now) const {
   policy::PolicyLoss loss(policy_, judged_at_, next, now);
   if (loss.empty()) return nullptr;
   std::vector<FlowKey> incoming;
@@ -133,6 +136,15 @@ std::function<bool(const FlowKey&)> Daemon::losses(const std::shared_ptr<const p
     // A rule for the address may still allow it, whatever it says.
     return lost && next->match_early(0, key.transport, server, key.server.port, now).match != policy::EarlyMatch::kAllow;
   };
+}
+
+std::expected<std::vector<netfilter::ConntrackEntry>, std::string> Daemon::older_flows(const Loses& loses) const {
+  if (!loses || observing()) return {};
+  auto conntrack = netfilter::Conntrack::open(plan_.mark);
+  if (!conntrack) return std::unexpected(conntrack.error());
+  auto allowed = (*conntrack)->list(plan_.mark.encode(FlowMark::kAllow, plan_.generation), plan_.mark.mask());
+  if (allowed) std::erase_if(*allowed, [&](const netfilter::ConntrackEntry& entry) { return !loses(entry.key); });
+  return allowed;
 }
 
 void Daemon::watch_older(std::span<const FlowKey> keys) {
@@ -159,13 +171,12 @@ void Daemon::carry_out(Changed changed, ReloadReport& report) {
   unfinished_cut_.keep(std::move(changed));
 }
 
-void Daemon::cut_expired() {
-  const Timestamp now = saved_.now();
-  Changed changed;
-  changed.may_lose = losses(policy_, now);
-  judged_at_ = now;
-  if (observing() || !changed.may_lose) return;
+void Daemon::cut_expired(std::expected<std::vector<netfilter::ConntrackEntry>, std::string> older) {
   ReloadReport report;
+  if (!older) say("rules that expired while the service was down: " + older.error());
+  if (!older || older->empty()) return;
+  Changed changed;
+  changed.older = std::move(*older);
   carry_out(std::move(changed), report);
   if (!report.error.empty()) say("rules that expired while the service was down: " + report.error);
 }

@@ -246,15 +246,11 @@ std::string Cutter::forget_the_rest(netfilter::Conntrack& conntrack, const Chang
   for (const engine::Remark& remark : changed.remarks) known.insert(remark.key);
   std::vector<netfilter::ConntrackEntry> anew, lost;
   std::vector<FlowKey> keys;
-  if (changed.may_lose) {
-    const auto allowed = conntrack.list(mark_.encode(FlowMark::kAllow, generation_), mark_.mask());
-    if (!allowed) return allowed.error();
-    for (const netfilter::ConntrackEntry& entry : *allowed) {
-      if (known.contains(entry.key) || !changed.may_lose(entry.key)) continue;
-      const bool cut = entry.key.transport == Transport::kTcp && !entry.over;
-      (cut ? lost : anew).push_back(entry);
-      if (cut) keys.push_back(entry.key);
-    }
+  for (const netfilter::ConntrackEntry& entry : changed.older) {
+    if (known.contains(entry.key)) continue;
+    const bool cut = entry.key.transport == Transport::kTcp && !entry.over;
+    (cut ? lost : anew).push_back(entry);
+    if (cut) keys.push_back(entry.key);
   }
   const auto denied = conntrack.list(mark_.deny_bit(), mark_.deny_bit());
   if (!denied) return denied.error();
@@ -265,7 +261,7 @@ std::string Cutter::forget_the_rest(netfilter::Conntrack& conntrack, const Chang
   if (keys.empty()) return {};
   watch_(keys);
   if (const auto set = conntrack.set_mark(lost, FlowMark::kWatch, generation_); !set) return set.error();
-  unknown_ += keys.size();
+  unknown_ = keys.size();
   if (local_) left_.insert(left_.end(), keys.begin(), keys.end());  // They end when the marks are set.
   return {};
 }
@@ -278,9 +274,7 @@ void UnfinishedCut::add_to(Changed& changed) {
     if (!newer.contains(remark.key)) changed.remarks.push_back(remark);
   }
   changed.unfinished.insert(changed.unfinished.end(), changed_->unfinished.begin(), changed_->unfinished.end());
-  if (changed_->may_lose) {
-    changed.may_lose = [now = std::move(changed.may_lose), before = std::move(changed_->may_lose)](const FlowKey& key) { return before(key) || (now && now(key)); };
-  }
+  changed.older.insert(changed.older.end(), changed_->older.begin(), changed_->older.end());
   changed_.reset();
 }
 

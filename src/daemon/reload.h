@@ -55,9 +55,8 @@ using OwnerOf = std::function<engine::FlowOwner(const FlowKey&, const Packet&)>;
 struct Changed {
   std::vector<engine::Remark> remarks;
   std::vector<std::shared_ptr<netfilter::PolicyChange>> unfinished;  // Of workers that are slow.
-  // Whether the change may have taken permission from a flow of which only the addresses are known; null: from none. Not called
-  // concurrently.
-  std::function<bool(const FlowKey&)> may_lose;
+  // What was allowed before the change, and what went with it could be about: cut if no worker knows it. Later ones are judged already.
+  std::vector<netfilter::ConntrackEntry> older;
   bool complete() const { return unfinished.empty(); }
 };
 Changed change_workers(const std::vector<std::unique_ptr<netfilter::QueueWorker>>& workers, const std::shared_ptr<const policy::Policy>& policy,

@@ -18,16 +18,17 @@ bool goes_by_claim(const RuleTerms& rule) {
   return rule.action == Action::kAllow ? rule.bind == Bind::kAny : (rule.protocols & kNamedProtocols) != 0;
 }
 
-// has_names tells whether names are among a rule's targets.
-bool has_names(const CompiledRules& rules, RuleId rule) {
-  const auto in = [&](const CompiledRules::NameMap& names) {
-    return std::ranges::any_of(names, [&](const auto& each) {
-      bool found = false;
-      rules.chains.visit(each.second, [&](RuleId id) { found |= id == rule; });
-      return found;
-    });
-  };
-  return in(rules.exact_names) || in(rules.suffixes);
+// by_claim returns those of some rules that go by a claim and have names among their targets.
+std::vector<RuleId> by_claim(const CompiledRules& rules, const std::vector<RuleId>& meant) {
+  std::vector<RuleId> found;
+  std::ranges::copy_if(meant, std::back_inserter(found), [&](RuleId id) { return goes_by_claim(rules.rules[id]); });
+  if (found.empty()) return found;
+  std::vector<bool> named(rules.rules.size());
+  for (const CompiledRules::NameMap* names : {&rules.exact_names, &rules.suffixes}) {
+    for (const auto& each : *names) rules.chains.visit(each.second, [&](RuleId id) { named[id] = true; });
+  }
+  std::erase_if(found, [&](RuleId id) { return !named[id]; });
+  return found;
 }
 
 bool same_bypass(const CompiledRules::BypassTerms& one, const CompiledRules::BypassTerms& other) {
@@ -59,9 +60,8 @@ PolicyLoss::PolicyLoss(std::shared_ptr<const Policy> before, Timestamp judged, s
     if (rule.action == Action::kDeny && rule.expires > now && !old.by_definition.contains(fresh.definitions[i])) denied_.push_back(static_cast<RuleId>(i));
   }
   // What goes by a claim is about every address at its ports.
-  const auto by_claim = [](const CompiledRules& rules, RuleId id) { return goes_by_claim(rules.rules[id]) && has_names(rules, id); };
-  std::ranges::copy_if(lost_, std::back_inserter(lost_by_claim_), [&](RuleId id) { return by_claim(old, id); });
-  std::ranges::copy_if(denied_, std::back_inserter(denied_by_claim_), [&](RuleId id) { return by_claim(fresh, id); });
+  lost_by_claim_ = by_claim(old, lost_);
+  denied_by_claim_ = by_claim(fresh, denied_);
 }
 
 bool PolicyLoss::may_lack(Transport transport, const IpAddress& server, std::uint16_t port, std::span<const DomainName> names) const {

@@ -89,7 +89,7 @@ TEST(UnfinishedCutTest, WhatIsLeftGoesWithTheNextChangeUnlessThatHasItself) {
   Changed left;
   left.remarks = {remark(1, FlowMark::kWatch), remark(2, FlowMark::kWatch)};
   left.unfinished = {slow};
-  left.may_lose = [](const FlowKey& key) { return key.client.port == 7; };
+  left.older.emplace_back().key = remark(7, FlowMark::kAllow).key;
   unfinished.keep(std::move(left));
   EXPECT_FALSE(unfinished.empty());
   EXPECT_EQ(unfinished.take_finished().unfinished.size(), 1U);
@@ -104,8 +104,8 @@ TEST(UnfinishedCutTest, WhatIsLeftGoesWithTheNextChangeUnlessThatHasItself) {
   EXPECT_EQ(next.remarks[0].mark, FlowMark::kAllow) << "the newer word";
   EXPECT_EQ(next.remarks[1].key.client.port, 1);
   EXPECT_EQ(next.remarks[2].key.client.port, 3);
-  EXPECT_TRUE(next.may_lose(remark(7, FlowMark::kAllow).key));
-  EXPECT_FALSE(next.may_lose(remark(8, FlowMark::kAllow).key));
+  ASSERT_EQ(next.older.size(), 1U);
+  EXPECT_EQ(next.older[0].key.client.port, 7);
 }
 
 TEST_F(ReloadTest, WhatIsBeingWrittenIsNotRead) {
