@@ -10,9 +10,6 @@ namespace {
 
 constexpr RuleProtocols kFtpBit = bit_of_word("ftp");
 
-// opens_other_ports tells the rules that let in more than goes to their own ports: FTP's data, ICE peers, what a proxy is asked for.
-bool opens_other_ports(const RuleTerms& rule) { return rule.ice || rule.proxy || (rule.protocols & kFtpBit) != 0; }
-
 // goes_by_claim tells the rules whose names may be at any address: what the bytes say decides.
 bool goes_by_claim(const RuleTerms& rule) {
   return rule.action == Action::kAllow ? rule.bind == Bind::kAny : (rule.protocols & kNamedProtocols) != 0;
@@ -50,9 +47,10 @@ PolicyLoss::PolicyLoss(std::shared_ptr<const Policy> before, Timestamp judged, s
   for (std::size_t i = 0; i < old.rules.size(); ++i) {
     const RuleTerms& rule = old.rules[i];
     if (rule.action != Action::kAllow || rule.expires <= judged) continue;
+    if (rule.proxy) proxies_.push_back(static_cast<RuleId>(i));
     if (rule.expires > now && fresh.by_definition.contains(old.definitions[i])) continue;
     const auto id = static_cast<RuleId>(i);
-    everything_ = everything_ || opens_other_ports(rule);
+    ice_ = ice_ || rule.ice;
     lost_.push_back(id);
   }
   for (std::size_t i = 0; i < fresh.rules.size(); ++i) {
@@ -62,10 +60,15 @@ PolicyLoss::PolicyLoss(std::shared_ptr<const Policy> before, Timestamp judged, s
   // What goes by a claim is about every address at its ports.
   lost_by_claim_ = by_claim(old, lost_);
   denied_by_claim_ = by_claim(fresh, denied_);
+  proxies_by_claim_ = by_claim(old, proxies_);
 }
 
 bool PolicyLoss::may_lack(Transport transport, const IpAddress& server, std::uint16_t port, std::span<const DomainName> names) const {
-  return everything_ || (!lost_.empty() && has(*before_->compiled_, lost_, lost_by_claim_, transport, server, port, names));
+  if (empty()) return false;
+  if (everything_ || (ice_ && transport == Transport::kUdp)) return true;  // Peers are anywhere.
+  const CompiledRules& old = *before_->compiled_;
+  // What a proxy was asked for, at another port and under another name, nobody knows any more.
+  return has(old, lost_, lost_by_claim_, transport, server, port, names) || has(old, proxies_, proxies_by_claim_, transport, server, port, names);
 }
 
 bool PolicyLoss::may_deny(Transport transport, const IpAddress& server, std::uint16_t port, std::span<const DomainName> names) const {
@@ -75,7 +78,11 @@ bool PolicyLoss::may_deny(Transport transport, const IpAddress& server, std::uin
 bool PolicyLoss::has(const CompiledRules& rules, std::span<const RuleId> meant, std::span<const RuleId> by_claim, Transport transport,
                      const IpAddress& server, std::uint16_t port, std::span<const DomainName> names) {
   const RuleProtocols protocols = protocols_on(transport);
-  const auto at_port = [&](RuleId id) { return matches_at(rules.rules[id], protocols, port); };
+  const auto at_port = [&](RuleId id) {  // The data of FTP go to any.
+    const RuleTerms& rule = rules.rules[id];
+    const bool ftp = rule.action == Action::kAllow && (rule.protocols & kFtpBit) != 0 && transport == Transport::kTcp;
+    return ftp || matches_at(rule, protocols, port);
+  };
   if (std::ranges::any_of(by_claim, at_port)) return true;
   bool found = false;
   const auto visitor = [&](RuleId id) { found = found || (std::ranges::binary_search(meant, id) && at_port(id)); };

@@ -67,9 +67,22 @@ TEST(PolicyLossTest, NamesThatMayBeAnywhereAreAboutEveryAddressAtTheirPorts) {
   EXPECT_TRUE(may_have(loss_of(kBase, kBase + unnamed), 22, "203.0.113.9"));
 }
 
-TEST(PolicyLossTest, WhatIsNoRuleAndWhatOpensOtherPortsIsAboutEverything) {
+TEST(PolicyLossTest, WhatIsNoRuleIsAboutEverything) {
   EXPECT_TRUE(may_have(loss_of(kBase, std::string("[defaults]\nquic = \"deny\"\n") + kBase), 22, "198.51.100.1"));
-  EXPECT_TRUE(may_have(loss_of(std::string("[[rules]]\nto = \"f.example\"\nprotocols = [\"ftp\"]\n") + kBase, kBase), 40'000, "198.51.100.1"));
+}
+
+TEST(PolicyLossTest, ARuleThatOpensOtherPortsIsAboutThem) {
+  const std::string base = kBase;
+  const PolicyLoss ftp = loss_of("[[rules]]\nto = \"f.example\"\nprotocols = [\"ftp\"]\n" + base, base);
+  EXPECT_TRUE(may_have(ftp, 40'000, "198.51.100.1", {"f.example"}));
+  EXPECT_FALSE(may_have(ftp, 40'000, "198.51.100.1", {"a.example"}));
+  const PolicyLoss ice = loss_of("[[rules]]\nto = \"s.example\"\nprotocols = [\"stun\"]\nice = \"allow\"\n" + base, base);
+  EXPECT_TRUE(may_have(ice, 40'000, "198.51.100.1", {}, Transport::kUdp));
+  EXPECT_FALSE(may_have(ice, 40'000, "198.51.100.1"));
+  const std::string proxy = "[[rules]]\nto = \"192.0.2.80\"\nprotocols = [\"http\"]\nports = [3128]\nproxy = true\n";
+  EXPECT_TRUE(may_have(loss_of(proxy + base, proxy + base.substr(base.find("[[rules]]", 1))), 3128, "192.0.2.80")) << "what it was asked for may be what went";
+  EXPECT_FALSE(may_have(loss_of(proxy + base, proxy + base.substr(base.find("[[rules]]", 1))), 3128, "192.0.2.81"));
+  EXPECT_FALSE(may_have(loss_of(proxy + base, proxy + base), 3128, "192.0.2.80"));
 }
 
 TEST(PolicyLossTest, ARuleThatHasExpiredSinceIsLost) {

@@ -37,7 +37,9 @@ class PolicyLoss {
   bool everything_ = false;
   std::vector<RuleId> lost_;    // Allow rules of before_. Sorted.
   std::vector<RuleId> denied_;  // Deny rules of after_. Sorted.
-  std::vector<RuleId> lost_by_claim_, denied_by_claim_;  // Those of them whose names may be at any address.
+  std::vector<RuleId> proxies_;  // Allow rules of before_ for proxies, lost or not.
+  std::vector<RuleId> lost_by_claim_, denied_by_claim_, proxies_by_claim_;  // Those of them whose names may be at any address.
+  bool ice_ = false;             // A rule is lost that let sockets go on to peers.
 };
 
 }  // namespace sallyport::policy
