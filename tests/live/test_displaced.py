@@ -9,7 +9,7 @@ from support import Sallyport, Servers, Suite, Testbed, binary, expect, expect_e
 from support.clients import Clients
 from support.daemon import LEGACY, allow, rulesets
 from support.displaced import expect_judged, foreign, in_place, kinds, ours, saved, until_back
-from support.proc import wait_until
+from support.proc import PATIENCE, wait_until
 
 RULES = allow("allowed.test", "tls", "443")
 TOOLS = ("iptables", "ip6tables")
@@ -133,12 +133,12 @@ def again_and_again(suite: Suite, bed) -> None:
     with suite.case("somebody who displaces them again and again: bounded, said once, and still put back"):
         with Sallyport(bed, policy_text(bed, RULES)) as firewall:
             wanted = {tool: ours(saved(bed, tool)) for tool in TOOLS}
-            end = time.monotonic() + 10.0
+            end = time.monotonic() + 10.0 * PATIENCE
             while time.monotonic() < end:
                 bed.run("firewall", ["iptables", "-D", "OUTPUT", "-j", "SALLYPORT-OUT"])
                 time.sleep(0.05)
             repairs = [event for event in firewall.events() if event["event"] == "rules_displaced"]
-            expect(8 <= len(repairs) <= 13, f"{len(repairs)} repairs in 10 s")
+            expect(8 <= len(repairs) <= 13 * PATIENCE, f"{len(repairs)} repairs in {10 * PATIENCE:.0f} s")
             expect_equal(firewall.process.err().count("again and again"), 1, firewall.process.err())
             expect(repairs[-1]["next_after_ms"] >= 2000, str(repairs[-1]))
             expect(wait_until(lambda: in_place(bed, wanted), 12.0), "not put back at the end")
