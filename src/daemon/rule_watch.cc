@@ -104,7 +104,7 @@ void RuleWatch::run() {
     const auto left = due ? std::max<Clock::duration>(*due - now, 0ms) : kLookAnyway;
     const netfilter::RuleNotice notice = notices_->wait(wake_, std::chrono::ceil<std::chrono::milliseconds>(left));
     const auto then = Clock::now();
-    if (!notice.process.empty()) {
+    if (!notice.process.empty() && !netfilter::is_own_command(notice.pid)) {  // Not a repair of ours.
       heard_.process = notice.process;
       heard_.pid = notice.pid;
     }

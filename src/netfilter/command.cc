@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -136,7 +137,16 @@ std::string stop(pid_t pid, const std::vector<std::string>& arguments, std::chro
   return text + ": not done after " + std::to_string(limit.count()) + " ms, " + (ended ? "killed" : "killed, and has not ended yet");
 }
 
+// What was started last, so that what it does is not taken for somebody else's.
+constexpr std::size_t kStartedKept = 64;
+std::array<std::atomic<pid_t>, kStartedKept> started{};
+std::atomic<std::size_t> started_count{0};
+
 }  // namespace
+
+bool is_own_command(std::uint32_t pid) {
+  return pid != 0 && std::ranges::any_of(started, [pid](const auto& each) { return each.load() == static_cast<pid_t>(pid); });
+}
 
 void hold_in_commands(int fd) { held_in_commands.store(fd); }
 
@@ -161,6 +171,7 @@ std::expected<CommandResult, std::string> run_command(const std::vector<std::str
   }
   const std::expected<pid_t, std::string> pid = spawn(path, arguments, in.get(), out.get(), err.get());
   if (!pid) return std::unexpected(pid.error());
+  started[started_count.fetch_add(1) % kStartedKept].store(*pid);
   const std::expected<int, int> status = wait_until(*pid, Clock::now() + limit);
   if (!status && status.error() == ETIMEDOUT) return std::unexpected(stop(*pid, arguments, limit));
   if (!status) return std::unexpected(error_text("waiting for " + path, status.error()));

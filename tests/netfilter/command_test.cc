@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
@@ -21,6 +22,14 @@ TEST(RunCommandTest, GivesOutputErrorsAndExitCode) {
   EXPECT_EQ(result->output, "text");
   EXPECT_EQ(result->errors, "wrong\n");
   EXPECT_EQ(result->exit_code, 3);
+}
+
+TEST(RunCommandTest, ItsProgramsAreKnownByTheirNumbers) {
+  const auto result = run_command({"sh", "-c", "echo $$"});
+  ASSERT_TRUE(result) << result.error();
+  EXPECT_TRUE(netfilter::is_own_command(static_cast<std::uint32_t>(std::stoul(result->output))));
+  EXPECT_FALSE(netfilter::is_own_command(static_cast<std::uint32_t>(::getpid())));
+  EXPECT_FALSE(netfilter::is_own_command(0));
 }
 
 TEST(RunCommandTest, NamesAProgramThatIsNotThere) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <expected>
 #include <string>
 #include <string_view>
@@ -29,6 +30,9 @@ std::expected<CommandResult, std::string> run_command(const std::vector<std::str
 // hold_in_commands has each program that is run from now on keep `fd` open until it ends: whoever reads the other end of that pipe
 // learns of this process's death only once none of its programs is at work any more. -1: none, as at the start.
 void hold_in_commands(int fd);
+
+// is_own_command tells whether this was one of the last programs that were run here (64, in the pid namespace of this process).
+bool is_own_command(std::uint32_t pid);
 
 // find_program returns the full path of a program, or an empty string.
 std::string find_program(std::string_view name);
