@@ -80,7 +80,7 @@ bool PolicyLoss::has(const CompiledRules& rules, std::span<const RuleId> meant, 
   const RuleProtocols protocols = protocols_on(transport);
   const auto at_port = [&](RuleId id) {  // The data of FTP go to any.
     const RuleTerms& rule = rules.rules[id];
-    const bool ftp = rule.action == Action::kAllow && (rule.protocols & kFtpBit) != 0 && transport == Transport::kTcp;
+    const bool ftp = (rule.protocols & kFtpBit) != 0 && transport == Transport::kTcp;
     return ftp || matches_at(rule, protocols, port);
   };
   if (std::ranges::any_of(by_claim, at_port)) return true;

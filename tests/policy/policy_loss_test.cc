@@ -76,6 +76,9 @@ TEST(PolicyLossTest, ARuleThatOpensOtherPortsIsAboutThem) {
   const PolicyLoss ftp = loss_of("[[rules]]\nto = \"f.example\"\nprotocols = [\"ftp\"]\n" + base, base);
   EXPECT_TRUE(may_have(ftp, 40'000, "198.51.100.1", {"f.example"}));
   EXPECT_FALSE(may_have(ftp, 40'000, "198.51.100.1", {"a.example"}));
+  const PolicyLoss no_ftp = loss_of(base, base + "[[rules]]\nto = \"192.0.2.21\"\nprotocols = [\"ftp\"]\naction = \"deny\"\n");
+  EXPECT_TRUE(may_have(no_ftp, 40'000, "192.0.2.21"));
+  EXPECT_FALSE(may_have(no_ftp, 40'000, "192.0.2.22"));
   const PolicyLoss ice = loss_of("[[rules]]\nto = \"s.example\"\nprotocols = [\"stun\"]\nice = \"allow\"\n" + base, base);
   EXPECT_TRUE(may_have(ice, 40'000, "198.51.100.1", {}, Transport::kUdp));
   EXPECT_FALSE(may_have(ice, 40'000, "198.51.100.1"));

@@ -53,8 +53,6 @@ THIRD_PARTY = {
     "libnetfilter_queue/": {"netfilter"},
     "linux/netfilter": {"netfilter"},
     "nlohmann/": OUTPUT_LAYERS,
-    "spdlog/": OUTPUT_LAYERS,
-    "fmt/": OUTPUT_LAYERS,
     "CLI/": {"cli"},
     "curses.h": {"view"},
     "gtest/": set(),
