@@ -81,7 +81,9 @@ int run(std::uint32_t flows) {
   const auto begun = Clock::now();
   const std::vector<engine::Remark> remarks = harness.reload("version = 1\n" + rule("192.0.2.0/24"));
   const auto judged = Clock::now();
-  const std::string failed = daemon::Cutter(field, kGeneration, false).carry_out({remarks, true});
+  daemon::Changed changed;
+  changed.remarks = remarks;
+  const std::string failed = daemon::Cutter(field, kGeneration, false, [](auto) {}).carry_out(changed);
   const auto marked = Clock::now();
   if (!failed.empty()) return std::fprintf(stderr, "%s\n", failed.c_str()), 1;
   const auto& counts = harness.inspector().rejudge_counts();
