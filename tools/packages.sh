@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # The Debian 12 packages that Sallyport needs, in one place, and how they are installed. Sourced by the tools.
 
-# To build the program and its tests (docs/dependencies.md says why each library).
+# To build the program, its tests and its benchmarks (docs/dependencies.md says why each library).
 # shellcheck disable=SC2034
 BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
   libssl-dev libabsl-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libidn2-dev libpsl-dev
   libpcap-dev libmnl-dev libnetfilter-queue-dev libnghttp2-dev libc-ares-dev libre2-dev zlib1g-dev libzstd-dev libncurses-dev
-  libseccomp-dev prometheus-cpp-dev libgtest-dev libgmock-dev python3
+  libseccomp-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev python3
 )
 # To run it.
 # shellcheck disable=SC2034
