@@ -171,6 +171,23 @@ def visited(suite: Suite, family: int) -> None:
             expect(wait_until(lambda: peer.out().count("answer to key") == 3, 6.0), peer.out() + peer.err() + firewall.log())
 
 
+def published(suite: Suite, family: int) -> None:
+    with suite.case(f"gateway v{family}: kill leaves a session alone that came in by a published port"), Testbed("gateway") as bed:
+        tracked, go, inside = bed.scratch / "tracked", bed.scratch / "go", bed.client_address(family)
+        tracked.write_text("")
+        outside = bed.run("firewall", ["ip", "-o", f"-{family}", "addr", "show", "dev", "east", "scope", "global"]).out.split()[3].split("/")[0]
+        target = f"[{inside}]:2222" if family == 6 else f"{inside}:2222"
+        bed.run("firewall", ["iptables" if family == 4 else "ip6tables", "-t", "nat", "-A", "PREROUTING", "-i", "east", "-p", "tcp", "--dport", "2222",
+                             "-j", "DNAT", "--to-destination", target])
+        bed.spawn("client", "session", ["/usr/bin/python3", "-c", SESSION, inside, str(tracked)])
+        visitor = "import time; time.sleep(0.5)\n" + VISITOR
+        peer = bed.spawn("server", "visitor", ["/usr/bin/python3", "-c", visitor, outside, str(go)])
+        expect(wait_until(lambda: "first" in peer.out(), 5.0), peer.err())
+        with Sallyport(bed, policy(bed, "kill")) as firewall:
+            go.write_text("")
+            expect(wait_until(lambda: peer.out().count("answer to key") == 3, 6.0), peer.out() + peer.err() + firewall.log())
+
+
 def observed(suite: Suite) -> None:
     with suite.case("observing, kill ends nothing"), Testbed("host") as bed, Servers(bed) as servers:
         servers.start_web(BULK)
@@ -194,6 +211,7 @@ def body(suite: Suite) -> None:
             asked_again(suite, layout, existing)
     for family in (4, 6):
         visited(suite, family)
+        published(suite, family)
     observed(suite)
 
 
