@@ -29,9 +29,10 @@ inline void add_control_options(CLI::App& command, ControlArguments& arguments) 
 
 // ask_service prints why there is no answer, or what the service refuses, and sets the exit code; with --json it prints the
 // answer, too. Empty: there is nothing more to do.
-inline std::optional<nlohmann::ordered_json> ask_service(const ControlArguments& arguments, const nlohmann::ordered_json& request, int& exit_code) {
+inline std::optional<nlohmann::ordered_json> ask_service(const ControlArguments& arguments, const nlohmann::ordered_json& request, int& exit_code,
+                                                         std::chrono::seconds limit = daemon::kReadWait) {
   const std::string text = request.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
-  const auto answer = daemon::ask_daemon(arguments.control, text);
+  const auto answer = daemon::ask_daemon(arguments.control, text, limit);
   exit_code = kExitNo;
   if (!answer) {
     const bool absent = answer.error().error == daemon::ControlError::kNotRunning;

@@ -82,7 +82,7 @@ int grant(const std::string& command, const GrantArguments& arguments) {
   if (!arguments.scope.empty()) request["scope"] = arguments.scope;
   if (!arguments.time.empty()) request["for"] = arguments.time;
   int exit_code = kExitNo;
-  const auto answer = ask_service(arguments.control, request, exit_code);
+  const auto answer = ask_service(arguments.control, request, exit_code, daemon::kChangeWait);
   if (!answer || !answer->contains("grant")) return exit_code;
   std::printf("grant %s\n", grant_line((*answer)["grant"]).c_str());
   if (arguments.time.empty()) std::printf("it stands until it is revoked: sallyport revoke %s\n", (*answer)["id"].dump().c_str());
@@ -128,7 +128,7 @@ int revoke(const RevokeArguments& arguments) {
     request["name"] = arguments.which;
   }
   int exit_code = kExitNo;
-  const auto answer = ask_service(arguments.control, request, exit_code);
+  const auto answer = ask_service(arguments.control, request, exit_code, daemon::kChangeWait);
   if (!answer || !answer->contains("revoked")) return exit_code;
   for (const auto& each : (*answer)["revoked"]) std::printf("revoked %s\n", grant_line(each).c_str());
   if ((*answer)["revoked"].empty()) std::printf("there are no grants\n");
@@ -158,7 +158,7 @@ int bypass(const BypassArguments& arguments) {
     if (!arguments.all) request["scope"] = arguments.scope;
   }
   int exit_code = kExitNo;
-  const auto answer = ask_service(arguments.control, request, exit_code);
+  const auto answer = ask_service(arguments.control, request, exit_code, daemon::kChangeWait);
   if (!answer) return exit_code;
   if (arguments.end) {
     const std::string ended = answer->contains("ended") ? (*answer)["ended"].dump() : "0";

@@ -57,7 +57,7 @@ int print_report(const nlohmann::ordered_json& report) {
 }
 
 int reload(const ReloadArguments& arguments) {
-  const auto answer = daemon::ask_daemon(arguments.control, R"({"command":"reload"})");
+  const auto answer = daemon::ask_daemon(arguments.control, R"({"command":"reload"})", daemon::kChangeWait);
   if (!answer) {
     const bool absent = answer.error().error == daemon::ControlError::kNotRunning;
     std::fprintf(stderr, "sallyport: %s%s\n", absent ? "not running: " : "", answer.error().message.c_str());

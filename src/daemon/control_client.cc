@@ -18,12 +18,12 @@ std::unexpected<ControlFailure> fail(const std::string& path, ControlError error
 }
 
 // request_at connects and sends the request; the descriptor is the caller's.
-std::expected<int, ControlFailure> request_at(const std::string& path, std::string_view request) {
+std::expected<int, ControlFailure> request_at(const std::string& path, std::string_view request, std::chrono::seconds limit) {
   const std::optional<UnixAddress> address = unix_address(path);
   if (!address) return fail(path, ControlError::kFailed, "the path is too long");
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return fail(path, ControlError::kFailed, std::strerror(errno));
-  set_timeouts(fd, 5);
+  set_timeouts(fd, static_cast<int>(limit.count()));
   if (::connect(fd, address->get(), address->size) != 0) {
     const int error = errno;
     ::close(fd);
@@ -37,17 +37,19 @@ std::expected<int, ControlFailure> request_at(const std::string& path, std::stri
 
 }  // namespace
 
-std::expected<std::string, ControlFailure> ask_daemon(const std::string& path, std::string_view request) {
-  const auto fd = request_at(path, request);
+std::expected<std::string, ControlFailure> ask_daemon(const std::string& path, std::string_view request, std::chrono::seconds limit) {
+  const auto fd = request_at(path, request, limit);
   if (!fd) return std::unexpected(fd.error());
   std::optional<std::string> answer = read_line(*fd, kAnswerMax);
+  const bool late = !answer && (errno == EAGAIN || errno == EWOULDBLOCK);
   ::close(*fd);
+  if (late) return fail(path, ControlError::kFailed, "no answer within " + std::to_string(limit.count()) + " s: the service is busy or hangs");
   if (!answer) return fail(path, ControlError::kFailed, "no answer");
   return *std::move(answer);
 }
 
 std::expected<ControlConnection, ControlFailure> ControlConnection::open(const std::string& path, std::string_view request) {
-  const auto fd = request_at(path, request);
+  const auto fd = request_at(path, request, kReadWait);
   if (!fd) return std::unexpected(fd.error());
   return ControlConnection(*fd);
 }

@@ -69,6 +69,7 @@ void Daemon::take_policy(const std::shared_ptr<const policy::Policy>& next, Relo
   if (report.error.empty() && other_rules) {
     if (const auto applied = installer_->apply(*plan); !applied) {
       report.error = applied.error();
+      tell_watchdog();
       if (const auto restored = installer_->apply(plan_); !restored) say(restored.error());
     }
   }

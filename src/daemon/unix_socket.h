@@ -5,6 +5,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <optional>
@@ -41,12 +42,13 @@ inline void set_timeouts(int fd, int seconds) {
   (void)::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
-// read_line reads up to a newline, at most `limit` bytes; the newline is left out. nullopt on error, timeout
+// read_line reads up to a newline, at most `limit` bytes; the newline is left out. nullopt on error, timeout (errno is EAGAIN)
 // or a line that is too long.
 inline std::optional<std::string> read_line(int fd, std::size_t limit) {
   std::string line;
   char block[4096];
   while (line.size() < limit) {
+    errno = 0;
     const ssize_t got = ::recv(fd, block, sizeof block, 0);
     if (got <= 0) return std::nullopt;
     line.append(block, static_cast<std::size_t>(got));

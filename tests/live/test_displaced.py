@@ -176,6 +176,35 @@ def legacy(suite: Suite) -> None:
                     event = until_back(bed, firewall, wanted, since, started, 2.0)
                     print(f"     {command}: back after {event['seen_after'] * 1000:.0f} ms")
                 expect_judged(Clients(bed, servers))
+        suite.on_failure = None
+        locked(suite, bed, tools)
+
+
+def locked(suite: Suite, bed: Testbed, tools: tuple[str, str]) -> None:
+    lock = bed.scratch / "xtables.lock"
+    lock.write_text("")
+    # The machine's own lock stays free for others.
+    before = f"touch /run/xtables.lock && mount --bind {lock} /run/xtables.lock"
+    with Sallyport(bed, policy_text(bed, RULES), before=before) as firewall, \
+            suite.case("iptables-legacy: who holds the lock makes a reload fail and say so; what is flushed meanwhile comes back"):
+        wanted = {tool: ours(saved(bed, tool)) for tool in tools}
+        holder = bed.spawn("firewall", "holder", ["flock", str(lock), "sleep", "60"])
+        expect(wait_until(lambda: bed.run("firewall", ["flock", "-n", str(lock), "true"]).code != 0, 5.0), holder.err())
+        former = firewall.policy_path.read_text()
+        firewall.policy_path.write_text(former + allow("192.0.2.1", "icmp"))
+        started = time.monotonic()
+        result = firewall.command("reload", "--control", str(firewall.control), timeout=60.0)
+        print(f"     {result.err.strip()}: {time.monotonic() - started:.1f} s")
+        expect_equal(result.code, 1, result.describe())
+        expect("xtables lock" in result.err, result.describe())
+        expect(time.monotonic() - started < 14.0 * PATIENCE, "it waits for longer than it may")
+        expect_equal({tool: ours(saved(bed, tool)) for tool in tools}, wanted, "the rules of the policy that was in force")
+        expect_equal(bed.run("firewall", ["iptables-legacy", "-F"]).code, 0, "flush")
+        time.sleep(1.0)
+        holder.stop(1.0)
+        expect(wait_until(lambda: {tool: ours(saved(bed, tool)) for tool in tools} == wanted, 15.0), firewall.log())
+        result = firewall.command("reload", "--control", str(firewall.control), timeout=60.0)
+        expect_equal(result.code, 0, result.describe())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import allow
 from support.loopback import forged_beginning
+from support.proc import PATIENCE
 from support.testbed import UNPRIVILEGED_UID
 from support.world import TCP, UDP, World, world
 
@@ -67,7 +68,7 @@ def refusals(suite: Suite, it: World, label: str, family: int) -> None:
     with suite.case(f"{label}: a SYN to a port that no rule covers is reset at once, and does not arrive"):
         mark = it.mark()
         answer = it.clients.raw(address, 9999, b"")
-        expect(answer["error"] == "ECONNREFUSED" and answer["seconds"] < 0.9, str(answer))
+        expect(answer["error"] == "ECONNREFUSED" and answer["seconds"] < 0.9 * PATIENCE, str(answer))
         seen = [p for p in it.capture.packets(mark[0]) if p.dport == 9999]
         expect(not seen, f"the server saw {seen[:1]}")
         event = it.expect_event(mark, verdict="deny", dport=9999)

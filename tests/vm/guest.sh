@@ -33,7 +33,7 @@ cd "$project" || exit
 for suite in $suites; do
   begun=$SECONDS
   SALLYPORT=$project/build/sallyport PYTHONDONTWRITEBYTECODE=1 SALLYPORT_PATIENCE=6 SALLYPORT_CONNTRACK_FACTS=1 \
-    timeout 1500 python3 -B "tests/live/test_$suite.py" >"$out/$back_end-$suite.log" 2>&1 </dev/null
+    timeout 3600 python3 -B "tests/live/test_$suite.py" >"$out/$back_end-$suite.log" 2>&1 </dev/null
   echo "SUITE $back_end $suite $? $((SECONDS - begun))"
 done
 sync

@@ -1,6 +1,7 @@
 // The client's side of the control socket.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <string>
@@ -18,8 +19,11 @@ struct ControlFailure {
   std::string message;
 };
 
-// ask_daemon sends one request line and returns the answer line, without its newline. Waits at most 5 s.
-std::expected<std::string, ControlFailure> ask_daemon(const std::string& path, std::string_view request);
+// How long an answer may take. A change may have to wait for iptables, for each address family, and again to take it back (RuleInstaller).
+constexpr std::chrono::seconds kReadWait{5}, kChangeWait{60};
+
+// ask_daemon sends one request line and returns the answer line, without its newline. Waits at most `limit` for each part of it.
+std::expected<std::string, ControlFailure> ask_daemon(const std::string& path, std::string_view request, std::chrono::seconds limit = kReadWait);
 
 // ControlConnection is a request that is answered by a stream of lines. The first is the answer to the request itself.
 class ControlConnection {

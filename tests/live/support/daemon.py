@@ -58,8 +58,10 @@ class Sallyport:
     """Use as a context manager; `with Sallyport(bed, policy) as firewall:` is ready inside the block."""
 
     def __init__(self, bed, policy: str, *arguments: str, name: str = "sallyport", ready: bool = True, json_lines: bool = True,
-                 environment: dict[str, str] | None = None):
+                 environment: dict[str, str] | None = None, before: str = ""):
+        """`before` is a shell command that runs first in the service's own mount namespace."""
         self.bed = bed
+        self.before = before
         self.environment = {**os.environ, **(environment or {})}
         self.policy_path: Path = bed.scratch / f"{name}.toml"
         self.policy_path.write_text(policy)
@@ -79,8 +81,10 @@ class Sallyport:
         self.remove_rules()
 
     def start(self) -> None:
-        self.process = self.bed.spawn("firewall", self.name, [binary(), "run", "--policy", self.policy_path.name,
-                                                             *self._format, *self.arguments], env=self.environment)  # In the scratch folder.
+        command = [binary(), "run", "--policy", self.policy_path.name, *self._format, *self.arguments]  # In the scratch folder.
+        if self.before:
+            command = ["sh", "-c", f'{self.before} && exec "$@"', "sh", *command]
+        self.process = self.bed.spawn("firewall", self.name, command, env=self.environment)
         if not self._wait:
             return
 
