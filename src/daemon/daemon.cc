@@ -223,7 +223,7 @@ void Daemon::publish_existing_flows() {
     say("existing connections are not known: " + sockets.error());
     return;
   }
-  const auto flows = std::make_shared<const netfilter::ExistingFlows>(*sockets, existing_.allowed, existing_.cut);
+  const auto flows = std::make_shared<const netfilter::ExistingFlows>(*sockets, opened(), existing_.allowed, existing_.cut);
   for (const auto& worker : workers_) worker->set_existing(flows);
 }
 

@@ -81,6 +81,8 @@ class Daemon {
   // losses tells of which flows the next policy may deny what policy_ allowed; null: of none.
   using Loses = std::function<bool(const FlowKey&)>;  // Not for several threads at once.
   Loses losses(const std::shared_ptr<const policy::Policy>& next, Timestamp now) const;
+  // opened returns the connections whose opener connection tracking has seen.
+  netfilter::ConnectionSet opened() const;
   // older_flows lists what the kernel allows by policy_ now and may lose it.
   std::expected<std::vector<netfilter::ConntrackEntry>, std::string> older_flows(const Loses& loses) const;
   // watch_older has the workers end these connections, which are older than the service, at their next packet.

@@ -118,7 +118,7 @@ Daemon::Loses Daemon::losses(const std::shared_ptr<const policy::Policy>& next, 
   policy::PolicyLoss loss(policy_, judged_at_, next, now);
   if (loss.empty()) return nullptr;
   std::vector<FlowKey> incoming;
-  if (const auto sockets = netfilter::list_tcp_sockets(); sockets && plan_.output) incoming = netfilter::incoming_connections(*sockets);
+  if (const auto sockets = netfilter::list_tcp_sockets(); sockets && plan_.output) incoming = netfilter::incoming_connections(*sockets, opened());
   const auto came_in = std::make_shared<const netfilter::ConnectionSet>(incoming);
   const auto names = std::make_shared<std::vector<DomainName>>(kBindingsPerAddress);
   return [loss = std::move(loss), next, bindings = bindings_, now, came_in, names](const FlowKey& key) {
@@ -137,6 +137,14 @@ Daemon::Loses Daemon::losses(const std::shared_ptr<const policy::Policy>& next, 
     // A rule for the address may still allow it, whatever it says.
     return lost && next->match_early(0, key.transport, server, key.server.port, now).match != policy::EarlyMatch::kAllow;
   };
+}
+
+// opened is empty where connection tracking cannot be read: then what has a listener at its port counts as another's.
+netfilter::ConnectionSet Daemon::opened() const {
+  const auto conntrack = netfilter::Conntrack::open(plan_.mark);
+  if (!conntrack) return {};
+  const auto entries = (*conntrack)->list(0, 0);
+  return entries ? netfilter::opened_connections(*entries) : netfilter::ConnectionSet();
 }
 
 std::expected<std::vector<netfilter::ConntrackEntry>, std::string> Daemon::older_flows(const Loses& loses) const {

@@ -22,7 +22,7 @@ Sets allow(netfilter::Conntrack& conntrack, const Entries& entries, const netfil
   if (guarded || !plan.output) return ExistingSets{};
   const auto sockets = netfilter::list_tcp_sockets();
   if (!sockets) return std::unexpected(sockets.error());
-  std::vector<FlowKey> keys = netfilter::outgoing_connections(*sockets);
+  std::vector<FlowKey> keys = netfilter::outgoing_connections(*sockets, netfilter::opened_connections(entries));
   std::erase_if(keys, [](const FlowKey& key) { return key.server.port == kDnsPort; });
   return ExistingSets{.allowed = set_of(keys), .cut = nullptr, .ended = 0, .watched = 0};
 }
@@ -37,8 +37,9 @@ Sets kill(netfilter::Conntrack& conntrack, const Entries& entries, const netfilt
     if (!listed) return std::unexpected(listed.error());
     auto sockets = netfilter::TcpSockets::open();
     if (!sockets) return std::unexpected(sockets.error());
-    incoming = netfilter::incoming_connections(*listed);
-    for (const FlowKey& key : netfilter::outgoing_connections(*listed)) {
+    const netfilter::ConnectionSet opened = netfilter::opened_connections(entries);
+    incoming = netfilter::incoming_connections(*listed, opened);
+    for (const FlowKey& key : netfilter::outgoing_connections(*listed, opened)) {
       const netfilter::SocketEnd end = (*sockets)->end(key);
       if (end == netfilter::SocketEnd::kEnded) ++ended;
       if (end == netfilter::SocketEnd::kRefused) cut.push_back(key);

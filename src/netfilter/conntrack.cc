@@ -202,15 +202,22 @@ class Conntrack::Impl {
   }
 
  private:
-  static bool is_over(const nlattr* info) {
+  static void read_tcp(const nlattr* info, ConntrackEntry& entry) {
     Attributes<CTA_PROTOINFO_MAX + 1> parts{};
     Attributes<CTA_PROTOINFO_TCP_MAX + 1> tcp{};
     if (info != nullptr) (void)mnl_attr_parse_nested(info, note<CTA_PROTOINFO_MAX + 1>, &parts);
-    if (parts[CTA_PROTOINFO_TCP] == nullptr) return false;
+    if (parts[CTA_PROTOINFO_TCP] == nullptr) return;
     (void)mnl_attr_parse_nested(parts[CTA_PROTOINFO_TCP], note<CTA_PROTOINFO_TCP_MAX + 1>, &tcp);
-    if (tcp[CTA_PROTOINFO_TCP_STATE] == nullptr) return false;
-    const std::uint8_t state = mnl_attr_get_u8(tcp[CTA_PROTOINFO_TCP_STATE]);
-    return state == TCP_CONNTRACK_TIME_WAIT || state == TCP_CONNTRACK_CLOSE;
+    if (const nlattr* attribute = tcp[CTA_PROTOINFO_TCP_STATE]; attribute != nullptr && mnl_attr_get_payload_len(attribute) >= 1) {
+      const std::uint8_t state = mnl_attr_get_u8(attribute);
+      entry.over = state == TCP_CONNTRACK_TIME_WAIT || state == TCP_CONNTRACK_CLOSE;
+    }
+    // What is picked up in its middle is tracked liberally, since the kernel knows nothing of its windows.
+    nf_ct_tcp_flags flags{};
+    if (const nlattr* attribute = tcp[CTA_PROTOINFO_TCP_FLAGS_ORIGINAL]; attribute != nullptr && mnl_attr_get_payload_len(attribute) >= sizeof flags) {
+      std::memcpy(&flags, mnl_attr_get_payload(attribute), sizeof flags);
+      entry.syn_seen = (flags.flags & IP_CT_TCP_FLAG_BE_LIBERAL) == 0;
+    }
   }
 
   ssize_t receive() {
@@ -233,7 +240,7 @@ class Conntrack::Impl {
     if (parts[CTA_MARK] != nullptr) entry.mark = ntohl(mnl_attr_get_u32(parts[CTA_MARK]));
     if ((entry.mark & self.wanted_.mask) != self.wanted_.mark) return MNL_CB_OK;  // An old kernel filters less.
     if (parts[CTA_STATUS] != nullptr) entry.confirmed_reply = (ntohl(mnl_attr_get_u32(parts[CTA_STATUS])) & IPS_SEEN_REPLY) != 0;
-    entry.over = is_over(parts[CTA_PROTOINFO]);
+    read_tcp(parts[CTA_PROTOINFO], entry);
     entry.family = static_cast<const nfgenmsg*>(mnl_nlmsg_get_payload(message))->nfgen_family;
     append(entry.original, parts[CTA_TUPLE_ORIG]);
     append(entry.original, parts[CTA_ZONE]);

@@ -152,7 +152,7 @@ struct Connections {
   std::vector<FlowKey> outgoing;
 };
 
-Connections partition(const std::vector<TcpSocket>& sockets) {
+Connections partition(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened) {
   const auto any = [](const IpAddress& address) {
     return std::ranges::all_of(address.bytes(), [](std::uint8_t byte) { return byte == 0; });
   };
@@ -169,26 +169,36 @@ Connections partition(const std::vector<TcpSocket>& sockets) {
              (any(listener.address) || listener.address == socket.local.address);
     };
     const FlowKey key{Transport::kTcp, IPPROTO_TCP, socket.local, socket.remote, 0};
-    (std::ranges::any_of(listeners, accepts) ? found.incoming : found.outgoing).push_back(key);
+    (!opened.contains(key) && std::ranges::any_of(listeners, accepts) ? found.incoming : found.outgoing).push_back(key);
   }
   return found;
 }
 
 }  // namespace
 
-std::vector<FlowKey> outgoing_connections(const std::vector<TcpSocket>& sockets) {
+ConnectionSet opened_connections(std::span<const ConntrackEntry> entries) {
+  std::vector<FlowKey> keys;
+  for (const ConntrackEntry& entry : entries) {
+    if (entry.key.transport == Transport::kTcp && entry.syn_seen) keys.push_back(entry.key);
+  }
+  return ConnectionSet(keys);
+}
+
+std::vector<FlowKey> outgoing_connections(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened) {
   std::vector<IpAddress> own;
   for (const TcpSocket& socket : sockets) own.push_back(socket.local.address);
   std::ranges::sort(own);
-  std::vector<FlowKey> keys = partition(sockets).outgoing;
+  std::vector<FlowKey> keys = partition(sockets, opened).outgoing;
   std::erase_if(keys, [&](const FlowKey& key) { return std::ranges::binary_search(own, key.server.address); });
   return keys;
 }
 
-std::vector<FlowKey> incoming_connections(const std::vector<TcpSocket>& sockets) { return partition(sockets).incoming; }
+std::vector<FlowKey> incoming_connections(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened) {
+  return partition(sockets, opened).incoming;
+}
 
-ExistingFlows::ExistingFlows(const std::vector<TcpSocket>& sockets, Shared allowed, Shared cut)
-    : incoming_(partition(sockets).incoming), allowed_(std::move(allowed)), cut_(std::move(cut)) {}
+ExistingFlows::ExistingFlows(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened, Shared allowed, Shared cut)
+    : incoming_(incoming_connections(sockets, opened)), allowed_(std::move(allowed)), cut_(std::move(cut)) {}
 
 bool ExistingFlows::admit(ByteSpan packet) const {
   return incoming_.has(packet) || (allowed_ != nullptr && allowed_->has(packet));

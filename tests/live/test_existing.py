@@ -112,6 +112,61 @@ def asked_again(suite: Suite, layout: str, existing: str) -> None:
                 firewall.wait_event(since, event="flow", dport=443, verdict="deny")
 
 
+# A client that opens a connection from a port and then listens on it itself, as a server would whose connection came in.
+POSE = """
+import os, socket, ssl, sys, time
+plain = socket.socket(socket.AF_INET6 if ":" in sys.argv[3] else socket.AF_INET)
+plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+plain.bind(("", 0))
+plain.settimeout(5)
+plain.connect((sys.argv[3], 443))
+listener = socket.socket(plain.family)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("", plain.getsockname()[1]))
+listener.listen()
+tls = ssl.create_default_context(cafile=sys.argv[1]).wrap_socket(plain, server_hostname="denied.test")
+def ask():
+    tls.sendall(b"GET / HTTP/1.1\\r\\nHost: denied.test\\r\\n\\r\\n")
+    print("answer" if tls.recv(9999) else "end", flush=True)
+tls.settimeout(4)
+ask()
+while not os.path.exists(sys.argv[2]): time.sleep(0.05)
+ask()
+"""
+
+
+class Poser:
+    def __init__(self, bed, servers, family: int):
+        self.go = bed.scratch / "go"
+        self.client = bed.spawn("client", "pose", ["/usr/bin/python3", "-c", POSE, str(servers.ca), str(self.go), bed.server_address(family)])
+        expect(wait_until(lambda: "answer" in self.client.out(), 5.0), self.client.err())
+
+    def expect_cut(self, firewall: Sallyport) -> None:
+        self.go.write_text("")
+        self.client.wait(8.0)
+        expect_equal(self.client.out().count("answer"), 1, self.client.err() + firewall.log())
+
+
+def posed(suite: Suite, family: int) -> None:
+    tool = "iptables" if family == 4 else "ip6tables"
+    for existing in ("judge", "kill"):
+        with suite.case(f"host v{family}: who listens on the port of its own connection does not make it another's: {existing}"), \
+                Testbed("host") as bed, Servers(bed) as servers:
+            servers.start_web()
+            bed.run("firewall", [tool, "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID"])
+            poser = Poser(bed, servers, family)
+            with Sallyport(bed, policy(bed, existing)) as firewall:
+                poser.expect_cut(firewall)
+    with suite.case(f"host v{family}: nor for a reload behind a restart"), Testbed("host") as bed, Servers(bed) as servers:
+        servers.start_web()
+        with Sallyport(bed, policy(bed, "judge", on_exit="closed").replace("allowed.test", "denied.test")) as firewall:
+            poser = Poser(bed, servers, family)
+            firewall.stop()
+            firewall.start()
+            reload_with(firewall, RULES)
+            poser.expect_cut(firewall)
+
+
 def restarted(suite: Suite, layout: str, family: int) -> None:
     with suite.case(f"{layout} v{family}: a restart with kill ends what the same policy had let go on"), \
             Testbed(layout) as bed, Servers(bed) as servers:
@@ -211,6 +266,7 @@ def body(suite: Suite) -> None:
             asked_again(suite, layout, existing)
     for family in (4, 6):
         visited(suite, family)
+        posed(suite, family)
         published(suite, family)
     observed(suite)
 

@@ -152,7 +152,7 @@ TEST_P(ExistingFlowsTest, AdmitsOnlyConnectionsToAListeningPort) {
   const Endpoint outgoing = endpoint(GetParam().local, 40'000);
   const Endpoint server = endpoint(GetParam().remote, 443);
   const ExistingFlows flows(
-      {{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}, {outgoing, server, false}});
+      {{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}, {outgoing, server, false}}, {});
   EXPECT_EQ(flows.size(), 1U);
   EXPECT_TRUE(flows.admit(tcp_packet(sshd, admin, kAck)));
   EXPECT_FALSE(flows.admit(tcp_packet(outgoing, server, kAck)));
@@ -163,7 +163,7 @@ TEST_P(ExistingFlowsTest, AdmitsOnlyConnectionsToAListeningPort) {
 TEST_P(ExistingFlowsTest, ASynEndsTheAdmission) {
   const Endpoint sshd = endpoint(GetParam().local, 22);
   const Endpoint admin = endpoint(GetParam().remote, 50'000);
-  const ExistingFlows flows({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}});
+  const ExistingFlows flows({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}}, {});
   EXPECT_FALSE(flows.admit(tcp_packet(sshd, admin, kSyn)));
   EXPECT_FALSE(flows.admit(tcp_packet(sshd, admin, kAck)));
 }
@@ -172,13 +172,13 @@ TEST_P(ExistingFlowsTest, AnAllowedSetIsAdmittedUntilItsSynInLaterSnapshotsToo) 
   const Endpoint client = endpoint(GetParam().local, 40'000);
   const Endpoint server = endpoint(GetParam().remote, 443);
   const std::vector<TcpSocket> sockets = {{client, server, false}};
-  const auto allowed = std::make_shared<const ConnectionSet>(outgoing_connections(sockets));
+  const auto allowed = std::make_shared<const ConnectionSet>(outgoing_connections(sockets, {}));
   ASSERT_EQ(allowed->size(), 1U);
-  const ExistingFlows before(sockets, allowed);
+  const ExistingFlows before(sockets, {}, allowed);
   EXPECT_TRUE(before.admit(tcp_packet(client, server, kAck)));
   EXPECT_FALSE(before.admit(tcp_packet(server, client, kAck)));
   EXPECT_FALSE(before.cuts(tcp_packet(client, server, kAck), false));
-  const ExistingFlows later({}, allowed);
+  const ExistingFlows later({}, {}, allowed);
   EXPECT_TRUE(later.admit(tcp_packet(client, server, kAck)));
   EXPECT_FALSE(before.admit(tcp_packet(client, server, kSyn)));
   EXPECT_FALSE(later.admit(tcp_packet(client, server, kAck)));
@@ -190,7 +190,7 @@ TEST_P(ExistingFlowsTest, ACutSetIsKnownFromBothSidesUntilTheClientBeginsAnew) {
   const std::vector<FlowKey> keys(2, FlowKey{Transport::kTcp, 6, client, server, 0});
   const auto cut = std::make_shared<const ConnectionSet>(keys);
   EXPECT_EQ(cut->size(), 1U);
-  const ExistingFlows flows({}, nullptr, cut);
+  const ExistingFlows flows({}, {}, nullptr, cut);
   EXPECT_FALSE(flows.admit(tcp_packet(client, server, kAck)));
   EXPECT_TRUE(flows.cuts(tcp_packet(client, server, kAck), false));
   EXPECT_TRUE(flows.cuts(tcp_packet(server, client, kAck), true));
@@ -208,13 +208,32 @@ TEST_P(ExistingFlowsTest, OutgoingIsWhatNoListenerTookAndThatLeavesTheHost) {
   const std::vector<FlowKey> keys = outgoing_connections({{endpoint(GetParam().any, 22), {}, true},
                                                           {sshd, admin, false},
                                                           {client, server, false},
-                                                          {endpoint(GetParam().local, 40'001), sshd, false}});
+                                                          {endpoint(GetParam().local, 40'001), sshd, false}}, {});
   ASSERT_EQ(keys.size(), 1U);
   EXPECT_EQ(keys.front().client, client);
   EXPECT_EQ(keys.front().server, server);
-  const std::vector<FlowKey> incoming = incoming_connections({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}, {client, server, false}});
+  const std::vector<FlowKey> incoming = incoming_connections({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}, {client, server, false}}, {});
   ASSERT_EQ(incoming.size(), 1U);
   EXPECT_EQ(incoming.front().client, sshd);
+}
+
+TEST_P(ExistingFlowsTest, WhoListensOnThePortOfItsOwnConnectionDoesNotMakeItAnothers) {
+  const Endpoint client = endpoint(GetParam().local, 40'000);
+  const Endpoint server = endpoint(GetParam().remote, 443);
+  const std::vector<TcpSocket> sockets = {{endpoint(GetParam().any, 40'000), {}, true}, {client, server, false}};
+  ConntrackEntry entry;
+  entry.key = {Transport::kTcp, 6, client, server, 0};
+  const auto expect_incoming = [&](bool incoming) {
+    const ConnectionSet opened = opened_connections(std::span(&entry, 1));
+    EXPECT_EQ(incoming_connections(sockets, opened).size(), incoming ? 1U : 0U);
+    EXPECT_EQ(outgoing_connections(sockets, opened).size(), incoming ? 0U : 1U);
+    EXPECT_EQ(ExistingFlows(sockets, opened).admit(tcp_packet(client, server, kAck)), incoming);
+  };
+  expect_incoming(true);  // It was picked up in its middle: an administrator's session looks the same.
+  entry.syn_seen = true;
+  expect_incoming(false);
+  entry.key = entry.key.reversed();
+  expect_incoming(true);
 }
 
 TEST_P(ExistingFlowsTest, ASetTellsItsMembersButForThoseThatBeganAnew) {
@@ -232,7 +251,7 @@ TEST_P(ExistingFlowsTest, ASetTellsItsMembersButForThoseThatBeganAnew) {
 TEST_P(ExistingFlowsTest, NoPrefixOfThePacketIsAdmitted) {
   const Endpoint sshd = endpoint(GetParam().local, 22);
   const Endpoint admin = endpoint(GetParam().remote, 50'000);
-  const ExistingFlows flows({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}});
+  const ExistingFlows flows({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}}, {});
   const Bytes whole = tcp_packet(sshd, admin, kAck);
   const std::size_t flags = whole.size() - 20 + 13;
   for (std::size_t size = 0; size <= flags; ++size) {
@@ -248,7 +267,7 @@ INSTANTIATE_TEST_SUITE_P(Families, ExistingFlowsTest,
 
 TEST(ExistingFlowsTest, AListenerOnAnotherAddressDoesNotCount) {
   const ExistingFlows flows({{endpoint("127.0.0.1", 22), {}, true},
-                             {endpoint("192.0.2.1", 22), endpoint("198.51.100.7", 50'000), false}});
+                             {endpoint("192.0.2.1", 22), endpoint("198.51.100.7", 50'000), false}}, {});
   EXPECT_EQ(flows.size(), 0U);
 }
 

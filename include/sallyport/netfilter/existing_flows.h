@@ -1,5 +1,5 @@
 // ExistingFlows is a snapshot of the TCP connections that others had opened to this host when inspection
-// began: their local port is one that a socket listens on. Where connection tracking only starts now, the
+// began: their local port is one that a socket listens on, and connection tracking has not seen this host open them. Where connection tracking only starts now, the
 // next packet of such a connection may be one that we send; it would then look like the beginning of an
 // outgoing flow in its middle and be denied: the administrator's own SSH session among them. The worker lets
 // these flows pass. A connection attempt that is under way (SYN-SENT) never counts, and a SYN on such a tuple
@@ -17,6 +17,7 @@
 
 #include "sallyport/core/bytes.h"
 #include "sallyport/core/flow_key.h"
+#include "sallyport/netfilter/conntrack.h"
 
 namespace sallyport::netfilter {
 
@@ -30,13 +31,6 @@ struct TcpSocket {
 // list_tcp_sockets asks sock_diag for listening and connected sockets, IPv4 and IPv6, of this network
 // namespace; sockets in SYN-SENT and SYN-RECV are left out.
 std::expected<std::vector<TcpSocket>, std::string> list_tcp_sockets();
-
-// outgoing_connections returns, of all sockets, the connections that this host opened to others: their local port is none that a
-// socket listens on, and their other end is not on this host.
-std::vector<FlowKey> outgoing_connections(const std::vector<TcpSocket>& sockets);
-
-// incoming_connections returns the others, this host's end as the client.
-std::vector<FlowKey> incoming_connections(const std::vector<TcpSocket>& sockets);
 
 // ConnectionSet is a set of TCP connections, from which a SYN takes the one that it begins anew. Its members never change
 // otherwise; any thread may call.
@@ -62,12 +56,22 @@ class ConnectionSet {
   std::unique_ptr<std::atomic<bool>[]> ended_;  // By the index of the flow.
 };
 
+// opened_connections returns those whose opener connection tracking has seen.
+ConnectionSet opened_connections(std::span<const ConntrackEntry> entries);
+
+// outgoing_connections returns, of all sockets, the connections that this host opened to others, whose end is not on this host: those in
+// `opened`, and others if nothing listens on their local port. A process may listen on the port of a connection that it opened itself.
+std::vector<FlowKey> outgoing_connections(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened);
+
+// incoming_connections returns the others, this host's end as the client.
+std::vector<FlowKey> incoming_connections(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened);
+
 class ExistingFlows {
  public:
   using Shared = std::shared_ptr<const ConnectionSet>;
   ExistingFlows() = default;
-  // Either set may be null.
-  explicit ExistingFlows(const std::vector<TcpSocket>& sockets, Shared allowed = nullptr, Shared cut = nullptr);
+  // `opened` as above. Either set may be null.
+  ExistingFlows(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened, Shared allowed = nullptr, Shared cut = nullptr);
 
   // admit tells whether a packet that this host sends belongs to such a connection. Never allocates;
   // any thread may call.
