@@ -16,6 +16,8 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t 9p -o trans=virtio,version=9p2000.L out "$out"
 mkdir -p "/lib/modules/$(uname -r)"
 mount --bind "$kernel_root/lib/modules/$(uname -r)" "/lib/modules/$(uname -r)"
+# What udev would do: the device of tunnels.
+modprobe tun
 ip link set lo up
 hostname stock
 read -r back_end suites <"$out/job"
