@@ -89,7 +89,8 @@ void add_denied(Report& report, const Json& status) {
   std::size_t shown = 0;
   for (const Json& row : names) {
     const DeniedName name = read_denied(row);
-    report.line(title, right_aligned(count_text(name.count), 7) + "  " + padded(name.protocol, 5) + "  " + name.name + ':' + std::to_string(name.port) + "  (" + name.reason + ')');
+    const char* over = name.protocol == "dns" && name.transport == "tcp" ? ", over TCP" : "";  // Else the same line might be there twice.
+    report.line(title, right_aligned(count_text(name.count), 7) + "  " + padded(name.protocol, 5) + "  " + name.name + ':' + std::to_string(name.port) + "  (" + name.reason + over + ')');
     title = "";
     if (++shown == 5) break;
   }

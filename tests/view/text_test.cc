@@ -74,6 +74,17 @@ TEST_F(TableTest, AHostileRowCannotReachTheTerminal) {
   EXPECT_THAT(table.text(), Not(HasSubstr("\x1b")));
 }
 
+TEST_F(TableTest, StatusTellsQuestionsOverTcpFromThoseOverUdp) {
+  Json udp = denied_row("secret.example", 1), tcp = udp;
+  udp["protocol"] = tcp["protocol"] = "dns";
+  udp["proto"] = "udp";
+  tcp["proto"] = "tcp";
+  const Json status{{"version", "0.1.0"}, {"mode", "enforce"}, {"flow_book", {{"top_denied", Json::array({udp, tcp})}}}};
+  const std::string text = view::status_text(status.dump(), 80, false);
+  EXPECT_THAT(text, HasSubstr("(name_not_allowed)\n"));
+  EXPECT_THAT(text, HasSubstr("(name_not_allowed, over TCP)\n"));
+}
+
 TEST_F(TableTest, StatusIsLaidOutWithinTheTerminal) {
   Json reasons = Json::object();
   for (int i = 0; i < 30; ++i) reasons["a_reason_" + std::to_string(i)] = 1'000 * i;
