@@ -157,14 +157,20 @@ def posed(suite: Suite, family: int) -> None:
             poser = Poser(bed, servers, family)
             with Sallyport(bed, policy(bed, existing)) as firewall:
                 poser.expect_cut(firewall)
-    with suite.case(f"host v{family}: nor for a reload behind a restart"), Testbed("host") as bed, Servers(bed) as servers:
-        servers.start_web()
-        with Sallyport(bed, policy(bed, "judge", on_exit="closed").replace("allowed.test", "denied.test")) as firewall:
-            poser = Poser(bed, servers, family)
-            firewall.stop()
-            firewall.start()
-            reload_with(firewall, RULES)
-            poser.expect_cut(firewall)
+    for change in ("a restart with another policy", "a reload behind a restart"):
+        with suite.case(f"host v{family}: nor for {change}"), Testbed("host") as bed, Servers(bed) as servers:
+            servers.start_web()
+            with Sallyport(bed, policy(bed, "judge", on_exit="closed").replace("allowed.test", "denied.test")) as firewall:
+                poser = Poser(bed, servers, family)
+                firewall.stop()
+                if "another" in change:
+                    firewall.policy_path.write_text(policy(bed, "judge", on_exit="closed"))
+                firewall.start()
+                if "reload" in change:
+                    reload_with(firewall, RULES)
+                poser.expect_cut(firewall)
+                if "another" in change:
+                    firewall.wait_event(event="flow", verdict="deny", dport=443)
 
 
 def restarted(suite: Suite, layout: str, family: int) -> None:
