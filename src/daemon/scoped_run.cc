@@ -112,9 +112,11 @@ class ScopedRun {
 
   int run(const GuestOptions& guest_options) {
     auto keeper = Keeper::start([this](bool rules_touched) { undo_all(rules_touched); });
-    if (!keeper) {
-      undo_cgroup(cgroup_);
-      return fail(keeper.error());
+    if (!keeper) return fail(keeper.error());
+    // Behind the keeper's start: a kill -9 in between would leave it.
+    if (const auto made = netfilter::make_cgroup(cgroup_); !made) {
+      keeper->dismiss();  // What is there is another's.
+      return fail(made.error());
     }
     exit_code_ = kExitOwnFailure;
     if (const auto done = run_guest(guest_options, *keeper); !done) say(done.error());
@@ -226,7 +228,7 @@ int run_scoped(const ScopedOptions& options) {
     if (!taken) return fail(taken.error());
     lock.emplace(std::move(*taken));
   }
-  auto cgroup = netfilter::make_cgroup("sallyport-run-" + std::to_string(::getpid()));
+  auto cgroup = netfilter::plan_cgroup("sallyport-run-" + std::to_string(::getpid()));
   if (!cgroup) return fail(cgroup.error());
   return ScopedRun(options, std::move(*cgroup), std::move(network)).run(guest);
 }

@@ -92,14 +92,15 @@ std::string cgroup_root() {
   return mounted_for_us();
 }
 
-std::expected<Cgroup, std::string> make_cgroup(const std::string& name) {
+std::expected<Cgroup, std::string> plan_cgroup(const std::string& name) {
   const std::string root = cgroup_root();
   if (root.empty()) return std::unexpected("no cgroup2 file system is mounted here; a command cannot be told from others without one");
-  const Cgroup cgroup = {root + '/' + name, name};
-  if (::mkdir(cgroup.directory.c_str(), 0755) != 0) {
-    return std::unexpected("cannot make the cgroup " + cgroup.directory + ": " + std::strerror(errno));
-  }
-  return cgroup;
+  return Cgroup{root + '/' + name, name};
+}
+
+std::expected<void, std::string> make_cgroup(const Cgroup& cgroup) {
+  if (::mkdir(cgroup.directory.c_str(), 0755) == 0) return {};
+  return std::unexpected("cannot make the cgroup " + cgroup.directory + ": " + std::strerror(errno));
 }
 
 std::expected<void, std::string> enter(const Cgroup& cgroup, pid_t pid) {

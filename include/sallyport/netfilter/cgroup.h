@@ -17,10 +17,13 @@ struct Cgroup {
   std::string path;       // Below the cgroup2 root, as RulePlan::cgroup wants it: "NAME".
 };
 
-// make_cgroup makes NAME directly below the root, which is no user's: a process may move where it may write to cgroup.procs
-// of the target and of the ancestor that both have in common, and trees are delegated to users (user@UID.service), who could
-// leave a cgroup in there. Limits of the caller's cgroup do not hold for what is inside. Fails with a message.
-std::expected<Cgroup, std::string> make_cgroup(const std::string& name);
+// plan_cgroup says where NAME goes, and makes nothing: directly below the root, which is no user's. A process may move where it may write
+// to cgroup.procs of the target and of the ancestor that both have in common, and trees are delegated to users (user@UID.service), who
+// could leave a cgroup in there. Limits of the caller's cgroup do not hold for what is inside. Fails with a message.
+std::expected<Cgroup, std::string> plan_cgroup(const std::string& name);
+
+// make_cgroup makes it. One that is there already is a failure.
+std::expected<void, std::string> make_cgroup(const Cgroup& cgroup);
 
 // enter moves a process into the cgroup. Sockets that it has already stay where they were made.
 std::expected<void, std::string> enter(const Cgroup& cgroup, pid_t pid);
