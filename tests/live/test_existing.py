@@ -201,7 +201,14 @@ while data := peer.recv(99): peer.sendall(b"answer to " + data)
 """
 VISITOR = """
 import os, socket, sys, time
-session = socket.create_connection((sys.argv[1], 2222), 5)
+end = time.monotonic() + 4 * float(os.environ.get("SALLYPORT_PATIENCE", "1"))
+while True:
+    try:
+        session = socket.create_connection((sys.argv[1], 2222), 5)
+        break
+    except OSError:  # Nobody listens yet.
+        if time.monotonic() > end: raise
+        time.sleep(0.1)
 print("connected", flush=True)
 print(session.recv(99).decode(), flush=True)
 while not os.path.exists(sys.argv[2]): time.sleep(0.05)
@@ -218,8 +225,7 @@ def visited(suite: Suite, family: int) -> None:
             Testbed("host") as bed:
         tracked, go, address = bed.scratch / "tracked", bed.scratch / "go", bed.client_address(family)
         bed.spawn("client", "session", ["/usr/bin/python3", "-c", SESSION, address, str(tracked)])
-        visitor = "import time; time.sleep(0.5)\n" + VISITOR
-        peer = bed.spawn("server", "visitor", ["/usr/bin/python3", "-c", visitor, address, str(go)])
+        peer = bed.spawn("server", "visitor", ["/usr/bin/python3", "-c", VISITOR, address, str(go)])
         expect(wait_until(lambda: "connected" in peer.out(), 5.0), peer.err())
         bed.run("firewall", ["iptables" if family == 4 else "ip6tables", "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID"])
         time.sleep(0.5)
@@ -241,8 +247,7 @@ def published(suite: Suite, family: int) -> None:
         bed.run("firewall", ["iptables" if family == 4 else "ip6tables", "-t", "nat", "-A", "PREROUTING", "-i", "east", "-p", "tcp", "--dport", "2222",
                              "-j", "DNAT", "--to-destination", target])
         bed.spawn("client", "session", ["/usr/bin/python3", "-c", SESSION, inside, str(tracked)])
-        visitor = "import time; time.sleep(0.5)\n" + VISITOR
-        peer = bed.spawn("server", "visitor", ["/usr/bin/python3", "-c", visitor, outside, str(go)])
+        peer = bed.spawn("server", "visitor", ["/usr/bin/python3", "-c", VISITOR, outside, str(go)])
         expect(wait_until(lambda: "first" in peer.out(), 5.0), peer.err())
         with Sallyport(bed, policy(bed, "kill")) as firewall:
             go.write_text("")

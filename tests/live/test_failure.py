@@ -9,7 +9,7 @@ import time
 
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import allow
-from support.proc import wait_until
+from support.proc import PATIENCE, wait_until
 from support.refused import expect_printed_alert
 from support.world import TCP, World, world
 
@@ -87,7 +87,7 @@ def observing(suite: Suite, it: World, label: str, family: int) -> None:
         bulk = start_bulk(it, family)
         it.firewall.kill()
         for url in ("https://allowed.test/", "https://denied.test/", "http://denied.test/"):
-            result = it.clients.curl(url, family, timeout=6)
+            result = it.clients.curl(url, family, timeout=6 * PATIENCE)
             expect(result.code == 0 and result.within(3), result.describe())
         code = bulk.wait(40)
         expect_equal((code, bulk.out()), (0, str(BULK)), bulk.err())

@@ -23,7 +23,7 @@ RAW_WORKLOAD = ["setpriv", f"--reuid={UNPRIVILEGED_UID}", f"--regid={UNPRIVILEGE
 OPEN_PORT, DENIED_PORT = 9001, 9000
 
 # Says what it gets on one connection or from one server; `first` and `then` are sent before and after.
-CLIENT = """import json, socket, sys, time
+CLIENT = """import json, os, socket, sys, time
 kind, address, port, first, then = json.loads(sys.argv[1])
 own = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, getattr(socket, kind))
 own.settimeout(0.2)
@@ -33,7 +33,7 @@ def send(text):
     try: own.send(text.encode())
     except OSError: pass
 if first: send(first)
-got, end = b"", time.monotonic() + 4
+got, end = b"", time.monotonic() + 4 * float(os.environ.get("SALLYPORT_PATIENCE", "1"))
 while time.monotonic() < end:
     try: more = own.recv(4096)
     except OSError: continue
