@@ -17,7 +17,8 @@ namespace {
 constexpr const char* kFooter =
     R"(A finding is a socket that [listeners] does not declare (unexpected), that takes more
 addresses than declared (wider), that another process has (other_process), or one
-that is declared and not there (missing). Without root, other users' processes are
+that is declared and not there (missing). So is a TCP listener of a process that a
+guard declares to serve a unix socket alone (unix_only). Without root, other users' processes are
 not seen: their sockets have none, and are nobody's who is declared.
 
 Examples:
@@ -68,7 +69,7 @@ int audit(const AuditArguments& arguments) {
   if (arguments.write) return write_declaration(arguments.all || (policy && policy->listeners().all_namespaces));
   policy::Listeners listeners = policy->listeners();
   const std::vector<std::string> unix_only = daemon::unix_only_of(policy->guards());
-  if (!listeners.declared && unix_only.empty()) return usage(arguments.policy + " has no [listeners]; `sallyport audit --write` prints one");
+  if (!listeners.declared && unix_only.empty()) return usage(arguments.policy + " has neither [listeners] nor a guard with unix_socket; `sallyport audit --write` prints one");
   listeners.all_namespaces |= arguments.all;
   warn_without_root();
   const auto result = daemon::audit({&listeners, unix_only}, listeners.all_namespaces);
@@ -88,7 +89,7 @@ int audit(const AuditArguments& arguments) {
 void add_audit_command(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<AuditArguments>();
   CLI::App* command = app.add_subcommand("audit", "Compare what listens on this host with what the policy declares");
-  command->add_option("--policy", arguments->policy, "Policy file (TOML) with [listeners]")->type_name("FILE");
+  command->add_option("--policy", arguments->policy, "Policy file (TOML) with [listeners], or a guard with unix_socket")->type_name("FILE");
   command->add_flag("--json", arguments->json, "One line of JSON for each finding");
   command->add_flag("--write", arguments->write, "Print a [listeners] table of what listens now");
   command->add_flag("--netns", arguments->all, "Look into the network namespaces of containers and of `ip netns`, too");
