@@ -118,7 +118,9 @@ Daemon::Loses Daemon::losses(const std::shared_ptr<const policy::Policy>& next, 
   policy::PolicyLoss loss(policy_, judged_at_, next, now);
   if (loss.empty()) return nullptr;
   std::vector<FlowKey> incoming;
-  if (const auto sockets = netfilter::list_tcp_sockets(); sockets && plan_.output) incoming = netfilter::incoming_connections(*sockets, opened());
+  if (plan_.output) {
+    if (const auto sockets = netfilter::list_tcp_sockets(); sockets) incoming = netfilter::incoming_connections(*sockets, opened());
+  }
   const auto came_in = std::make_shared<const netfilter::ConnectionSet>(incoming);
   const auto names = std::make_shared<std::vector<DomainName>>(kBindingsPerAddress);
   return [loss = std::move(loss), next, bindings = bindings_, now, came_in, names](const FlowKey& key) {

@@ -42,6 +42,12 @@ def policy(bed, existing: str, mode: str = "enforce", on_exit: str = "open") -> 
     return policy_text(bed, RULES, mode=mode, on_exit=on_exit).replace("[defaults]\n", f'[defaults]\nexisting = "{existing}"\n')
 
 
+def track(bed) -> None:
+    """Whoever has rules like these has connection tracking on."""
+    for tool in ("iptables", "ip6tables"):
+        bed.run("firewall", [tool, "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID"])
+
+
 def reload_with(firewall: Sallyport, rules: str) -> None:
     former = firewall.policy_path.read_text()
     firewall.policy_path.write_text(former[:former.index("[[rules]]")] + rules)
@@ -61,9 +67,8 @@ def started(suite: Suite, layout: str, family: int, existing: str, tracked: bool
     label = f"{layout} v{family}, {'tracked' if tracked else 'not tracked'} before"
     with suite.case(f"{label}: {existing}"), Testbed(layout) as bed, Servers(bed) as servers:
         servers.start_web(BULK)
-        tool = "iptables" if family == 4 else "ip6tables"
-        if tracked:  # Whoever has a rule like this has connection tracking on.
-            bed.run("firewall", [tool, "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID"])
+        if tracked:
+            track(bed)
         download = Download(bed, servers, family)
         with Sallyport(bed, policy(bed, existing)) as firewall:
             if existing == "allow":
@@ -80,95 +85,79 @@ def started(suite: Suite, layout: str, family: int, existing: str, tracked: bool
         download.process.stop(1.0)
 
 
-# Asks once before the start and once behind it, on one connection.
+# Asks once before a change and once behind it, on one connection, which it opens as OPEN or POSE does.
 ASK_TWICE = """
-import os, socket, ssl, sys, time
-plain = socket.create_connection(("denied.test", 443), 5)
-tls = ssl.create_default_context(cafile=sys.argv[1]).wrap_socket(plain, server_hostname="denied.test")
+tls = ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname="denied.test")
 def ask():
     tls.sendall(b"GET / HTTP/1.1\\r\\nHost: denied.test\\r\\n\\r\\n")
     print("answer" if tls.recv(9999) else "end", flush=True)
 tls.settimeout(4)
 ask()
-while not os.path.exists(sys.argv[2]): time.sleep(0.05)
+while not os.path.exists(go): time.sleep(0.05)
 ask()
 """
+OPEN = "plain = socket.create_connection((address, 443), 5)"
+# As a server would whose connection came in, it then listens on the port of its own.
+POSE = """
+plain = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+plain.bind(("", 0))
+plain.settimeout(5)
+plain.connect((address, 443))
+listener = socket.socket(plain.family)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("", plain.getsockname()[1]))
+listener.listen()
+"""
+
+
+class Asker:
+    def __init__(self, bed, servers, how: str, address: str):
+        self.go = bed.scratch / "go"
+        script = "import os, socket, ssl, sys, time\nca, go, address = sys.argv[1:]\n" + how + ASK_TWICE
+        self.client = bed.spawn("client", "ask", ["/usr/bin/python3", "-c", script, str(servers.ca), str(self.go), address])
+        expect(wait_until(lambda: "answer" in self.client.out(), 5.0), self.client.err())
+
+    def expect_answers(self, count: int, firewall: Sallyport) -> None:
+        """expect_answers has it ask again, and wants `count` answers to both."""
+        self.go.write_text("")
+        self.client.wait(8.0)
+        expect_equal(self.client.out().count("answer"), count, self.client.err() + firewall.log())
 
 
 def asked_again(suite: Suite, layout: str, existing: str) -> None:
     with suite.case(f"{layout}: a request on an older connection: {existing}"), Testbed(layout) as bed, Servers(bed) as servers:
         servers.start_web()
-        for tool in ("iptables", "ip6tables"):
-            bed.run("firewall", [tool, "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID"])
-        go = bed.scratch / "go"
-        client = bed.spawn("client", "ask", ["/usr/bin/python3", "-c", ASK_TWICE, str(servers.ca), str(go)])
-        expect(wait_until(lambda: "answer" in client.out(), 5.0), client.err())
+        track(bed)
+        asker = Asker(bed, servers, OPEN, "denied.test")
         with Sallyport(bed, policy(bed, existing)) as firewall:
             since = firewall.mark()
-            go.write_text("")
-            client.wait(8.0)
-            expect_equal(client.out().count("answer"), 2 if existing == "allow" else 1, client.err() + firewall.log())
+            asker.expect_answers(2 if existing == "allow" else 1, firewall)
             if existing == "judge":
                 firewall.wait_event(since, event="flow", dport=443, verdict="deny")
 
 
-# A client that opens a connection from a port and then listens on it itself, as a server would whose connection came in.
-POSE = """
-import os, socket, ssl, sys, time
-plain = socket.socket(socket.AF_INET6 if ":" in sys.argv[3] else socket.AF_INET)
-plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-plain.bind(("", 0))
-plain.settimeout(5)
-plain.connect((sys.argv[3], 443))
-listener = socket.socket(plain.family)
-listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-listener.bind(("", plain.getsockname()[1]))
-listener.listen()
-tls = ssl.create_default_context(cafile=sys.argv[1]).wrap_socket(plain, server_hostname="denied.test")
-def ask():
-    tls.sendall(b"GET / HTTP/1.1\\r\\nHost: denied.test\\r\\n\\r\\n")
-    print("answer" if tls.recv(9999) else "end", flush=True)
-tls.settimeout(4)
-ask()
-while not os.path.exists(sys.argv[2]): time.sleep(0.05)
-ask()
-"""
-
-
-class Poser:
-    def __init__(self, bed, servers, family: int):
-        self.go = bed.scratch / "go"
-        self.client = bed.spawn("client", "pose", ["/usr/bin/python3", "-c", POSE, str(servers.ca), str(self.go), bed.server_address(family)])
-        expect(wait_until(lambda: "answer" in self.client.out(), 5.0), self.client.err())
-
-    def expect_cut(self, firewall: Sallyport) -> None:
-        self.go.write_text("")
-        self.client.wait(8.0)
-        expect_equal(self.client.out().count("answer"), 1, self.client.err() + firewall.log())
-
-
 def posed(suite: Suite, family: int) -> None:
-    tool = "iptables" if family == 4 else "ip6tables"
     for existing in ("judge", "kill"):
         with suite.case(f"host v{family}: who listens on the port of its own connection does not make it another's: {existing}"), \
                 Testbed("host") as bed, Servers(bed) as servers:
             servers.start_web()
-            bed.run("firewall", [tool, "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID"])
-            poser = Poser(bed, servers, family)
+            track(bed)
+            asker = Asker(bed, servers, POSE, bed.server_address(family))
             with Sallyport(bed, policy(bed, existing)) as firewall:
-                poser.expect_cut(firewall)
+                asker.expect_answers(1, firewall)
     for change in ("a restart with another policy", "a reload behind a restart"):
         with suite.case(f"host v{family}: nor for {change}"), Testbed("host") as bed, Servers(bed) as servers:
             servers.start_web()
             with Sallyport(bed, policy(bed, "judge", on_exit="closed").replace("allowed.test", "denied.test")) as firewall:
-                poser = Poser(bed, servers, family)
+                asker = Asker(bed, servers, POSE, bed.server_address(family))
                 firewall.stop()
                 if "another" in change:
                     firewall.policy_path.write_text(policy(bed, "judge", on_exit="closed"))
                 firewall.start()
                 if "reload" in change:
                     reload_with(firewall, RULES)
-                poser.expect_cut(firewall)
+                asker.expect_answers(1, firewall)
                 if "another" in change:
                     firewall.wait_event(event="flow", verdict="deny", dport=443)
 
@@ -201,14 +190,7 @@ while data := peer.recv(99): peer.sendall(b"answer to " + data)
 """
 VISITOR = """
 import os, socket, sys, time
-end = time.monotonic() + 4 * float(os.environ.get("SALLYPORT_PATIENCE", "1"))
-while True:
-    try:
-        session = socket.create_connection((sys.argv[1], 2222), 5)
-        break
-    except OSError:  # Nobody listens yet.
-        if time.monotonic() > end: raise
-        time.sleep(0.1)
+session = socket.create_connection((sys.argv[1], 2222), 5)
 print("connected", flush=True)
 print(session.recv(99).decode(), flush=True)
 while not os.path.exists(sys.argv[2]): time.sleep(0.05)
@@ -225,9 +207,10 @@ def visited(suite: Suite, family: int) -> None:
             Testbed("host") as bed:
         tracked, go, address = bed.scratch / "tracked", bed.scratch / "go", bed.client_address(family)
         bed.spawn("client", "session", ["/usr/bin/python3", "-c", SESSION, address, str(tracked)])
+        bed.wait_listening("client", "tcp", 2222)
         peer = bed.spawn("server", "visitor", ["/usr/bin/python3", "-c", VISITOR, address, str(go)])
         expect(wait_until(lambda: "connected" in peer.out(), 5.0), peer.err())
-        bed.run("firewall", ["iptables" if family == 4 else "ip6tables", "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "INVALID"])
+        track(bed)
         time.sleep(0.5)
         tracked.write_text("")
         expect(wait_until(lambda: "first" in peer.out(), 5.0), peer.err())
@@ -247,6 +230,7 @@ def published(suite: Suite, family: int) -> None:
         bed.run("firewall", ["iptables" if family == 4 else "ip6tables", "-t", "nat", "-A", "PREROUTING", "-i", "east", "-p", "tcp", "--dport", "2222",
                              "-j", "DNAT", "--to-destination", target])
         bed.spawn("client", "session", ["/usr/bin/python3", "-c", SESSION, inside, str(tracked)])
+        bed.wait_listening("client", "tcp", 2222)
         peer = bed.spawn("server", "visitor", ["/usr/bin/python3", "-c", VISITOR, outside, str(go)])
         expect(wait_until(lambda: "first" in peer.out(), 5.0), peer.err())
         with Sallyport(bed, policy(bed, "kill")) as firewall:

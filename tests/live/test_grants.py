@@ -115,9 +115,11 @@ def rule_expiry(suite: Suite, it: World) -> None:
         lost = bulk(it, "denied.test", "until")
         other = bulk(it, "allowed.test", "beside")
         expect(wait_until(lambda: not lost.running(), 8.0, 0.02), "the download goes on")
-        # Its end, and not the client's, which sleeps for up to a second to keep to its rate.
+        ended = time.time() - int(end)
+        # The client sleeps for up to a second to keep to its rate; so when it was cut is asked by itself.
         late = it.firewall.wait_event(mark, event="flow", verdict="deny", reason="revoked", name="denied.test")["time"] - int(end)
         expect(-0.1 < late < 0.6 * PATIENCE, f"it was cut {late:.2f} s behind the rule")
+        expect(ended < late + 1.0 + 0.4 * PATIENCE, f"it ended {ended:.2f} s behind the rule")
         event = it.firewall.wait_event(mark, event="reload", why="a rule has expired")
         expect_equal(event["cut"], 1, str(event))
         expect(other.running(), f"the other was cut, too: {other.err()}")

@@ -1,10 +1,11 @@
 // ExistingFlows is a snapshot of the TCP connections that others had opened to this host when inspection
-// began: their local port is one that a socket listens on, and connection tracking has not seen this host open them. Where connection tracking only starts now, the
-// next packet of such a connection may be one that we send; it would then look like the beginning of an
-// outgoing flow in its middle and be denied: the administrator's own SSH session among them. The worker lets
-// these flows pass. A connection attempt that is under way (SYN-SENT) never counts, and a SYN on such a tuple
-// ends its admission: a new connection is judged. With defaults.existing, connections that this host or a workload opened
-// are allowed or cut as well: these are in sets of their own, which later snapshots share.
+// began: their local port is one that a socket listens on, and connection tracking has not seen this host
+// open them. Where connection tracking only starts now, the next packet of such a connection may be one that
+// we send; it would then look like the beginning of an outgoing flow in its middle and be denied: the
+// administrator's own SSH session among them. The worker lets these flows pass. A connection attempt that is
+// under way (SYN-SENT) never counts, and a SYN on such a tuple ends its admission: a new connection is judged.
+// With defaults.existing, connections that this host or a workload opened are allowed or cut as well: these
+// are in sets of their own, which later snapshots share.
 #pragma once
 
 #include <atomic>
