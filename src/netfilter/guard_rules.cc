@@ -23,9 +23,9 @@ std::string listener_match(const policy::GuardListener& listener, Family family,
 
 bool has_family(const IpPrefix& prefix, Family family) { return prefix.address().is_v6() == (family == Family::kIpv6); }
 
-// handed_over matches flows that the kernel may pass alone: WebSockets that the server took.
+// handed_over matches flows that the kernel may pass alone: WebSockets that the server took. The next connection of the port is none.
 std::string handed_over(const RulePlan& plan) {
-  return " -m connmark --mark " + hex(plan.mark.encode(FlowMark::kAllow, plan.generation)) + '/' + hex(plan.mark.mask()) + " -j RETURN";
+  return ' ' + std::string(kNoSyn) + " -m connmark --mark " + hex(plan.mark.encode(FlowMark::kAllow, plan.generation)) + '/' + hex(plan.mark.mask()) + " -j RETURN";
 }
 
 // denied_reset matches resets of denied flows, ours that ends the service's side among them: it comes in by the loopback,
@@ -46,6 +46,7 @@ void add_listed(const GuardWriter& writer, Texts out) {
   const std::string chain = "SALLYPORT-LISTED";
   const std::string bit = hex(writer.plan.mark.deny_bit());
   out.chains.push_back(chain);
+  out.rules.push_back(chain + ' ' + forget_former(writer.plan.mark, writer.plan.generation));
   out.rules.push_back(chain + " -m connmark --mark " + bit + '/' + bit + " -g SALLYPORT-AGAIN");
   out.rules.push_back(chain + " -m conntrack --ctstate INVALID,UNTRACKED -j DROP");
   out.rules.push_back(chain + " -p tcp -m conntrack --ctstate ESTABLISHED -m bpf --bytecode \"" + pure_ack_filter(writer.family) + "\" -j RETURN");

@@ -39,6 +39,11 @@ class RuleWriter {
     const std::string bit = hex(plan_.mark.deny_bit());
     return "-m connmark --mark " + bit + '/' + bit;
   }
+  // let_go matches what the kernel may pass alone: packets of flows that this policy allowed. A SYN begins another connection, also
+  // where connection tracking ignores it and keeps the entry of the one before, which its server reset or forgot: its own is judged.
+  std::string let_go() const { return std::string(kNoSyn) + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN"; }
+  // let_go_other does it for all but TCP.
+  std::string let_go_other() const { return "! -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN"; }
   std::string marked(std::uint32_t mask) const { return "-m mark ! --mark 0x0/" + hex(mask); }
   // judged matches a packet that comes back from the queue. One with a ct mark of ours that others copied to it is not one.
   std::string judged() const {
@@ -133,8 +138,7 @@ class RuleWriter {
     t.chains.push_back(chain);
     // A refusal is about one connection. Connection tracking does not see the RST that the client got, so it
     // takes the next connection from the same port for the denied one: its SYN is judged for itself.
-    t.rules.push_back(chain + " -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j CONNMARK --set-xmark 0x0/" +
-                      hex(plan_.mark.mask()));
+    t.rules.push_back(chain + ' ' + std::string(kSyn) + " -j CONNMARK --set-xmark 0x0/" + hex(plan_.mark.mask()));
     for (const FlowMark verdict : kDenyMarks) {
       t.rules.push_back(chain + ' ' + flow_verdict(verdict) + ' ' + when_denied);
     }
@@ -145,6 +149,7 @@ class RuleWriter {
   // add_eval: the original direction of a TCP or UDP flow. TCP flows that are allowed do not come here.
   void add_eval(TableText& t, const std::string& when_denied) const {
     t.chains.emplace_back("SALLYPORT-EVAL");
+    t.rules.push_back("SALLYPORT-EVAL " + forget_former(plan_.mark, plan_.generation));
     for (const std::uint8_t number : raw_protocols()) {
       t.rules.push_back("SALLYPORT-EVAL -p " + std::to_string(number) + ' ' + flow_verdict(FlowMark::kAllow) +
                         " -j RETURN");
@@ -207,7 +212,7 @@ class RuleWriter {
 
   // add_sources: a frame may carry any source address. One whose source is not behind the inside interface that it came
   // in by is dropped before it means anything: it could be taken for a resolver's answer, or begin a flow that seems to
-  // come from outside, whose other direction nobody inspects. Packets of allowed flows can do neither.
+  // come from outside, whose other direction nobody inspects. Packets of allowed flows can do neither, but for a SYN.
   void add_sources(TableText& t) const {
     const std::string chain = "SALLYPORT-PRE";
     t.chains.push_back(chain);
@@ -221,7 +226,8 @@ class RuleWriter {
         t.rules.push_back(routers + " -i " + name + ' ' + icmp_type(type) + " -j DROP");
       }
     }
-    t.rules.push_back(chain + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN");
+    t.rules.push_back(chain + ' ' + let_go());
+    t.rules.push_back(chain + ' ' + let_go_other());
     for (const std::string& name : plan_.inside) {
       t.rules.push_back(chain + " -i " + name + " -m rpfilter --invert -j DROP");
     }
@@ -311,7 +317,7 @@ class RuleWriter {
     }
     t.rules.push_back(out + ' ' + judged() + " -g SALLYPORT-VERDICT");
     if (enforce() && !scoped()) t.rules.push_back(out + ' ' + of_injector(plan_) + " -g SALLYPORT-INJECTED");
-    t.rules.push_back(out + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
+    t.rules.push_back(out + ' ' + let_go());
     add_guard_answers({plan_, family_, queue()}, t.chains, t.rules);
     t.rules.push_back(out + " -o lo -g " + loopback);
     add_own_answers(t);
@@ -341,7 +347,8 @@ class RuleWriter {
     if (scoped()) t.rules.push_back(in + " -m connmark --mark 0x0/" + hex(plan_.mark.mask()) + " -j RETURN");
     t.rules.push_back(in + ' ' + judged() + " -g SALLYPORT-VERDICT");
     add_own_questions(t);
-    t.rules.push_back(in + ' ' + flow_verdict(FlowMark::kAllow) + " -j RETURN");
+    t.rules.push_back(in + ' ' + let_go());
+    t.rules.push_back(in + ' ' + let_go_other());
     add_guard_requests({plan_, family_, queue()}, t.chains, t.rules);
     t.rules.push_back(in + " -i lo -g " + loopback);
     t.rules.push_back(in + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
@@ -364,7 +371,7 @@ class RuleWriter {
       t.rules.push_back(std::string("SALLYPORT-IN -p ") + transport + " -m " + transport + " --dport 53 -g " + ask);
     }
     t.rules.push_back(ask + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");
-    t.rules.push_back(ask + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
+    t.rules.push_back(ask + ' ' + let_go());
     for (const std::string& name : plan_.inside) {
       for (const char* transport : {"udp", "tcp"}) {
         t.rules.push_back(ask + " -i " + name + " -p " + transport + " -g " + undecided(transport));
@@ -412,7 +419,7 @@ class RuleWriter {
     const std::string inside = "SALLYPORT-INSIDE";
     t.chains.insert(t.chains.end(), {forward, inside});
     t.rules.push_back(forward + ' ' + judged() + " -g SALLYPORT-VERDICT");
-    t.rules.push_back(forward + " -p tcp " + flow_verdict(FlowMark::kAllow) + " -j RETURN");
+    t.rules.push_back(forward + ' ' + let_go());
     const bool judges_icmp = enforce() || !icmp_requests().empty();
     if (enforce()) add_icmp_jumps(t, forward);
     t.rules.push_back(forward + " -m conntrack --ctdir REPLY -g SALLYPORT-REPLY");

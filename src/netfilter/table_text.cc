@@ -20,6 +20,11 @@ std::string hex(std::uint32_t value) {
   return text;
 }
 
+std::string forget_former(const MarkField& mark, Generation generation) {
+  return std::string(kSyn) + " -m connmark --mark " + hex(mark.encode(FlowMark::kAllow, generation)) + '/' + hex(mark.mask()) +
+         " -j CONNMARK --set-xmark 0x0/" + hex(mark.mask());
+}
+
 std::string render(const TableText& t, const TableState& present) {
   std::string text;
   append_line(text, "*", t.table);

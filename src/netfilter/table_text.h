@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sallyport/netfilter/rule_text.h"
@@ -17,6 +18,14 @@ struct TableText {
 };
 
 std::string hex(std::uint32_t value);  // "0x1f"
+
+// kSyn matches what begins a TCP connection, kNoSyn all of TCP but that.
+inline constexpr std::string_view kSyn = "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN";
+inline constexpr std::string_view kNoSyn = "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN";
+
+// forget_former takes what was allowed to the connection before from a SYN's ct mark, before it goes to the queue: whatever becomes of
+// the packet there, nothing of the new connection passes by it.
+std::string forget_former(const MarkField& mark, Generation generation);
 
 // render writes the transaction that puts the table in the place of what is `present` of ours.
 std::string render(const TableText& table, const TableState& present);

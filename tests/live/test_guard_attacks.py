@@ -46,6 +46,28 @@ s.settimeout(1)
 try: s.recv(999)
 except OSError: pass
 """
+# A WebSocket that the server resets, and another request from the same port at once.
+REOPENED = """import socket, sys, time
+def ask(data, port=0):
+    s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("", port))
+    s.settimeout(2)
+    s.connect((sys.argv[1], int(sys.argv[2])))
+    s.sendall(bytes.fromhex(data))
+    print(s.recv(999), flush=True)
+    return s
+s = ask(sys.argv[3])
+s.sendall(b"\\x81\\x04ping")  # Sent back, the flow is the kernel's.
+print(s.recv(999), flush=True)
+s.sendall(b"\\x81\\x05reset")
+try: print("end" if not s.recv(999) else "no reset", flush=True)
+except OSError as error: print(error, flush=True)
+port = s.getsockname()[1]
+s.close()
+try: ask(sys.argv[4], port)
+except OSError as error: print(error, flush=True)
+"""
 
 
 def python(it: Guarded, where: str, family: int, program: str, *arguments: str):
@@ -87,6 +109,15 @@ def below_http(suite: Suite, it: Guarded, where: str, family: int) -> None:
         python(it, where, family, URGENT).wait(15)
         it.firewall.wait_event(since, verdict="deny", reason="urgent_data")
         expect(b"/mark" not in it.served(), repr(it.served()))
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nOrigin: http://localhost\r\n"
+    for what, data in (("refused", HIDDEN), ("good", request("localhost", line="GET /good"))):
+        with suite.case(f"{label}: a {what} request from the port of a WebSocket that the service has reset"):
+            it.forget()
+            client = python(it, where, family, REOPENED, request("localhost", upgrade, "GET /ws").hex(), data.hex())
+            client.wait(15)
+            expect(" 101 " in client.out() and "ping" in client.out() and "Connection reset" in client.out(), client.out() + client.err())
+            expect(b"evil.test" not in it.served(), repr(it.served()))
+            expect_equal(it.served().count(b"/good"), 1 if what == "good" else 0, client.out())
 
 
 def upgrades(suite: Suite, it: Guarded) -> None:

@@ -123,6 +123,27 @@ TEST_P(GoldenRulesTest, ObservingNeverStopsAPacketAndEnforcingNeverBypasses) {
   }
 }
 
+// Connection tracking ignores the SYN of a connection on an entry that it still holds: it would pass by the mark of the one before.
+TEST_P(GoldenRulesTest, NoSynGoesByWhatWasAllowedBeforeIt) {
+  const RulePlan plan = plan_of(GetParam());
+  std::ostringstream allow;
+  allow << std::hex << " --mark 0x" << plan.mark.encode(FlowMark::kAllow, plan.generation) << "/0x" << plan.mark.mask() << ' ';
+  std::size_t let_go = 0, forgets = 0;
+  for (const std::string& line : lines_of(restore_text(plan, GetParam().family))) {
+    if (line.find(allow.str()) == std::string::npos) continue;
+    if (line.ends_with("-j CONNMARK --set-xmark 0x0/0xff000000")) {
+      EXPECT_THAT(line, HasSubstr(" -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -m connmark"));
+      ++forgets;
+    } else if (line.ends_with("-j RETURN")) {
+      const bool other = line.find(" ! -p tcp ") != std::string::npos || line.starts_with("-A SALLYPORT-EVAL -p ");
+      EXPECT_TRUE(other || line.contains(" -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m connmark")) << line;
+      ++let_go;
+    }
+  }
+  EXPECT_GE(let_go, 2U);
+  EXPECT_GE(forgets, 1U);
+}
+
 TEST_P(GoldenRulesTest, AnInjectedMarkCountsOnlyFromTheServicesUserAndNeverWhenObserving) {
   RulePlan plan = plan_of(GetParam());
   plan.service_uid = 993;

@@ -1,8 +1,8 @@
 """guarded_server.py: a local HTTP server as its own author would write it. It believes every Host and writes down each byte that it
 reads, so that a test can see what reached it.
 
-Arguments: log file, address, port. `/events` is a stream of five events, `/events/N` of N, `/ws` a WebSocket that sends back what it gets (raw), `/slow`
-answers after a second; anything else is "hello". Bodies by Content-Length or chunked.
+Arguments: log file, address, port. `/events` is a stream of five events, `/events/N` of N, `/ws` a WebSocket that sends back what it gets (raw) and
+resets the connection for "reset", `/slow` answers after a second; anything else is "hello". Bodies by Content-Length or chunked.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import struct
 import sys
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -70,6 +71,9 @@ class Connection:
                     self.bytes = b""
                     await self.writer.drain()
                     if not await self.more():
+                        return
+                    if b"reset" in self.bytes:
+                        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                         return
             else:
                 self.writer.write(HELLO)
