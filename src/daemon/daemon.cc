@@ -62,7 +62,8 @@ Daemon::Daemon(const DaemonOptions& options, GrantStore& grants)
       owners_(policy_),
       live_(policy_, [this] { return watch_figures({mode_, options_.policy_name, uptime(), log_.dropped()}, workers_); }),
       log_(log_options()),
-      drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say) {}
+      drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say),
+      incoming_(incoming_path(control_path_)) {}
 
 int Daemon::run() {
   block_signals();
@@ -110,7 +111,10 @@ Outcome Daemon::start() {
   judged_at_ = saved_.now();
   if (const auto marks = observing() ? std::nullopt : generation_.restore(*policy_, say)) {
     plan->generation = marks->generation;
-    judged_at_ = std::min(judged_at_, marks->judged.value_or(judged_at_));
+    if (marks->judged) {
+      believed_ = marks->generation;
+      judged_at_ = std::min(judged_at_, *marks->judged);
+    }
   }
   if (const Outcome opened = open_resolver(); !opened) return opened;
   plan_ = *plan;
@@ -127,18 +131,26 @@ Outcome Daemon::start() {
   }
   saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
   log_.start();
+  if (const Outcome found = find_rules(); !found) return found;
+  look_for_incoming();
   publish_existing_flows();
-  auto older = older_flows(losses(policy_, saved_.now()));
+  const Loses expired = believed_ ? losses(policy_, saved_.now()) : nullptr;
+  auto older = older_flows(expired);
   judged_at_ = saved_.now();
   for (const auto& worker : workers_) worker->start();
   // Before the rules: the first look-ups need nobody's leave. Behind them they pass as any allowed question does.
   resolver_->start();
   if (options_.install_rules) {
     if (const Outcome installed = install(*plan); !installed) return installed;
-    // Connections that came in while the rules were on their way are in this second snapshot.
-    publish_existing_flows();
+    if (!rules_were_there_) {  // Connections that came in while the rules were on their way.
+      look_for_incoming();
+      publish_existing_flows();
+    }
+  } else if (const Outcome settled = settle_existing_flows(*plan); !settled) {
+    return settled;
   }
-  cut_expired(std::move(older));
+  incoming_.save(say);
+  cut_expired(std::move(older), expired);
   return {};
 }
 
@@ -216,31 +228,11 @@ Outcome Daemon::open_workers(const netfilter::RulePlan& plan) {
   return {};
 }
 
-void Daemon::publish_existing_flows() {
-  if (observing() || attended() != nullptr || (!policy_->deploy().hook_output && existing_.cut == nullptr)) return;  // A new cgroup has no sockets.
-  const auto sockets = netfilter::list_tcp_sockets();
-  if (!sockets) {
-    say("existing connections are not known: " + sockets.error());
-    return;
+Outcome Daemon::find_rules() {
+  if (!options_.install_rules) {  // They are another's, and may be gone.
+    if (auto installer = netfilter::RuleInstaller::open(kStartPatience)) rules_were_there_ = installer->present().value_or(false);
+    return {};
   }
-  const auto flows = std::make_shared<const netfilter::ExistingFlows>(*sockets, opened(), existing_.allowed, existing_.cut);
-  for (const auto& worker : workers_) worker->set_existing(flows);
-}
-
-Outcome Daemon::settle_existing_flows(const netfilter::RulePlan& plan) {
-  if (observing() || attended() != nullptr) return {};
-  auto settled = settle_existing(policy_->defaults().existing, plan, rules_were_there_);
-  if (!settled) return std::unexpected("defaults.existing: " + settled.error());
-  existing_ = std::move(*settled);
-  if (policy_->defaults().existing == policy::Existing::kKill) {
-    say("defaults.existing: " + std::to_string(existing_.ended) + " connections of this host are ended, " + std::to_string(existing_.watched) +
-        " others with their next packet");
-  }
-  if (existing_.allowed != nullptr || existing_.cut != nullptr) publish_existing_flows();
-  return {};
-}
-
-Outcome Daemon::install(const netfilter::RulePlan& plan) {
   if (attended() == nullptr) {  // A run took it before it forked.
     auto lock = NamespaceLock::take();
     if (!lock) return std::unexpected(lock.error());
@@ -253,9 +245,44 @@ Outcome Daemon::install(const netfilter::RulePlan& plan) {
   const std::expected<bool, std::string> present = installer->present();
   if (!present) return std::unexpected(present.error());
   if (attended() != nullptr && *present) return std::unexpected(kAlreadyHere);
-  if (attended() != nullptr) attended()->before_rules();
   installer_ = *installer;
   rules_were_there_ = *present;
+  return {};
+}
+
+void Daemon::look_for_incoming() {
+  if (attended() != nullptr || !policy_->deploy().hook_output) return;  // A new cgroup has no sockets.
+  const auto sockets = netfilter::list_tcp_sockets();
+  if (!sockets) return say("existing connections are not known: " + sockets.error());
+  const auto conntrack = netfilter::Conntrack::open(plan_.mark);
+  const auto entries = conntrack ? (*conntrack)->list(0, 0) : std::unexpected(conntrack.error());
+  const auto opened = entries ? netfilter::opened_connections(*entries) : netfilter::ConnectionSet();
+  if (!entries) say("which connections this host opened is not known: " + entries.error());
+  if (rules_were_there_) incoming_.restore(*sockets, opened, say);
+  else incoming_.look(*sockets, opened);
+}
+
+void Daemon::publish_existing_flows() {
+  if (observing() || attended() != nullptr) return;
+  const auto flows = std::make_shared<const netfilter::ExistingFlows>(incoming_.connections(), existing_.allowed, existing_.cut);
+  for (const auto& worker : workers_) worker->set_existing(flows);
+}
+
+Outcome Daemon::settle_existing_flows(const netfilter::RulePlan& plan) {
+  if (observing() || attended() != nullptr) return {};
+  auto settled = settle_existing(policy_->defaults().existing, {plan, rules_were_there_, believed_, incoming_.connections()});
+  if (!settled) return std::unexpected("defaults.existing: " + settled.error());
+  existing_ = std::move(*settled);
+  if (policy_->defaults().existing == policy::Existing::kKill) {
+    say("defaults.existing: " + std::to_string(existing_.ended) + " connections of this host are ended, " + std::to_string(existing_.watched) +
+        " others with their next packet");
+  }
+  if (existing_.allowed != nullptr || existing_.cut != nullptr) publish_existing_flows();
+  return {};
+}
+
+Outcome Daemon::install(const netfilter::RulePlan& plan) {
+  if (attended() != nullptr) attended()->before_rules();
   touched_rules_ = true;
   if (policy_->defaults().existing == policy::Existing::kKill && !observing()) {  // Before anything ends for rules that the kernel refuses.
     if (const Outcome rehearsed = installer_->rehearse(plan); !rehearsed) return rehearsed;
@@ -299,7 +326,10 @@ int Daemon::wait_for_end() {
     const int ready = ::poll(fds, 2, watchdog_.sleep_ms(soon ? kFileIntervalMs : kSaveIntervalMs));
     tell_watchdog();
     finish_cut();
-    if (saved_.due(*bindings_)) save_bindings();
+    if (saved_.due(*bindings_)) {
+      save_bindings();
+      incoming_.save(say);
+    }
     if (policy_->deploy().reload_on_change && files_.settled()) (void)reload("a file of the policy has changed");
     if (ready <= 0) continue;
     if ((fds[1].revents & POLLIN) != 0) control_->serve();
@@ -319,11 +349,14 @@ int Daemon::shut_down(int signal) {
   int exit_code = 0;
   if (touched_rules_ && closed) {
     say("the rules stay and nothing new passes; to remove them: sallyport rules remove");
+    incoming_.save(say);
   } else if (touched_rules_) {
     // First the rules, then the queues: nothing may be sent to a queue that nobody reads.
     if (const auto removed = installer_->remove(); !removed) {
       say(removed.error());
       exit_code = 1;
+    } else {
+      incoming_.remove();
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));  // Packets between rule and queue arrive.
   }

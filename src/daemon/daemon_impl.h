@@ -16,6 +16,7 @@
 #include "event_log.h"
 #include "existing_start.h"
 #include "grant_commands.h"
+#include "incoming.h"
 #include "live_view.h"
 #include "metrics.h"
 #include "metrics_server.h"
@@ -57,7 +58,11 @@ class Daemon {
   std::expected<netfilter::RulePlan, std::string> make_plan() const;
   Outcome open_resolver();
   Outcome open_workers(const netfilter::RulePlan& plan);
-  // Without the snapshot, existing incoming connections could be cut: say so, but start.
+  // find_rules takes the namespace and looks whether rules of an earlier run stand.
+  Outcome find_rules();
+  // look_for_incoming finds out which connections others had opened. Without that these could be cut: say so, but start.
+  void look_for_incoming();
+  // publish_existing_flows tells the workers.
   void publish_existing_flows();
   // settle_existing_flows does what defaults.existing says; the rules are about to be applied.
   Outcome settle_existing_flows(const netfilter::RulePlan& plan);
@@ -81,8 +86,6 @@ class Daemon {
   // losses tells of which flows the next policy may deny what policy_ allowed; null: of none.
   using Loses = std::function<bool(const FlowKey&)>;  // Not for several threads at once.
   Loses losses(const std::shared_ptr<const policy::Policy>& next, Timestamp now) const;
-  // opened returns the connections whose opener connection tracking has seen.
-  netfilter::ConnectionSet opened() const;
   // older_flows lists what the kernel allows by policy_ now and may lose it.
   std::expected<std::vector<netfilter::ConntrackEntry>, std::string> older_flows(const Loses& loses) const;
   // watch_older has the workers end these connections, which are older than the service, at their next packet.
@@ -92,7 +95,7 @@ class Daemon {
   void carry_out(Changed changed, ReloadReport& report);
   void finish_cut();
   // cut_expired cuts what rules let in that have expired since all flows were judged last: the service was down.
-  void cut_expired(std::expected<std::vector<netfilter::ConntrackEntry>, std::string> older);
+  void cut_expired(std::expected<std::vector<netfilter::ConntrackEntry>, std::string> older, const Loses& loses);
   // watch_files has the policy's files looked at; those that were before as they were then.
   void watch_files();
 
@@ -136,6 +139,8 @@ class Daemon {
   Timestamp policy_loaded_ = std::chrono::system_clock::now();
   std::optional<NamespaceLock> lock_;
   std::optional<netfilter::RuleInstaller> installer_;
+  Incoming incoming_;
+  std::optional<netfilter::Generation> believed_;  // The generation of the marks that are this policy's at the start.
   ExistingSets existing_;
   UnfinishedCut unfinished_cut_;
   Timestamp judged_at_{};  // When all flows were judged by policy_, by the workers' clock.

@@ -10,6 +10,7 @@ namespace sallyport::daemon {
 
 void Daemon::save_generation(bool in_doubt) {
   if (observing()) return;
+  in_doubt = in_doubt || !unfinished_cut_.empty();
   generation_.save(in_doubt ? std::nullopt : std::optional(policy_->fingerprint()), plan_.generation, judged_at_, say);
 }
 
@@ -98,8 +99,12 @@ void Daemon::take_policy(const std::shared_ptr<const policy::Policy>& next, Relo
   if (!changed.complete()) report.error = "a queue is slow to take the policy; its flows are judged, and cut, when it does";
   judged_at_ = judged;
   if (observing()) return;
-  if (older) changed.older = std::move(*older);
-  else report.error = older.error();
+  if (older) {
+    changed.older = std::move(*older);
+  } else {
+    report.error = older.error();
+    changed.relist = loses;
+  }
   if (loses && existing_.allowed != nullptr) {  // Nothing tracked these until now.
     std::vector<FlowKey> keys = existing_.allowed->keys();
     const auto lost = std::ranges::partition(keys, [&](const FlowKey& key) { return !loses(key); });
@@ -113,40 +118,14 @@ void Daemon::take_policy(const std::shared_ptr<const policy::Policy>& next, Relo
   carry_out(std::move(changed), report);
 }
 
-// losses goes by what the addresses are known as in any scope. What another host opened to this one is nobody's to end.
+// losses knows addresses alone. What another host opened to this one is nobody's to end.
 Daemon::Loses Daemon::losses(const std::shared_ptr<const policy::Policy>& next, Timestamp now) const {
   policy::PolicyLoss loss(policy_, judged_at_, next, now);
   if (loss.empty()) return nullptr;
-  std::vector<FlowKey> incoming;
-  if (plan_.output) {
-    if (const auto sockets = netfilter::list_tcp_sockets(); sockets) incoming = netfilter::incoming_connections(*sockets, opened());
-  }
-  const auto came_in = std::make_shared<const netfilter::ConnectionSet>(incoming);
-  const auto names = std::make_shared<std::vector<DomainName>>(kBindingsPerAddress);
-  return [loss = std::move(loss), next, bindings = bindings_, now, came_in, names](const FlowKey& key) {
-    if (came_in->contains(key) || came_in->contains(key.reversed())) return false;
-    const IpAddress server = key.server.address;
-    const auto known_in = [&](std::size_t view) {
-      return std::span<const DomainName>(*names).first(bindings->names_of(next->plain(server), static_cast<policy::View>(view), now, *names));
-    };
-    bool lost = false;
-    for (std::size_t view = 0; view <= next->scope_names().size(); ++view) {
-      if (view != 0 && next->resolvers_of(static_cast<policy::View>(view)).empty()) continue;
-      const auto known = known_in(view);
-      if (loss.may_deny(key.transport, server, key.server.port, known)) return true;
-      lost = lost || loss.may_lack(key.transport, server, key.server.port, known);
-    }
-    // A rule for the address may still allow it, whatever it says.
-    return lost && next->match_early(0, key.transport, server, key.server.port, now).match != policy::EarlyMatch::kAllow;
+  return [loss = std::move(loss), incoming = incoming_.connections()](const FlowKey& key) {
+    if (incoming != nullptr && (incoming->contains(key) || incoming->contains(key.reversed()))) return false;
+    return loss.may_lose(key.transport, key.server.address, key.server.port);
   };
-}
-
-// opened is empty where connection tracking cannot be read: then what has a listener at its port counts as another's.
-netfilter::ConnectionSet Daemon::opened() const {
-  const auto conntrack = netfilter::Conntrack::open(plan_.mark);
-  if (!conntrack) return {};
-  const auto entries = (*conntrack)->list(0, 0);
-  return entries ? netfilter::opened_connections(*entries) : netfilter::ConnectionSet();
 }
 
 std::expected<std::vector<netfilter::ConntrackEntry>, std::string> Daemon::older_flows(const Loses& loses) const {
@@ -154,7 +133,14 @@ std::expected<std::vector<netfilter::ConntrackEntry>, std::string> Daemon::older
   auto conntrack = netfilter::Conntrack::open(plan_.mark);
   if (!conntrack) return std::unexpected(conntrack.error());
   auto allowed = (*conntrack)->list(plan_.mark.encode(FlowMark::kAllow, plan_.generation), plan_.mark.mask());
-  if (allowed) std::erase_if(*allowed, [&](const netfilter::ConntrackEntry& entry) { return !loses(entry.key); });
+  if (!allowed) return allowed;
+  std::erase_if(*allowed, [&](const netfilter::ConntrackEntry& entry) { return !loses(entry.key); });
+  if (!plan_.output || allowed->empty()) return allowed;
+  // What connection tracking saw others open: an allowed WebSocket behind a guard, what `existing = "allow"` let go on.
+  const auto sockets = netfilter::list_tcp_sockets();
+  if (!sockets) return std::unexpected(sockets.error());
+  const netfilter::ConnectionSet came_in(netfilter::came_in_by_tracking(*sockets, *allowed));
+  std::erase_if(*allowed, [&](const netfilter::ConntrackEntry& entry) { return came_in.contains(entry.key.reversed()); });
   return allowed;
 }
 
@@ -182,18 +168,27 @@ void Daemon::carry_out(Changed changed, ReloadReport& report) {
   unfinished_cut_.keep(std::move(changed));
 }
 
-void Daemon::cut_expired(std::expected<std::vector<netfilter::ConntrackEntry>, std::string> older) {
+void Daemon::cut_expired(std::expected<std::vector<netfilter::ConntrackEntry>, std::string> older, const Loses& loses) {
+  if (older && older->empty()) return;
   ReloadReport report;
-  if (!older) say("rules that expired while the service was down: " + older.error());
-  if (!older || older->empty()) return;
   Changed changed;
-  changed.older = std::move(*older);
+  if (older) {
+    changed.older = std::move(*older);
+  } else {
+    report.error = older.error();
+    changed.relist = loses;
+  }
   carry_out(std::move(changed), report);
   if (!report.error.empty()) say("rules that expired while the service was down: " + report.error);
 }
 
 void Daemon::finish_cut() {
   if (unfinished_cut_.empty()) return;
+  if (const auto relist = unfinished_cut_.take_finished().relist) {
+    auto older = older_flows(relist);
+    if (!older) return;
+    unfinished_cut_.relisted(std::move(*older));
+  }
   const Changed changed = unfinished_cut_.take_finished();
   if (!cutter().carry_out(changed).empty() || !changed.complete()) return;
   unfinished_cut_.done();

@@ -4,6 +4,7 @@
 
 #include <expected>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,8 +29,16 @@ struct ExistingSets {
 // never asked about: only what it allowed counts.
 std::vector<netfilter::ConntrackEntry> keep_existing(std::span<const netfilter::ConntrackEntry> entries, const netfilter::MarkField& mark, bool guarded);
 
-// settle_existing carries `existing` out in the kernel for enforcing rules. Fails with a message; then nothing has become allowed,
-// and connections that were to be ended may go on under marks of an earlier run.
-std::expected<ExistingSets, std::string> settle_existing(policy::Existing existing, const netfilter::RulePlan& plan, bool guarded);
+// Start is what an enforcing start finds.
+struct Start {
+  const netfilter::RulePlan& plan;
+  bool guarded = false;                               // Rules of an earlier run stand.
+  std::optional<netfilter::Generation> believed;      // Whose marks are this very policy's; none: no mark is.
+  std::shared_ptr<const netfilter::ConnectionSet> incoming;  // Incoming::connections
+};
+
+// settle_existing carries `existing` out in the kernel for enforcing rules, and takes off whatever verdict is not believed. Fails with a message;
+// then nothing has become allowed, and connections that were to be ended may go on under marks of an earlier run.
+std::expected<ExistingSets, std::string> settle_existing(policy::Existing existing, const Start& start);
 
 }  // namespace sallyport::daemon

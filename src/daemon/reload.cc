@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -275,7 +276,17 @@ void UnfinishedCut::add_to(Changed& changed) {
   }
   changed.unfinished.insert(changed.unfinished.end(), changed_->unfinished.begin(), changed_->unfinished.end());
   changed.older.insert(changed.older.end(), changed_->older.begin(), changed_->older.end());
+  if (!changed.relist) {
+    changed.relist = std::move(changed_->relist);
+  } else if (changed_->relist) {
+    changed.relist = [one = std::move(changed.relist), other = std::move(changed_->relist)](const FlowKey& key) { return one(key) || other(key); };
+  }
   changed_.reset();
+}
+
+void UnfinishedCut::relisted(std::vector<netfilter::ConntrackEntry> older) {
+  changed_->older.insert(changed_->older.end(), std::make_move_iterator(older.begin()), std::make_move_iterator(older.end()));
+  changed_->relist = nullptr;
 }
 
 const Changed& UnfinishedCut::take_finished() {

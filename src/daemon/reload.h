@@ -57,6 +57,8 @@ struct Changed {
   std::vector<std::shared_ptr<netfilter::PolicyChange>> unfinished;  // Of workers that are slow.
   // What was allowed before the change, and what went with it could be about: cut if no worker knows it. Later ones are judged already.
   std::vector<netfilter::ConntrackEntry> older;
+  // Tells them, where they could not be listed: that must be done again. What began meanwhile, and could have been lost, is cut, too.
+  std::function<bool(const FlowKey&)> relist;
   bool complete() const { return unfinished.empty(); }
 };
 Changed change_workers(const std::vector<std::unique_ptr<netfilter::QueueWorker>>& workers, const std::shared_ptr<const policy::Policy>& policy,
@@ -147,6 +149,8 @@ class UnfinishedCut {
   void add_to(Changed& changed);
   // take_finished moves in what slow workers have said by now.
   const Changed& take_finished();
+  // relisted takes what `relist` asked for.
+  void relisted(std::vector<netfilter::ConntrackEntry> older);
   void done() { changed_.reset(); }
 
  private:

@@ -121,7 +121,10 @@ ConnectionSet::ConnectionSet(std::span<const FlowKey> keys) {
 }
 
 bool ConnectionSet::contains(const FlowKey& key) const {
-  return std::ranges::binary_search(flows_, Flow{key.client, key.server});
+  const Flow flow{key.client, key.server};
+  const auto found = std::ranges::lower_bound(flows_, flow);
+  if (found == flows_.end() || *found != flow) return false;
+  return !ended_[static_cast<std::size_t>(found - flows_.begin())].load(std::memory_order_relaxed);
 }
 
 std::vector<FlowKey> ConnectionSet::keys() const {
@@ -146,32 +149,9 @@ bool ConnectionSet::has(ByteSpan packet, bool reply) const {
 
 namespace {
 
-// partition tells the connections that came in from those that went out.
-struct Connections {
-  std::vector<FlowKey> incoming;  // The local end is the client of the key: it is what this host sends that is asked for.
-  std::vector<FlowKey> outgoing;
-};
-
-Connections partition(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened) {
-  const auto any = [](const IpAddress& address) {
-    return std::ranges::all_of(address.bytes(), [](std::uint8_t byte) { return byte == 0; });
-  };
-  std::vector<Endpoint> listeners;
-  for (const TcpSocket& socket : sockets) {
-    if (socket.listening) listeners.push_back(socket.local);
-  }
-  Connections found;
-  for (const TcpSocket& socket : sockets) {
-    if (socket.listening) continue;
-    // A listener on [::] takes IPv4 too (RFC 3493 §5.3); whether it does is not told, so it is believed.
-    const auto accepts = [&](const Endpoint& listener) {
-      return listener.port == socket.local.port &&
-             (any(listener.address) || listener.address == socket.local.address);
-    };
-    const FlowKey key{Transport::kTcp, IPPROTO_TCP, socket.local, socket.remote, 0};
-    (!opened.contains(key) && std::ranges::any_of(listeners, accepts) ? found.incoming : found.outgoing).push_back(key);
-  }
-  return found;
+// key_of has this host's end as the client.
+FlowKey key_of(const TcpSocket& socket) {
+  return {Transport::kTcp, IPPROTO_TCP, socket.local, socket.remote, 0};
 }
 
 }  // namespace
@@ -184,24 +164,54 @@ ConnectionSet opened_connections(std::span<const ConntrackEntry> entries) {
   return ConnectionSet(keys);
 }
 
-std::vector<FlowKey> outgoing_connections(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened) {
-  std::vector<IpAddress> own;
-  for (const TcpSocket& socket : sockets) own.push_back(socket.local.address);
-  std::ranges::sort(own);
-  std::vector<FlowKey> keys = partition(sockets, opened).outgoing;
-  std::erase_if(keys, [&](const FlowKey& key) { return std::ranges::binary_search(own, key.server.address); });
+std::vector<FlowKey> came_in_by_tracking(const std::vector<TcpSocket>& sockets, std::span<const ConntrackEntry> entries) {
+  const ConnectionSet opened = opened_connections(entries);
+  std::vector<FlowKey> keys;
+  for (const TcpSocket& socket : sockets) {
+    const FlowKey key = key_of(socket);
+    if (!socket.listening && opened.contains(key.reversed()) && !opened.contains(key)) keys.push_back(key);
+  }
   return keys;
 }
 
 std::vector<FlowKey> incoming_connections(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened) {
-  return partition(sockets, opened).incoming;
+  const auto any = [](const IpAddress& address) {
+    return std::ranges::all_of(address.bytes(), [](std::uint8_t byte) { return byte == 0; });
+  };
+  std::vector<Endpoint> listeners;
+  for (const TcpSocket& socket : sockets) {
+    if (socket.listening) listeners.push_back(socket.local);
+  }
+  std::vector<FlowKey> keys;
+  for (const TcpSocket& socket : sockets) {
+    if (socket.listening) continue;
+    // A listener on [::] takes IPv4 too (RFC 3493 §5.3); whether it does is not told, so it is believed.
+    const auto accepts = [&](const Endpoint& listener) {
+      return listener.port == socket.local.port && (any(listener.address) || listener.address == socket.local.address);
+    };
+    const FlowKey key = key_of(socket);
+    if (!opened.contains(key) && std::ranges::any_of(listeners, accepts)) keys.push_back(key);
+  }
+  return keys;
 }
 
-ExistingFlows::ExistingFlows(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened, Shared allowed, Shared cut)
-    : incoming_(incoming_connections(sockets, opened)), allowed_(std::move(allowed)), cut_(std::move(cut)) {}
+std::vector<FlowKey> outgoing_connections(const std::vector<TcpSocket>& sockets, const ConnectionSet& incoming) {
+  std::vector<IpAddress> own;
+  for (const TcpSocket& socket : sockets) own.push_back(socket.local.address);
+  std::ranges::sort(own);
+  std::vector<FlowKey> keys;
+  for (const TcpSocket& socket : sockets) {
+    const FlowKey key = key_of(socket);
+    if (!socket.listening && !incoming.contains(key) && !std::ranges::binary_search(own, key.server.address)) keys.push_back(key);
+  }
+  return keys;
+}
+
+ExistingFlows::ExistingFlows(Shared incoming, Shared allowed, Shared cut)
+    : incoming_(std::move(incoming)), allowed_(std::move(allowed)), cut_(std::move(cut)) {}
 
 bool ExistingFlows::admit(ByteSpan packet) const {
-  return incoming_.has(packet) || (allowed_ != nullptr && allowed_->has(packet));
+  return (incoming_ != nullptr && incoming_->has(packet)) || (allowed_ != nullptr && allowed_->has(packet));
 }
 
 }  // namespace sallyport::netfilter

@@ -146,14 +146,16 @@ struct FlowCase {
 };
 class ExistingFlowsTest : public testing::TestWithParam<FlowCase> {};
 
+ExistingFlows incoming_of(const std::vector<TcpSocket>& sockets) {
+  return ExistingFlows(std::make_shared<const ConnectionSet>(incoming_connections(sockets, {})));
+}
+
 TEST_P(ExistingFlowsTest, AdmitsOnlyConnectionsToAListeningPort) {
   const Endpoint sshd = endpoint(GetParam().local, 22);
   const Endpoint admin = endpoint(GetParam().remote, 50'000);
   const Endpoint outgoing = endpoint(GetParam().local, 40'000);
   const Endpoint server = endpoint(GetParam().remote, 443);
-  const ExistingFlows flows(
-      {{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}, {outgoing, server, false}}, {});
-  EXPECT_EQ(flows.size(), 1U);
+  const ExistingFlows flows = incoming_of({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}, {outgoing, server, false}});
   EXPECT_TRUE(flows.admit(tcp_packet(sshd, admin, kAck)));
   EXPECT_FALSE(flows.admit(tcp_packet(outgoing, server, kAck)));
   EXPECT_FALSE(flows.admit(tcp_packet(sshd, server, kAck)));
@@ -163,7 +165,7 @@ TEST_P(ExistingFlowsTest, AdmitsOnlyConnectionsToAListeningPort) {
 TEST_P(ExistingFlowsTest, ASynEndsTheAdmission) {
   const Endpoint sshd = endpoint(GetParam().local, 22);
   const Endpoint admin = endpoint(GetParam().remote, 50'000);
-  const ExistingFlows flows({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}}, {});
+  const ExistingFlows flows = incoming_of({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}});
   EXPECT_FALSE(flows.admit(tcp_packet(sshd, admin, kSyn)));
   EXPECT_FALSE(flows.admit(tcp_packet(sshd, admin, kAck)));
 }
@@ -174,11 +176,11 @@ TEST_P(ExistingFlowsTest, AnAllowedSetIsAdmittedUntilItsSynInLaterSnapshotsToo) 
   const std::vector<TcpSocket> sockets = {{client, server, false}};
   const auto allowed = std::make_shared<const ConnectionSet>(outgoing_connections(sockets, {}));
   ASSERT_EQ(allowed->size(), 1U);
-  const ExistingFlows before(sockets, {}, allowed);
+  const ExistingFlows before(nullptr, allowed);
   EXPECT_TRUE(before.admit(tcp_packet(client, server, kAck)));
   EXPECT_FALSE(before.admit(tcp_packet(server, client, kAck)));
   EXPECT_FALSE(before.cuts(tcp_packet(client, server, kAck), false));
-  const ExistingFlows later({}, {}, allowed);
+  const ExistingFlows later(nullptr, allowed);
   EXPECT_TRUE(later.admit(tcp_packet(client, server, kAck)));
   EXPECT_FALSE(before.admit(tcp_packet(client, server, kSyn)));
   EXPECT_FALSE(later.admit(tcp_packet(client, server, kAck)));
@@ -190,7 +192,7 @@ TEST_P(ExistingFlowsTest, ACutSetIsKnownFromBothSidesUntilTheClientBeginsAnew) {
   const std::vector<FlowKey> keys(2, FlowKey{Transport::kTcp, 6, client, server, 0});
   const auto cut = std::make_shared<const ConnectionSet>(keys);
   EXPECT_EQ(cut->size(), 1U);
-  const ExistingFlows flows({}, {}, nullptr, cut);
+  const ExistingFlows flows(nullptr, nullptr, cut);
   EXPECT_FALSE(flows.admit(tcp_packet(client, server, kAck)));
   EXPECT_TRUE(flows.cuts(tcp_packet(client, server, kAck), false));
   EXPECT_TRUE(flows.cuts(tcp_packet(server, client, kAck), true));
@@ -205,16 +207,17 @@ TEST_P(ExistingFlowsTest, OutgoingIsWhatNoListenerTookAndThatLeavesTheHost) {
   const Endpoint admin = endpoint(GetParam().remote, 50'000);
   const Endpoint client = endpoint(GetParam().local, 40'000);
   const Endpoint server = endpoint(GetParam().remote, 443);
-  const std::vector<FlowKey> keys = outgoing_connections({{endpoint(GetParam().any, 22), {}, true},
-                                                          {sshd, admin, false},
-                                                          {client, server, false},
-                                                          {endpoint(GetParam().local, 40'001), sshd, false}}, {});
+  const std::vector<TcpSocket> sockets = {{endpoint(GetParam().any, 22), {}, true},
+                                          {sshd, admin, false},
+                                          {client, server, false},
+                                          {endpoint(GetParam().local, 40'001), sshd, false}};
+  const std::vector<FlowKey> incoming = incoming_connections(sockets, {});
+  ASSERT_EQ(incoming.size(), 1U);
+  EXPECT_EQ(incoming.front().client, sshd);
+  const std::vector<FlowKey> keys = outgoing_connections(sockets, ConnectionSet(incoming));
   ASSERT_EQ(keys.size(), 1U);
   EXPECT_EQ(keys.front().client, client);
   EXPECT_EQ(keys.front().server, server);
-  const std::vector<FlowKey> incoming = incoming_connections({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}, {client, server, false}}, {});
-  ASSERT_EQ(incoming.size(), 1U);
-  EXPECT_EQ(incoming.front().client, sshd);
 }
 
 TEST_P(ExistingFlowsTest, WhoListensOnThePortOfItsOwnConnectionDoesNotMakeItAnothers) {
@@ -225,15 +228,32 @@ TEST_P(ExistingFlowsTest, WhoListensOnThePortOfItsOwnConnectionDoesNotMakeItAnot
   entry.key = {Transport::kTcp, 6, client, server, 0};
   const auto expect_incoming = [&](bool incoming) {
     const ConnectionSet opened = opened_connections(std::span(&entry, 1));
-    EXPECT_EQ(incoming_connections(sockets, opened).size(), incoming ? 1U : 0U);
-    EXPECT_EQ(outgoing_connections(sockets, opened).size(), incoming ? 0U : 1U);
-    EXPECT_EQ(ExistingFlows(sockets, opened).admit(tcp_packet(client, server, kAck)), incoming);
+    const std::vector<FlowKey> came_in = incoming_connections(sockets, opened);
+    EXPECT_EQ(came_in.size(), incoming ? 1U : 0U);
+    EXPECT_EQ(outgoing_connections(sockets, ConnectionSet(came_in)).size(), incoming ? 0U : 1U);
+    EXPECT_EQ(ExistingFlows(std::make_shared<const ConnectionSet>(came_in)).admit(tcp_packet(client, server, kAck)), incoming);
   };
   expect_incoming(true);  // It was picked up in its middle: an administrator's session looks the same.
   entry.syn_seen = true;
   expect_incoming(false);
   entry.key = entry.key.reversed();
   expect_incoming(true);
+}
+
+TEST_P(ExistingFlowsTest, OnlyAPeersSynThatTrackingSawMakesAConnectionCameIn) {
+  const Endpoint here = endpoint(GetParam().local, 8080);
+  const Endpoint peer = endpoint(GetParam().remote, 50'000);
+  const std::vector<TcpSocket> sockets = {{here, peer, false}};
+  ConntrackEntry entry;
+  entry.key = {Transport::kTcp, 6, peer, here, 0};
+  const auto count = [&](std::span<const ConntrackEntry> entries) { return came_in_by_tracking(sockets, entries).size(); };
+  EXPECT_EQ(count({}), 0U);
+  EXPECT_EQ(count({&entry, 1}), 0U) << "picked up in its middle: either may have opened it";
+  entry.syn_seen = true;
+  ASSERT_EQ(count({&entry, 1}), 1U);
+  EXPECT_EQ(came_in_by_tracking(sockets, {&entry, 1}).front().client, here);
+  entry.key = entry.key.reversed();
+  EXPECT_EQ(count({&entry, 1}), 0U);
 }
 
 TEST_P(ExistingFlowsTest, ASetTellsItsMembersButForThoseThatBeganAnew) {
@@ -246,12 +266,14 @@ TEST_P(ExistingFlowsTest, ASetTellsItsMembersButForThoseThatBeganAnew) {
   EXPECT_FALSE(set.has(tcp_packet(one.client, one.server, kSyn)));
   ASSERT_EQ(set.keys().size(), 1U);
   EXPECT_EQ(set.keys().front(), other);
+  EXPECT_FALSE(set.contains(one));
+  EXPECT_TRUE(set.contains(other));
 }
 
 TEST_P(ExistingFlowsTest, NoPrefixOfThePacketIsAdmitted) {
   const Endpoint sshd = endpoint(GetParam().local, 22);
   const Endpoint admin = endpoint(GetParam().remote, 50'000);
-  const ExistingFlows flows({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}}, {});
+  const ExistingFlows flows = incoming_of({{endpoint(GetParam().any, 22), {}, true}, {sshd, admin, false}});
   const Bytes whole = tcp_packet(sshd, admin, kAck);
   const std::size_t flags = whole.size() - 20 + 13;
   for (std::size_t size = 0; size <= flags; ++size) {
@@ -266,9 +288,9 @@ INSTANTIATE_TEST_SUITE_P(Families, ExistingFlowsTest,
                                          FlowCase{"::", "192.0.2.1", "198.51.100.7"}));
 
 TEST(ExistingFlowsTest, AListenerOnAnotherAddressDoesNotCount) {
-  const ExistingFlows flows({{endpoint("127.0.0.1", 22), {}, true},
-                             {endpoint("192.0.2.1", 22), endpoint("198.51.100.7", 50'000), false}}, {});
-  EXPECT_EQ(flows.size(), 0U);
+  const std::vector<TcpSocket> sockets = {{endpoint("127.0.0.1", 22), {}, true},
+                                          {endpoint("192.0.2.1", 22), endpoint("198.51.100.7", 50'000), false}};
+  EXPECT_TRUE(incoming_connections(sockets, {}).empty());
 }
 
 }  // namespace

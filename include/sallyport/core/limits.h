@@ -84,6 +84,9 @@ inline constexpr Duration kResolverBackOffMax = std::chrono::minutes(5);
 inline constexpr std::size_t kResolvConfMax = 65'536;          // Of one file that lists resolvers.
 inline constexpr std::size_t kBindingsFileMax = 64u << 20;     // kBindings of the longest names are 25 MB.
 
+// TCP connections that others had opened to this host before it was watched, and that are known over a restart; 5 MB.
+inline constexpr std::size_t kIncomingKept = 65'536;
+
 // --- ICMP ------------------------------------------------------------------------------------------
 inline constexpr std::uint32_t kIcmpPayloadDefault = 56;  // Octets behind the header: what ping(8) sends; more is a choice.
 // How far the sequence numbers of one identifier may go on at once; a monitor may count over all of its hosts.

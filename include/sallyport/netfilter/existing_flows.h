@@ -1,11 +1,9 @@
-// ExistingFlows is a snapshot of the TCP connections that others had opened to this host when inspection
-// began: their local port is one that a socket listens on, and connection tracking has not seen this host
-// open them. Where connection tracking only starts now, the next packet of such a connection may be one that
-// we send; it would then look like the beginning of an outgoing flow in its middle and be denied: the
-// administrator's own SSH session among them. The worker lets these flows pass. A connection attempt that is
-// under way (SYN-SENT) never counts, and a SYN on such a tuple ends its admission: a new connection is judged.
-// With defaults.existing, connections that this host or a workload opened are allowed or cut as well: these
-// are in sets of their own, which later snapshots share.
+// ExistingFlows is the TCP connections that are older than inspection, as the workers need them. Those that others had opened to this host:
+// where connection tracking only starts now, the next packet of such a connection may be one that we send; it would then look like the
+// beginning of an outgoing flow in its middle and be denied: the administrator's own SSH session among them. The worker lets these flows
+// pass. Which they are is found out once, before anything is judged, and kept from then on (daemon/incoming.h). A connection attempt that is
+// under way (SYN-SENT) never counts, and a SYN on such a tuple ends its admission: a new connection is judged. With defaults.existing,
+// connections that this host or a workload opened are allowed or cut as well: these are in sets of their own.
 #pragma once
 
 #include <atomic>
@@ -42,7 +40,7 @@ class ConnectionSet {
   // has tells whether a packet from the client, or with `reply` one from the server, belongs to one of them. Never allocates.
   bool has(ByteSpan packet, bool reply = false) const;
   std::size_t size() const { return flows_.size(); }
-  // contains tells whether this very connection is among them.
+  // contains tells whether this very connection is among them, and no SYN has taken it.
   bool contains(const FlowKey& key) const;
   // keys returns those that no SYN has taken.
   std::vector<FlowKey> keys() const;
@@ -60,29 +58,33 @@ class ConnectionSet {
 // opened_connections returns those whose opener connection tracking has seen.
 ConnectionSet opened_connections(std::span<const ConntrackEntry> entries);
 
-// outgoing_connections returns, of all sockets, the connections that this host opened to others, whose end is not on this host: those in
-// `opened`, and others if nothing listens on their local port. A process may listen on the port of a connection that it opened itself.
-std::vector<FlowKey> outgoing_connections(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened);
+// came_in_by_tracking returns, of the connections that have a socket here, those that connection tracking has seen others open, this
+// host's end as the client.
+std::vector<FlowKey> came_in_by_tracking(const std::vector<TcpSocket>& sockets, std::span<const ConntrackEntry> entries);
 
-// incoming_connections returns the others, this host's end as the client.
+// incoming_connections returns, of all sockets, those that others may have opened to this host, this host's end as the client: something
+// listens on the local port, and it is not in `opened`. It is a guess, and of use only where nobody was watched before: a process may listen on
+// the port of a connection that it opened itself, and see to it that connection tracking forgets that.
 std::vector<FlowKey> incoming_connections(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened);
+
+// outgoing_connections returns the connections that are not in `incoming` and whose other end is not on this host.
+std::vector<FlowKey> outgoing_connections(const std::vector<TcpSocket>& sockets, const ConnectionSet& incoming);
 
 class ExistingFlows {
  public:
   using Shared = std::shared_ptr<const ConnectionSet>;
   ExistingFlows() = default;
-  // `opened` as above. Either set may be null.
-  ExistingFlows(const std::vector<TcpSocket>& sockets, const ConnectionSet& opened, Shared allowed = nullptr, Shared cut = nullptr);
+  // Any set may be null. `incoming` has this host's end as the client.
+  explicit ExistingFlows(Shared incoming, Shared allowed = nullptr, Shared cut = nullptr);
 
   // admit tells whether a packet that this host sends belongs to such a connection. Never allocates;
   // any thread may call.
   bool admit(ByteSpan packet) const;
   // cuts tells whether a packet from a client, or with `reply` from a server, is of a connection that is to be ended. As admit.
   bool cuts(ByteSpan packet, bool reply) const { return cut_ != nullptr && cut_->has(packet, reply); }
-  std::size_t size() const { return incoming_.size(); }
 
  private:
-  ConnectionSet incoming_;
+  Shared incoming_;
   Shared allowed_;
   Shared cut_;
 };
