@@ -63,6 +63,7 @@ Daemon::Daemon(const DaemonOptions& options, GrantStore& grants)
       live_(policy_, [this] { return watch_figures({mode_, options_.policy_name, uptime(), log_.dropped()}, workers_); }),
       log_(log_options()),
       drift_(policy_, unix_only_of(policy_->guards()), [this](const DriftFinding& finding, bool begins) { report_drift(finding, begins); }, say),
+      saved_flows_(saved_flows_path(control_path_)),
       incoming_(incoming_path(control_path_)) {}
 
 int Daemon::run() {
@@ -132,6 +133,7 @@ Outcome Daemon::start() {
   saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
   log_.start();
   if (const Outcome found = find_rules(); !found) return found;
+  recall_flows();
   look_for_incoming();
   publish_existing_flows();
   const Loses expired = believed_ ? losses(policy_, saved_.now()) : nullptr;
@@ -226,6 +228,20 @@ Outcome Daemon::open_workers(const netfilter::RulePlan& plan) {
     workers_.push_back(std::move(*opened));
   }
   return {};
+}
+
+void Daemon::recall_flows() {
+  if (observing() || attended() != nullptr) return;
+  if (!believed_) return saved_flows_.remove();
+  const FlowsByWorker flows = saved_flows_.take(*policy_, workers_.size(), say);
+  for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->recall(flows[i]);
+}
+
+void Daemon::save_flows() {
+  if (observing() || attended() != nullptr || !unfinished_cut_.empty()) return;  // A slow worker's are another policy's.
+  FlowsByWorker flows;
+  for (const auto& worker : workers_) flows.push_back(worker->remembered());
+  saved_flows_.save(flows, *policy_, say);
 }
 
 Outcome Daemon::find_rules() {
@@ -366,6 +382,7 @@ int Daemon::shut_down(int signal) {
     saved_.remove();
   } else {
     save_bindings();
+    save_flows();
   }
   return exit_code;
 }

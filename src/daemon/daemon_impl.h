@@ -29,6 +29,7 @@
 #include "sallyport/netfilter/rule_installer.h"
 #include "sallyport/resolver/name_resolver.h"
 #include "saved_bindings.h"
+#include "saved_flows.h"
 #include "status_report.h"
 #include "watchdog.h"
 
@@ -60,6 +61,9 @@ class Daemon {
   Outcome open_workers(const netfilter::RulePlan& plan);
   // find_rules takes the namespace and looks whether rules of an earlier run stand.
   Outcome find_rules();
+  // recall_flows has the workers take up what the last run knew of its flows; save_flows is for the next.
+  void recall_flows();
+  void save_flows();
   // look_for_incoming finds out which connections others had opened. Without that these could be cut: say so, but start.
   void look_for_incoming();
   // publish_existing_flows tells the workers.
@@ -139,6 +143,7 @@ class Daemon {
   Timestamp policy_loaded_ = std::chrono::system_clock::now();
   std::optional<NamespaceLock> lock_;
   std::optional<netfilter::RuleInstaller> installer_;
+  SavedFlows saved_flows_;
   Incoming incoming_;
   std::optional<netfilter::Generation> believed_;  // The generation of the marks that are this policy's at the start.
   ExistingSets existing_;

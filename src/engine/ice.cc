@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint8_t kDtlsHandshake = 22;
 
-void remember(IceState& ice, ByteSpan id) {
+void remember_request(IceState& ice, ByteSpan id) {
   std::array<std::uint8_t, parsers::kStunIdSize> copy{};
   std::ranges::copy(id, copy.begin());
   if (std::ranges::find(ice.ids, copy) != ice.ids.end()) return;  // Sent again.
@@ -38,7 +38,7 @@ bool has_hello(ByteSpan datagram) {
 
 void Inspector::Impl::note_stun_request(Flow& flow, ByteSpan datagram) {
   const auto head = parsers::read_stun_head(datagram);
-  if (head && head->kind == parsers::StunClass::kRequest) remember(flow.ice, head->transaction_id);
+  if (head && head->kind == parsers::StunClass::kRequest) remember_request(flow.ice, head->transaction_id);
 }
 
 void Inspector::Impl::take_stun_answer(Flow& flow, ByteSpan datagram) {
@@ -81,7 +81,7 @@ Decision Inspector::Impl::ice_check(Flow& flow, ByteSpan datagram) {
   const auto head = parsers::read_stun_head(datagram);
   if (head->kind == parsers::StunClass::kRequest) {
     if (!parsers::is_ice_check(datagram)) return {.reason = Reason::kIcePeerNotConfirmed};
-    remember(flow.ice, head->transaction_id);
+    remember_request(flow.ice, head->transaction_id);
   }
   return pass(flow, flow.reason);
 }

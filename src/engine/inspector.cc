@@ -567,6 +567,8 @@ bool Inspector::rejudge(const policy::Policy& before, const policy::Policy& poli
 void Inspector::set_owner_of(std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of) {
   impl_->set_owner_of(std::move(owner_of));
 }
+void Inspector::remember(std::vector<RememberedFlow>& flows) { impl_->remember(flows); }
+void Inspector::recall(std::span<const RememberedFlow> flows, const policy::Policy& policy, Timestamp now) { impl_->recall(flows, policy, now); }
 std::span<const Remark> Inspector::remarks() const { return impl_->remarks; }
 const RejudgeCounts& Inspector::rejudge_counts() const { return impl_->rejudge_counts; }
 std::span<const Release> Inspector::releases() const { return impl_->releases; }

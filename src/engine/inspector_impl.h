@@ -55,6 +55,9 @@ class Inspector::Impl {
   void finish(const policy::Policy& policy, Timestamp now);
   bool rejudge(const policy::Policy& before, const policy::Policy& policy, Timestamp now, const InterfaceOf& interface_of);
 
+  void remember(std::vector<RememberedFlow>& flows);
+  void recall(std::span<const RememberedFlow> flows, const policy::Policy& policy, Timestamp now);
+
   void set_owner_of(std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of) { options_.owner_of = std::move(owner_of); }
 
   std::vector<Remark> remarks;

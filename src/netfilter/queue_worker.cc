@@ -74,6 +74,8 @@ class QueueWorker::Impl {
     thread_.join();
   }
 
+  void recall(std::span<const engine::RememberedFlow> flows) { inspector_.recall(flows, *policy_, timestamp(monotonic_now())); }
+
   void set_existing(std::shared_ptr<const ExistingFlows> flows) {
     snapshots_.push_back(std::move(flows));  // Kept for good: the worker may still read the former one.
     existing_.store(snapshots_.back().get(), std::memory_order_release);
@@ -88,6 +90,7 @@ class QueueWorker::Impl {
   const WorkerCounters& counters() const { return counters_; }
   const engine::Counters& inspector_counters() const { return inspector_.counters(); }
   bool has_conntrack() const { return socket_.has_conntrack(); }
+  const std::vector<engine::RememberedFlow>& remembered() const { return remembered_; }
 
  private:
   Timestamp timestamp(std::chrono::nanoseconds now) const { return Timestamp(now + wall_offset_); }
@@ -159,6 +162,7 @@ class QueueWorker::Impl {
     socket_.set_receive_timeout(std::chrono::milliseconds(1));
     for (int i = 0; i < kBatchesMax && read_batch(); ++i) {
     }
+    if (!options_.observe) inspector_.remember(remembered_);
     inspector_.finish(*policy_, timestamp(monotonic_now()));
     carry_out_releases();
     take_injections(nullptr);
@@ -357,6 +361,7 @@ class QueueWorker::Impl {
   HeldMarks held_marks_;
   InterfaceNames interfaces_;
   std::chrono::nanoseconds wall_offset_;
+  std::vector<engine::RememberedFlow> remembered_;  // By drain.
   std::vector<std::shared_ptr<const ExistingFlows>> snapshots_;
   std::atomic<const ExistingFlows*> existing_{nullptr};
   WorkerCounters counters_;
@@ -399,6 +404,12 @@ const WorkerCounters& QueueWorker::counters() const {
 }
 const engine::Counters& QueueWorker::inspector_counters() const {
   return impl_->inspector_counters();
+}
+void QueueWorker::recall(std::span<const engine::RememberedFlow> flows) {
+  impl_->recall(flows);
+}
+const std::vector<engine::RememberedFlow>& QueueWorker::remembered() const {
+  return impl_->remembered();
 }
 bool QueueWorker::has_conntrack() const {
   return impl_->has_conntrack();

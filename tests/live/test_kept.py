@@ -161,22 +161,36 @@ def never_judged(suite: Suite, family: int) -> None:
 def bound(suite: Suite, layout: str, family: int) -> None:
     """Names are bound to addresses here: what a flow was for is not asked of its address, which may have other names by now."""
     rules = RULES + allow("*.allowed.test", "tls", "443")  # Of which the service looks none up by itself.
-    with world(suite, layout, rules, "web", "dns", bulk_bytes=200 << 20, bind="strict", on_exit="closed",
-               extra=DNS) as it:
-        with suite.case(f"{layout} v{family}: bound names, a rule that goes when its names' bindings have run out"):
-            record = "A" if family == 4 else "AAAA"
-            for name in ("www.allowed.test", "allowed.test"):
-                expect_equal(it.clients.dig(name, family, kind=record).code, 0, name)
-            command = f"curl -sS -{family} --cacert {it.servers.ca} --limit-rate 2M -m 100 -o /dev/null https://www.allowed.test/bulk"
-            running = it.bed.spawn("client", "bulk", ["sh", "-c", command])
-            it.firewall.wait_event(event="flow", verdict="allow", protocol="tls", name="www.allowed.test")
-            it.firewall.kill()
-            it.firewall.control.with_suffix(".bindings.json").unlink(missing_ok=True)  # As if they had run out.
+    with world(suite, layout, rules, "web", "dns", bulk_bytes=200 << 20, bind="strict", on_exit="closed", extra=DNS) as it:
+        def bulk(name: str):
+            mark = it.firewall.mark()
+            expect_equal(it.clients.dig(name, family, kind="A" if family == 4 else "AAAA").code, 0, name)
+            command = f"curl -sS -{family} --cacert {it.servers.ca} --limit-rate 2M -m 100 -o /dev/null https://{name}/bulk"
+            running = it.bed.spawn("client", f"bulk{mark}", ["sh", "-c", command])
+            it.firewall.wait_event(mark, event="flow", verdict="allow", protocol="tls", name=name)
+            return running
+
+        with suite.case(f"{layout} v{family}: behind a restart a flow is judged by its name: what lost permission is cut, what did not goes on"):
+            lost, other = bulk("www.allowed.test"), bulk("allowed.test")
+            it.firewall.stop()
             it.firewall.start()
-            expect_equal(it.clients.dig("allowed.test", family, kind=record).code, 0, "another name of the same address")
-            expect(running.running(), running.err())
+            since = it.firewall.mark()
             reload_with(it.firewall, RULES)
-            expect(wait_until(lambda: not running.running(), 5.0), "it goes on")
+            expect(wait_until(lambda: not lost.running(), 5.0), "it goes on")
+            it.firewall.wait_event(since, event="flow", verdict="deny", reason="revoked", name="www.allowed.test")
+            time.sleep(0.5)
+            expect(other.running(), other.err() + it.firewall.log())
+            other.stop(1.0)
+        with suite.case(f"{layout} v{family}: behind a kill without its name, and its binding has run out: it is cut"):
+            reload_with(it.firewall, rules)
+            lost = bulk("www.allowed.test")
+            it.firewall.kill()
+            it.firewall.control.with_suffix(".bindings.json").unlink(missing_ok=True)  # As if it had run out.
+            it.firewall.start()
+            bulk("allowed.test").stop(1.0)  # Another name of the same address.
+            expect(lost.running(), lost.err())
+            reload_with(it.firewall, RULES)
+            expect(wait_until(lambda: not lost.running(), 5.0), "it goes on")
 
 
 def body(suite: Suite) -> None:

@@ -192,6 +192,7 @@ class InspectorHarness {
   }
 
   engine::Inspector& inspector() { return inspector_; }
+  void recall(const std::vector<engine::RememberedFlow>& flows) { inspector_.recall(flows, *policy_, now_); }
   const policy::Policy& policy() const { return *policy_; }
   Timestamp now() const { return now_; }
 

@@ -86,6 +86,7 @@ inline constexpr std::size_t kBindingsFileMax = 64u << 20;     // kBindings of t
 
 // TCP connections that others had opened to this host before it was watched, and that are known over a restart; 5 MB.
 inline constexpr std::size_t kIncomingKept = 65'536;
+inline constexpr std::size_t kFlowsSaved = 131'072;  // Allowed connections whose names are known over a restart; some 20 MB of file.
 
 // --- ICMP ------------------------------------------------------------------------------------------
 inline constexpr std::uint32_t kIcmpPayloadDefault = 56;  // Octets behind the header: what ping(8) sends; more is a choice.

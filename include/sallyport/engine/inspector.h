@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "sallyport/core/decision.h"
 #include "sallyport/core/flow_key.h"
@@ -23,6 +24,7 @@
 #include "sallyport/engine/expectations.h"
 #include "sallyport/engine/lookup_budget.h"
 #include "sallyport/engine/name_bindings.h"
+#include "sallyport/engine/remembered_flow.h"
 #include "sallyport/engine/resolvers.h"
 #include "sallyport/policy/policy.h"
 
@@ -238,6 +240,11 @@ class Inspector {
 
   // set_owner_of replaces InspectorOptions::owner_of, between two policies.
   void set_owner_of(std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of);
+
+  // remember adds what another inspector must know of the flows that the kernel passes alone; recall takes it up, before the first packet. The
+  // policy must be of the same fingerprint. Without room, and for keys that are there, a flow is left out. Both allocate.
+  void remember(std::vector<RememberedFlow>& flows);
+  void recall(std::span<const RememberedFlow> flows, const policy::Policy& policy, Timestamp now);
 
   // finish ends every flow: the end of a capture, or the worker's stop. Packets still held are dropped.
   void finish(const policy::Policy& policy, Timestamp now);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -82,6 +83,11 @@ class QueueWorker {
   void start();
   // stop answers what is in the queue, ends every flow, and joins the thread. The queue stays bound.
   void stop();
+
+  // recall takes up flows of the run before, which the same policy judged; before start.
+  void recall(std::span<const engine::RememberedFlow> flows);
+  // remembered returns what the next run may recall; behind stop.
+  const std::vector<engine::RememberedFlow>& remembered() const;
 
   // set_existing publishes a snapshot; callable from another thread, before and after start.
   void set_existing(std::shared_ptr<const ExistingFlows> flows);
