@@ -109,7 +109,7 @@ void Daemon::take_policy(const std::shared_ptr<const policy::Policy>& next, Relo
     std::vector<FlowKey> keys = existing_.allowed->keys();
     const auto lost = std::ranges::partition(keys, [&](const FlowKey& key) { return !loses(key); });
     for (const FlowKey& key : lost) changed.remarks.push_back({key, FlowMark::kWatch, true, false});
-    watch_older(lost);
+    if (!lost.empty()) watch_older(lost);
     keys.erase(lost.begin(), lost.end());
     existing_.allowed = std::make_shared<const netfilter::ConnectionSet>(keys);
     publish_existing_flows();

@@ -56,6 +56,7 @@ class Examination {
     kernel();
     if (root_) {
       queue();
+      ctnetlink();
       backends();
       rules();
       ruleset_ = output_of({"nft", "list", "ruleset"});
@@ -103,6 +104,13 @@ class Examination {
     add(probe.conntrack ? Level::kOk : Level::kNote, "nfqueue",
         probe.conntrack ? "the kernel tells conntrack facts with each packet" :
                           "the kernel tells no conntrack facts with packets (NETFILTER_NETLINK_GLUE_CT): chosen: verdicts and directions go by marks");
+  }
+
+  void ctnetlink() {
+    const auto probed = netfilter::probe_ctnetlink();
+    if (probed) return add(Level::kOk, "conntrack", "connection tracking can be read and marked (ctnetlink)");
+    add(Level::kFail, "conntrack", "connection tracking cannot be read, and an enforcing service does not start: " + printable(probed.error()),
+        "modprobe nf_conntrack_netlink");
   }
 
   void backends() {

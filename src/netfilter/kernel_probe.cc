@@ -26,6 +26,7 @@
 #include "file_descriptor.h"
 #include "queue_socket.h"
 #include "sallyport/netfilter/command.h"
+#include "sallyport/netfilter/conntrack.h"
 #include "sallyport/netfilter/queue_stats.h"
 #include "sock_diag.h"
 
@@ -178,6 +179,13 @@ std::optional<bool> probe_socket_destroy() {
   if (error == ENOENT || error == ESTALE) return true;
   if (error == EOPNOTSUPP) return false;
   return std::nullopt;
+}
+
+Outcome probe_ctnetlink() {
+  auto conntrack = Conntrack::open(MarkField());
+  if (!conntrack) return std::unexpected(conntrack.error());
+  if (const auto listed = (*conntrack)->list(UINT32_MAX, UINT32_MAX); !listed) return std::unexpected(listed.error());
+  return {};
 }
 
 BackendState read_backend(Backend backend) {

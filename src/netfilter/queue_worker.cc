@@ -77,8 +77,11 @@ class QueueWorker::Impl {
   void recall(std::span<const engine::RememberedFlow> flows) { inspector_.recall(flows, *policy_, timestamp(monotonic_now())); }
 
   void set_existing(std::shared_ptr<const ExistingFlows> flows) {
-    snapshots_.push_back(std::move(flows));  // Kept for good: the worker may still read the former one.
-    existing_.store(snapshots_.back().get(), std::memory_order_release);
+    const ExistingFlows* newest = flows.get();
+    snapshots_.push_back(std::move(flows));
+    existing_.store(newest);
+    const ExistingFlows* in_use = existing_in_use_.load();
+    std::erase_if(snapshots_, [&](const auto& each) { return each.get() != newest && each.get() != in_use; });
   }
 
   void set_policy(std::shared_ptr<PolicyChange> change) {
@@ -178,7 +181,7 @@ class QueueWorker::Impl {
       return false;
     }
     const std::chrono::nanoseconds now = monotonic_now();
-    const ExistingFlows* existing = existing_.load(std::memory_order_acquire);
+    const ExistingFlows* existing = take_existing();
     for (int i = 0; i < got; ++i) {
       const std::span<const std::uint8_t> bytes = socket_.message(i);
       int left = static_cast<int>(bytes.size());
@@ -188,6 +191,18 @@ class QueueWorker::Impl {
     }
     flush();
     return true;
+  }
+
+  // take_existing returns the newest snapshot, which set_existing leaves alone until the next one is taken (a hazard pointer: whoever publishes
+  // a snapshot looks at existing_in_use_ behind that, so one of the two sees the other).
+  const ExistingFlows* take_existing() {
+    const ExistingFlows* newest = existing_.load();
+    for (;;) {
+      existing_in_use_.store(newest);
+      const ExistingFlows* again = existing_.load();
+      if (again == newest) return newest;
+      newest = again;
+    }
   }
 
   void note_receive_error(int error) {
@@ -363,7 +378,8 @@ class QueueWorker::Impl {
   std::chrono::nanoseconds wall_offset_;
   std::vector<engine::RememberedFlow> remembered_;  // By drain.
   std::vector<std::shared_ptr<const ExistingFlows>> snapshots_;
-  std::atomic<const ExistingFlows*> existing_{nullptr};
+  std::atomic<const ExistingFlows*> existing_{nullptr};         // The newest of snapshots_.
+  std::atomic<const ExistingFlows*> existing_in_use_{nullptr};  // By the batch that is read.
   WorkerCounters counters_;
   std::thread thread_;
 };

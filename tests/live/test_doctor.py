@@ -54,6 +54,7 @@ def body(suite: Suite) -> None:
             expect_found(findings, "ok", "nfqueue", "a queue was bound")
             expect_found(findings, "ok", "rules", f"{BACK_END}: the policy's rules were applied in a namespace of their own, and a packet went round")
             expect_found(findings, "ok", "iptables", f"chosen: {BACK_END}")
+            expect_found(findings, "ok", "conntrack", "connection tracking can be read")
             expect_found(findings, "ok", "marks", "nobody's rules")
             expect_found(findings, "ok", "service", "nothing listens")
             expect("SALLYPORT" not in rulesets(bed)["iptables-save"], "it left rules")

@@ -31,6 +31,10 @@ std::expected<void, std::string> probe_rules(Backend backend, RulePlan plan);
 // cannot exist; nullopt: it did not say.
 std::optional<bool> probe_socket_destroy();
 
+// probe_ctnetlink asks connection tracking for entries with a mark that none has. Fails with what the kernel said: an enforcing service does not
+// start then.
+std::expected<void, std::string> probe_ctnetlink();
+
 struct BackendState {
   bool installed = false;
   bool in_use = false;  // Legacy: tables are loaded here. nft: it can be asked.
