@@ -6,7 +6,7 @@ import time
 
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import Sallyport, allow, policy_text
-from support.proc import wait_until
+from support.proc import PATIENCE, wait_until
 from support.servers import Servers
 from support.testbed import Testbed
 
@@ -19,7 +19,7 @@ SIP = "import os,sys,time\nn=0\nwhile b:=os.read(0,65536):\n n+=len(b)\n print(n
 
 class Download:
     def __init__(self, bed, servers, family: int):
-        script = f"curl -sS -{family} --cacert {servers.ca} -m 60 https://denied.test/bulk | /usr/bin/python3 -c '{SIP}'"
+        script = f"curl -sS -{family} --cacert {servers.ca} -m {60 * PATIENCE} https://denied.test/bulk | /usr/bin/python3 -c '{SIP}'"
         self.bed = bed
         self.process = bed.spawn("client", f"bulk{family}", ["sh", "-c", script])
         expect(wait_until(lambda: self.read() > 0, 8.0), self.process.err())
@@ -34,7 +34,7 @@ class Download:
 
     def goes_on(self) -> bool:
         before = self.read()
-        time.sleep(0.8)
+        time.sleep(0.8 * PATIENCE)
         return self.process.running() and self.read() > before + (1 << 20)
 
 
