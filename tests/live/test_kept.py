@@ -165,9 +165,11 @@ def bound(suite: Suite, layout: str, family: int) -> None:
         def bulk(name: str):
             mark = it.firewall.mark()
             expect_equal(it.clients.dig(name, family, kind="A" if family == 4 else "AAAA").code, 0, name)
-            command = f"curl -sS -{family} --cacert {it.servers.ca} --limit-rate 2M -m 100 -o /dev/null https://{name}/bulk"
+            sink = it.bed.scratch / f"bulk{mark}"
+            command = f"curl -sS -{family} --cacert {it.servers.ca} --limit-rate 2M -m 100 -o {sink} https://{name}/bulk"
             running = it.bed.spawn("client", f"bulk{mark}", ["sh", "-c", command])
-            it.firewall.wait_event(mark, event="flow", verdict="allow", protocol="tls", name=name)
+            # Its first bytes, and not its verdict: by then the kernel has it.
+            expect(wait_until(lambda: sink.exists() and sink.stat().st_size > 1 << 19, 8.0), running.err() + it.firewall.log())
             return running
 
         with suite.case(f"{layout} v{family}: behind a restart a flow is judged by its name: what lost permission is cut, what did not goes on"):
