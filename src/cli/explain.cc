@@ -185,11 +185,10 @@ class Asking {
     question_.address = server.address;
     question_.port = server.port;
     question_.scopes = policy_.scopes_of({.source = client.address, .interface = {}, .uid = {}, .gid = {}});
-    if (!arguments_.subject.empty()) {
-      question_.name = DomainName::parse(arguments_.subject);
-      question_.shown_name = arguments_.subject;
-    }
-    return {};
+    if (arguments_.subject.empty()) return {};
+    question_.name = DomainName::parse(arguments_.subject);
+    question_.shown_name = arguments_.subject;
+    return question_.name ? "" : arguments_.subject + ": no host name, which is what --tuple takes beside it";
   }
   // which reads protocol, transport and port.
   std::string which() {
@@ -359,7 +358,7 @@ constexpr OptionUse kUses[] = {
     {"--protocol", kName | kTuple}, {"--scope", kName | kTuple},  {"--user", kName | kTuple},      {"--unbound", kName | kTuple},
     {"--method", kName | kTuple},   {"--path", kName | kTuple},   {"--websocket", kName | kTuple}, {"--port", kName},
     {"--transport", kName},         {"--address", kName},         {"--flow", kCapture},            {"--all", kCapture},
-    {"--control", kTuple | kEvent},
+    {"--control", kTuple | kEvent}, {"--tuple", kTuple},
 };
 
 std::string_view text_of(Way way) {
@@ -434,7 +433,9 @@ int run_explain(Arguments arguments) {
   const int ways = (event ? 1 : 0) + (arguments.tuple.empty() ? 0 : 1) + (arguments.subject.empty() || !arguments.tuple.empty() ? 0 : 1);
   if (ways == 0) return wrong_use("a name, an address, a capture, --tuple, --event or --events is needed");
   if (ways > 1) return wrong_use("--event and --events take no other flow");
-  const bool capture = arguments.tuple.empty() && is_capture_name(arguments.subject);
+  if (arguments.subject.find("://") != std::string::npos) return wrong_use(arguments.subject + ": a URL; expected the host name alone");
+  if (IpPrefix::parse(arguments.subject) && !IpAddress::parse(arguments.subject)) return wrong_use(arguments.subject + ": a prefix; expected one of its addresses");
+  const bool capture = is_capture_name(arguments.subject);
   const Way way = !arguments.events.empty() ? kEvents : event ? kEvent : capture ? kCapture : !arguments.tuple.empty() ? kTuple : kName;
   if ((arguments.flow || arguments.all) && !capture) return wrong_use("--flow and --all are for captures");
   if (const std::string problem = ignored(arguments, way); !problem.empty()) return wrong_use(problem);

@@ -1,7 +1,10 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -83,7 +86,7 @@ int give(const Arguments& arguments, const learn::LearnOptions& options, const l
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
   } else if (!write_new(arguments.output, text)) {
-    return fail("cannot write " + arguments.output + " (a file that exists is left alone)", kExitNo);
+    return fail("cannot write " + arguments.output + ": " + std::strerror(errno), kExitNo);
   }
   for (const std::string& one : learned.unreadable) fail(one, kExitNo);
   const bool missing = options.running && !learned.rules.empty();
@@ -103,6 +106,8 @@ const char* check_together(const Arguments& arguments) {
   if (arguments.no_verify && arguments.captures.empty()) return "--no-verify is for captures; events cannot be replayed";
   if (arguments.jobs != 0 && arguments.captures.empty()) return "--jobs is for captures";
   if (std::ranges::count(arguments.events, "-") > 1) return "--from-events -: there is one standard input";
+  std::error_code ignored;
+  if (!arguments.output.empty() && std::filesystem::exists(arguments.output, ignored)) return "--output: it is there already, and is left alone";
   return nullptr;
 }
 
@@ -141,8 +146,9 @@ int run_learn(const Arguments& arguments) {
 
 std::string scope_problem(const std::string& name) {
   const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'; };
-  if (!name.empty() && name.size() <= 64 && name != "none" && std::ranges::all_of(name, fits)) return {};
-  return "a scope's name has letters, digits, - and _";
+  if (name == "none") return "none stands for flows in no scope";
+  if (!name.empty() && name.size() <= 64 && std::ranges::all_of(name, fits)) return {};
+  return "a scope's name has letters, digits, - and _, at most 64";
 }
 
 }  // namespace

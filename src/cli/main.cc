@@ -1,5 +1,7 @@
 #include <CLI/CLI.hpp>
 
+#include <sys/un.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -38,11 +40,14 @@ std::optional<std::vector<std::string>> take_command(int& argc, char** argv) {
   return std::vector<std::string>(separator + 1, arguments.end());
 }
 
-// refuse_empty_values: an empty value is a script's variable that was not set, never what was meant.
+// refuse_empty_values: an empty value is a script's variable that was not set, never what was meant. Nor is a path that no
+// socket can have.
 void refuse_empty_values(CLI::App& app) {
   static const CLI::Validator not_empty([](const std::string& value) { return value.empty() ? std::string("it is empty") : std::string(); }, "");
+  static const CLI::Validator fits_a_socket([](const std::string& value) { return value.size() < sizeof(sockaddr_un::sun_path) ? std::string() : std::string("the path is too long for a socket"); }, "");
   for (CLI::Option* option : app.get_options()) {
     if (option->get_items_expected_max() > 0) option->check(not_empty);
+    if (option->check_lname("control")) option->check(fits_a_socket);
   }
   for (CLI::App* command : app.get_subcommands({})) refuse_empty_values(*command);
 }

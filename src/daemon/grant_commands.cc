@@ -173,7 +173,7 @@ GrantCommands::Answer GrantCommands::revoke(const json& request) {
                                                : true;
     (meant ? gone : rest).push_back(entry);
   }
-  if (gone.empty() && !request.contains("all")) return control_error("no such grant; {\"command\":\"grants\"} lists them");
+  if (gone.empty() && !request.contains("all")) return control_error("no such grant; the command grants lists those that there are");
   Answer answer = Answer::object();
   if (!gone.empty()) answer = install(std::move(rest), 0, "revoke");
   if (answer.contains("error")) return answer;

@@ -152,9 +152,13 @@ std::vector<Finding> resolver_findings(const ReadFile& read, const policy::Polic
 std::vector<Finding> host_findings(const ReadFile& read, const policy::Policy& policy) {
   std::vector<Finding> findings;
   const std::string mounts = read("/proc/self/mountinfo").value_or("");
-  const bool cgroup2 = mounts.find(" - cgroup2 ") != std::string::npos;
-  findings.push_back({cgroup2 ? Level::kOk : Level::kNote, "cgroup",
-                      cgroup2 ? "cgroup v2 is mounted" : "no cgroup v2: no scopes by unit or container, and no `run -- COMMAND` without --netns", ""});
+  const bool mounted = mounts.find(" - cgroup2 ") != std::string::npos;
+  const bool known = mounted || read("/proc/filesystems").value_or("").find("\tcgroup2\n") != std::string::npos;
+  findings.push_back({known ? Level::kOk : Level::kNote, "cgroup",
+                      mounted ? "cgroup v2 is mounted"
+                      : known ? "cgroup v2 is not mounted here: the program mounts it for itself alone"
+                              : "no cgroup v2: no scopes by cgroup, unit or container, and no `run -- COMMAND`",
+                      ""});
   std::vector<std::string> engines;
   for (const auto& [path, name] : {std::pair{"/run/docker.sock", "Docker"}, std::pair{"/run/podman/podman.sock", "Podman"},
                                    std::pair{"/run/containerd/containerd.sock", "containerd"}, std::pair{"/run/crio/crio.sock", "CRI-O"}}) {

@@ -79,6 +79,9 @@ class Learner {
       auto loaded = policy::load_policy_file(*options_.running);
       if (!loaded) return std::unexpected(loaded.error());
       running_ = *loaded;
+      const auto& scopes = running_->scope_names();
+      if (!options_.scope.empty() && std::ranges::find(scopes, options_.scope) == scopes.end())
+        return std::unexpected(Problems{{options_.running->string(), 0, 0, "there is no scope " + options_.scope + " to learn for"}});
       style_.any_by_default = running_->defaults().bind == policy::Bind::kAny;
     }
     if (!observe()) return std::unexpected(problems_);

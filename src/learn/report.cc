@@ -15,7 +15,7 @@ std::string from_text(const LearnOptions& options) {
     text += (text.empty() ? "" : ", ") + comment_text(file.filename().string());
   }
   if (options.captures.size() > kNamed) text += " and " + std::to_string(options.captures.size() - kNamed) + " more captures";
-  if (!options.events.empty()) text += std::string(text.empty() ? "" : ", ") + "events";
+  if (!options.events.empty() || text.empty()) text += std::string(text.empty() ? "" : ", ") + "events";
   return text;
 }
 

@@ -11,8 +11,10 @@ import shlex
 import subprocess
 import sys
 import unittest
+from pathlib import Path
 
 PROGRAM = sys.argv.pop(1)
+CASE = Path(__file__).resolve().parents[2] / "pcaps" / "tls-allowed"
 COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "apply"], ["rules", "remove"], ["check"], ["replay"], ["explain"], ["learn"], ["audit"], ["doctor"],
             ["reload"], ["watch"], ["flows"], ["allow"], ["deny"], ["revoke"], ["grants"], ["bypass"], ["metrics"]]
 USAGE = {
@@ -49,7 +51,7 @@ USAGE = {
     "learn": "sallyport learn: captures or --from-events are needed (see sallyport learn --help)",
     "learn --diff x.pcap": "sallyport learn: --policy and --diff go together (see sallyport learn --help)",
     "learn --fold-at 1 x": "sallyport learn: --fold-at: Value 1 not in range 2 to 1000000 (see sallyport learn --help)",
-    "learn --scope a.b x": "sallyport learn: --scope: a scope's name has letters, digits, - and _ (see sallyport learn --help)",
+    "learn --scope a.b x": "sallyport learn: --scope: a scope's name has letters, digits, - and _, at most 64 (see sallyport learn --help)",
     "audit": "sallyport audit: --policy is needed, or --write (see sallyport audit --help)",
     "audit --write --json": "sallyport audit: --write and --json exclude each other (see sallyport audit --help)",
     "audit --policy /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
@@ -118,6 +120,15 @@ USAGE = {
     "deny a..b": "sallyport deny: NAME: \"a..b\": not a host name: labels of letters, digits, \"-\" and \"_\", joined by single dots (see sallyport deny --help)",
     "allow a.example --for 0s": "sallyport allow: --for: expected a time of at most 366 days, such as 90s, 10m, 8h or 7d (see sallyport allow --help)",
     "bypass --for 0s --all": "sallyport bypass: --for: expected a time of at most 24 hours, such as 5m (see sallyport bypass --help)",
+    "explain --tuple 'tcp 10.0.0.1:1 10.0.0.2:2' a..b": "sallyport explain: a..b: no host name, which is what --tuple takes beside it (see sallyport explain --help)",
+    "explain --tuple 'tcp 10.0.0.1:1 10.0.0.2:2' 10.0.0.2": "sallyport explain: 10.0.0.2: no host name, which is what --tuple takes beside it (see sallyport explain --help)",
+    "explain --tuple 'tcp 10.0.0.1:1 10.0.0.2:2' x.pcap": "sallyport explain: --tuple says nothing beside a capture (see sallyport explain --help)",
+    "explain https://a.test/": "sallyport explain: https://a.test/: a URL; expected the host name alone (see sallyport explain --help)",
+    "explain 10.0.0.0/8": "sallyport explain: 10.0.0.0/8: a prefix; expected one of its addresses (see sallyport explain --help)",
+    "learn --scope none x": "sallyport learn: --scope: none stands for flows in no scope (see sallyport learn --help)",
+    "learn --output /dev/null x": "sallyport learn: --output: it is there already, and is left alone (see sallyport learn --help)",
+    f"status --control /{'x' * 107}": "sallyport status: --control: the path is too long for a socket (see sallyport status --help)",
+    f"run --control /{'x' * 107}": "sallyport run: --control: the path is too long for a socket (see sallyport run --help)",
     "check /none/p.toml": "/none/p.toml: cannot be read: No such file or directory",
 }
 
@@ -167,6 +178,11 @@ class CommandLine(unittest.TestCase):
                         self.assertEqual((result.returncode, result.stdout, result.stderr.count("\n")), (2, "", 1), result.stderr)
                         self.assertIn(f"(see sallyport {' '.join(command)} --help)", result.stderr)
         self.assertGreater(seen, 50)
+
+    def test_learn_tells_a_scope_that_the_running_policy_lacks(self) -> None:
+        policy, capture = CASE / "policy.toml", CASE / "input.pcap"
+        result = ask(["learn", "--policy", str(policy), "--diff", "--scope", "agent", str(capture)])
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (2, "", f"{policy}: there is no scope agent to learn for\n"))
 
     def test_a_service_that_does_not_run_is_exit_code_3(self) -> None:
         result = ask(["status", "--control", "/none/control.sock"])

@@ -93,6 +93,9 @@ TEST(SettingsTest, EnginesWhoseContainersNobodySeesAreNoted) {
   EXPECT_EQ(level_of(host_findings(host.read(), *policy_of("")), "Docker"), "NOTE");
   EXPECT_EQ(level_of(host_findings(host.read(), *policy_of("")), "cgroup v2 is mounted"), "OK");
   EXPECT_EQ(level_of(host_findings(Host().read(), *policy_of("")), "no cgroup v2"), "NOTE");
+  Host unmounted;
+  unmounted.file("/proc/filesystems", "nodev\tcgroup\nnodev\tcgroup2\n\text4\n");
+  EXPECT_EQ(level_of(host_findings(unmounted.read(), *policy_of("")), "cgroup v2 is not mounted here"), "OK");
 }
 
 TEST(ReportTest, TheWorstLevelAndTheCountsAreTold) {

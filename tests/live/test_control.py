@@ -69,8 +69,11 @@ def talk(it: World, data: bytes, timeout: float = 5.0) -> bytes:
         client.connect(str(it.firewall.control))
         client.sendall(data)
         answer = b""
-        while block := client.recv(65536):
-            answer += block
+        try:
+            while block := client.recv(65536):
+                answer += block
+        except ConnectionResetError:  # Behind "too many clients": the request was not read.
+            pass
         return answer
 
 
@@ -100,8 +103,7 @@ def documented(suite: Suite, it: World) -> None:
                 continue
             expect(answer.get("ok") is True, f"{line}: {answer}")
         commands = ask(it, {"command": "help"})["commands"]
-        for line in requests:
-            expect(json.loads(line)["command"] in [*commands, "help"], line)
+        expect_equal({json.loads(line)["command"] for line in requests} | {"watch"}, {*commands, "help"}, "commands of the page, and of the program")
     with suite.case("the shell's way works as the page says"):
         result = it.bed.run("firewall", ["sh", "-c", f"printf '{{\"command\":\"status\"}}\\n' | nc -U {it.firewall.control}"])
         expect(json.loads(result.out)["ok"] is True, result.describe())
