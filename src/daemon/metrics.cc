@@ -118,8 +118,7 @@ void add_worker_counter(Families& out, const Workers& workers, std::string_view 
 void add_queues(Families& out, const MetricFacts& facts, const Workers& workers) {
   using Counters = netfilter::WorkerCounters;
   add_worker_counter(out, workers, "queue_packets_total", "Packets that came from the kernel's queue.", &Counters::packets);
-  add_worker_counter(out, workers, "queue_overruns_total", "Times that the kernel had no room for packets in the socket's buffer (ENOBUFS).", &Counters::no_buffer);
-  add_worker_counter(out, workers, "queue_receive_errors_total", "Other errors on the queue's socket.", &Counters::receive_errors);
+  add_worker_counter(out, workers, "queue_receive_errors_total", "Errors on the queue's socket.", &Counters::receive_errors);
   add_worker_counter(out, workers, "queue_verdict_errors_total", "Verdicts that the kernel refused.", &Counters::verdict_errors);
   add_worker_counter(out, workers, "queue_repeat_loops_total", "Packets that circled between rules and queue and were stopped.", &Counters::repeat_loops);
   add_worker_counter(out, workers, "queue_truncated_total", "Packets that came without their end.", &Counters::truncated);
@@ -127,6 +126,8 @@ void add_queues(Families& out, const MetricFacts& facts, const Workers& workers)
   add_worker_counter(out, workers, "injection_errors_total", "Refusals and resets that the kernel did not take.", &Counters::injection_errors);
   out.gauge("queue_waiting_packets", "Packets in the kernel's queue without a verdict (/proc).");
   for (const auto& queue : facts.queues) out.value(std::uint64_t{queue.waiting}, {{"queue", std::to_string(queue.queue)}});
+  out.counter("queue_overruns_total", "Times that the kernel had no room for a packet in the buffer of the queue's socket (ENOBUFS; /proc/net/netlink).");
+  for (const auto& queue : facts.queues) out.value(queue.overruns, {{"queue", std::to_string(queue.queue)}});
   out.counter("queue_dropped_packets_total", "Packets that the kernel lost because its queue or the socket's buffer was full (/proc).");
   for (const auto& queue : facts.queues) {
     out.value(queue.queue_dropped, {{"queue", std::to_string(queue.queue)}, {"full", "queue"}});

@@ -45,7 +45,6 @@ Json worker_report(std::size_t index, const netfilter::QueueWorker& worker) {
           {"conntrack_told", figure(counters.conntrack_told)},
           {"existing_flow_packets", figure(counters.existing)},
           {"repeat_loops", figure(counters.repeat_loops)},
-          {"no_buffer", figure(counters.no_buffer)},
           {"receive_errors", figure(counters.receive_errors)},
           {"injected", figure(counters.injected)},
           {"injection_errors", figure(counters.injection_errors)},
@@ -62,6 +61,7 @@ Json queue_reports(std::size_t workers) {
                       {"waiting", stats.waiting},
                       {"queue_dropped", stats.queue_dropped},
                       {"user_dropped", stats.user_dropped},
+                      {"overruns", stats.overruns},
                       {"packets", stats.last_id}});
   }
   return queues;

@@ -207,7 +207,7 @@ class QueueWorker::Impl {
 
   void note_receive_error(int error) {
     if (error == 0 || error == EINTR) return;
-    count(error == ENOBUFS ? counters_.no_buffer : counters_.receive_errors);
+    count(counters_.receive_errors);
   }
 
   // flush: verdicts first, as they mark the flows that the injections are about.

@@ -26,6 +26,7 @@ def body(suite: Suite) -> None:
             for family in (4, 6):
                 observing(suite, it, f"{mode} v{family}", family)
     with world(suite, "host", RULES, "web") as it:
+        full_socket(suite, it)
         full_disk(suite, it)
 
 
@@ -92,6 +93,37 @@ def observing(suite: Suite, it: World, label: str, family: int) -> None:
         code = bulk.wait(40)
         expect_equal((code, bulk.out()), (0, str(BULK)), bulk.err())
         it.firewall.start()
+
+
+# Five thousand datagrams of 8,000 octets, from a socket whose own buffer holds what waits in the queue.
+FLOOD = """
+import socket, sys
+flood = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+flood.setsockopt(socket.SOL_SOCKET, 32, 1 << 29)  # SO_SNDBUFFORCE
+flood.setblocking(False)
+sent = 0
+for _ in range(5000):
+    try:
+        flood.sendto(bytes(8000), (sys.argv[1], 7777))
+        sent += 1
+    except OSError: pass
+print(sent)
+"""
+
+
+def full_socket(suite: Suite, it: World) -> None:
+    with suite.case("the buffer of the queue's socket overflows: it is counted, and judging goes on"):
+        def figures(name: str, label: str = "") -> int:
+            lines = it.firewall.command("metrics", "--control", str(it.firewall.control)).out.splitlines()
+            return sum(int(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + "{") and label in line)
+
+        expect_equal(figures("sallyport_queue_overruns_total"), 0, "before")
+        it.firewall.process.signal(signal.SIGSTOP)
+        flood = it.bed.run("firewall", ["/usr/bin/python3", "-c", FLOOD, it.bed.server_address(4)])
+        it.firewall.process.signal(signal.SIGCONT)
+        lost = figures("sallyport_queue_dropped_packets_total", 'full="socket"')
+        expect(figures("sallyport_queue_overruns_total") >= lost > 100, f"{lost} lost, {flood.describe()} {it.firewall.status('--json').out}")
+        expect_equal(it.clients.curl("https://allowed.test/", 4).out.strip(), "vhost allowed.test", "a connection behind it")
 
 
 def full_disk(suite: Suite, it: World) -> None:

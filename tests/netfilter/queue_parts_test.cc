@@ -93,6 +93,19 @@ TEST(QueueStatsTest, ReadsTheKernelsColumns) {
   EXPECT_EQ(stats[1].port_id, 3221225472U);
 }
 
+TEST(QueueStatsTest, ReadsTheDropsOfNetlinkSockets) {
+  const auto sockets = parse_netlink_sockets(
+      "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"
+      "0000000060f74e47 0   0          00000000 0        0        0     2        0        4       \n"
+      "00000000a612d3d2 12  3221225472 00000000 33554432 0        0     2        968      474     \n");
+  ASSERT_EQ(sockets.size(), 2U);
+  EXPECT_EQ(sockets[1].protocol, 12U);
+  EXPECT_EQ(sockets[1].port_id, 3221225472U);
+  EXPECT_EQ(sockets[1].drops, 968U);
+  EXPECT_EQ(sockets[1].inode, "474");
+  EXPECT_TRUE(parse_netlink_sockets("1 2 3\n\nx x x x x x x x x x\n").empty());
+}
+
 TEST(QueueStatsTest, LeavesOutWhatItDoesNotUnderstand) {
   EXPECT_TRUE(parse_queue_stats("").empty());
   EXPECT_TRUE(parse_queue_stats("no figures here\n1 2 3\n").empty());

@@ -41,7 +41,6 @@ struct WorkerCounters {
   std::atomic<std::uint64_t> conntrack_told{0};  // Packets with conntrack's facts (NFQA_CT), by which their direction went.
   std::atomic<std::uint64_t> existing{0};      // Packets of connections that were there before us.
   std::atomic<std::uint64_t> repeat_loops{0};  // Packets that circled (docs/netfilter.md) and were stopped.
-  std::atomic<std::uint64_t> no_buffer{0};     // ENOBUFS: the kernel lost packets for want of buffer space.
   std::atomic<std::uint64_t> receive_errors{0};
   std::atomic<std::uint64_t> injected{0};          // Packets of our own that the kernel took.
   std::atomic<std::uint64_t> injection_errors{0};  // Those that it refused.
