@@ -233,8 +233,18 @@ Outcome Daemon::open_workers(const netfilter::RulePlan& plan) {
 void Daemon::recall_flows() {
   if (observing() || attended() != nullptr) return;
   if (!believed_) return saved_flows_.remove();
-  const FlowsByWorker flows = saved_flows_.take(*policy_, workers_.size(), say);
-  for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->recall(flows[i]);
+  FlowsByWorker flows = saved_flows_.take(*policy_, workers_.size(), say);
+  const auto conntrack = netfilter::Conntrack::open(plan_.mark);
+  const auto entries = conntrack ? (*conntrack)->list(plan_.mark.encode(FlowMark::kAllow, plan_.generation), plan_.mark.mask())
+                                 : std::unexpected(conntrack.error());
+  if (!entries) return say("what connections were for is not known: " + entries.error());
+  std::vector<FlowKey> living;
+  for (const netfilter::ConntrackEntry& entry : *entries) living.push_back(entry.key);
+  const netfilter::ConnectionSet allowed(living);
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    std::erase_if(flows[i], [&](const engine::RememberedFlow& flow) { return !allowed.contains(flow.key); });
+    workers_[i]->recall(flows[i]);
+  }
 }
 
 void Daemon::save_flows() {
