@@ -112,6 +112,7 @@ Outcome Daemon::start() {
   judged_at_ = saved_.now();
   if (const auto marks = observing() ? std::nullopt : generation_.restore(*policy_, say)) {
     plan->generation = marks->generation;
+    judged_before_ = true;
     if (marks->judged) {
       believed_ = marks->generation;
       judged_at_ = std::min(judged_at_, *marks->judged);
@@ -133,6 +134,7 @@ Outcome Daemon::start() {
   saved_.restore(*bindings_, *policy_, resolver_->status().trusted, say);  // Behind the control socket: this run is the only one here.
   log_.start();
   if (const Outcome found = find_rules(); !found) return found;
+  watched_before_ = rules_were_there_;
   recall_flows();
   look_for_incoming();
   publish_existing_flows();
@@ -144,14 +146,13 @@ Outcome Daemon::start() {
   resolver_->start();
   if (options_.install_rules) {
     if (const Outcome installed = install(*plan); !installed) return installed;
-    if (!rules_were_there_) {  // Connections that came in while the rules were on their way.
+    if (!watched_before_) {  // Connections that came in while the rules were on their way.
       look_for_incoming();
       publish_existing_flows();
     }
   } else if (const Outcome settled = settle_existing_flows(*plan); !settled) {
     return settled;
   }
-  incoming_.save(say);
   cut_expired(std::move(older), expired);
   return {};
 }
@@ -284,8 +285,12 @@ void Daemon::look_for_incoming() {
   const auto entries = conntrack ? (*conntrack)->list(0, 0) : std::unexpected(conntrack.error());
   const auto opened = entries ? netfilter::opened_connections(*entries) : netfilter::ConnectionSet();
   if (!entries) say("which connections this host opened is not known: " + entries.error());
-  if (rules_were_there_) incoming_.restore(*sockets, opened, say);
-  else incoming_.look(*sockets, opened);
+  const auto proven = entries ? netfilter::came_in_by_tracking(*sockets, *entries) : std::vector<FlowKey>();
+  if (!watched_before_ || !incoming_.restore(*sockets, proven, say)) {
+    watched_before_ = false;
+    incoming_.look(*sockets, opened);
+  }
+  incoming_.save(say);
 }
 
 void Daemon::publish_existing_flows() {
@@ -296,7 +301,7 @@ void Daemon::publish_existing_flows() {
 
 Outcome Daemon::settle_existing_flows(const netfilter::RulePlan& plan) {
   if (observing() || attended() != nullptr) return {};
-  auto settled = settle_existing(policy_->defaults().existing, {plan, rules_were_there_, believed_, incoming_.connections()});
+  auto settled = settle_existing(policy_->defaults().existing, {plan, rules_were_there_ && judged_before_, believed_, incoming_.connections()});
   if (!settled) return std::unexpected("defaults.existing: " + settled.error());
   existing_ = std::move(*settled);
   if (policy_->defaults().existing == policy::Existing::kKill) {
@@ -310,7 +315,8 @@ Outcome Daemon::settle_existing_flows(const netfilter::RulePlan& plan) {
 Outcome Daemon::install(const netfilter::RulePlan& plan) {
   if (attended() != nullptr) attended()->before_rules();
   touched_rules_ = true;
-  if (policy_->defaults().existing == policy::Existing::kKill && !observing()) {  // Before anything ends for rules that the kernel refuses.
+  const bool ends = policy_->defaults().existing == policy::Existing::kKill || (rules_were_there_ && !believed_);
+  if (ends && !observing()) {  // Before anything ends, or is judged anew, for rules that the kernel refuses.
     if (const Outcome rehearsed = installer_->rehearse(plan); !rehearsed) return rehearsed;
   }
   if (const Outcome settled = settle_existing_flows(plan); !settled) return settled;
@@ -352,10 +358,7 @@ int Daemon::wait_for_end() {
     const int ready = ::poll(fds, 2, watchdog_.sleep_ms(soon ? kFileIntervalMs : kSaveIntervalMs));
     tell_watchdog();
     finish_cut();
-    if (saved_.due(*bindings_)) {
-      save_bindings();
-      incoming_.save(say);
-    }
+    if (saved_.due(*bindings_)) save_bindings();
     if (policy_->deploy().reload_on_change && files_.settled()) (void)reload("a file of the policy has changed");
     if (ready <= 0) continue;
     if ((fds[1].revents & POLLIN) != 0) control_->serve();
@@ -375,7 +378,6 @@ int Daemon::shut_down(int signal) {
   int exit_code = 0;
   if (touched_rules_ && closed) {
     say("the rules stay and nothing new passes; to remove them: sallyport rules remove");
-    incoming_.save(say);
   } else if (touched_rules_) {
     // First the rules, then the queues: nothing may be sent to a queue that nobody reads.
     if (const auto removed = installer_->remove(); !removed) {

@@ -145,7 +145,10 @@ class Daemon {
   std::optional<netfilter::RuleInstaller> installer_;
   SavedFlows saved_flows_;
   Incoming incoming_;
-  std::optional<netfilter::Generation> believed_;  // The generation of the marks that are this policy's at the start.
+  // What a start finds beside rules_were_there_, which may be there though nobody judged yet (`rules apply` at boot).
+  bool judged_before_ = false;   // An enforcing run has left word of its policy.
+  bool watched_before_ = false;  // A run has settled which connections came in.
+  std::optional<netfilter::Generation> believed_;  // The generation of the marks that are this policy's.
   ExistingSets existing_;
   UnfinishedCut unfinished_cut_;
   Timestamp judged_at_{};  // When all flows were judged by policy_, by the workers' clock.

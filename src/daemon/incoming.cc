@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
+#include <tuple>
 
 #include "sallyport/core/limits.h"
 #include "sallyport/resolver/bindings_file.h"
@@ -25,6 +28,9 @@ std::optional<Endpoint> endpoint_of(const nlohmann::json& address, const nlohman
   return Endpoint{*parsed, static_cast<std::uint16_t>(number)};
 }
 
+// key_of has this host's end as the client.
+FlowKey key_of(const netfilter::TcpSocket& socket) { return {Transport::kTcp, IPPROTO_TCP, socket.local, socket.remote, 0}; }
+
 }  // namespace
 
 std::string incoming_path(const std::string& control_path) {
@@ -32,65 +38,71 @@ std::string incoming_path(const std::string& control_path) {
   return std::filesystem::path(control_path).replace_extension(".incoming.json").string();
 }
 
-std::string incoming_text(std::span<const FlowKey> keys) {
+std::string incoming_text(std::span<const netfilter::TcpSocket> sockets) {
   nlohmann::json rows = nlohmann::json::array();
-  for (const FlowKey& key : keys) {
-    rows.push_back({key.client.address.to_string(), key.client.port, key.server.address.to_string(), key.server.port});
+  for (const netfilter::TcpSocket& socket : sockets.first(std::min(sockets.size(), kIncomingKept))) {
+    rows.push_back({socket.local.address.to_string(), socket.local.port, socket.remote.address.to_string(), socket.remote.port, socket.cookie});
   }
   return nlohmann::json{{"version", kVersion}, {"connections", std::move(rows)}}.dump() + '\n';
 }
 
-std::vector<FlowKey> incoming_from_text(std::string_view text) {
+std::vector<netfilter::TcpSocket> incoming_from_text(std::string_view text) {
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-  std::vector<FlowKey> keys;
-  if (!json.is_object() || json.value("version", nlohmann::json()) != kVersion) return keys;
+  std::vector<netfilter::TcpSocket> sockets;
+  if (!json.is_object() || json.value("version", nlohmann::json()) != kVersion) return sockets;
   const auto rows = json.find("connections");
-  if (rows == json.end() || !rows->is_array()) return keys;
+  if (rows == json.end() || !rows->is_array()) return sockets;
   for (const nlohmann::json& row : *rows) {
-    if (keys.size() == kIncomingKept) break;
-    if (!row.is_array() || row.size() != 4) continue;
+    if (sockets.size() == kIncomingKept) break;
+    if (!row.is_array() || row.size() != 5 || !row[4].is_number_unsigned()) continue;
     const auto local = endpoint_of(row[0], row[1]);
     const auto remote = endpoint_of(row[2], row[3]);
-    if (local && remote) keys.push_back({Transport::kTcp, IPPROTO_TCP, *local, *remote, 0});
+    if (local && remote) sockets.push_back({*local, *remote, false, row[4].get<std::uint64_t>()});
   }
-  return keys;
+  return sockets;
 }
 
-void Incoming::hold(std::span<const FlowKey> keys) {
+void Incoming::hold(std::vector<netfilter::TcpSocket> sockets) {
+  const auto order = [](const netfilter::TcpSocket& socket) { return std::tie(socket.local, socket.remote, socket.cookie); };
+  std::ranges::sort(sockets, {}, order);
+  const auto repeated = std::ranges::unique(sockets, {}, order);
+  sockets.erase(repeated.begin(), repeated.end());
+  std::vector<FlowKey> keys;
+  for (const netfilter::TcpSocket& socket : sockets) keys.push_back(key_of(socket));
+  sockets_ = std::move(sockets);
   set_ = keys.empty() ? nullptr : std::make_shared<const netfilter::ConnectionSet>(keys);
-  saved_ = SIZE_MAX;
 }
 
 void Incoming::look(const std::vector<netfilter::TcpSocket>& sockets, const netfilter::ConnectionSet& opened) {
-  std::vector<FlowKey> keys = netfilter::incoming_connections(sockets, opened);
-  if (set_ != nullptr) std::ranges::copy(set_->keys(), std::back_inserter(keys));
-  hold(keys);
+  const netfilter::ConnectionSet found(netfilter::incoming_connections(sockets, opened));
+  std::vector<netfilter::TcpSocket> held = sockets_;
+  std::ranges::copy_if(sockets, std::back_inserter(held), [&](const auto& socket) { return !socket.listening && found.contains(key_of(socket)); });
+  hold(std::move(held));
 }
 
-void Incoming::restore(const std::vector<netfilter::TcpSocket>& sockets, const netfilter::ConnectionSet& opened, const Say& say) {
-  if (path_.empty()) return;
+bool Incoming::restore(const std::vector<netfilter::TcpSocket>& sockets, std::span<const FlowKey> proven, const Say& say) {
+  if (path_.empty()) return false;
   const auto text = resolver::read_bindings_file(path_);  // It checks whose the file is.
-  if (!text) return say(text.error());
-  const std::vector<FlowKey> kept = incoming_from_text(*text);
-  const netfilter::ConnectionSet known(kept);
-  std::vector<FlowKey> keys;
+  if (!text) say(text.error());
+  if (text && text->empty()) return false;
+  const std::vector<netfilter::TcpSocket> kept = text ? incoming_from_text(*text) : std::vector<netfilter::TcpSocket>();
+  std::set<std::uint64_t> cookies;
+  for (const netfilter::TcpSocket& socket : kept) cookies.insert(socket.cookie);
+  const netfilter::ConnectionSet came_in(proven);
+  std::vector<netfilter::TcpSocket> held;
   for (const netfilter::TcpSocket& socket : sockets) {
-    const FlowKey key{Transport::kTcp, IPPROTO_TCP, socket.local, socket.remote, 0};
-    if (!socket.listening && known.contains(key) && !opened.contains(key)) keys.push_back(key);
+    if (!socket.listening && (cookies.contains(socket.cookie) || came_in.contains(key_of(socket)))) held.push_back(socket);
   }
-  hold(keys);
+  hold(std::move(held));
+  return true;
 }
 
-void Incoming::save(const Say& say) {
+void Incoming::save(const Say& say) const {
   if (path_.empty()) return;
-  std::vector<FlowKey> keys = set_ != nullptr ? set_->keys() : std::vector<FlowKey>();
-  if (keys.size() == saved_) return;
-  saved_ = keys.size();
-  if (keys.size() > kIncomingKept) keys.resize(kIncomingKept);
-  if (const auto written = resolver::write_bindings_file(path_, incoming_text(keys)); !written) say(written.error());
+  if (const auto written = resolver::write_bindings_file(path_, incoming_text(sockets_)); !written) say(written.error());
 }
 
-void Incoming::remove() {
+void Incoming::remove() const {
   if (!path_.empty()) (void)::unlink(path_.c_str());
 }
 

@@ -41,6 +41,7 @@ int read_socket(const nlmsghdr* message, void* data) {
   socket.local = {address_of(entry.idiag_family, entry.id.idiag_src), ntohs(entry.id.idiag_sport)};
   socket.remote = {address_of(entry.idiag_family, entry.id.idiag_dst), ntohs(entry.id.idiag_dport)};
   socket.listening = entry.idiag_state == TCP_LISTEN;
+  socket.cookie = std::uint64_t{entry.id.idiag_cookie[1]} << 32 | entry.id.idiag_cookie[0];
   sockets.push_back(socket);
   return MNL_CB_OK;
 }

@@ -12,8 +12,6 @@ namespace sallyport::testing {
 namespace {
 
 using daemon::Incoming;
-using netfilter::ConnectionSet;
-using netfilter::ConntrackEntry;
 using netfilter::TcpSocket;
 
 Endpoint endpoint(const char* address, std::uint16_t port) { return {*IpAddress::parse(address), port}; }
@@ -27,7 +25,7 @@ class IncomingTest : public ::testing::Test {
   const Endpoint sshd_ = endpoint("2001:db8::1", 22), admin_ = endpoint("2001:db8::2", 50'000);
   const Endpoint own_ = endpoint("192.0.2.1", 8080), server_ = endpoint("198.51.100.7", 443);
   const TcpSocket listener_{endpoint("::", 22), {}, true}, other_{endpoint("::", 8080), {}, true};
-  const TcpSocket session_{sshd_, admin_, false}, posed_{own_, server_, false};
+  const TcpSocket session_{sshd_, admin_, false, (std::uint64_t{1} << 63) + 7}, posed_{own_, server_, false, 8};
   std::string said_;
   const Incoming::Say say_ = [this](const std::string& text) { said_ += text; };
 };
@@ -37,12 +35,12 @@ bool has(const Incoming& incoming, const TcpSocket& socket) {
   return incoming.connections() != nullptr && incoming.connections()->contains(key);
 }
 
-TEST_F(IncomingTest, BehindRulesThatStandAListenerIsNoProof) {
+TEST_F(IncomingTest, WhereAServiceWasAtWorkAListenerIsNoProof) {
   Incoming first(path_);
   first.look({listener_, session_}, {});
   first.save(say_);
   Incoming next(path_);
-  next.restore({listener_, other_, session_, posed_}, {}, say_);
+  EXPECT_TRUE(next.restore({listener_, other_, session_, posed_}, {}, say_));
   EXPECT_TRUE(has(next, session_));
   EXPECT_FALSE(has(next, posed_));
   Incoming unwatched(path_);
@@ -51,14 +49,24 @@ TEST_F(IncomingTest, BehindRulesThatStandAListenerIsNoProof) {
   EXPECT_EQ(said_, "");
 }
 
-TEST_F(IncomingTest, WhatIsGoneOrWasOpenedHereIsNotRestored) {
+TEST_F(IncomingTest, TheSamePortsWithAnotherSocketAreAnotherConnection) {
   Incoming first(path_);
-  first.look({listener_, session_, other_, posed_}, {});
+  first.look({listener_, session_}, {});
   first.save(say_);
+  TcpSocket anew = session_;
+  ++anew.cookie;
   Incoming next(path_);
-  const std::vector<FlowKey> opened = {{Transport::kTcp, 6, own_, server_, 0}};
-  next.restore({listener_, other_, posed_}, ConnectionSet(opened), say_);
+  EXPECT_TRUE(next.restore({listener_, anew}, {}, say_));
   EXPECT_EQ(next.connections(), nullptr);
+}
+
+TEST_F(IncomingTest, WhatConnectionTrackingSawComeInIsRestoredToo) {
+  Incoming first(path_);
+  first.save(say_);
+  const std::vector<FlowKey> proven = {{Transport::kTcp, 6, sshd_, admin_, 0}};
+  Incoming next(path_);
+  EXPECT_TRUE(next.restore({listener_, session_}, proven, say_)) << "a file with none is one";
+  EXPECT_TRUE(has(next, session_));
 }
 
 TEST_F(IncomingTest, ASecondLookAddsToTheFirst) {
@@ -69,10 +77,10 @@ TEST_F(IncomingTest, ASecondLookAddsToTheFirst) {
   EXPECT_TRUE(has(incoming, posed_));
 }
 
-TEST_F(IncomingTest, WithoutAFileOrAPathNothingIsRestored) {
+TEST_F(IncomingTest, WithoutAFileOrAPathNobodyWasWatched) {
   for (const std::string& path : {path_, std::string()}) {
     Incoming incoming(path);
-    incoming.restore({listener_, session_}, {}, say_);
+    EXPECT_FALSE(incoming.restore({listener_, session_}, {}, say_));
     EXPECT_EQ(incoming.connections(), nullptr);
     incoming.save(say_);
     incoming.remove();
@@ -82,8 +90,8 @@ TEST_F(IncomingTest, WithoutAFileOrAPathNothingIsRestored) {
 
 TEST_F(IncomingTest, AFileThatIsNoneOfOursOrThatOthersMayWriteKeepsNothing) {
   for (const char* text : {"", "{", "[]", "{\"version\":1}", "{\"version\":2,\"connections\":[]}", "{\"version\":1,\"connections\":{}}",
-                           "{\"version\":1,\"connections\":[1,[],[1,2,3,4],[\"x\",1,\"y\",2],[\"192.0.2.1\",70000,\"192.0.2.2\",1],"
-                           "[\"192.0.2.1\",-1,\"192.0.2.2\",1]]}"}) {
+                           "{\"version\":1,\"connections\":[1,[],[1,2,3,4,5],[\"x\",1,\"y\",2,3],[\"192.0.2.1\",70000,\"192.0.2.2\",1,1],"
+                           "[\"192.0.2.1\",1,\"192.0.2.2\",1,-1],[\"192.0.2.1\",1,\"192.0.2.2\",1]]}"}) {
     EXPECT_TRUE(daemon::incoming_from_text(text).empty()) << text;
   }
   Incoming first(path_);
@@ -91,18 +99,21 @@ TEST_F(IncomingTest, AFileThatIsNoneOfOursOrThatOthersMayWriteKeepsNothing) {
   first.save(say_);
   std::filesystem::permissions(path_, std::filesystem::perms::others_write, std::filesystem::perm_options::add);
   Incoming next(path_);
-  next.restore({listener_, session_}, {}, say_);
+  EXPECT_TRUE(next.restore({listener_, session_}, {}, say_));
   EXPECT_EQ(next.connections(), nullptr);
   EXPECT_NE(said_.find("others could have written it"), std::string::npos) << said_;
 }
 
 TEST_F(IncomingTest, TheFilesFormComesBackAndIsBounded) {
-  std::vector<FlowKey> keys(kIncomingKept + 10, FlowKey{Transport::kTcp, 6, sshd_, admin_, 0});
-  keys[1] = {Transport::kTcp, 6, own_, server_, 0};
-  const auto back = daemon::incoming_from_text(daemon::incoming_text(keys));
+  std::vector<TcpSocket> sockets(kIncomingKept + 10, session_);
+  sockets[1] = posed_;
+  const auto back = daemon::incoming_from_text(daemon::incoming_text(sockets));
   ASSERT_EQ(back.size(), kIncomingKept);
-  EXPECT_EQ(back[0], keys[0]);
-  EXPECT_EQ(back[1], keys[1]);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(back[i].local, sockets[i].local);
+    EXPECT_EQ(back[i].remote, sockets[i].remote);
+    EXPECT_EQ(back[i].cookie, sockets[i].cookie);
+  }
 }
 
 TEST(IncomingPathTest, IsBesideTheControlSocket) {

@@ -158,6 +158,77 @@ def never_judged(suite: Suite, family: int) -> None:
             league.expect_no_more()
 
 
+# Both ends hold one tuple twice: first the server opens it (before the start), then the client.
+PARTNER = """
+import os, socket, struct, sys, time
+client, server, go = sys.argv[1:]
+first = socket.socket()
+first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+first.bind((server, 443))
+first.connect((client, 2222))
+print("in", flush=True)
+while not os.path.exists(go + "close"): time.sleep(0.05)
+first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+first.close()
+listener = socket.create_server((server, 443))
+print("listens", flush=True)
+peer = listener.accept()[0]
+peer.shutdown(socket.SHUT_WR)
+while data := peer.recv(99): print(data.decode(), flush=True)
+"""
+HOST = """
+import os, socket, sys, time
+client, server, go = sys.argv[1:]
+listener = socket.create_server((client, 2222))
+print("ready", flush=True)
+first = listener.accept()[0]
+try: first.recv(9)
+except OSError: pass
+first.close()
+listener.close()
+while not os.path.exists(go + "open"): time.sleep(0.05)
+plain = socket.socket()
+plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+plain.bind((client, 2222))
+plain.settimeout(5)
+plain.connect((server, 443))
+print("connected", flush=True)
+plain.recv(9)
+for n in ("1", "2"):
+    while not os.path.exists(go + n): time.sleep(0.05)
+    plain.sendall(b"again" + n.encode())
+time.sleep(5)
+"""
+
+
+def opened_anew(suite: Suite) -> None:
+    """What is kept of a connection that came in is its socket, and not its addresses and ports alone."""
+    with suite.case("host v4: a tuple that once came in, opened anew from here, forgotten by connection tracking, behind a kill"), Testbed("host") as bed:
+        client, server, go = bed.client_address(4), bed.server_address(4), str(bed.scratch / "go")
+        for state in ("close_wait", "close"):
+            bed.run("firewall", ["sysctl", "-qw", f"net.netfilter.nf_conntrack_tcp_timeout_{state}=2"])
+        host = bed.spawn("client", "host", ["/usr/bin/python3", "-c", HOST, client, server, go], uid=65534)
+        bed.wait_listening("client", "tcp", 2222)
+        partner = bed.spawn("server", "partner", ["/usr/bin/python3", "-c", PARTNER, client, server, go])
+        expect(wait_until(lambda: "in" in partner.out(), 5.0), partner.err())
+
+        def tracked() -> bool:
+            return "port=2222" in bed.run("firewall", ["conntrack", "-L", "-p", "tcp"]).out
+
+        with Sallyport(bed, policy(bed)) as firewall:
+            (bed.scratch / "goclose").write_text("")
+            expect(wait_until(lambda: "listens" in partner.out() and not tracked(), 15.0), partner.err())
+            (bed.scratch / "goopen").write_text("")
+            expect(wait_until(lambda: "connected" in host.out(), 5.0), host.err())
+            expect(wait_until(lambda: not tracked(), 9.0), "tracked")
+            firewall.kill()
+            firewall.start()
+            (bed.scratch / "go1").write_text("")
+            (bed.scratch / "go2").write_text("")
+            time.sleep(2.5 * PATIENCE)
+            expect("again2" not in partner.out(), "it goes on unjudged: " + partner.out().replace("\n", " "))
+
+
 def bound(suite: Suite, layout: str, family: int) -> None:
     """Names are bound to addresses here: what a flow was for is not asked of its address, which may have other names by now."""
     rules = RULES + allow("*.allowed.test", "tls", "443")  # Of which the service looks none up by itself.
@@ -199,6 +270,7 @@ def body(suite: Suite) -> None:
     for layout, family in modes_and_families():
         came_round(suite, layout, family)
         bound(suite, layout, family)
+    opened_anew(suite)
     for family in (4, 6):
         never_judged(suite, family)
         for how in ("a restart with another policy", "a restart with kill", "a restart, then a reload", "picked up, then a restart and a reload",

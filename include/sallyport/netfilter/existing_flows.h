@@ -25,6 +25,7 @@ struct TcpSocket {
   Endpoint local;
   Endpoint remote;
   bool listening = false;
+  std::uint64_t cookie = 0;  // The kernel's number of this very socket, until the next boot.
 };
 
 // list_tcp_sockets asks sock_diag for listening and connected sockets, IPv4 and IPv6, of this network
