@@ -61,7 +61,7 @@ Json watch_figures(const WatchFacts& facts, const Workers& workers) {
           {"packets", packets},
           {"holds", holds},
           {"events_lost", facts.events_lost},
-          {"queues", queue_reports(workers.size())}};
+          {"queues", queue_reports(workers)}};
 }
 
 Json live_report(const FlowBook& book) {

@@ -126,8 +126,8 @@ void add_queues(Families& out, const MetricFacts& facts, const Workers& workers)
   add_worker_counter(out, workers, "injection_errors_total", "Refusals and resets that the kernel did not take.", &Counters::injection_errors);
   out.gauge("queue_waiting_packets", "Packets in the kernel's queue without a verdict (/proc).");
   for (const auto& queue : facts.queues) out.value(std::uint64_t{queue.waiting}, {{"queue", std::to_string(queue.queue)}});
-  out.counter("queue_overruns_total", "Times that the kernel had no room for a packet in the buffer of the queue's socket (ENOBUFS; /proc/net/netlink).");
-  for (const auto& queue : facts.queues) out.value(queue.overruns, {{"queue", std::to_string(queue.queue)}});
+  out.counter("queue_overruns_total", "Times that the kernel had no room for a packet in the buffer of the queue's socket (ENOBUFS).");
+  for (std::size_t i = 0; i < workers.size(); ++i) out.value(std::uint64_t{workers[i]->overruns()}, {{"queue", std::to_string(i)}});
   out.counter("queue_dropped_packets_total", "Packets that the kernel lost because its queue or the socket's buffer was full (/proc).");
   for (const auto& queue : facts.queues) {
     out.value(queue.queue_dropped, {{"queue", std::to_string(queue.queue)}, {"full", "queue"}});

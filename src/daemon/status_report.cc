@@ -53,15 +53,15 @@ Json worker_report(std::size_t index, const netfilter::QueueWorker& worker) {
 
 }  // namespace
 
-Json queue_reports(std::size_t workers) {
+Json queue_reports(const Workers& workers) {
   Json queues = Json::array();
   for (const netfilter::QueueStats& stats : netfilter::read_queue_stats()) {
-    if (stats.queue >= workers) continue;
+    if (stats.queue >= workers.size()) continue;
     queues.push_back({{"queue", stats.queue},
                       {"waiting", stats.waiting},
                       {"queue_dropped", stats.queue_dropped},
                       {"user_dropped", stats.user_dropped},
-                      {"overruns", stats.overruns},
+                      {"overruns", workers[stats.queue]->overruns()},
                       {"packets", stats.last_id}});
   }
   return queues;
@@ -164,7 +164,7 @@ nlohmann::ordered_json status_report(const StatusFacts& facts, const Workers& wo
   if (!facts.state_error.empty()) report["state_error"] = facts.state_error;
   report["workers"] = Json::array();
   for (std::size_t i = 0; i < workers.size(); ++i) report["workers"].push_back(worker_report(i, *workers[i]));
-  report["queues"] = queue_reports(workers.size());
+  report["queues"] = queue_reports(workers);
   return report;
 }
 

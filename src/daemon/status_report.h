@@ -37,7 +37,7 @@ using Workers = std::vector<std::unique_ptr<netfilter::QueueWorker>>;
 
 // status_report returns an object. Counters that are zero are left out of the groups.
 nlohmann::ordered_json status_report(const StatusFacts& facts, const Workers& workers);
-// queue_reports tells what the kernel counts for our queues, the first so many.
-nlohmann::ordered_json queue_reports(std::size_t workers);
+// queue_reports tells what the kernel counts for our queues, one a worker.
+nlohmann::ordered_json queue_reports(const Workers& workers);
 
 }  // namespace sallyport::daemon

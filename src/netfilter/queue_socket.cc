@@ -124,7 +124,7 @@ std::expected<QueueSocket, std::string> QueueSocket::open(std::uint16_t queue, b
   if (::setsockopt(result.fd(), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0) {
     (void)::setsockopt(result.fd(), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
   }
-  // A full buffer loses packets with or without the error; the kernel counts them (queue_stats.h).
+  // A full buffer loses packets with or without the error; the kernel counts them (socket_overruns).
   int on = 1;
   (void)::setsockopt(result.fd(), SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof on);
   if (const std::expected<void, std::string> configured = result.configure(fail_open); !configured) {

@@ -1,14 +1,16 @@
 #include "sallyport/netfilter/queue_stats.h"
 
 #include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <span>
 #include <sstream>
 
 namespace sallyport::netfilter {
@@ -19,15 +21,23 @@ std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// socket_of_port finds the netlink socket of netfilter with this port id, or gives one of nothing.
-NetlinkSocket socket_of_port(std::span<const NetlinkSocket> sockets, std::uint32_t port_id) {
-  for (const NetlinkSocket& socket : sockets) {
-    if (socket.protocol == NETLINK_NETFILTER && socket.port_id == port_id) return socket;
+// inode_of_port finds the netlink socket with this port id in /proc/net/netlink.
+std::string inode_of_port(std::uint32_t port_id) {
+  std::istringstream lines(read_file("/proc/net/netlink"));
+  std::string line;
+  while (std::getline(lines, line)) {
+    std::istringstream fields(line);
+    std::string address, groups, memory, sent, dump, locks, drops, inode;
+    std::string protocol;
+    std::string port;
+    if (!(fields >> address >> protocol >> port >> groups >> memory >> sent >> dump >> locks >> drops >>
+          inode)) {
+      continue;
+    }
+    if (protocol == std::to_string(NETLINK_NETFILTER) && port == std::to_string(port_id)) return inode;
   }
   return {};
 }
-
-std::vector<NetlinkSocket> read_netlink_sockets() { return parse_netlink_sockets(read_file("/proc/net/netlink")); }
 
 // process_with_socket finds the process that has the socket open.
 std::string process_with_socket(const std::string& inode) {
@@ -50,22 +60,6 @@ std::string process_with_socket(const std::string& inode) {
 
 }  // namespace
 
-std::vector<NetlinkSocket> parse_netlink_sockets(std::string_view text) {
-  std::vector<NetlinkSocket> result;
-  std::istringstream lines{std::string(text)};
-  std::string line;
-  while (std::getline(lines, line)) {
-    std::istringstream fields(line);
-    NetlinkSocket socket;
-    std::int64_t port_id = 0;
-    std::string address, groups, memory, sent, dump, locks;
-    if (!(fields >> address >> socket.protocol >> port_id >> groups >> memory >> sent >> dump >> locks >> socket.drops >> socket.inode)) continue;
-    socket.port_id = static_cast<std::uint32_t>(port_id);
-    result.push_back(std::move(socket));
-  }
-  return result;
-}
-
 std::vector<QueueStats> parse_queue_stats(std::string_view text) {
   std::vector<QueueStats> result;
   std::istringstream lines{std::string(text)};
@@ -85,17 +79,19 @@ std::vector<QueueStats> parse_queue_stats(std::string_view text) {
 }
 
 std::vector<QueueStats> read_queue_stats() {
-  std::vector<QueueStats> queues = parse_queue_stats(read_file("/proc/net/netfilter/nfnetlink_queue"));
-  if (queues.empty()) return queues;
-  const std::vector<NetlinkSocket> sockets = read_netlink_sockets();
-  for (QueueStats& queue : queues) queue.overruns = socket_of_port(sockets, queue.port_id).drops;
-  return queues;
+  return parse_queue_stats(read_file("/proc/net/netfilter/nfnetlink_queue"));
+}
+
+std::uint32_t socket_overruns(int fd) {
+  std::array<std::uint32_t, SK_MEMINFO_VARS> figures{};
+  socklen_t size = sizeof figures;
+  return ::getsockopt(fd, SOL_SOCKET, SO_MEMINFO, figures.data(), &size) == 0 ? figures[SK_MEMINFO_DROPS] : 0;
 }
 
 std::string queue_holder(std::uint16_t queue) {
   for (const QueueStats& stats : read_queue_stats()) {
     if (stats.queue != queue) continue;
-    const std::string inode = socket_of_port(read_netlink_sockets(), stats.port_id).inode;
+    const std::string inode = inode_of_port(stats.port_id);
     const std::string process = inode.empty() ? std::string() : process_with_socket(inode);
     return process.empty() ? "a process that cannot be seen from here" : process;
   }

@@ -22,6 +22,7 @@
 #include "queue_socket.h"
 #include "repeat_guard.h"
 #include "sallyport/core/clock.h"
+#include "sallyport/netfilter/queue_stats.h"
 #include "sallyport/parsers/ip_packet.h"
 
 namespace sallyport::netfilter {
@@ -93,6 +94,7 @@ class QueueWorker::Impl {
   const WorkerCounters& counters() const { return counters_; }
   const engine::Counters& inspector_counters() const { return inspector_.counters(); }
   bool has_conntrack() const { return socket_.has_conntrack(); }
+  std::uint32_t overruns() const { return socket_overruns(socket_.fd()); }
   const std::vector<engine::RememberedFlow>& remembered() const { return remembered_; }
 
  private:
@@ -429,6 +431,9 @@ const std::vector<engine::RememberedFlow>& QueueWorker::remembered() const {
 }
 bool QueueWorker::has_conntrack() const {
   return impl_->has_conntrack();
+}
+std::uint32_t QueueWorker::overruns() const {
+  return impl_->overruns();
 }
 
 }  // namespace sallyport::netfilter

@@ -29,7 +29,7 @@ std::string sample_text() {
   MetricFacts facts;
   facts.status.version = "1.2\"3\\";
   facts.status.name_bindings = std::make_shared<engine::NameBindings>(16, std::array<std::uint64_t, 2>{1, 2});
-  facts.queues = {{.queue = 0, .waiting = 3, .queue_dropped = 4, .user_dropped = 5, .overruns = 6}};
+  facts.queues = {{.queue = 0, .waiting = 3, .queue_dropped = 4, .user_dropped = 5}};
   facts.deny_grants = 2;
   return metrics_text(facts, {});
 }
@@ -73,7 +73,6 @@ TEST(MetricsTextTest, IsOfTheFormat) {
   read_exposition(sample_text(), exposition);
   EXPECT_GT(exposition.types.size(), 30U);
   EXPECT_EQ(exposition.samples["sallyport_queue_dropped_packets_total{queue=\"0\",full=\"socket\"}"], 5);
-  EXPECT_EQ(exposition.samples["sallyport_queue_overruns_total{queue=\"0\"}"], 6);
   EXPECT_EQ(exposition.samples["sallyport_grants{action=\"deny\"}"], 2);
   EXPECT_TRUE(exposition.samples.contains("sallyport_flows_total{verdict=\"deny\"}"));
   EXPECT_TRUE(exposition.samples.contains("sallyport_flow_verdicts_total{reason=\"bypass\"}"));

@@ -1,6 +1,11 @@
 // The small parts of the worker and the readers of the kernel's tables.
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
 #include <map>
 #include <random>
 #include <vector>
@@ -93,17 +98,24 @@ TEST(QueueStatsTest, ReadsTheKernelsColumns) {
   EXPECT_EQ(stats[1].port_id, 3221225472U);
 }
 
-TEST(QueueStatsTest, ReadsTheDropsOfNetlinkSockets) {
-  const auto sockets = parse_netlink_sockets(
-      "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"
-      "0000000060f74e47 0   0          00000000 0        0        0     2        0        4       \n"
-      "00000000a612d3d2 12  3221225472 00000000 33554432 0        0     2        968      474     \n");
-  ASSERT_EQ(sockets.size(), 2U);
-  EXPECT_EQ(sockets[1].protocol, 12U);
-  EXPECT_EQ(sockets[1].port_id, 3221225472U);
-  EXPECT_EQ(sockets[1].drops, 968U);
-  EXPECT_EQ(sockets[1].inode, "474");
-  EXPECT_TRUE(parse_netlink_sockets("1 2 3\n\nx x x x x x x x x x\n").empty());
+TEST(QueueStatsTest, ASocketTellsWhatItsBufferHadNoRoomFor) {
+  const int receiver = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const int size = 1;  // The kernel makes it its least.
+  ASSERT_EQ(::setsockopt(receiver, SOL_SOCKET, SO_RCVBUF, &size, sizeof size), 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  ASSERT_EQ(::bind(receiver, reinterpret_cast<const sockaddr*>(&address), length), 0);
+  ASSERT_EQ(::getsockname(receiver, reinterpret_cast<sockaddr*>(&address), &length), 0);
+  EXPECT_EQ(socket_overruns(receiver), 0U);
+  const std::array<char, 1000> datagram{};
+  for (int i = 0; i < 100; ++i)
+    (void)::sendto(receiver, datagram.data(), datagram.size(), 0, reinterpret_cast<const sockaddr*>(&address), length);
+  EXPECT_GT(socket_overruns(receiver), 50U);
+  EXPECT_LT(socket_overruns(receiver), 100U);
+  ::close(receiver);
+  EXPECT_EQ(socket_overruns(-1), 0U);
 }
 
 TEST(QueueStatsTest, LeavesOutWhatItDoesNotUnderstand) {

@@ -17,25 +17,18 @@ struct QueueStats {
   std::uint64_t queue_dropped = 0;  // The queue was full.
   std::uint64_t user_dropped = 0;   // The socket's buffer was full.
   std::uint32_t last_id = 0;        // Packets queued so far.
-  std::uint64_t overruns = 0;       // NetlinkSocket::drops of its socket.
 };
-
-// NetlinkSocket is one line of /proc/net/netlink.
-struct NetlinkSocket {
-  unsigned protocol = 0;    // NETLINK_NETFILTER, ...
-  std::uint32_t port_id = 0;
-  std::uint64_t drops = 0;  // Messages for which its buffer had no room: each would be an ENOBUFS to a socket that wants them (QueueSocket does not).
-  std::string inode;
-};
-
-// parse_netlink_sockets reads the file's text; lines that it does not understand are left out.
-std::vector<NetlinkSocket> parse_netlink_sockets(std::string_view text);
 
 // parse_queue_stats reads the file's text; lines that it does not understand are left out.
 std::vector<QueueStats> parse_queue_stats(std::string_view text);
 
-// read_queue_stats reads both files; empty when there is no queue.
+// read_queue_stats reads the file; empty when there is none.
 std::vector<QueueStats> read_queue_stats();
+
+// socket_overruns returns how often a socket's buffer had no room for a message: for a netlink socket each is an ENOBUFS, told or not.
+// It asks the socket itself (0 where the kernel does not tell), and not /proc/net/netlink: the time to read that grows with the
+// square of the sockets in it, and everybody may open some.
+std::uint32_t socket_overruns(int fd);
 
 // queue_holder names the process that holds a queue, as "sallyport (pid 1234)", or says that it is in
 // another pid namespace; empty when nobody holds it.

@@ -99,6 +99,8 @@ class QueueWorker {
   const engine::Counters& inspector_counters() const;
   // has_conntrack tells whether the kernel sends conntrack facts with the packets.
   bool has_conntrack() const;
+  // overruns returns how often the buffer of the queue's socket had no room for a packet; callable from any thread.
+  std::uint32_t overruns() const;
 
  private:
   class Impl;
