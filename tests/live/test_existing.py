@@ -190,7 +190,7 @@ while data := peer.recv(99): peer.sendall(b"answer to " + data)
 """
 VISITOR = """
 import os, socket, sys, time
-session = socket.create_connection((sys.argv[1], 2222), 5)
+session = socket.create_connection((sys.argv[1], 2222), 8 * float(os.environ.get("SALLYPORT_PATIENCE", "1")))
 print("connected", flush=True)
 print(session.recv(99).decode(), flush=True)
 while not os.path.exists(sys.argv[2]): time.sleep(0.05)
