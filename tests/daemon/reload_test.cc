@@ -108,6 +108,31 @@ TEST(UnfinishedCutTest, WhatIsLeftGoesWithTheNextChangeUnlessThatHasItself) {
   EXPECT_EQ(next.older[0].key.client.port, 7);
 }
 
+TEST(UnfinishedCutTest, AListThatFailedIsOwedUntilItIsMade) {
+  const auto port_is = [](std::uint16_t port) { return [port](const FlowKey& key) { return key.client.port == port; }; };
+  UnfinishedCut unfinished;
+  Changed left;
+  left.relist = port_is(1);
+  unfinished.keep(std::move(left));
+  Changed next;
+  next.relist = port_is(2);
+  unfinished.add_to(next);
+  ASSERT_TRUE(next.relist) << "both are owed";
+  EXPECT_TRUE(next.relist(remark(1, FlowMark::kAllow).key));
+  EXPECT_TRUE(next.relist(remark(2, FlowMark::kAllow).key));
+  EXPECT_FALSE(next.relist(remark(3, FlowMark::kAllow).key));
+  unfinished.keep(std::move(next));
+  Changed without;
+  unfinished.add_to(without);
+  ASSERT_TRUE(without.relist);
+  unfinished.keep(std::move(without));
+  std::vector<netfilter::ConntrackEntry> listed(1);
+  listed[0].key = remark(1, FlowMark::kAllow).key;
+  unfinished.relisted(std::move(listed));
+  EXPECT_FALSE(unfinished.take_finished().relist);
+  EXPECT_EQ(unfinished.take_finished().older.size(), 1U);
+}
+
 TEST_F(ReloadTest, WhatIsBeingWrittenIsNotRead) {
   PolicyFiles files;
   files.watch({write("policy.toml", "version = 1\n")});
