@@ -273,9 +273,9 @@ def body(suite: Suite) -> None:
     opened_anew(suite)
     for family in (4, 6):
         never_judged(suite, family)
-        for how in ("a restart with another policy", "a restart with kill", "a restart, then a reload", "picked up, then a restart and a reload",
-                    "picked up, then a reload"):
-            forgotten(suite, family, how)
+        forgotten(suite, family, "a restart with another policy")
+    for how in ("a restart with kill", "a restart, then a reload", "picked up, then a restart and a reload", "picked up, then a reload"):
+        forgotten(suite, 4, how)
 
 
 if __name__ == "__main__":
