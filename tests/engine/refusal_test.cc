@@ -243,6 +243,28 @@ TEST_F(RefusalTest, ResetSaysNothingToTheClientAndEndsTheServersSide) {
   EXPECT_FALSE(outcome.injections[0].to_client);
 }
 
+// The rule denies nothing but what it demands; its `refuse` is about that.
+TEST_F(RefusalTest, AllowRuleSaysHowItsDemandIsRefused) {
+  for (const bool reset : {false, true}) {
+    SCOPED_TRACE(reset);
+    use(std::string("version = 1\n[[rules]]\nto = [\"192.0.2.1\"]\nprotocols = [\"smtp\"]\nports = [25]\nstarttls = \"require\"\n") +
+        (reset ? "refuse = \"reset\"\n" : ""));
+    TcpConversation tcp(client_, endpoint("192.0.2.1", 25));
+    fw_->client(tcp.syn());
+    fw_->server(tcp.syn_ack());
+    fw_->client(tcp.handshake_ack());
+    fw_->server(tcp.server_data(bytes_of("220 mail.example ESMTP\r\n")));
+    EXPECT_EQ(send(tcp, bytes_of("EHLO client.example\r\n")).decision.verdict, Verdict::kAccept);
+    fw_->server(tcp.server_data(bytes_of("250 mail.example\r\n")));
+    const Outcome outcome = send(tcp, bytes_of("MAIL FROM:<me@client.example>\r\n"));
+    EXPECT_EQ(outcome.decision.verdict, Verdict::kDrop);
+    EXPECT_EQ(fw_->verdicts().back().reason, Reason::kTlsRequired);
+    ASSERT_EQ(outcome.injections.size(), reset ? 1U : 2U) << "the server's reset, and the words";
+    EXPECT_EQ(outcome.injections[0].to_client, !reset);
+    EXPECT_EQ(outcome.decision.mark, reset ? FlowMark::kReset : FlowMark::kSilent);
+  }
+}
+
 TEST_F(RefusalTest, DropSaysNothingToTheClient) {
   use(std::string(kPolicy) + "[defaults]\nrefuse = \"drop\"\n");
   connect(tcp_);
