@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "sallyport/resolver/bindings_file.h"
+#include "state_path.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -102,8 +102,7 @@ policy::Overlay overlay_of(const GrantList& list) {
 }
 
 std::string grants_path(const std::string& control_path) {
-  if (control_path.empty() || control_path.front() == '@') return {};
-  return std::filesystem::path(control_path).replace_extension(".grants.json").string();
+  return state_path(control_path, "grants");
 }
 
 std::expected<void, std::string> GrantStore::restore(Timestamp now) {

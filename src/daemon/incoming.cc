@@ -1,10 +1,8 @@
 #include "incoming.h"
 
-#include <netinet/in.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -14,6 +12,7 @@
 
 #include "sallyport/core/limits.h"
 #include "sallyport/resolver/bindings_file.h"
+#include "state_path.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -28,14 +27,10 @@ std::optional<Endpoint> endpoint_of(const nlohmann::json& address, const nlohman
   return Endpoint{*parsed, static_cast<std::uint16_t>(number)};
 }
 
-// key_of has this host's end as the client.
-FlowKey key_of(const netfilter::TcpSocket& socket) { return {Transport::kTcp, IPPROTO_TCP, socket.local, socket.remote, 0}; }
-
 }  // namespace
 
 std::string incoming_path(const std::string& control_path) {
-  if (control_path.empty() || control_path.front() == '@') return {};
-  return std::filesystem::path(control_path).replace_extension(".incoming.json").string();
+  return state_path(control_path, "incoming");
 }
 
 std::string incoming_text(std::span<const netfilter::TcpSocket> sockets) {

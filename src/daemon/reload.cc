@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -15,6 +14,7 @@
 #include "event_line.h"
 #include "sallyport/netfilter/socket_end.h"
 #include "sallyport/resolver/bindings_file.h"
+#include "state_path.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -144,8 +144,7 @@ bool PolicyFiles::settled() {
 }
 
 std::string saved_generation_path(const std::string& control_path) {
-  if (control_path.empty() || control_path.front() == '@') return {};
-  return std::filesystem::path(control_path).replace_extension(".policy.json").string();
+  return state_path(control_path, "policy");
 }
 
 std::optional<SavedGeneration::Marks> SavedGeneration::restore(const policy::Policy& policy, const Say& say) const {

@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <filesystem>
 #include <vector>
 
 #include "sallyport/core/clock.h"
+#include "state_path.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -18,8 +18,7 @@ constexpr Duration kRefreshInterval = std::chrono::minutes(5);
 }  // namespace
 
 std::string saved_bindings_path(const std::string& control_path) {
-  if (control_path.empty() || control_path.front() == '@') return {};
-  return std::filesystem::path(control_path).replace_extension(".bindings.json").string();
+  return state_path(control_path, "bindings");
 }
 
 SavedBindings::SavedBindings(std::string path)

@@ -3,13 +3,13 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "sallyport/core/limits.h"
 #include "sallyport/resolver/bindings_file.h"
+#include "state_path.h"
 
 namespace sallyport::daemon {
 namespace {
@@ -78,8 +78,7 @@ std::optional<engine::RememberedFlow> flow_of(const Json& row, const policy::Pol
 }  // namespace
 
 std::string saved_flows_path(const std::string& control_path) {
-  if (control_path.empty() || control_path.front() == '@') return {};
-  return std::filesystem::path(control_path).replace_extension(".flows.json").string();
+  return state_path(control_path, "flows");
 }
 
 std::string flows_text(const FlowsByWorker& flows, const policy::Policy& policy) {

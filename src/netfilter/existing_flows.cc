@@ -148,14 +148,9 @@ bool ConnectionSet::has(ByteSpan packet, bool reply) const {
   return !ended.load(std::memory_order_relaxed);
 }
 
-namespace {
-
-// key_of has this host's end as the client.
 FlowKey key_of(const TcpSocket& socket) {
   return {Transport::kTcp, IPPROTO_TCP, socket.local, socket.remote, 0};
 }
-
-}  // namespace
 
 ConnectionSet opened_connections(std::span<const ConntrackEntry> entries) {
   std::vector<FlowKey> keys;

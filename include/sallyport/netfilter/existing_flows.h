@@ -28,6 +28,9 @@ struct TcpSocket {
   std::uint64_t cookie = 0;  // The kernel's number of this very socket, until the next boot.
 };
 
+// key_of returns a connected socket's connection, this host's end as the client.
+FlowKey key_of(const TcpSocket& socket);
+
 // list_tcp_sockets asks sock_diag for listening and connected sockets, IPv4 and IPv6, of this network
 // namespace; sockets in SYN-SENT and SYN-RECV are left out.
 std::expected<std::vector<TcpSocket>, std::string> list_tcp_sockets();
