@@ -24,11 +24,11 @@ namespace sallyport::daemon {
 namespace {
 
 constexpr unsigned kQueuesMax = 64;
-constexpr int kSaveIntervalMs = 30'000;
 // How long a program that changes rules may take at the start, when nothing waits for this thread, and the kernel may have to read its
 // modules first. Below TimeoutStartSec (90 s).
 constexpr std::chrono::milliseconds kStartPatience{60'000};
 constexpr int kFileIntervalMs = 1'000;  // How soon a change of the policy's files is seen.
+constexpr int kIntervalMs = 10'000;     // Else. What has a pace of its own (bindings, kCensusInterval) is looked at each time.
 constexpr const char* kAlreadyHere = "a sallyport service, or its rules, is already in this network namespace; use --netns, or `sallyport rules remove`";
 
 // random_key is for hash tables whose keys the network chooses.
@@ -355,9 +355,10 @@ int Daemon::wait_for_end() {
   pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {control_->fd(), POLLIN, 0}};
   for (;;) {
     const bool soon = policy_->deploy().reload_on_change || !unfinished_cut_.empty();
-    const int ready = ::poll(fds, 2, watchdog_.sleep_ms(soon ? kFileIntervalMs : kSaveIntervalMs));
+    const int ready = ::poll(fds, 2, watchdog_.sleep_ms(soon ? kFileIntervalMs : kIntervalMs));
     tell_watchdog();
     finish_cut();
+    take_census();
     if (saved_.due(*bindings_)) save_bindings();
     if (policy_->deploy().reload_on_change && files_.settled()) (void)reload("a file of the policy has changed");
     if (ready <= 0) continue;

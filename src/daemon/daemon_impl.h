@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "census.h"
 #include "control_server.h"
 #include "drift_watch.h"
 #include "event_log.h"
@@ -102,6 +103,8 @@ class Daemon {
   void cut_expired(std::expected<std::vector<netfilter::ConntrackEntry>, std::string> older, const Loses& loses);
   // watch_files has the policy's files looked at; those that were before as they were then.
   void watch_files();
+  // take_census asks for what the kernel passes alone, when that is due.
+  void take_census();
 
   // add_commands says what may be asked of the control socket (docs/control.md).
   void add_commands();
@@ -151,6 +154,7 @@ class Daemon {
   std::optional<netfilter::Generation> believed_;  // The generation of the marks that are this policy's.
   ExistingSets existing_;
   UnfinishedCut unfinished_cut_;
+  Census census_;
   Timestamp judged_at_{};  // When all flows were judged by policy_, by the workers' clock.
   bool rules_were_there_ = false;
   bool touched_rules_ = false;

@@ -200,6 +200,16 @@ void Daemon::watch_files() {
   if (options_.source != nullptr) files_.watch(options_.source->files());
 }
 
+void Daemon::take_census() {
+  if (!census_.due(Census::Clock::now())) return;
+  const auto list = [this]() -> std::expected<std::vector<netfilter::ConntrackEntry>, std::string> {
+    const auto conntrack = netfilter::Conntrack::open(plan_.mark);
+    if (!conntrack) return std::unexpected(conntrack.error());
+    return (*conntrack)->list(plan_.mark.encode(FlowMark::kAllow, plan_.generation), plan_.mark.mask());
+  };
+  census_.take(list, workers_, say);
+}
+
 GrantHost Daemon::grant_host() {
   return {.compile = [this](const policy::Overlay& overlay) { return options_.source ? options_.source->apply(overlay) : policy::LoadResult(policy_); },
           .adopt = [this](std::shared_ptr<const policy::Policy> policy, const std::string&) { return adopt(policy); },

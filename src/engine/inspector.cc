@@ -193,17 +193,15 @@ void Inspector::Impl::close_flow(Flow& flow) {
 void Inspector::Impl::touch(Flow& flow) {
   flow.last_seen = now_;
   keep_binding(flow);
-  AgeClass age = AgeClass::kUdp;
-  if (flow.revoked != 0) {
-    age = AgeClass::kFinal;  // Its next packet may come hours later, and must find it.
-  } else if (flow.state == FlowState::kDenied) {
-    age = AgeClass::kDenied;
-  } else if (flow.key.transport == Transport::kTcp) {
-    age = flow.state == FlowState::kUndecided ? AgeClass::kUndecidedTcp
-          : flow.state == FlowState::kFinal   ? AgeClass::kFinal
-                                              : AgeClass::kTcp;
-  }
-  table_.touch(flow, age);
+  table_.touch(flow, age_class_of(flow));
+}
+
+AgeClass Inspector::Impl::age_class_of(const Flow& flow) {
+  if (flow.revoked != 0) return AgeClass::kFinal;  // Its next packet may come hours later, and must find it.
+  if (flow.state == FlowState::kDenied) return AgeClass::kDenied;
+  if (flow.key.transport != Transport::kTcp) return AgeClass::kUdp;
+  if (flow.state == FlowState::kUndecided) return AgeClass::kUndecidedTcp;
+  return flow.state == FlowState::kFinal ? AgeClass::kFinal : AgeClass::kTcp;
 }
 
 // note_packet is what every packet of a flow comes through, first.
@@ -569,6 +567,9 @@ void Inspector::set_owner_of(std::function<FlowOwner(const FlowKey&, const Packe
 }
 void Inspector::remember(std::vector<RememberedFlow>& flows) { impl_->remember(flows); }
 void Inspector::recall(std::span<const RememberedFlow> flows, const policy::Policy& policy, Timestamp now) { impl_->recall(flows, policy, now); }
+void Inspector::heed(std::span<const Sighting> sightings, Timestamp seen, const policy::Policy& policy, Timestamp now) {
+  impl_->heed(sightings, seen, policy, now);
+}
 std::span<const Remark> Inspector::remarks() const { return impl_->remarks; }
 const RejudgeCounts& Inspector::rejudge_counts() const { return impl_->rejudge_counts; }
 std::span<const Release> Inspector::releases() const { return impl_->releases; }

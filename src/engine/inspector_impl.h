@@ -58,6 +58,8 @@ class Inspector::Impl {
   void remember(std::vector<RememberedFlow>& flows);
   void recall(std::span<const RememberedFlow> flows, const policy::Policy& policy, Timestamp now);
 
+  void heed(std::span<const Sighting> sightings, Timestamp seen, const policy::Policy& policy, Timestamp now);
+
   void set_owner_of(std::function<FlowOwner(const FlowKey&, const Packet&)> owner_of) { options_.owner_of = std::move(owner_of); }
 
   std::vector<Remark> remarks;
@@ -81,6 +83,7 @@ class Inspector::Impl {
   static bool is_misplaced(const Flow& flow, const Packet& packet);
   policy::ScopeSet scopes_of(const Packet& packet, const FlowKey& key) const;
   void touch(Flow& flow);
+  static AgeClass age_class_of(const Flow& flow);
   bool observing() const;
   void expire_waiting(Flow& flow);
   void drop_stalled();

@@ -5,6 +5,7 @@
 #include <linux/netlink.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -30,6 +31,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kExpireInterval{50};
 constexpr std::chrono::milliseconds kExpireIntervalWhileHolding{10};  // Below kHoldStall.
+constexpr std::size_t kSightingsPerRound = 8 * engine::kSightingsPerCall;  // A tenth of a millisecond between two batches.
 
 void count(std::atomic<std::uint64_t>& counter, std::uint64_t more = 1) {
   // One writer: a plain add is enough, and cheaper than a locked one.
@@ -91,6 +93,12 @@ class QueueWorker::Impl {
     changes_waiting_.store(true, std::memory_order_release);
   }
 
+  void heed(std::shared_ptr<const Sightings> sightings) {
+    const std::lock_guard lock(changes_mutex_);
+    newest_sightings_ = std::move(sightings);
+    sightings_waiting_.store(true, std::memory_order_release);
+  }
+
   const WorkerCounters& counters() const { return counters_; }
   const engine::Counters& inspector_counters() const { return inspector_.counters(); }
   bool has_conntrack() const { return socket_.has_conntrack(); }
@@ -113,6 +121,7 @@ class QueueWorker::Impl {
       (void)read_batch();
       const std::chrono::nanoseconds now = monotonic_now();
       if (changes_waiting_.load(std::memory_order_acquire)) take_changes(now);
+      heed_some(now);
       if (now - last_expire >= interval) {
         last_expire = now;
         inspector_.expire(*policy_, timestamp(now));
@@ -150,6 +159,24 @@ class QueueWorker::Impl {
       change->counts = inspector_.rejudge_counts();
       change->done.store(true, std::memory_order_release);
     }
+  }
+
+  // heed_some goes on with what the kernel said of its flows.
+  void heed_some(std::chrono::nanoseconds now) {
+    if (sightings_waiting_.load(std::memory_order_acquire)) {
+      const std::lock_guard lock(changes_mutex_);
+      sightings_ = std::move(newest_sightings_);
+      sightings_waiting_.store(false, std::memory_order_relaxed);
+      next_sighting_ = 0;
+    }
+    if (sightings_ == nullptr) return;
+    const std::size_t end = std::min(sightings_->flows.size(), next_sighting_ + kSightingsPerRound);
+    for (; next_sighting_ < end; next_sighting_ += engine::kSightingsPerCall) {
+      const std::size_t count = std::min(end - next_sighting_, engine::kSightingsPerCall);
+      inspector_.heed(std::span(sightings_->flows).subspan(next_sighting_, count), timestamp(sightings_->seen), *policy_, timestamp(now));
+      emit_events();
+    }
+    if (end == sightings_->flows.size()) sightings_.reset();
   }
 
   void note_change(PolicyChange& change) const {
@@ -364,9 +391,13 @@ class QueueWorker::Impl {
     if (!socket_.add_verdict(id, verdict, replacement)) count(counters_.verdict_errors);
   }
 
-  std::mutex changes_mutex_;  // Of changes_; taken when there is one.
+  std::mutex changes_mutex_;  // Of changes_ and newest_sightings_; taken when there is one.
   std::deque<std::shared_ptr<PolicyChange>> changes_;
   std::atomic<bool> changes_waiting_{false};
+  std::shared_ptr<const Sightings> newest_sightings_;
+  std::atomic<bool> sightings_waiting_{false};
+  std::shared_ptr<const Sightings> sightings_;  // Heeded up to next_sighting_.
+  std::size_t next_sighting_ = 0;
   WorkerOptions options_;
   std::shared_ptr<const policy::Policy> policy_;
   EventHandler on_event_;
@@ -416,6 +447,9 @@ void QueueWorker::set_existing(std::shared_ptr<const ExistingFlows> flows) {
 }
 void QueueWorker::set_policy(std::shared_ptr<PolicyChange> change) {
   impl_->set_policy(std::move(change));
+}
+void QueueWorker::heed(std::shared_ptr<const Sightings> sightings) {
+  impl_->heed(std::move(sightings));
 }
 const WorkerCounters& QueueWorker::counters() const {
   return impl_->counters();

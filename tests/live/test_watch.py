@@ -13,7 +13,7 @@ from support.clients import Clients
 from support.daemon import Sallyport, allow
 from support.proc import wait_until
 from support.terminal import Screen
-from support.world import world
+from support.world import World, world
 
 RULES = allow("allowed.test", "tls, http")
 
@@ -103,6 +103,23 @@ def lists(suite: Suite, bed: Testbed, clients: Clients, firewall: Sallyport) -> 
         expect_equal(firewall.command("watch", "--plain", "--control", "/nowhere/control.sock").code, 3, "watch")
         result = firewall.command("watch", "--control", str(firewall.control))
         expect_equal((result.code, result.err.count("\n")), (2, 1), result.describe())
+
+
+def ends(suite: Suite, it: World) -> None:
+    """The kernel alone sees what an allowed connection does; the service asks it every ten seconds."""
+    def ports() -> list[int]:
+        return [row["sport"] for row in flows(it.firewall, "--verdict", "allow", "--name", "allowed.test")]
+
+    with suite.case("a connection that is over leaves the list, one that goes on stays"):
+        expect_equal(it.clients.curl("https://allowed.test/", 4).out.strip(), "vhost allowed.test", "one that ends")
+        connect = f"openssl s_client -quiet -connect allowed.test:443 -servername allowed.test -CAfile {it.servers.ca}"
+        idle = it.bed.spawn("client", "idle", ["sh", "-c", f"sleep 600 | {connect}"])
+        expect(wait_until(lambda: len(ports()) >= 2, 5.0), "both are known")
+        expect(wait_until(lambda: len(ports()) == 1, 25.0), str(ports()))
+        sockets = it.bed.run("client", ["ss", "-Htn", "state", "established", "dport", "=", ":443"]).out
+        expect(f":{ports()[0]} " in sockets and idle.running(), f"{ports()} {sockets}")
+        idle.stop()
+        expect(wait_until(lambda: not ports(), 25.0), str(ports()))
 
 
 def plain(suite: Suite, bed: Testbed, firewall: Sallyport) -> None:
@@ -197,6 +214,7 @@ def lies(suite: Suite, bed: Testbed) -> None:
 def body(suite: Suite) -> None:
     with world(suite, "host", RULES, "web", "dns", capture=False) as it:
         lists(suite, it.bed, it.clients, it.firewall)
+        ends(suite, it)
         plain(suite, it.bed, it.firewall)
         view(suite, it.bed, it.clients, it.firewall)
         lies(suite, it.bed)

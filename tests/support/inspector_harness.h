@@ -191,6 +191,15 @@ class InspectorHarness {
     return remarks;
   }
 
+  // heed tells what the kernel has of a flow that it passes alone, as of `ago` before now.
+  void heed(const FlowKey& key, bool over, Duration ago = {}) {
+    const engine::Sighting sighting{key, over};
+    inspector_.heed({&sighting, 1}, now_ - ago, *policy_, now_);
+    Outcome outcome;
+    collect(outcome);
+  }
+  std::uint64_t flows() const { return inspector_.counters().flows_active; }
+
   engine::Inspector& inspector() { return inspector_; }
   void recall(const std::vector<engine::RememberedFlow>& flows) { inspector_.recall(flows, *policy_, now_); }
   const policy::Policy& policy() const { return *policy_; }

@@ -150,6 +150,8 @@ inline constexpr std::size_t kProxyTargetsPerWorker = kStreamWindowsPerWorker / 
 inline constexpr Duration kTcpUndecidedTimeout = std::chrono::minutes(15);
 inline constexpr Duration kTcpIdleTimeout = std::chrono::hours(2);
 inline constexpr Duration kUdpIdleTimeout = std::chrono::seconds(300);  // Longer than conntrack's 120 s.
+inline constexpr Duration kCensusInterval = std::chrono::seconds(10);  // Between two looks at what the kernel passes alone.
+inline constexpr int kCensusShare = 200;  // Of a look's own time passes at least that many times until the next.
 inline constexpr std::size_t kCgroupsKept = 256;  // Paths of cgroups that a worker remembers.
 inline constexpr Duration kDeniedFlowTimeout = std::chrono::seconds(30);
 

@@ -176,6 +176,14 @@ struct Remark {
   bool passed = false;   // It stays allowed for good, and its mark need not change. `mark` is kAllow.
 };
 
+// Sighting is what the kernel says of a flow that it passes alone. A flow that goes on is not forgotten for being silent here; one whose two
+// sides have ended it is.
+struct Sighting {
+  FlowKey key;
+  bool over = false;
+};
+inline constexpr std::size_t kSightingsPerCall = 128;
+
 struct RejudgeCounts {
   std::uint64_t judged = 0;     // Flows that had a verdict to allow, or waited for one.
   std::uint64_t kept = 0;
@@ -246,10 +254,14 @@ class Inspector {
   void remember(std::vector<RememberedFlow>& flows);
   void recall(std::span<const RememberedFlow> flows, const policy::Policy& policy, Timestamp now);
 
+  // heed takes note of at most kSightingsPerCall flows, which the kernel had at `seen` (by the clock of `now`). Flows that a packet came of
+  // since, and those that the kernel does not pass alone, stay as they are.
+  void heed(std::span<const Sighting> sightings, Timestamp seen, const policy::Policy& policy, Timestamp now);
+
   // finish ends every flow: the end of a capture, or the worker's stop. Packets still held are dropped.
   void finish(const policy::Policy& policy, Timestamp now);
 
-  // releases and events of the last call of inspect, expire or finish; valid until the next.
+  // releases and events of the last call of inspect, expire, heed or finish; valid until the next.
   std::span<const Release> releases() const;
   std::span<const FlowEvent> events() const;
 

@@ -69,6 +69,12 @@ struct PolicyChange {
   std::atomic<bool> done{false};
 };
 
+// Sightings is what connection tracking had at a moment of monotonic_now(): of all workers' flows.
+struct Sightings {
+  Duration seen{};
+  std::vector<engine::Sighting> flows;
+};
+
 class QueueWorker {
  public:
   // open binds the queue. Fails with a message.
@@ -94,6 +100,10 @@ class QueueWorker {
   // set_policy has the worker go over to another policy between two packets and judge its flows again. Changes are taken in order;
   // each within the time of a batch and kExpireInterval (50 ms). Callable from one other thread, behind start.
   void set_policy(std::shared_ptr<PolicyChange> change);
+
+  // heed tells what the kernel has of the flows that it passes alone. The worker takes its time; a newer list takes the place of one
+  // that it has not come to the end of. Callable from one other thread.
+  void heed(std::shared_ptr<const Sightings> sightings);
 
   const WorkerCounters& counters() const;
   const engine::Counters& inspector_counters() const;

@@ -1,0 +1,25 @@
+// What the kernel says of flows that it passes alone: Sighting.
+#include <algorithm>
+
+#include "inspector_impl.h"
+
+namespace sallyport::engine {
+
+void Inspector::Impl::heed(std::span<const Sighting> sightings, Timestamp seen, const policy::Policy& policy, Timestamp now) {
+  begin_call(policy, now);
+  for (const Sighting& sighting : sightings.first(std::min(sightings.size(), kSightingsPerCall))) {
+    Flow* flow = table_.find(sighting.key);
+    if (flow == nullptr || flow->last_seen >= seen) continue;  // A later packet knows better: the next connection's, perhaps.
+    if (flow->state == FlowState::kUndecided || flow->verdict != FlowVerdict::kAllow || flow->revoked != 0) continue;
+    if (sighting.over) {
+      close_flow(*flow);
+      continue;
+    }
+    flow->last_seen = seen;
+    table_.touch(*flow, age_class_of(*flow));
+  }
+  note_releases();
+  note_gauges();
+}
+
+}  // namespace sallyport::engine
