@@ -13,7 +13,7 @@ from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.capture import Capture
 from support.clients import Clients
 from support.daemon import Sallyport, allow, policy_text
-from support.proc import must
+from support.proc import must, run
 from support.refused import expect_printed
 from support.servers import Servers
 from support.testbed import UNPRIVILEGED_UID, Testbed, address
@@ -39,6 +39,7 @@ class Cage:
         router = ["ip", "-n", bed.firewall]
         must([*router, "link", "add", "br0", "type", "bridge"])
         must([*router, "link", "set", "br0", "up"])
+        run(["modprobe", "-q", "br_netfilter"])  # Where it is part of the kernel there is none.
         for name in ("iptables", "ip6tables"):
             must(["ip", "netns", "exec", bed.firewall, "sysctl", "-q", f"net.bridge.bridge-nf-call-{name}=1"])
         for family, size in ((4, 24), (6, 64)):
