@@ -434,7 +434,8 @@ int run_explain(Arguments arguments) {
   if (ways == 0) return wrong_use("a name, an address, a capture, --tuple, --event or --events is needed");
   if (ways > 1) return wrong_use("--event and --events take no other flow");
   if (arguments.subject.find("://") != std::string::npos) return wrong_use(arguments.subject + ": a URL; expected the host name alone");
-  if (IpPrefix::parse(arguments.subject) && !IpAddress::parse(arguments.subject)) return wrong_use(arguments.subject + ": a prefix; expected one of its addresses");
+  const std::size_t slash = arguments.subject.rfind('/');
+  if (slash != std::string::npos && IpAddress::parse(std::string_view(arguments.subject).substr(0, slash))) return wrong_use(arguments.subject + ": a prefix; expected one of its addresses");
   const bool capture = is_capture_name(arguments.subject);
   const Way way = !arguments.events.empty() ? kEvents : event ? kEvent : capture ? kCapture : !arguments.tuple.empty() ? kTuple : kName;
   if ((arguments.flow || arguments.all) && !capture) return wrong_use("--flow and --all are for captures");

@@ -108,6 +108,8 @@ const char* check_together(const Arguments& arguments) {
   if (std::ranges::count(arguments.events, "-") > 1) return "--from-events -: there is one standard input";
   std::error_code ignored;
   if (!arguments.output.empty() && std::filesystem::exists(arguments.output, ignored)) return "--output: it is there already, and is left alone";
+  const std::filesystem::path folder = std::filesystem::path(arguments.output).parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder, ignored)) return "--output: there is no such folder";
   return nullptr;
 }
 

@@ -37,17 +37,11 @@ constexpr std::string_view kPage = "text/html; charset=utf-8";
 constexpr std::string_view kProblem = "application/problem+json";
 constexpr std::size_t kDetailsMax = 160;  // Bytes of text in Proxy-Status; all of it is in the content.
 
-// phrase is the title of problem details too. RFC 9110 §15.5, §15.6; an unknown one is left out.
+// phrase is the title of problem details too. RFC 9110 §15.5; that of another is left out.
 constexpr std::string_view phrase(unsigned status) {
   switch (status) {
     case 400: return "Bad Request";
     case 403: return "Forbidden";
-    case 421: return "Misdirected Request";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
     default: return "";
   }
 }

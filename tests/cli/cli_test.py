@@ -125,6 +125,8 @@ USAGE = {
     "explain --tuple 'tcp 10.0.0.1:1 10.0.0.2:2' x.pcap": "sallyport explain: --tuple says nothing beside a capture (see sallyport explain --help)",
     "explain https://a.test/": "sallyport explain: https://a.test/: a URL; expected the host name alone (see sallyport explain --help)",
     "explain 10.0.0.0/8": "sallyport explain: 10.0.0.0/8: a prefix; expected one of its addresses (see sallyport explain --help)",
+    "explain 2001:db8::1/64": "sallyport explain: 2001:db8::1/64: a prefix; expected one of its addresses (see sallyport explain --help)",
+    "learn --output /none/new.toml x": "sallyport learn: --output: there is no such folder (see sallyport learn --help)",
     "learn --scope none x": "sallyport learn: --scope: none stands for flows in no scope (see sallyport learn --help)",
     "learn --output /dev/null x": "sallyport learn: --output: it is there already, and is left alone (see sallyport learn --help)",
     f"status --control /{'x' * 107}": "sallyport status: --control: the path is too long for a socket (see sallyport status --help)",

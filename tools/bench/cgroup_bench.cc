@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sallyport/netfilter/socket_cgroups.h"
@@ -98,4 +100,13 @@ int measure(int others) {
 }  // namespace
 }  // namespace sallyport
 
-int main(int argc, char** argv) { return sallyport::measure(std::clamp(argc > 1 ? std::atoi(argv[1]) : 100, 1, 10'000)); }
+int main(int argc, char** argv) {
+  const std::string_view text = argc > 1 ? argv[1] : "100";
+  int others = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), others);
+  if (argc > 2 || error != std::errc() || end != text.data() + text.size() || others < 1 || others > 10'000) {
+    std::fputs("usage: cgroup_bench [SOCKETS], from 1 to 10000 of each kind\n", stderr);
+    return 2;
+  }
+  return sallyport::measure(others);
+}
