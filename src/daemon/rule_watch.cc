@@ -40,21 +40,21 @@ std::string by_whom(const netfilter::RuleNotice& notice) {
 
 }  // namespace
 
-void RepairPace::repaired(Time now) {
-  const auto gap = now - last_;
+void RepairPace::repaired(Time begun, Time done) {
+  const auto gap = begun - last_;
   if (beyond_ != 0 && gap >= interval_ + kQuiet) {
     beyond_ = 0;
     left_ = kAtOnce;
   }
   if (beyond_ == 0) left_ = static_cast<unsigned>(std::min<Time::duration::rep>(kAtOnce, left_ + gap / Time::duration(kRefill)));
-  last_ = now;
+  last_ = done;
   if (beyond_ == 0 && left_ != 0) {
     --left_;
     interval_ = kShortest;
   } else {
     interval_ = ++beyond_ <= kPatient ? kRefill : std::min<std::chrono::milliseconds>(interval_ * 2, kLongest);
   }
-  next_ = now + interval_;
+  next_ = done + interval_;
 }
 
 RuleWatch::RuleWatch(Report report, Say say, Removed removed)
@@ -116,38 +116,36 @@ void RuleWatch::run() {
       due = then;
     }
     if (!due || then < *due || stopping()) continue;
-    if (look()) {
-      due.reset();
-      heard_ = {};
-    } else {
-      due = std::max(Clock::now() + kReadAgain, pace_.earliest());
-    }
+    due = look();
+    if (!due) heard_ = {};
   }
 }
 
-bool RuleWatch::look() {
+std::optional<RuleWatch::Clock::time_point> RuleWatch::look() {
+  const auto begun = Clock::now();
   if (removed_()) {
     const std::lock_guard lock(mutex_);
     if (!std::exchange(status_.removed, true)) say_("the rules were removed by `sallyport rules remove`: they stay away until the next start");
     status_.in_place = false;
-    return true;
+    return std::nullopt;
   }
   const auto repair = installer_->repair();
   if (!repair) {
     const std::lock_guard lock(mutex_);
     if (std::exchange(status_.error, repair.error()) != repair.error()) say_("whether the rules are in place is not known: " + repair.error());
-    return false;
+    return Clock::now() + kReadAgain;
   }
   {
     const std::lock_guard lock(mutex_);
     status_.error.clear();
     status_.in_place = repair->error.empty();
   }
-  if (repair->found.empty()) return true;
-  const auto now = Clock::now();
-  pace_.repaired(now);
-  tell(*repair, std::chrono::duration_cast<std::chrono::milliseconds>(now - heard_at_));
-  return repair->error.empty();
+  if (repair->found.empty()) return std::nullopt;
+  const auto done = Clock::now();
+  pace_.repaired(begun, done);
+  tell(*repair, std::chrono::duration_cast<std::chrono::milliseconds>(done - heard_at_));
+  if (repair->error.empty()) return std::nullopt;
+  return repair->applied ? pace_.earliest() : std::max(done + kReadAgain, pace_.earliest());
 }
 
 void RuleWatch::tell(const netfilter::RuleInstaller::Repair& repair, std::chrono::milliseconds took) {

@@ -19,7 +19,7 @@
 namespace sallyport::daemon {
 
 // RepairPace says when rules may be put back next. A few times that is at once, and one time more for each second that goes
-// by. When something needs more than that it is once a second, then at growing intervals up to kLongest, until nothing has been
+// by between two repairs. When something needs more than that it is once a second, then at growing intervals up to kLongest, until nothing has been
 // displaced for kQuiet. Time is an argument.
 class RepairPace {
  public:
@@ -33,7 +33,7 @@ class RepairPace {
 
   // earliest returns when the next repair may be; a moment gone by means at once.
   Time earliest() const { return next_; }
-  void repaired(Time now);
+  void repaired(Time begun, Time done);
   // fighting tells that somebody displaces the rules again and again.
   bool fighting() const { return beyond_ > kPatient; }
   std::chrono::milliseconds interval() const { return interval_; }
@@ -78,8 +78,8 @@ class RuleWatch {
  private:
   using Clock = std::chrono::steady_clock;
   void run();
-  // look reads the rules back and puts them back if need be; false: look again later.
-  bool look();
+  // look reads the rules back and puts them back if need be. Returns when to look again; nothing: when something changes.
+  std::optional<Clock::time_point> look();
   void tell(const netfilter::RuleInstaller::Repair& repair, std::chrono::milliseconds took);
 
   Report report_;

@@ -157,6 +157,11 @@ std::expected<bool, std::string> RuleInstaller::present() const {
 }
 
 std::expected<void, std::string> RuleInstaller::apply_locked(const RulePlan& plan) const {
+  const std::expected<void, std::string> put = put_locked(plan);
+  return put ? read_back_locked(plan) : put;
+}
+
+std::expected<void, std::string> RuleInstaller::put_locked(const RulePlan& plan) const {
   bool nft_answers = true;
   for (const Family family : kFamilies) {
     if (family == Family::kIpv6 && !has_ipv6_) continue;
@@ -175,6 +180,10 @@ std::expected<void, std::string> RuleInstaller::apply_locked(const RulePlan& pla
     const std::expected<void, std::string> restored = restore(family, restore_text(plan, family, states));
     if (!restored) return restored;
   }
+  return {};
+}
+
+std::expected<void, std::string> RuleInstaller::read_back_locked(const RulePlan& plan) const {
   applied_->snapshots.clear();
   std::vector<Displacement> wrong;
   for (const Family family : kFamilies) {
@@ -227,12 +236,14 @@ std::expected<RuleInstaller::Repair, std::string> RuleInstaller::repair() const 
   if (!applied_->plan) return Repair{};
   std::expected<std::vector<Displacement>, std::string> found = compare_locked();
   if (!found) return std::unexpected(found.error());
-  Repair repair{std::move(*found), {}};
+  Repair repair{std::move(*found), {}, false};
   if (repair.found.empty()) return repair;
   // What is compared with stays the same until the plan is in force again: a repair that fails is tried again.
   std::map<Family, RuleSnapshot> wanted = applied_->snapshots;
-  if (const auto applied = apply_locked(*applied_->plan); !applied) {
-    repair.error = applied.error();
+  const auto put = put_locked(*applied_->plan);
+  repair.applied = put.has_value();
+  if (const auto done = put ? read_back_locked(*applied_->plan) : put; !done) {
+    repair.error = done.error();
     applied_->snapshots = std::move(wanted);
   }
   return repair;

@@ -12,12 +12,13 @@ using Time = RepairPace::Time;
 
 const Time kStart = Time() + 1h;
 
-// repairs returns the moments of repair of somebody who displaces the rules anew `gap` after each of them.
-std::vector<Time> repairs(RepairPace& pace, std::size_t count, std::chrono::milliseconds gap, Time now = kStart) {
+// repairs returns the moments of repair of somebody who displaces the rules anew `gap` after each of them, which takes `took`.
+std::vector<Time> repairs(RepairPace& pace, std::size_t count, std::chrono::milliseconds gap, std::chrono::milliseconds took = 0ms, Time now = kStart) {
   std::vector<Time> moments;
   for (std::size_t i = 0; i < count; ++i) {
     now = std::max(now + gap, pace.earliest());
-    pace.repaired(now);
+    pace.repaired(now, now + took);
+    now += took;
     moments.push_back(now);
   }
   return moments;
@@ -48,10 +49,17 @@ TEST(RepairPaceTest, AFightEndsUpAtTheLongestIntervalAndNeverStops) {
   EXPECT_LE(in_ten_seconds, 13U);
 }
 
+TEST(RepairPaceTest, AFightIsOneOnASlowMachineToo) {
+  RepairPace pace;
+  (void)repairs(pace, 12, 10ms, 4s);
+  EXPECT_TRUE(pace.fighting());
+}
+
 TEST(RepairPaceTest, PeaceMakesTheNextRepairImmediate) {
   RepairPace pace;
   const Time last = repairs(pace, 30, 10ms).back();
-  pace.repaired(last + RepairPace::kLongest + RepairPace::kQuiet);
+  const Time next = last + RepairPace::kLongest + RepairPace::kQuiet;
+  pace.repaired(next, next);
   EXPECT_FALSE(pace.fighting());
   EXPECT_EQ(pace.interval(), 200ms);
 }

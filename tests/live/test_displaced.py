@@ -133,12 +133,16 @@ def again_and_again(suite: Suite, bed) -> None:
     with suite.case("somebody who displaces them again and again: bounded, said once, and still put back"):
         with Sallyport(bed, policy_text(bed, RULES)) as firewall:
             wanted = {tool: ours(saved(bed, tool)) for tool in TOOLS}
-            end = time.monotonic() + 10.0 * PATIENCE
-            while time.monotonic() < end:
+            begun = time.monotonic()
+            said = False  # Where a repair takes a second, a fight takes longer to tell.
+            while time.monotonic() - begun < 10.0 * PATIENCE or not said:
+                expect(time.monotonic() - begun < 30.0 * PATIENCE, firewall.process.err())
                 bed.run("firewall", ["iptables", "-D", "OUTPUT", "-j", "SALLYPORT-OUT"])
                 time.sleep(0.05)
+                said = "again and again" in firewall.process.err()
+            took = time.monotonic() - begun
             repairs = [event for event in firewall.events() if event["event"] == "rules_displaced"]
-            expect(8 <= len(repairs) <= 13 * PATIENCE, f"{len(repairs)} repairs in {10 * PATIENCE:.0f} s")
+            expect(8 <= len(repairs) <= 1.3 * took, f"{len(repairs)} repairs in {took:.0f} s")
             expect_equal(firewall.process.err().count("again and again"), 1, firewall.process.err())
             expect(repairs[-1]["next_after_ms"] >= 2000, str(repairs[-1]))
             expect(wait_until(lambda: in_place(bed, wanted), 12.0), "not put back at the end")

@@ -74,7 +74,8 @@ class RuleInstaller {
   // Repair is what `repair` found and did. Nothing found: all is as `apply` left it.
   struct Repair {
     std::vector<Displacement> found;
-    std::string error;  // Why it could not be put back; empty: it was.
+    std::string error;     // Why it could not be put back; empty: it was.
+    bool applied = false;  // The kernel took the rules. With an error: they were displaced again before they could be read.
   };
   // repair reads the rules back, compares each line with what the last `apply` left, and applies the same plan again if
   // something was displaced. Fails when they cannot be read; does nothing when nothing was applied, or it was removed again.
@@ -85,7 +86,10 @@ class RuleInstaller {
   struct Applied;
 
   RuleInstaller();
+  // apply_locked is the two behind it: put_locked gives the rules to the kernel, read_back_locked looks whether they are in place.
   std::expected<void, std::string> apply_locked(const RulePlan& plan) const;
+  std::expected<void, std::string> put_locked(const RulePlan& plan) const;
+  std::expected<void, std::string> read_back_locked(const RulePlan& plan) const;
   std::expected<std::vector<Displacement>, std::string> compare_locked() const;
   std::expected<std::string, std::string> save(Family family) const;
   std::expected<void, std::string> restore(Family family, const std::string& text, bool test = false) const;

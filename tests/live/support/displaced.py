@@ -65,7 +65,7 @@ def until_back(bed, firewall: Sallyport, wanted: dict[str, list[str]], since: in
     limit *= PATIENCE
     while not in_place(bed, wanted):
         expect(time.monotonic() - started < limit + 4.0, f"not put back\n{firewall.log()}\n{saved(bed)[-800:]}")
-        time.sleep(0.02)
+        time.sleep(0.02 * PATIENCE**2)  # Where reading the rules takes a second, the repair should have its share.
     took = time.monotonic() - started
     event = firewall.wait_event(since, event="rules_displaced", repaired=True)
     expect(took < limit, f"put back after {took:.2f} s")
