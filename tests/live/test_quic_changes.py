@@ -28,7 +28,7 @@ for (const i of [1, 2]) {
   document.write('[resource ' + i + ' in ' + took + ' ms: ' + request.status + ']');
 }
 </script></body></html>"""
-FALLBACK_MS = 1000
+FALLBACK_MS = int(1000 * PATIENCE)
 
 
 def body(suite: Suite) -> None:

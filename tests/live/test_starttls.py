@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
 from support.daemon import allow
 from support.hello import client_hello
+from support.proc import PATIENCE
 from support.refused import expect_end, expect_printed, expect_printed_alert, received
 from support.upgrade_servers import PASSWORD, PORTS, TOOLS, USER, UpgradeServers
 from support.world import World, world
@@ -104,7 +105,7 @@ def body(suite: Suite) -> None:
 BIG_MAIL = """
 import smtplib, socket, sys
 socket.getfqdn = lambda *_: "me.test"
-smtp = smtplib.SMTP(sys.argv[1], int(sys.argv[2]), timeout=10)
+smtp = smtplib.SMTP(sys.argv[1], int(sys.argv[2]), timeout=float(sys.argv[3]))
 smtp.sendmail("a@mail.test", ["b@mail.test"], "Subject: big\\r\\n\\r\\n" + ("x" * 76 + "\\r\\n") * 256_000)
 print("taken")
 smtp.quit()
@@ -114,8 +115,9 @@ smtp.quit()
 def big_mail(suite: Suite, it: World, label: str, family: int) -> None:
     with suite.case(f"{label}: a mail of 20 MB in plaintext gets through, and in time"):
         mark = it.mark()
-        result = it.bed.run("client", ["/usr/bin/python3", "-c", BIG_MAIL, it.bed.server_address(family, OPEN), str(PORTS["smtp"])], 40)
-        expect("taken" in result.out and result.seconds < 20, result.describe())
+        command = ["/usr/bin/python3", "-c", BIG_MAIL, it.bed.server_address(family, OPEN), str(PORTS["smtp"]), str(10 * PATIENCE)]
+        result = it.bed.run("client", command, 40)
+        expect("taken" in result.out and result.seconds < 20 * PATIENCE, result.describe())
         expect_equal(it.expect_event(mark, dport=PORTS["smtp"])["verdict"], "allow", "the event")
 
 
