@@ -121,7 +121,7 @@ def visit(it: World, family: int) -> str:
         with tempfile.TemporaryDirectory() as profile:
             return it.bed.run("client", ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync", "--enable-quic",
                                          "--disable-background-networking", "--disable-component-update", f"--ignore-certificate-errors-spki-list={key_hash(it)}",
-                                         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE allowed.test", f"--user-data-dir={profile}", "--timeout=8000",
+                                         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE allowed.test", f"--user-data-dir={profile}", f"--timeout={int(8000 * PATIENCE)}",
                                          "--dump-dom", "https://allowed.test/"], 30.0).out
     finally:
         it.bed.set_hosts(NAMES)
