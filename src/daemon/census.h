@@ -1,6 +1,6 @@
 // Census asks connection tracking, again and again, which of the flows that the kernel passes alone go on, and which are over, and tells the
 // workers: they see no packet of these flows. So a connection of days is known by its name when the policy changes, and one that has ended
-// leaves the lists of what lives. Main thread.
+// leaves the lists of what lives (the flow table knows it on). Main thread.
 #pragma once
 
 #include <chrono>

@@ -244,13 +244,18 @@ std::string Cutter::set_marks(netfilter::Conntrack& conntrack, const std::vector
 std::string Cutter::forget_the_rest(netfilter::Conntrack& conntrack, const Changed& changed) {
   std::unordered_set<FlowKey, KeyHash> known;
   for (const engine::Remark& remark : changed.remarks) known.insert(remark.key);
-  std::vector<netfilter::ConntrackEntry> anew, lost;
+  std::vector<netfilter::ConntrackEntry> anew, over, lost;
   std::vector<FlowKey> keys;
   for (const netfilter::ConntrackEntry& entry : changed.older) {
     if (known.contains(entry.key)) continue;
-    const bool cut = entry.key.transport == Transport::kTcp && !entry.over;
-    (cut ? lost : anew).push_back(entry);
-    if (cut) keys.push_back(entry.key);
+    if (entry.key.transport != Transport::kTcp) {
+      anew.push_back(entry);
+    } else if (entry.over) {
+      over.push_back(entry);
+    } else {
+      lost.push_back(entry);
+      keys.push_back(entry.key);
+    }
   }
   const auto denied = conntrack.list(mark_.deny_bit(), mark_.deny_bit());
   if (!denied) return denied.error();
@@ -258,6 +263,8 @@ std::string Cutter::forget_the_rest(netfilter::Conntrack& conntrack, const Chang
     if (entry.key.transport != Transport::kTcp && !known.contains(entry.key)) anew.push_back(entry);
   }
   if (const auto set = conntrack.set_mark(anew, FlowMark::kUndecided, generation_); !set) return set.error();
+  // One reset makes an entry over; what goes on all the same must find no way, in neither direction.
+  if (const auto set = conntrack.set_mark(over, FlowMark::kReset, generation_); !set) return set.error();
   if (keys.empty()) return {};
   watch_(keys);
   if (const auto set = conntrack.set_mark(lost, FlowMark::kWatch, generation_); !set) return set.error();

@@ -243,6 +243,7 @@ struct Flow {
   bool greeting_lost = false;              // There was no room for all of what it said before the client.
   bool server_must_confirm = false;        // It replaced a connection: its SYN-ACK must be seen before payload goes.
   bool closing = false;                    // FIN or RST was seen.
+  bool ended = false;                      // Its kEnd was told: connection tracking takes it for over.
   bool client_base_known = false;
   bool server_base_known = false;
   bool server_base_guessed = false;        // By the first payload of the server that was read, for details alone.

@@ -179,7 +179,7 @@ void Inspector::Impl::close_flow(Flow& flow) {
   if (flow.verdict == FlowVerdict::kPending) increment(counters.flows_by_verdict[0]);
   increment(counters.flows_by_protocol[static_cast<std::size_t>(flow.protocol)]);
   if (options_.read_details) read_last_details(flow);
-  report(flow, FlowEvent::Kind::kEnd, flow.has_name ? flow.name.text() : std::string_view{});
+  if (!flow.ended) report(flow, FlowEvent::Kind::kEnd, flow.has_name ? flow.name.text() : std::string_view{});
   questions_.forget_all(flow.questions);
   windows_.release(flow.client);
   windows_.release(flow.server);

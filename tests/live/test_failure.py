@@ -3,6 +3,7 @@
 notices; a restart resumes."""
 
 import json
+import re
 import signal
 import sys
 import time
@@ -31,9 +32,10 @@ def body(suite: Suite) -> None:
 
 
 def start_bulk(it: World, family: int):
-    client = it.bed.spawn("client", "curl", ["curl", "-sS", f"-{family}", "--cacert", str(it.servers.ca), "-m", "60", "--limit-rate", "20M", "-o",
+    client = it.bed.spawn("client", "curl", ["curl", "-sS", f"-{family}", "--cacert", str(it.servers.ca), "-m", f"{60 * PATIENCE:.0f}", "--limit-rate", "20M", "-o",
                                              "/dev/null", "-w", "%{size_download}", "https://allowed.test/bulk"])
-    time.sleep(1.0)
+    received = lambda: it.bed.run("client", ["ss", "-Htin", "state", "established", "dport", "=", ":443"]).out
+    expect(wait_until(lambda: any(int(size) > 1 << 20 for size in re.findall(r"bytes_received:(\d+)", received())), 10.0), "no download")
     expect(client.running(), client.err())
     return client
 

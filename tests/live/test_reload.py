@@ -2,7 +2,9 @@
 """The policy is loaded again under traffic: no allowed connection fails, what lost permission dies at both ends, a broken file
 changes nothing."""
 
+import json
 import signal
+import sys
 import time
 
 from support import Suite, binary, expect, expect_equal, skip_unless_possible
@@ -13,6 +15,7 @@ from support.world import World, world
 RULES = allow("allowed.test", "tls", "443") + allow("allowed.test", "http", "80")
 MORE = RULES + allow("denied.test", "tls", "443")
 BULK = 200 << 20
+EARLY_RESET = __file__.replace("test_reload", "support/early_reset")
 
 
 def body(suite: Suite) -> None:
@@ -26,15 +29,17 @@ def body(suite: Suite) -> None:
             for family in (4, 6):
                 revoked(suite, it, f"{layout} v{family}", original, family)
                 datagrams(suite, it, f"{layout} v{family}", original, family)
+            if layout == "gateway":
+                believed_over(suite, it, f"{layout} v4", original)
             restarted(suite, it, layout)
 
 
 # Reads little at a time, so that packets go to and fro all the while: curl's own limit looks at its socket now and then.
-SIP = "import os,time\nwhile os.read(0, 65536): time.sleep(0.005)"
+SIP = "import os,time\nwhile os.read(0, 65536): time.sleep({})"
 
 
-def bulk(it: World, host: str, family: int):
-    command = f"curl -sS -{family} --cacert {it.servers.ca} -m 40 https://{host}/bulk | /usr/bin/python3 -c '{SIP}'"
+def bulk(it: World, host: str, family: int, pause: float = 0.005):
+    command = f"curl -sS -{family} --cacert {it.servers.ca} -m 40 https://{host}/bulk | /usr/bin/python3 -c '{SIP.format(pause)}'"
     client = it.bed.spawn("client", "bulk-" + host, ["sh", "-c", command])
     time.sleep(0.7 * PATIENCE)
     expect(client.running(), client.err())
@@ -96,6 +101,29 @@ def revoked(suite: Suite, it: World, label: str, original: str, family: int) -> 
         it.firewall.wait_event(event="reload", cut=1)
         it.firewall.wait_event(event="control", command="reload")
         kept.stop(1.0)
+
+
+def believed_over(suite: Suite, it: World, label: str, original: str) -> None:
+    with suite.case(f"{label}: a download that connection tracking takes for over, since it believes a reset, is cut all the same"):
+        it.reload(original.replace(RULES, MORE))
+        lost = bulk(it, "denied.test", 4, 0.02)
+
+        def ports() -> list[str]:
+            rows = it.firewall.command("flows", "--json", "--name", "denied.test", "--verdict", "allow", "--control", str(it.firewall.control))
+            return [str(json.loads(row)["sport"]) for row in rows.out.splitlines()]
+
+        port = ports()[0]
+
+        def listed() -> bool:
+            sent = it.bed.run("client", [sys.executable, "-B", EARLY_RESET, port])
+            expect_equal(sent.code, 0, sent.describe())
+            return port in ports()
+
+        expect(wait_until(lambda: not listed(), 25.0, 1.0), "connection tracking did not believe it")
+        expect(lost.running(), lost.err())
+        report = it.reload(original)
+        expect_equal([flow["name"] for flow in report["cut_flows"]], ["denied.test"], report)
+        expect(wait_until(lambda: not lost.running(), 3.0), "the download goes on")
 
 
 # Sends a datagram ten times a second until one is refused, and says by what.

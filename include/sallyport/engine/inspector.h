@@ -136,7 +136,7 @@ struct FlowEvent {
     kName,     // text: one name (canonical host name, IP literal, or DNS name with \DDD escapes).
     kDetail,   // detail and text.
     kVerdict,  // verdict, reason, rule; text: the name that decided, or empty.
-    kEnd,      // The flow is forgotten: closed, timed out or evicted. verdict is the last one.
+    kEnd,      // The flow is over, or forgotten: closed, timed out or evicted. Once for each flow. verdict is the last one.
   };
   Kind kind = Kind::kVerdict;
   std::uint64_t flow = 0;  // Unique within the inspector.
@@ -176,11 +176,10 @@ struct Remark {
   bool passed = false;   // It stays allowed for good, and its mark need not change. `mark` is kAllow.
 };
 
-// Sighting is what the kernel says of a flow that it passes alone. A flow that goes on is not forgotten for being silent here; one whose two
-// sides have ended it is.
+// Sighting is what the kernel says of a flow that it passes alone. While the kernel has it, it is not forgotten for being silent here.
 struct Sighting {
   FlowKey key;
-  bool over = false;
+  bool over = false;  // TCP: connection tracking takes it for ended. It gets its kEnd event, and is known on.
 };
 inline constexpr std::size_t kSightingsPerCall = 128;
 

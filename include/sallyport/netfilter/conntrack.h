@@ -20,7 +20,7 @@ struct ConntrackEntry {
   FlowKey key;
   std::uint32_t mark = 0;
   bool confirmed_reply = false;           // Something came back.
-  bool over = false;                      // TCP: both sides have ended it (TIME_WAIT, CLOSE).
+  bool over = false;                      // TCP: TIME_WAIT, or CLOSE: one reset that connection tracking believed.
   bool syn_seen = false;                  // TCP: tracking saw its SYN, so `key.client` opened it. Else it was picked up in its middle, by whichever side.
   std::uint8_t family = 0;
   std::vector<std::uint8_t> original;     // CTA_TUPLE_ORIG and CTA_ZONE, as they came: what names the entry to the kernel.
