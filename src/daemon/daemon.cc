@@ -235,9 +235,7 @@ void Daemon::recall_flows() {
   if (observing() || attended() != nullptr) return;
   if (!believed_) return saved_flows_.remove();
   FlowsByWorker flows = saved_flows_.take(*policy_, workers_.size(), say);
-  const auto conntrack = netfilter::Conntrack::open(plan_.mark);
-  const auto entries = conntrack ? (*conntrack)->list(plan_.mark.encode(FlowMark::kAllow, plan_.generation), plan_.mark.mask())
-                                 : std::unexpected(conntrack.error());
+  const auto entries = allowed_flows();
   if (!entries) return say("what connections were for is not known: " + entries.error());
   std::vector<FlowKey> living;
   for (const netfilter::ConntrackEntry& entry : *entries) living.push_back(entry.key);

@@ -91,6 +91,8 @@ class Daemon {
   // losses tells of which flows the next policy may deny what policy_ allowed; null: of none.
   using Loses = std::function<bool(const FlowKey&)>;  // Not for several threads at once.
   Loses losses(const std::shared_ptr<const policy::Policy>& next, Timestamp now) const;
+  // allowed_flows lists what the kernel allows by policy_ now.
+  std::expected<std::vector<netfilter::ConntrackEntry>, std::string> allowed_flows() const;
   // older_flows lists what the kernel allows by policy_ now and may lose it.
   std::expected<std::vector<netfilter::ConntrackEntry>, std::string> older_flows(const Loses& loses) const;
   // watch_older has the workers end these connections, which are older than the service, at their next packet.

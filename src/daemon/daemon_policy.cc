@@ -128,11 +128,15 @@ Daemon::Loses Daemon::losses(const std::shared_ptr<const policy::Policy>& next, 
   };
 }
 
+std::expected<std::vector<netfilter::ConntrackEntry>, std::string> Daemon::allowed_flows() const {
+  const auto conntrack = netfilter::Conntrack::open(plan_.mark);
+  if (!conntrack) return std::unexpected(conntrack.error());
+  return (*conntrack)->list(plan_.mark.encode(FlowMark::kAllow, plan_.generation), plan_.mark.mask());
+}
+
 std::expected<std::vector<netfilter::ConntrackEntry>, std::string> Daemon::older_flows(const Loses& loses) const {
   if (!loses || observing()) return {};
-  auto conntrack = netfilter::Conntrack::open(plan_.mark);
-  if (!conntrack) return std::unexpected(conntrack.error());
-  auto allowed = (*conntrack)->list(plan_.mark.encode(FlowMark::kAllow, plan_.generation), plan_.mark.mask());
+  auto allowed = allowed_flows();
   if (!allowed) return allowed;
   std::erase_if(*allowed, [&](const netfilter::ConntrackEntry& entry) { return !loses(entry.key); });
   if (!plan_.output || allowed->empty()) return allowed;
@@ -202,12 +206,7 @@ void Daemon::watch_files() {
 
 void Daemon::take_census() {
   if (!census_.due(Census::Clock::now())) return;
-  const auto list = [this]() -> std::expected<std::vector<netfilter::ConntrackEntry>, std::string> {
-    const auto conntrack = netfilter::Conntrack::open(plan_.mark);
-    if (!conntrack) return std::unexpected(conntrack.error());
-    return (*conntrack)->list(plan_.mark.encode(FlowMark::kAllow, plan_.generation), plan_.mark.mask());
-  };
-  census_.take(list, workers_, say);
+  census_.take([this] { return allowed_flows(); }, workers_, say);
 }
 
 GrantHost Daemon::grant_host() {

@@ -20,8 +20,6 @@ void Inspector::Impl::heed(std::span<const Sighting> sightings, Timestamp seen, 
     flow->last_seen = seen;
     table_.touch(*flow, age_class_of(*flow));
   }
-  note_releases();
-  note_gauges();
 }
 
 }  // namespace sallyport::engine
