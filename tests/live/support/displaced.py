@@ -61,8 +61,9 @@ def in_place(bed, wanted: dict[str, list[str]]) -> bool:
 
 
 def until_back(bed, firewall: Sallyport, wanted: dict[str, list[str]], since: int, started: float, limit: float = 1.0) -> dict:
-    """until_back waits until the rules are back and the event is there; more than `limit` seconds (PATIENCE times that) fail the case."""
-    limit *= PATIENCE
+    """until_back waits until the rules are back and the event is there; more than `limit` seconds fail the case (PATIENCE²
+    times that: the repair and this very look at the rules each take a machine of PATIENCE as many seconds)."""
+    limit *= PATIENCE**2
     while not in_place(bed, wanted):
         expect(time.monotonic() - started < limit + 4.0, f"not put back\n{firewall.log()}\n{saved(bed)[-800:]}")
         time.sleep(0.02 * PATIENCE**2)  # Where reading the rules takes a second, the repair should have its share.
