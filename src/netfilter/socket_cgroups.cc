@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -133,7 +134,11 @@ class SocketCgroups::Impl {
     Answer answer{key};
     return ask(key, 0, AF_INET, false, answer);
   }
-  bool finds_paths() { return !path_of(1).empty(); }  // The root's.
+  // finds_paths asks for the root's, which is 1 only where no cgroup namespace has another. An inode of cgroup2 has its cgroup's id.
+  bool finds_paths() {
+    struct stat root{};
+    return ::fstat(root_.get(), &root) == 0 && !path_of(root.st_ino).empty();
+  }
 
  private:
   static bool family_of_v6(const FlowKey& key) { return key.server.address.is_v6(); }
