@@ -1,4 +1,4 @@
-"""A clean Debian below a folder: made once by debootstrap, kept packed in the build folder, unpacked for each test."""
+"""A clean Debian below a folder, made once by debootstrap, kept packed in the build folder, unpacked for each test; systemd boots in it."""
 
 from __future__ import annotations
 
@@ -10,47 +10,13 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-from .proc import Result, must, run
+from .proc import Process, Result, must, run, wait_until
 from .suite import skip
 
-# Stands in for systemd, which cannot run here: does with the packaged unit what systemctl would, and notes what it is asked.
-# Between the end of the old service and the start of the new one it waits, so that a gap would be seen.
-SYSTEMCTL = r"""#!/bin/sh
-echo "$*" >> /run/systemctl.log
-verb= unit=
-for word in "$@"; do
-  case $word in -*) ;; *) if [ -z "$verb" ]; then verb=$word; else unit=$word; fi ;; esac
-done
-case $verb in
-  daemon-reload) exit 0 ;;
-  is-enabled) echo enabled; exit 0 ;;
-esac
-[ "$unit" = sallyport.service ] || exit 0
-running() { [ -f /run/sallyport.pid ] && [ -d "/proc/$(cat /run/sallyport.pid)" ]; }
-stop() {
-  [ -f /run/sallyport.pid ] || return 0
-  pid=$(cat /run/sallyport.pid)
-  kill -TERM "$pid" 2>/dev/null
-  for i in $(seq 200); do [ -d "/proc/$pid" ] && sleep 0.05 || break; done
-  rm -f /run/sallyport.pid
-}
-start() {
-  command=$(sed -n 's/^ExecStart=//p' /lib/systemd/system/sallyport.service)
-  setsid sh -c "exec $command" </dev/null >>/var/log/service.log 2>&1 &
-  echo $! > /run/sallyport.pid
-  for i in $(seq 200); do sallyport status >/dev/null 2>&1 && return 0; sleep 0.05; done
-  return 1
-}
-case $verb in
-  is-active) running ;;
-  preset | enable)
-    mkdir -p /etc/systemd/system/multi-user.target.wants
-    ln -sf /lib/systemd/system/sallyport.service /etc/systemd/system/multi-user.target.wants/ ;;
-  stop) stop ;;
-  start) running || start ;;
-  restart) stop; sleep 1; start ;;
-esac
-"""
+CONTAINER = Path(__file__).with_name("container.sh")
+# What would go out by itself, or wait for a network that is not there.
+NOT_WANTED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer", "systemd-timesyncd.service",
+              "systemd-networkd.service", "getty.target")
 
 
 def mirror() -> tuple[str, str]:
@@ -66,13 +32,10 @@ def mirror() -> tuple[str, str]:
 
 
 def wanted_packages(package: Path) -> list[str]:
-    """wanted_packages returns what the package depends on; of alternatives the one without systemd itself."""
+    """wanted_packages returns what the package depends on, of alternatives the first, and what boots."""
     text = must(["dpkg-deb", "-f", str(package), "Depends"]).out
-    names = []
-    for entry in text.split(","):
-        choices = [choice.split("(")[0].strip() for choice in entry.split("|")]
-        names.append(next((choice for choice in choices if choice.startswith("systemd-standalone")), choices[0]))
-    return sorted({*names, "ca-certificates"})
+    names = [entry.split("|")[0].split("(")[0].strip() for entry in text.split(",")]
+    return sorted({*names, "systemd-sysv", "dbus", "kmod", "ca-certificates", "openssl"})
 
 
 def base(folder: Path, package: Path) -> Path:
@@ -97,35 +60,80 @@ def base(folder: Path, package: Path) -> Path:
 
 
 class CleanRoot:
+    """CleanRoot is a machine in the firewall's network namespace: boot() starts it, run() executes a command in it."""
+
     def __init__(self, bed, folder: Path):
         self.bed, self.folder = bed, folder
+        self.machine: Process | None = None
+        self.first = 0  # systemd's process id, as this machine counts.
+
+    def path(self, name: str) -> Path:
+        """path returns a file of the machine; below /run and /tmp ask run()."""
+        return self.folder / name.lstrip("/")
+
+    def boot(self) -> None:
+        """boot returns when systemd says that the machine runs, or raises."""
+        self.machine = Process(f"systemd-{len(self.bed.processes)}", [str(CONTAINER), str(self.folder), self.bed.firewall], self.bed.scratch)
+        self.bed.processes.append(self.machine)
+
+        def found() -> bool:
+            children = run(["pgrep", "-x", "systemd", "-P", str(self.machine.popen.pid)]).out.split()
+            self.first = int(children[0]) if children else 0
+            return self.first != 0
+
+        if not wait_until(found, 10.0) or not wait_until(lambda: self.run("systemctl", "is-system-running").out.strip() in ("running", "degraded"), 60.0):
+            raise RuntimeError(f"systemd does not boot:\n{self.machine.out()[-2000:]}\n{self.machine.err()[-2000:]}")
+
+    def shut_down(self) -> None:
+        """shut_down ends all that runs in the machine in order, as a machine is turned off."""
+        self.run("systemctl", "--no-block", "poweroff")
+        if self.machine.wait(60.0) is None:
+            raise RuntimeError("the machine does not end")
+        self.forget_cgroup()
+
+    def forget_cgroup(self) -> None:
+        """forget_cgroup ends what the machine left behind, and removes its cgroups."""
+        self.first = 0
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if line.split()[2] == "cgroup2"]
+        folder = Path(mounts[0]) / self.bed.firewall if mounts else Path("/nowhere")
+        if folder.exists():
+            (folder / "cgroup.kill").write_text("1")
+            wait_until(lambda: "populated 0" in (folder / "cgroup.events").read_text(), 10.0)
+            subprocess.run(["find", str(folder), "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=False)
 
     def run(self, *command: str, timeout: float = 60.0) -> Result:
         environment = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive"]
-        return self.bed.run("firewall", [*environment, "chroot", str(self.folder), *command], timeout)
+        return run(["nsenter", "-t", str(self.first), "-a", *environment, *command], timeout)
 
-    def path(self, name: str) -> Path:
-        return self.folder / name.lstrip("/")
+    def shell(self, script: str, timeout: float = 60.0) -> Result:
+        return self.run("sh", "-c", script, timeout=timeout)
 
-    def asked(self) -> str:
-        log = self.path("/run/systemctl.log")
-        return log.read_text() if log.exists() else ""
+    def unit(self, key: str, name: str = "sallyport.service") -> str:
+        """unit returns what systemd says of a unit: MainPID, ActiveState, Result, NRestarts, ..."""
+        return self.run("systemctl", "show", "--value", "-p", key, name).out.strip()
+
+    def journal(self, unit: str = "sallyport.service") -> str:
+        return self.run("journalctl", "--no-pager", "-o", "cat", "-u", unit).out
 
 
 @contextmanager
 def clean_root(bed, packed: Path):
-    """clean_root unpacks the system where `bed`'s scratch files are; what runs in it is in the firewall's namespace."""
+    """clean_root unpacks the system where `bed`'s scratch files are, and boots it."""
+    if not any(line.split()[2] == "cgroup2" for line in Path("/proc/mounts").read_text().splitlines()):
+        skip("no cgroup2 file system is mounted, which systemd wants")
     folder = bed.scratch / "root"
     folder.mkdir()
     must(["tar", "-C", str(folder), "-xf", str(packed)], 120)
-    must(["mount", "-t", "proc", "proc", str(folder / "proc")])
     root = CleanRoot(bed, folder)
-    root.path("/usr/bin/systemctl").write_text(SYSTEMCTL)
-    root.path("/usr/bin/systemctl").chmod(0o755)
-    root.path("/run/systemd/system").mkdir(parents=True)
+    root.path("/etc/resolv.conf").unlink(missing_ok=True)
     root.path("/etc/resolv.conf").write_text(f"nameserver {bed.server_address(4)}\n")
+    for name in NOT_WANTED:
+        root.path(f"/etc/systemd/system/{name}").unlink(missing_ok=True)
+        root.path(f"/etc/systemd/system/{name}").symlink_to("/dev/null")
     try:
+        root.boot()
         yield root
     finally:
-        root.run("systemctl", "stop", "sallyport.service")
-        subprocess.run(["umount", "-l", str(folder / "proc")], check=False)
+        if root.machine:
+            root.machine.stop(1.0)
+        root.forget_cgroup()
