@@ -21,6 +21,8 @@ BUILD = Path(binary()).resolve().parent
 BULK = 200 << 20
 RULES = allow("allowed.test", "tls", "443")
 EVENTS = '[events]\nfold = "0s"\noutput = ["stdout", "journald", "file:/var/log/sallyport/events.json"]\n'
+# At boot: what flushes all rules when it starts, and what anything that configures a network has started.
+WANTED = (("sysinit.target", "nftables.service"), ("multi-user.target", "network.target"))
 KILLS = 8  # More than systemd's own limit of starts.
 
 # Tries what is denied, again and again, and says how often: each time a new flow, over TCP and UDP.
@@ -301,8 +303,10 @@ def boot(suite: Suite, root: CleanRoot, clients: Clients) -> None:
     with suite.case("boot: the rules are there before the network may be, the service before what needs the network; from then on all is judged"):
         root.bed.run("firewall", ["sh", "-c", "for tool in iptables ip6tables; do $tool-save | sed '/SALLYPORT/d' | $tool-restore; done; conntrack -F; nft flush ruleset"])
         expect("SALLYPORT" not in rulesets(root.bed)["iptables-save"], "this kernel remembers what another would not")
-        wants = root.path("/etc/systemd/system/multi-user.target.wants")
-        (wants / "network.target").symlink_to("/lib/systemd/system/network.target")  # As whatever configures a network has it.
+        for target, unit in WANTED:
+            wants = root.path(f"/etc/systemd/system/{target}.wants")
+            wants.mkdir(exist_ok=True)
+            (wants / unit).symlink_to(f"/lib/systemd/system/{unit}")
         root.boot()
         expect_equal(root.unit("ActiveState"), "active", root.journal())
         expect_equal(mode(root), "enforce", "mode")
@@ -310,6 +314,10 @@ def boot(suite: Suite, root: CleanRoot, clients: Clients) -> None:
         rules, before, service = (int(root.unit("ActiveEnterTimestampMonotonic", name)) for name in ("sallyport-rules.service", "network-pre.target", "sallyport.service"))
         network = int(root.unit("ActiveEnterTimestampMonotonic", "network.target"))
         expect(0 < rules <= before < service <= network, f"rules {rules}, network-pre.target {before}, service {service}, network.target {network}")
+        expect_equal(root.unit("ActiveState", "nftables.service"), "active", "nftables")
+        expect("displaced" not in root.run("journalctl", "--no-pager", "-b", "-u", "sallyport").out, "the flush of nftables' own start came behind our rules")
+        root.run("systemctl", "disable", "nftables")
+        root.run("nft", "delete", "table", "inet", "filter")
         expect_equal(root.run("systemctl", "--failed", "--quiet", "--plain", "--no-legend", "list-units", "sallyport*").out, "", "failed units")
 
 
