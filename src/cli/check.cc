@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "sallyport/core/text.h"
 #include "sallyport/policy/policy_file.h"
 
 namespace sallyport::cli {
@@ -22,10 +23,6 @@ struct CheckOptions {
   std::vector<std::string> files;
   bool json = false;
 };
-
-std::string plural(std::size_t count, const char* what) {
-  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
-}
 
 nlohmann::ordered_json to_json(const std::vector<policy::Problem>& problems) {
   auto list = nlohmann::ordered_json::array();

@@ -24,6 +24,8 @@
 #include "sallyport/core/http_path.h"
 #include "sallyport/daemon/control_client.h"
 #include "sallyport/policy/explain.h"
+#include "sallyport/policy/idna.h"
+#include "sallyport/policy/suggestion.h"
 #include "sallyport/replay/replay.h"
 #include "sallyport/replay/report.h"
 #include "terminal.h"
@@ -152,9 +154,20 @@ class Asking {
       question_.address = *address;
       return {};
     }
-    question_.name = DomainName::parse(arguments_.subject);
-    question_.shown_name = arguments_.subject;
-    return question_.name ? "" : arguments_.subject + ": no host name, address, capture or event id";
+    if (read_name()) return {};
+    if (Endpoint endpoint; read_endpoint(arguments_.subject, endpoint)) return arguments_.subject + ": expected the address alone; the port goes into --port";
+    const std::size_t colon = arguments_.subject.rfind(':');
+    if (colon != std::string::npos && policy::to_domain_name(std::string_view(arguments_.subject).substr(0, colon))) {
+      return arguments_.subject + ": expected the host name alone; the port goes into --port";
+    }
+    return arguments_.subject + ": no host name, address, capture or event id";
+  }
+  bool read_name() {
+    const auto name = policy::to_domain_name(arguments_.subject);
+    if (!name) return false;
+    question_.name = *name;
+    question_.shown_name = name->text();
+    return true;
   }
   static bool read_endpoint(std::string_view text, Endpoint& out) {
     const std::size_t colon = text.rfind(':');
@@ -186,9 +199,7 @@ class Asking {
     question_.port = server.port;
     question_.scopes = policy_.scopes_of({.source = client.address, .interface = {}, .uid = {}, .gid = {}});
     if (arguments_.subject.empty()) return {};
-    question_.name = DomainName::parse(arguments_.subject);
-    question_.shown_name = arguments_.subject;
-    return question_.name ? "" : arguments_.subject + ": no host name, which is what --tuple takes beside it";
+    return read_name() ? "" : arguments_.subject + ": no host name, which is what --tuple takes beside it";
   }
   // which reads protocol, transport and port.
   std::string which() {
@@ -196,7 +207,12 @@ class Asking {
     if (!arguments_.protocol.empty()) {
       const bool raw = arguments_.protocol == "tcp" || arguments_.protocol == "udp";
       const auto protocol = raw ? Protocol::kUnknown : protocol_from_string(arguments_.protocol);
-      if (!protocol || (*protocol == Protocol::kUnknown && !raw)) return "--protocol: " + arguments_.protocol + " is no protocol";
+      if (!protocol || (*protocol == Protocol::kUnknown && !raw)) {
+        std::vector<std::string_view> words(kProtocolNames.begin(), kProtocolNames.end());
+        std::erase(words, to_string(Protocol::kUnknown));
+        words.insert(words.end(), {"tcp", "udp"});
+        return "--protocol: " + policy::quote(arguments_.protocol) + ": expected " + policy::first_of(words) + policy::did_you_mean(arguments_.protocol, words);
+      }
       question_.protocol = *protocol == Protocol::kHttp2 ? Protocol::kHttp : *protocol;
       if (arguments_.tuple.empty()) question_.transport = arguments_.protocol == "udp" ? Transport::kUdp : raw ? Transport::kTcp : advice::transport_of(*protocol);
       if (*protocol == Protocol::kDns && arguments_.tuple.empty()) question_.transport = Transport::kUdp;

@@ -12,6 +12,7 @@
 #include "commands.h"
 #include "control_option.h"
 #include "grant_text.h"
+#include "sallyport/core/text.h"
 #include "sallyport/policy/duration.h"
 #include "sallyport/policy/policy_file.h"
 #include "sallyport/replay/report.h"
@@ -46,7 +47,8 @@ struct GrantArguments {
 // print_effect tells what the change did to live flows.
 void print_effect(const ordered_json& answer) {
   const auto figure = [&](const char* key) { return answer.contains(key) && answer[key].is_number_unsigned() ? answer[key].get<std::uint64_t>() : 0; };
-  if (figure("cut") != 0) std::printf("%s live flows lost their permission and were cut\n", std::to_string(figure("cut")).c_str());
+  const std::uint64_t cut = figure("cut");
+  if (cut != 0) std::printf("%s lost %s permission and %s cut\n", plural(cut, "live flow").c_str(), cut == 1 ? "its" : "their", cut == 1 ? "was" : "were");
   if (answer.contains("warning") && answer["warning"].is_string()) {
     std::fprintf(stderr, "sallyport: %s\n", answer["warning"].get_ref<const std::string&>().c_str());
   }

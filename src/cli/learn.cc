@@ -14,6 +14,7 @@
 
 #include "commands.h"
 #include "input_files.h"
+#include "sallyport/core/text.h"
 #include "sallyport/learn/event_file.h"
 #include "sallyport/learn/learner.h"
 #include "sallyport/replay/report.h"
@@ -141,7 +142,7 @@ int run_learn(const Arguments& arguments) {
     return kExitUsage;
   }
   if (events.unreadable + events.beyond != 0)
-    fail(std::to_string(events.unreadable) + " lines are no events, " + std::to_string(events.beyond) + " events are beyond the bound", kExitNo);
+    fail(plural(events.unreadable, "unreadable line") + ", " + plural(events.beyond, "event") + " beyond the bound", kExitNo);
   const int exit_code = give(arguments, options, *learned);
   return events.unreadable + events.beyond != 0 ? kExitNo : exit_code;
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "sallyport/policy/suggestion.h"
 #ifdef SALLYPORT_DESCRIBE
 #include "describe.h"
 #endif
@@ -27,7 +28,7 @@ constexpr const char* kExamples = R"(Examples:
   sallyport explain --policy p.toml example.com    may I go there, and if not, why?
   sallyport replay --policy policy.toml day.pcap   what would it have said of this traffic?
 
-Each command has its own: sallyport COMMAND --help)";
+Each command has its own: sallyport COMMAND --help, or sallyport help COMMAND)";
 
 // take_command cuts what `run` is to start, everything behind the first "--", off the arguments.
 // Nothing where there is none; a "--" with nothing behind it is a command that is empty.
@@ -60,6 +61,31 @@ bool unknown_command(const CLI::App& app) {
   return innermost->get_require_subcommand_min() > 0 && !extras.empty() && !extras.front().starts_with('-');
 }
 
+// nearest returns what of a command's own options or commands may have been meant.
+std::string nearest(const CLI::App& command, const std::string& word) {
+  std::vector<std::string> known;
+  if (word.starts_with('-')) {
+    for (const CLI::Option* option : command.get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
+  } else {
+    for (const CLI::App* each : command.get_subcommands({})) known.push_back(each->get_name());
+  }
+  const std::vector<std::string_view> views(known.begin(), known.end());
+  return sallyport::policy::did_you_mean(word.substr(0, word.find('=')), views);
+}
+
+// help_instead makes `help [COMMAND...]` the command's --help.
+std::vector<std::string> help_instead(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words.front() == "help") {
+    words.erase(words.begin());
+    words.emplace_back("--help");
+  }
+  std::ranges::reverse(words);  // As CLI11 wants them.
+  return words;
+}
+
 // Wrong use is answered in one line, whatever the argument held.
 int usage_error(const CLI::App& app, const CLI::ParseError& error) {
   std::string text = error.what();
@@ -70,10 +96,12 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error) {
     innermost = innermost->get_subcommands().front();
     command += ' ' + innermost->get_name();
   }
-  // CLI11 says of a mistyped command only that one is required.
-  const auto extras = innermost->remaining();
-  if (innermost->get_require_subcommand_min() > 0 && !extras.empty()) {
-    text = extras.front().starts_with('-') ? "unknown option" : "unknown command";
+  // CLI11 says of a mistyped command only that one is required, and of a mistyped option sometimes that something else is.
+  for (const std::string& extra : innermost->remaining()) {
+    const bool option = extra.starts_with('-');
+    if (!option && innermost->get_require_subcommand_min() == 0) continue;
+    text = (option ? "unknown option " : "unknown command ") + sallyport::policy::quote(extra) + nearest(*innermost, extra);
+    break;
   }
   std::fprintf(stderr, "sallyport%s: %s (see sallyport%s --help)\n", command.c_str(), text.c_str(),
                command.c_str());
@@ -114,7 +142,7 @@ int main(int argc, char** argv) {
     sallyport::cli::add_learn_command(app, exit_code);
     refuse_empty_values(app);
     try {
-      app.parse(argc, argv);
+      app.parse(help_instead(argc, argv));
     } catch (const CLI::ParseError& error) {
       // Help and version come as exceptions as well; CLI11 prints them.
       return error.get_exit_code() == 0 && !unknown_command(app) ? app.exit(error) : usage_error(app, error);

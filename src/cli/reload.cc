@@ -6,6 +6,7 @@
 #include <string>
 
 #include "commands.h"
+#include "sallyport/core/text.h"
 #include "sallyport/daemon/control_client.h"
 #include "sallyport/policy/policy.h"
 
@@ -40,8 +41,8 @@ int print_report(const nlohmann::ordered_json& report) {
   }
   if (const std::string error = word(report, "error"); !error.empty()) std::fprintf(stderr, "sallyport: %s\n", error.c_str());
   if (!report.value("changed", false)) return kExitNo;
-  std::printf("reloaded in %.1f ms: %s flows judged again, %s kept, %s cut\n", static_cast<double>(report.value("took_us", 0)) / 1'000,
-              report["judged"].dump().c_str(), report["kept"].dump().c_str(), report["cut"].dump().c_str());
+  std::printf("reloaded in %.1f ms: %s judged again, %s kept, %s cut\n", static_cast<double>(report.value("took_us", 0)) / 1'000,
+              plural(report["judged"].get<std::uint64_t>(), "flow").c_str(), report["kept"].dump().c_str(), report["cut"].dump().c_str());
   for (const auto& flow : report["cut_flows"]) {
     const std::string name = word(flow, "name");
     std::printf("  cut: %s %s -> %s%s (%s)\n", word(flow, "protocol").c_str(), word(flow, "client").c_str(), name.empty() ? "" : (name + ' ').c_str(),

@@ -4,6 +4,7 @@
 
 #include "daemon_impl.h"
 #include "notify.h"
+#include "sallyport/core/text.h"
 #include "sallyport/policy/policy_loss.h"
 
 namespace sallyport::daemon {
@@ -40,7 +41,7 @@ ReloadReport Daemon::reload(const std::string& why, bool from_disk) {
   if (!report.error.empty()) say("reload: " + report.error);
   nlohmann::ordered_json event = reload_json(report);
   event["why"] = why;
-  event["message"] = why + ": " + (report.changed ? std::to_string(report.judged) + " flows judged again, " + std::to_string(report.cut) + " cut"
+  event["message"] = why + ": " + (report.changed ? plural(report.judged, "flow") + " judged again, " + std::to_string(report.cut) + " cut"
                                                   : "nothing was changed");
   log_.add_event("reload", std::move(event));
   notify_service_manager("READY=1");

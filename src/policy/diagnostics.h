@@ -1,12 +1,12 @@
-// Collects the problems of a policy, and words them.
+// Collects the problems of a policy.
 #pragma once
 
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "sallyport/policy/problem.h"
+#include "sallyport/policy/suggestion.h"
 #include "toml_document.h"
 
 namespace sallyport::policy {
@@ -26,14 +26,5 @@ class Diagnostics {
   std::vector<Problem> warnings_;
   std::size_t unreported_ = 0;
 };
-
-// quote returns `text` in double quotes, escaped and cut so that it can stand in a message.
-std::string quote(std::string_view text);
-
-// did_you_mean returns `; did you mean "x"?` for the nearest candidate, or an empty string when none is near.
-std::string did_you_mean(std::string_view text, std::span<const std::string_view> candidates);
-
-// one_of returns `"a", "b" or "c"`.
-std::string one_of(std::span<const std::string_view> words);
 
 }  // namespace sallyport::policy

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "idna.h"
+#include "sallyport/policy/idna.h"
 #include "sallyport/core/flow_key.h"
 #include "sallyport/core/limits.h"
 #include "stable_hash.h"

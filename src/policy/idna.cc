@@ -1,4 +1,4 @@
-#include "idna.h"
+#include "sallyport/policy/idna.h"
 
 #include <idn2.h>
 

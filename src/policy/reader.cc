@@ -81,12 +81,10 @@ std::optional<std::size_t> Reader::word(const Value& value, std::string_view pat
   if (!text) return std::nullopt;
   const auto found = std::find(words.begin(), words.end(), *text);
   if (found != words.end()) return static_cast<std::size_t>(found - words.begin());
-  constexpr std::size_t kListed = 7;  // Of a long list; a slip of the pen is told by did_you_mean.
-  const std::string expected = words.size() <= kListed ? one_of(words) : one_of(words.first(kListed)) + " (docs/policy.md lists them all)";
   if (std::find(later.begin(), later.end(), *text) != later.end()) {
-    error(value.position, path, quote(*text) + ": not supported yet; use " + expected);
+    error(value.position, path, quote(*text) + ": not supported yet; use " + first_of(words));
   } else {
-    error(value.position, path, quote(*text) + ": expected " + expected + did_you_mean(*text, words));
+    error(value.position, path, quote(*text) + ": expected " + first_of(words) + did_you_mean(*text, words));
   }
   return std::nullopt;
 }

@@ -5,7 +5,7 @@
 #include <bit>
 #include <charconv>
 
-#include "idna.h"
+#include "sallyport/policy/idna.h"
 #include "ip_terms_reader.h"
 #include "local_targets.h"
 #include "public_suffix.h"

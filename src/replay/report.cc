@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <vector>
 
+#include "sallyport/core/text.h"
+
 namespace sallyport::replay {
 namespace {
 
@@ -120,10 +122,6 @@ void append_counts(std::string_view title, const std::map<std::string_view, std:
   out += label;
   for (const auto& [key, count] : by_count(counts)) out += "  " + std::string(key) + " " + std::to_string(count);
   out += '\n';
-}
-
-std::string plural(std::uint64_t count, std::string_view what) {
-  return std::to_string(count) + " " + std::string(what) + (count == 1 ? "" : "s");
 }
 
 }  // namespace

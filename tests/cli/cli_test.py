@@ -19,15 +19,15 @@ COMMANDS = [[], ["run"], ["status"], ["rules"], ["rules", "print"], ["rules", "a
             ["reload"], ["watch"], ["flows"], ["allow"], ["deny"], ["revoke"], ["grants"], ["bypass"], ["metrics"]]
 USAGE = {
     "": "sallyport: A subcommand is required (see sallyport --help)",
-    "rnu": "sallyport: unknown command (see sallyport --help)",
-    "--bogus": "sallyport: unknown option (see sallyport --help)",
-    "run --bogus": "sallyport run: The following argument was not expected: --bogus (see sallyport run --help)",
+    "rnu": "sallyport: unknown command \"rnu\"; did you mean \"run\"? (see sallyport --help)",
+    "--bogus": "sallyport: unknown option \"--bogus\" (see sallyport --help)",
+    "run --bogus": "sallyport run: unknown option \"--bogus\" (see sallyport run --help)",
     "run policy.toml": "sallyport run: The following argument was not expected: policy.toml (see sallyport run --help)",
     "run --policy": "sallyport run: --policy: 1 required FILE missing (see sallyport run --help)",
     "run --queues 0": "sallyport run: --queues: Value 0 not in range 1 to 64 (see sallyport run --help)",
     "rules": "sallyport rules: A subcommand is required (see sallyport rules --help)",
-    "rules list": "sallyport rules: unknown command (see sallyport rules --help)",
-    "rules print --bogus": "sallyport rules print: The following argument was not expected: --bogus (see sallyport rules print --help)",
+    "rules list": "sallyport rules: unknown command \"list\" (see sallyport rules --help)",
+    "rules print --bogus": "sallyport rules print: unknown option \"--bogus\" (see sallyport rules print --help)",
     "check": "sallyport check: FILE is required (see sallyport check --help)",
     "replay": "sallyport replay: CAPTURE is required (see sallyport replay --help)",
     "replay -j 0 x": "sallyport replay: --jobs: Value 0 not in range 1 to 1024 (see sallyport replay --help)",
@@ -41,7 +41,7 @@ USAGE = {
     "explain": "sallyport explain: a name, an address, a capture, --tuple, --event or --events is needed (see sallyport explain --help)",
     "explain a..b": "sallyport explain: a..b: no host name, address, capture or event id (see sallyport explain --help)",
     "explain a.test --scope nobody": "sallyport explain: --scope: the policy has no scope nobody (see sallyport explain --help)",
-    "explain a.test --protocol telepathy": "sallyport explain: --protocol: telepathy is no protocol (see sallyport explain --help)",
+    "explain a.test --protocol telepathy": "sallyport explain: --protocol: \"telepathy\": expected \"tls\", \"quic\", \"dtls\", \"http\", \"http2\", \"ssh\" or \"dns\" (docs/policy.md lists them all) (see sallyport explain --help)",
     "explain a.test --path /x": "sallyport explain: --method, --path and --websocket: only with --protocol http (see sallyport explain --help)",
     "explain --tuple nonsense": "sallyport explain: --tuple: expected \"tcp|udp SOURCE:PORT DESTINATION:PORT\" (see sallyport explain --help)",
     "explain a.test --flow 1": "sallyport explain: --flow and --all are for captures (see sallyport explain --help)",
@@ -67,8 +67,14 @@ USAGE = {
     "bypass --for 2d --all": "sallyport bypass: --for: expected a time of at most 24 hours, such as 5m (see sallyport bypass --help)",
     "bypass --end --all": "sallyport bypass: --end stands alone (see sallyport bypass --help)",
     "metrics now": "sallyport metrics: The following argument was not expected: now (see sallyport metrics --help)",
-    "frob --help": "sallyport: unknown command (see sallyport --help)",
-    "rules frob --help": "sallyport rules: unknown command (see sallyport rules --help)",
+    "frob --help": "sallyport: unknown command \"frob\" (see sallyport --help)",
+    "help frob": "sallyport: unknown command \"frob\" (see sallyport --help)",
+    "status --jsno": "sallyport status: unknown option \"--jsno\"; did you mean \"--json\"? (see sallyport status --help)",
+    "allow --bogus": "sallyport allow: unknown option \"--bogus\" (see sallyport allow --help)",
+    "explain a.test --protocol tsl": "sallyport explain: --protocol: \"tsl\": expected \"tls\", \"quic\", \"dtls\", \"http\", \"http2\", \"ssh\" or \"dns\" (docs/policy.md lists them all); did you mean \"tls\"? (see sallyport explain --help)",
+    "explain a.test:443": "sallyport explain: a.test:443: expected the host name alone; the port goes into --port (see sallyport explain --help)",
+    "explain 10.0.0.1:443": "sallyport explain: 10.0.0.1:443: expected the address alone; the port goes into --port (see sallyport explain --help)",
+    "rules frob --help": "sallyport rules: unknown command \"frob\" (see sallyport rules --help)",
     "explain --tuple 'tcp 10.0.0.1:1 10.0.0.2:2' --port 3": "sallyport explain: --port says nothing beside --tuple (see sallyport explain --help)",
     "explain --tuple 'tcp 10.0.0.1:1 10.0.0.2:2' --transport udp": "sallyport explain: --transport says nothing beside --tuple (see sallyport explain --help)",
     "explain --tuple 'tcp 10.0.0.1:1 10.0.0.2:2' --address 10.0.0.3": "sallyport explain: --address says nothing beside --tuple (see sallyport explain --help)",
@@ -162,6 +168,16 @@ class CommandLine(unittest.TestCase):
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
                 self.assertIn(" ".join(["Usage: sallyport", *command]), result.stdout)
                 self.assertNotIn("TEXT", result.stdout)  # Placeholders say what they stand for.
+
+    def test_help_is_a_command_too(self) -> None:
+        for command in COMMANDS:
+            with self.subTest(command):
+                self.assertEqual(ask(["help", *command]).stdout, ask([*command, "--help"]).stdout)
+
+    def test_a_name_may_be_written_in_its_own_letters(self) -> None:
+        result = ask(["explain", "--policy", str(CASE / "policy.toml"), "BÜCHER.example"])
+        self.assertEqual((result.returncode, result.stderr), (1, ""))
+        self.assertIn("xn--bcher-kva.example", result.stdout)
 
     def test_every_option_wants_its_value_once_and_not_an_empty_one(self) -> None:
         seen = 0

@@ -1,7 +1,9 @@
-// Text of protocols: ASCII, whatever the locale.
+// Text: of protocols, which is ASCII whatever the locale, and for people.
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace sallyport {
@@ -10,6 +12,11 @@ namespace sallyport {
 constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
   return std::ranges::equal(a, b, [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+// plural returns "1 flow", "2 flows".
+inline std::string plural(std::uint64_t count, std::string_view what) {
+  return std::to_string(count).append(" ").append(what).append(count == 1 ? "" : "s");
 }
 
 }  // namespace sallyport
