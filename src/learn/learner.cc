@@ -58,7 +58,10 @@ std::string why_not(const Sighting& sighting) {
   std::string text = endpoint_text(sighting) + ' ' + std::string(to_string(sighting.protocol));
   if (!sighting.name.empty()) text += ' ' + comment_text(sighting.name);
   const ReasonInfo& reason = kReasonInfo[static_cast<std::size_t>(sighting.reason)];
-  return text + ": " + std::string(reason.word) + " (" + std::string(reason.text) + ')';
+  text += ": " + std::string(reason.word) + " (" + std::string(reason.text) + ')';
+  // A rule does not help here, and the settings of a policy that is there already are not learned.
+  if (sighting.reason == Reason::kRebinding) text += "; if the name is one of your own, put it into private of [dns]";
+  return text;
 }
 
 class Learner {
