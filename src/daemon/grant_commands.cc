@@ -164,12 +164,13 @@ GrantCommands::Answer GrantCommands::revoke(const json& request) {
   if (id != request.end() && !id->is_number_unsigned()) return control_error("id: expected a number");
   if (name != request.end() && !name->is_string()) return control_error("name: expected a text");
   if (request.contains("all") && !flag_argument(request, "all")) return control_error("all: expected true");
+  const std::string target = name != request.end() ? policy::normal_target(name->get_ref<const std::string&>()) : std::string();
   GrantList rest;
   GrantList gone;
   for (const GrantEntry& entry : store_.list()) {
     const bool meant = id != request.end()     ? json(entry.grant.id) == *id
                        : entry.is_bypass       ? false
-                       : name != request.end() ? entry.grant.target == name->get_ref<const std::string&>()
+                       : name != request.end() ? policy::normal_target(entry.grant.target) == target
                                                : true;
     (meant ? gone : rest).push_back(entry);
   }

@@ -5,7 +5,8 @@
 #include <charconv>
 
 #include "diagnostics.h"
-#include "idna.h"
+#include "sallyport/policy/idna.h"
+#include "sallyport/policy/overlay.h"
 
 namespace sallyport::policy {
 namespace {
@@ -83,6 +84,17 @@ std::expected<ParsedName, std::string> parse_name_target(std::string_view text) 
   if (!canonical) return std::unexpected(std::move(canonical.error()));
   out.name = *canonical;
   return out;
+}
+
+std::string normal_target(std::string_view text) {
+  if (looks_like_address(text)) {
+    const auto prefix = parse_prefix(text);
+    return prefix ? prefix->to_string() : std::string(text);
+  }
+  const auto parsed = parse_name_target(text);
+  if (!parsed) return std::string(text);
+  constexpr std::string_view kFront[] = {"", "*.", "."};
+  return std::string(kFront[static_cast<std::size_t>(parsed->form)]).append(parsed->name.text());
 }
 
 }  // namespace sallyport::policy

@@ -61,7 +61,7 @@ def allow(suite: Suite, it: World) -> None:
         expect(event["uid"] == 0 and event["pid"] > 1 and event["process"] == "sallyport" and event["done"], str(event))
         it.firewall.wait_event(mark, event="grant", state="begin", grant=1)
         expect("denied.test" in it.firewall.status().out, it.firewall.status().out)
-        expect_equal(ask(it, "revoke", "denied.test").code, 0, "revoke")
+        expect_equal(ask(it, "revoke", "DENIED.test.").code, 0, "revoke, spelt as names may be")
         expect(not passes(it, "https://denied.test/"), "passes although it was revoked")
         it.firewall.wait_event(mark, event="grant", state="end", how="revoked")
     with suite.case("a grant for a scope is for that scope"):

@@ -87,6 +87,15 @@ TEST(OverlayTest, EveryFormOfTargetIsTaken) {
   EXPECT_EQ(policy->location(ask(*policy, "apex.example").rule), "grant:3");
 }
 
+TEST(OverlayTest, TheSpellingsOfATargetHaveOneNormalForm) {
+  for (const auto& [spelling, normal] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"Denied.TEST.", "denied.test"}, {"*.Denied.test", "*.denied.test"}, {".denied.test", ".denied.test"}, {"b\u00fccher.example", "xn--bcher-kva.example"},
+           {"B\u00dcCHER.example", "xn--bcher-kva.example"}, {"192.0.2.1", "192.0.2.1/32"}, {"192.0.2.1/32", "192.0.2.1/32"}, {"2001:DB8:0::/32", "2001:db8::/32"},
+           {"any", "any"}, {"10.0.0.1/8", "10.0.0.1/8"}, {"a..b", "a..b"}, {"", ""}}) {
+    EXPECT_EQ(normal_target(spelling), normal) << spelling;
+  }
+}
+
 TEST(OverlayTest, AGrantEndsAtItsTimeAndOneThatHasEndedIsNoRule) {
   Grant timed = grant("new.example", 1);
   timed.expires = now() + kHour;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sallyport/core/time.h"
@@ -27,6 +28,10 @@ struct Grant {
 
   friend bool operator==(const Grant&, const Grant&) = default;
 };
+
+// normal_target returns the one text of all spellings of a target: lower case, A-labels, no final dot, addresses as prefixes.
+// What is no target comes back as it is.
+std::string normal_target(std::string_view text);
 
 // Bypass lets a scope's flows through whatever the rules say.
 struct Bypass {
