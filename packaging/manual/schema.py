@@ -7,7 +7,7 @@ import tomllib
 
 from policy_page import PolicyPage, Row
 
-INTEGERS = {"integer", "number", "code", "port", "protocol number"}
+INTEGERS = {"integer": {}, "number": {}, "code": {}, "port": {"minimum": 1, "maximum": 65_535}, "protocol number": {"minimum": 0, "maximum": 255}}
 SCALARS = {
     "true": {"const": True},
     "false": {"const": False},
@@ -24,7 +24,7 @@ def alternative(word: str, page: PolicyPage) -> dict:
         # "compose:PROJECT/SERVICE" stands for many.
         return {"type": "string"} if re.search(r"[A-Z:]", quoted[1]) else {"const": quoted[1]}
     if word in INTEGERS:
-        return {"type": "integer"}
+        return {"type": "integer", **INTEGERS[word]}
     if word == "protocol":
         return {"enum": page.protocols}
     return SCALARS.get(word, {"type": "string"})

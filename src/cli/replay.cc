@@ -30,8 +30,8 @@ constexpr const char* kExamples = R"(Examples:
   sallyport replay --compare old.toml new.toml day.pcap            what would change
 
 Captures: pcap and pcapng, plain, gzip or zstd. A folder stands for all captures in it.
-Exit codes: 0 done (and as expected), 1 a difference, a changed verdict or a damaged capture, 2 wrong use, a bad policy, or a
-file that cannot be read.)";
+Exit codes: 0 done (and as expected), 1 a difference, a changed verdict, a damaged capture or a page that cannot be written, 2 wrong use,
+a bad policy, or a file that cannot be read.)";
 
 struct Arguments {
   std::string policy;

@@ -102,7 +102,8 @@ class Schema(unittest.TestCase):
         rule = {"to": ["a.example"]}
         for broken in ({}, {"version": "1"}, {"version": 1, "defaults": {"action": "permit"}}, {"version": 1, "rules": [{}]},
                        {"version": 1, "rules": [rule | {"protocols": ["https"]}]}, {"version": 1, "rules": [rule | {"expires": 5}]},
-                       {"version": 1, "rules": [rule | {"proxy": "yes"}]}, {"version": 1, "rules": rule}, {"version": 1, "deploy": {"hooks": "input"}}):
+                       {"version": 1, "rules": [rule | {"proxy": "yes"}]}, {"version": 1, "rules": [rule | {"ports": [99_999]}]}, {"version": 1, "rules": [rule | {"ports": 0}]},
+                       {"version": 1, "rules": [rule | {"protocols": ["ip-proto"], "ip_protos": [256]}]}, {"version": 1, "rules": rule}, {"version": 1, "deploy": {"hooks": "input"}}):
             with self.subTest(broken):
                 self.assertNotEqual(errors(broken), [])
 
