@@ -37,6 +37,17 @@ std::string endpoint_text(const Endpoint& endpoint) {
   return (endpoint.address.is_v6() ? '[' + address + ']' : address) + ':' + std::to_string(endpoint.port);
 }
 
+// twins_of returns the keys of several entries: one whose destination DNAT translated, and one that went to the same server without, from the same port.
+std::unordered_set<FlowKey, KeyHash> twins_of(const std::vector<netfilter::ConntrackEntry>& entries) {
+  std::unordered_map<FlowKey, const netfilter::ConntrackEntry*, KeyHash> first;
+  std::unordered_set<FlowKey, KeyHash> twins;
+  for (const netfilter::ConntrackEntry& entry : entries) {
+    const auto [place, added] = first.try_emplace(entry.key, &entry);
+    if (!added && place->second->original != entry.original) twins.insert(entry.key);
+  }
+  return twins;
+}
+
 }  // namespace
 
 nlohmann::ordered_json reload_json(const ReloadReport& report) {
@@ -246,11 +257,13 @@ std::string Cutter::forget_the_rest(netfilter::Conntrack& conntrack, const Chang
   for (const engine::Remark& remark : changed.remarks) known.insert(remark.key);
   std::vector<netfilter::ConntrackEntry> anew, over, lost;
   std::vector<FlowKey> keys;
+  const auto twins = twins_of(changed.older);
   for (const netfilter::ConntrackEntry& entry : changed.older) {
-    if (known.contains(entry.key)) continue;
+    const bool twin = twins.contains(entry.key);
+    if (!twin && known.contains(entry.key)) continue;
     if (entry.key.transport != Transport::kTcp) {
       anew.push_back(entry);
-    } else if (entry.over) {
+    } else if (twin || entry.over) {
       over.push_back(entry);
     } else {
       lost.push_back(entry);
@@ -263,7 +276,7 @@ std::string Cutter::forget_the_rest(netfilter::Conntrack& conntrack, const Chang
     if (entry.key.transport != Transport::kTcp && !known.contains(entry.key)) anew.push_back(entry);
   }
   if (const auto set = conntrack.set_mark(anew, FlowMark::kUndecided, generation_); !set) return set.error();
-  // One reset makes an entry over; what goes on all the same must find no way, in neither direction.
+  // Of twins a worker knows one. And one reset makes an entry over; what goes on all the same must find no way, in neither direction.
   if (const auto set = conntrack.set_mark(over, FlowMark::kReset, generation_); !set) return set.error();
   if (keys.empty()) return {};
   watch_(keys);

@@ -4,6 +4,7 @@ changes nothing."""
 
 import json
 import signal
+import subprocess
 import sys
 import time
 
@@ -29,7 +30,9 @@ def body(suite: Suite) -> None:
             for family in (4, 6):
                 revoked(suite, it, f"{layout} v{family}", original, family)
                 datagrams(suite, it, f"{layout} v{family}", original, family)
-            if layout == "gateway":
+            if layout == "host":
+                twins(suite, it, f"{layout} v4", original)
+            else:
                 believed_over(suite, it, f"{layout} v4", original)
             restarted(suite, it, layout)
 
@@ -125,6 +128,49 @@ def believed_over(suite: Suite, it: World, label: str, original: str) -> None:
         report = it.reload(original)
         expect_equal([flow["name"] for flow in report["cut_flows"]], ["denied.test"], report)
         expect(wait_until(lambda: not lost.running(), 3.0), "the download goes on")
+
+
+# Two connections from one port to one server: by an address that DNAT translates, and by the server's own. Says which of them live, each line.
+TWINS = """import select, socket, ssl, sys
+virtual, server, ca = sys.argv[1:4]
+context = ssl.create_default_context(cafile=ca)
+def connect(to, name, port):
+    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.settimeout(5)
+    s.bind(("", port)); s.connect((to, 443))
+    return context.wrap_socket(s, server_hostname=name)
+first = connect(virtual, "denied.test", 0)
+second = connect(server, "allowed.test", first.getsockname()[1])
+print("both", flush=True)
+for line in sys.stdin:
+    alive = []
+    for s, name in ((first, "denied.test"), (second, "allowed.test")):
+        try:
+            s.settimeout(2)
+            s.sendall(f"GET / HTTP/1.1\\r\\nHost: {name}\\r\\n\\r\\n".encode())
+            if s.recv(4096): alive.append(name)
+        except OSError: pass
+    print("alive", *alive, flush=True)
+"""
+VIRTUAL = "10.91.77.7"
+
+
+def twins(suite: Suite, it: World, label: str, original: str) -> None:
+    with suite.case(f"{label}: of two connections from one port to one server, by DNAT and without, none that lost permission lives"):
+        it.bed.run("firewall", ["iptables", "-t", "nat", "-A", "OUTPUT", "-d", VIRTUAL, "-p", "tcp", "-j", "DNAT", "--to-destination", it.bed.server_address(4)])
+        it.reload(original.replace(RULES, MORE))
+        argv = it.bed.argv("client", [sys.executable, "-c", TWINS, VIRTUAL, it.bed.server_address(4), str(it.servers.ca)])
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as both:
+            def ask() -> str:
+                both.stdin.write("\n")
+                both.stdin.flush()
+                return both.stdout.readline().strip()
+            expect_equal(both.stdout.readline().strip(), "both", "connected")
+            expect_equal(ask(), "alive denied.test allowed.test", "before the reload")
+            report = it.reload(original)
+            alive = ask()
+            both.kill()
+        it.bed.run("firewall", ["iptables", "-t", "nat", "-F", "OUTPUT"])
+        expect("denied.test" not in alive, f"{alive}: {report}")
 
 
 # Sends a datagram ten times a second until one is refused, and says by what.
