@@ -137,7 +137,9 @@ class SocketCgroups::Impl {
   // finds_paths asks for the root's, which is 1 only where no cgroup namespace has another. An inode of cgroup2 has its cgroup's id.
   bool finds_paths() {
     struct stat root{};
-    return ::fstat(root_.get(), &root) == 0 && !path_of(root.st_ino).empty();
+    if (::fstat(root_.get(), &root) != 0) return false;
+    root_id_ = root.st_ino;
+    return !path_of(root_id_).empty();
   }
 
  private:
@@ -203,6 +205,8 @@ class SocketCgroups::Impl {
     std::string_view path(text.data(), static_cast<std::size_t>(size));
     if (!path.starts_with(prefix_) || path.ends_with(" (deleted)")) return {};
     path.remove_prefix(prefix_.size());
+    // Of what is not below the root the kernel says "/", too.
+    if ((path.empty() || path == "/") && id != root_id_) return {};
     // An id is never given to another cgroup, and a cgroup of version 2 is never renamed.
     if (known_.size() < kCgroupsKept) {
       known_.push_back({id, std::string(path.empty() ? "/" : path)});
@@ -221,6 +225,7 @@ class SocketCgroups::Impl {
   DiagSocket socket_;
   FileDescriptor root_;
   std::string prefix_;
+  std::uint64_t root_id_ = 0;
   std::vector<char> buffer_;
   std::uint32_t sequence_ = 0;
   std::vector<Known> known_;
