@@ -73,7 +73,7 @@ class CleanRoot:
 
     def boot(self) -> None:
         """boot returns when systemd says that the machine runs, or raises."""
-        self.machine = Process(f"systemd-{len(self.bed.processes)}", [str(CONTAINER), str(self.folder), self.bed.firewall], self.bed.scratch)
+        self.machine = Process(f"systemd-{len(self.bed.processes)}", ["setpriv", "--pdeathsig", "KILL", str(CONTAINER), str(self.folder), self.bed.firewall], self.bed.scratch)
         self.bed.processes.append(self.machine)
 
         def found() -> bool:
@@ -102,6 +102,8 @@ class CleanRoot:
             subprocess.run(["find", str(folder), "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=False)
 
     def run(self, *command: str, timeout: float = 60.0) -> Result:
+        if self.first == 0 or not self.machine.running():  # A process of that number would be this machine's.
+            raise RuntimeError("the machine does not run")
         environment = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive"]
         return run(["nsenter", "-t", str(self.first), "-a", *environment, *command], timeout)
 

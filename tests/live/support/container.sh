@@ -1,7 +1,7 @@
 #!/bin/bash
 # container.sh ROOT NAMESPACE: boots systemd below the folder ROOT as the first process of a container: its own processes, mounts,
-# cgroups (NAMESPACE is the name of its cgroup, too), host name and /dev; its network is that of network namespace NAMESPACE. What of
-# the kernel is not of a namespace it cannot write: /sys and /proc/sys but for the network's are read-only.
+# cgroups (NAMESPACE is the name of its cgroup, too), host name and /dev; its network is that of network namespace NAMESPACE. /sys and
+# what in /proc is the whole machine's are read-only.
 set -eu
 root=$1 namespace=$2
 cgroups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
@@ -14,9 +14,12 @@ exec ip netns exec "$namespace" unshare --cgroup --mount --pid --ipc --uts --for
   mount --bind . .
   cd "$1"
   mount -t proc proc proc
-  mount --bind proc/sys/net proc/sys/net
-  mount --bind proc/sys proc/sys
-  mount -o remount,bind,ro proc/sys
+  for name in sys sysrq-trigger irq bus; do
+    if [ -e proc/$name ]; then
+      mount --bind proc/$name proc/$name
+      mount -o remount,bind,ro proc/$name
+    fi
+  done
   mount -t sysfs -o ro sysfs sys
   mount -t cgroup2 cgroup2 sys/fs/cgroup
   mount -t tmpfs tmpfs run
